@@ -1,0 +1,105 @@
+"""Content-addressed files: a blob's name is the SHA-256 of its bytes, so what is read is what was written."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from archive_store import durable
+from archive_store.errors import BlobError
+from qd.canonical import sha256
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStore:
+    """The blobs below a folder: ``<root>/ab/<sha256>.safetensors``, where ``ab`` begins the digest.
+
+    One process writes, any number read. Reading never changes anything on disk.
+    """
+
+    root: Path
+
+    def path(self, digest: str) -> Path:
+        """Say where the blob with this digest lies, or would lie.
+
+        Raises
+        ------
+        BlobError
+            If the digest is not 64 lowercase hexadecimal digits.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise BlobError(f"a blob is named by 64 lowercase hexadecimal digits, not by {digest!r}")
+        return self.root / digest[:2] / f"{digest}{_SUFFIX}"
+
+    def put(self, data: bytes) -> str:
+        """Store bytes durably and give their digest."""
+        return self.put_all([data])[0]
+
+    def put_all(self, items: Iterable[bytes]) -> list[str]:
+        """Store several blobs, synchronising each folder once, and give their digests in order.
+
+        When this returns, every blob survives a power cut. A blob that is there and intact is left
+        alone; a damaged one is written again.
+        """
+        digests = []
+        touched: set[Path] = set()
+        for data in items:
+            digest = sha256(data)
+            path = self.path(digest)
+            digests.append(digest)
+            if path.is_file() and path.read_bytes() == data:
+                continue
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True)
+                touched.update((self.root, self.root.parent))
+            durable.place(path, data)
+            touched.add(path.parent)
+        for folder in sorted(touched):
+            durable.sync_directory(folder)
+        return digests
+
+    def has(self, digest: str) -> bool:
+        """Say whether there is a file for this digest; only `get` says whether it is intact."""
+        return self.path(digest).is_file()
+
+    def get(self, digest: str) -> bytes:
+        """Read a blob and verify it.
+
+        Raises
+        ------
+        BlobError
+            If there is none, it cannot be read, or its bytes have another digest.
+        """
+        path = self.path(digest)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise BlobError(f"blob {digest} is missing: there is no file {path}") from None
+        except OSError as error:
+            raise BlobError(f"blob {path} cannot be read: {error.strerror}") from None
+        found = sha256(data)
+        if found != digest:
+            raise BlobError(
+                f"blob {path} is damaged: its bytes have SHA-256 {found}; restore the file from a copy"
+            )
+        return data
+
+    def remove(self, digest: str) -> None:
+        """Remove a blob, if it is there."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def digests(self) -> Iterator[str]:
+        """Give the digests of all blobs in order."""
+        for path in sorted(self.root.glob(f"*/*{_SUFFIX}")):
+            if _DIGEST.fullmatch(path.stem):
+                yield path.stem
+
+    def remove_partial(self) -> int:
+        """Remove what an interrupted write left behind and say how many files that were."""
+        partial = sorted(self.root.glob(f"*/*{durable.PARTIAL}"))
+        for path in partial:
+            path.unlink(missing_ok=True)
+        return len(partial)

@@ -1,0 +1,158 @@
+"""How the journal's SQLite file is opened: durably for the one writer, without a trace for readers."""
+
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from archive_store import durable
+from archive_store.errors import JournalError
+
+APPLICATION = 0x504C534D  # "PLSM", in the file's header
+FORMAT = 1
+_WAL, _ROLLBACK = "-wal", "-journal"  # how SQLite calls the files beside a database
+_BUSY = 60.0  # seconds to wait for another connection's lock
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn whatever SQLite or the system raises into one sentence that names the file."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise JournalError(f"journal {path} cannot be used: {error}; restore it from a copy") from None
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """Make a new journal file for writing: WAL, or DELETE mode on a network file system.
+
+    Raises
+    ------
+    JournalError
+        If there is a file already.
+    """
+    if path.exists():
+        raise JournalError(f"journal {path} exists already; a journal is written once: choose another folder")
+    with explained(path):
+        connection = _connect(path, "mode=rwc")
+        _set_mode(connection, path)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+    return connection
+
+
+def writing(path: Path) -> sqlite3.Connection:
+    """Open a journal to go on writing it."""
+    with _opened(path):
+        connection = _checked(_connect(path, "mode=rw"), path)
+        _set_mode(connection, path)
+    return connection
+
+
+def reading(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory | None]:
+    """Open a journal to read it, live or finished, without writing anything beside it.
+
+    A live or crashed WAL is read through its existing shared memory. Where reading in place would need
+    recovery, and so writing, a private copy is read; its folder is returned and lives as long as it is kept.
+    """
+    with _opened(path):
+        try:
+            return _checked(_connect(path, _reading_options(path)), path), None
+        except sqlite3.OperationalError:  # needs recovery; with a live writer it never does
+            return _reading_copy(path)
+
+
+def _reading_copy(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory]:
+    folder = tempfile.TemporaryDirectory(prefix="plasmodia-journal-")
+    copy = Path(folder.name) / path.name
+    try:
+        for suffix in ("", _WAL, _ROLLBACK):
+            if _beside(path, suffix).exists():
+                shutil.copyfile(_beside(path, suffix), _beside(copy, suffix))
+        return _checked(_connect(copy, "mode=rw"), path), folder
+    except BaseException:
+        folder.cleanup()
+        raise
+
+
+def leave_wal(connection: sqlite3.Connection, path: Path, patience: float = _BUSY) -> None:
+    """Move everything into the main file and out of WAL, so that the journal is one file.
+
+    Parameters
+    ----------
+    patience
+        Seconds to wait for readers to close: SQLite refuses at once while there is one.
+
+    Raises
+    ------
+    JournalError
+        If there is still a reader after that. Nothing is lost.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("PRAGMA journal_mode = DELETE")
+            return
+        except sqlite3.OperationalError as error:
+            if time.monotonic() >= deadline:
+                message = f"journal {path} is complete but cannot become a single file: {error}"
+                raise JournalError(f"{message}; close the program that reads it and resume the run") from None
+            time.sleep(0.01)
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    # isolation_level=None: transactions begin and end where we say, not where the module guesses.
+    return sqlite3.connect(
+        f"file:{quote(str(path.resolve()))}?{options}", uri=True, isolation_level=None, timeout=_BUSY
+    )
+
+
+def _set_mode(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute(f"PRAGMA journal_mode = {'DELETE' if durable.on_network(path) else 'WAL'}")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _reading_options(path: Path) -> str:
+    if _beside(path, _WAL).exists():
+        return "mode=ro&readonly_shm=1"
+    with path.open("rb") as file:
+        header = file.read(20)
+    # A closed WAL database has no WAL beside it; opened plainly, SQLite would create one.
+    return "mode=ro&immutable=1" if header[18:20] == b"\x02\x02" else "mode=ro"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
+    if not path.is_file():
+        raise JournalError(f"there is no journal {path}; give the folder of a run")
+    with explained(path):
+        yield
+
+
+def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    try:
+        _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION:
+        raise JournalError(f"{path} is an SQLite file but no journal of a run; give the folder of a run")
+    if version != FORMAT:
+        raise JournalError(
+            f"journal {path} has format {version}, this version reads {FORMAT}; use the version that wrote it"
+        )

@@ -1,0 +1,40 @@
+"""What can be wrong with a stored run, each as one sentence that names the file and the remedy."""
+
+
+class StoreError(Exception):
+    """Something on disk is missing, damaged or not what it should be."""
+
+    exit_status = 1
+
+
+class BlobError(StoreError):
+    """A content-addressed file is missing or its bytes do not have its digest."""
+
+
+class EncodingError(StoreError):
+    """Bytes are not an encoding of named arrays, or arrays have no encoding."""
+
+
+class JournalError(StoreError):
+    """The journal cannot be read or written."""
+
+
+class ChainError(JournalError):
+    """The journal's events do not give its digests.
+
+    Attributes
+    ----------
+    round
+        First round that differs.
+    seq
+        Number of the first event that differs within the round, or None where only the round is known.
+    """
+
+    def __init__(self, message: str, round: int, seq: int | None = None) -> None:
+        super().__init__(message)
+        self.round = round
+        self.seq = seq
+
+
+class RunDirectoryError(StoreError):
+    """A folder is not a run, or a file of a run is not as it was written."""

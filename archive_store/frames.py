@@ -1,0 +1,235 @@
+"""Journal events as pandas frames: one row per round, census, record, decision, competition or verdict.
+
+Component ids are texts "organism.born.slot", several are a tuple of them; where there is nothing to
+say a number is NaN and a text None. A frame without rows has all its columns.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from archive_store.chain import Event
+from archive_store.errors import JournalError
+from archive_store.journal import Timing
+from qd.canonical import NON_FINITE, number
+from qd.measures import MEASURES
+from qd.records import Census, ComponentId, Decision, Genes, Outcome, T, read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+Columns = Mapping[str, str]  # name to NumPy type
+
+_MEASURES = dict.fromkeys(MEASURES, "float64")
+_ROUNDS = {
+    "round": "int64", "digest": "object", "coverage": "float64", "component_coverage": "float64",
+    "lineage_coverage": "float64", "qd_score": "float64", "normalised_qd_score": "float64",
+    "best_objective": "float64", "mean_objective": "float64", "births": "int64", "deaths": "int64",
+    "alive": "int64", "temperature": "float64", "phase": "object", "mean_loss": "float64",
+    "best_validation_score": "float64", "mean_validation_score": "float64",
+}  # fmt: skip
+_CENSUS = {
+    "organism": "int64", "round": "int64", "loss": "float64", "probe_loss": "float64",
+    "validation_loss": "float64", "validation_score": "float64", "step": "int64", "alive": "int64",
+    "test_loss": "float64", "test_score": "float64", "state": "object",
+}  # fmt: skip
+_RECORDS = {
+    "organism": "int64", "round": "int64", "slot": "int64", "born": "int64", "component": "object",
+    "lineage": "object", "parents": "object", "depth": "int64", "age": "int64", **_MEASURES,
+    "assay": "float64", "assay_lower": "float64", "ablation": "float64", "gradient": "float64",
+    "flops": "float64",
+    "bytes": "float64", "genome": "object",
+}  # fmt: skip
+_DECISIONS = {
+    "organism": "int64", "round": "int64", "kind": "object", "slot": "int64", "component": "object",
+    "parents": "object", "probability": "float64", "draw": "float64", "happens": "bool", "phase": "object",
+    "temperature": "float64", "operator": "object", "z": "float64", "arm": "object", "lineage": "object",
+    "objective": "float64", "threshold": "float64", "sigma": "float64", "reason": "object",
+}  # fmt: skip
+_OUTCOMES = {
+    "round": "int64", "component": "object", "cell": "int64", "status": "object", "objective": "float64",
+    "incumbent": "object", "incumbent_objective": "float64", "lineage": "object",
+}  # fmt: skip
+_ELITES = {
+    "cell": "int64", "component": "object", "lineage": "object", "parents": "object", "depth": "int64",
+    "round": "int64", "objective": "float64", **_MEASURES, "genome": "object", "handle": "int64",
+}  # fmt: skip
+_TIMINGS = {
+    "round": "int64",
+    "organism": "float64",
+    "name": "object",
+    "seconds": "float64",
+    "worker": "object",
+}
+_VERDICT = ("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "largest_correlation")
+
+
+def rounds(events: Iterable[Event], digests: Mapping[int, str]) -> "pd.DataFrame":
+    """One row per summary, with all its entries and the round's digest.
+
+    An entry with one value per measure becomes five columns ``<entry>_<measure>``.
+    """
+    rows = [_summary(event.value) | {"digest": digests.get(event.round)} for event in events]
+    if not rows:
+        return frame(rows, _ROUNDS)
+    names = dict.fromkeys([*_ROUNDS, *(name for row in rows for name in row)])
+    return frame(rows, {name: _kind([row.get(name) for row in rows]) for name in names})
+
+
+def census(events: Iterable[Event]) -> "pd.DataFrame":
+    """One row per organism and round; losses in nats per example."""
+    rows = []
+    for value in _values(events, Census):
+        row = {name: getattr(value, name) for name in _CENSUS if name != "alive"}
+        rows.append(row | {"alive": len(value.records)})
+    return frame(rows, _CENSUS)
+
+
+def records(events: Iterable[Event]) -> "pd.DataFrame":
+    """One row per living component and round; raw measures by name, genes as ``gene_<name>``."""
+    rows = []
+    for value in _values(events, Census):
+        for item in value.records:
+            row = {name: getattr(item, name) for name in _RECORDS if hasattr(item, name)}
+            row |= {"organism": value.organism, "round": value.round, "born": item.component.born}
+            row |= {"slot": item.component.slot, **_names(item.component, item.lineage, item.parents)}
+            rows.append(row | dict(zip(MEASURES, item.measures, strict=True)) | _genes(item.genes))
+    return frame(rows, _RECORDS | _gene_columns(rows))
+
+
+def decisions(events: Iterable[Event]) -> "pd.DataFrame":
+    """One row per birth or death that was considered; ``kind`` says which, ``happens`` what came of it.
+
+    The component of a birth is the newborn, its ``objective`` the first parent's.
+    """
+    rows = []
+    for value in _values(events, Decision):
+        shared = {name: getattr(value, name) for name in ("organism", "round", "phase", "temperature")}
+        for birth in value.births:
+            row = {name: getattr(birth, name) for name in _DECISIONS if hasattr(birth, name)}
+            newborn = ComponentId(value.organism, value.round, birth.slot)
+            row |= _names(newborn, birth.lineage or newborn, birth.parents)
+            rows.append(shared | row | {"kind": "birth"})
+        for death in value.deaths:
+            row = {name: getattr(death, name) for name in _DECISIONS if hasattr(death, name)}
+            row |= {"component": str(death.component), "parents": (), "slot": death.component.slot}
+            rows.append(shared | row | {"kind": "death"})
+    return frame(rows, _DECISIONS)
+
+
+def outcomes(events: Iterable[Event]) -> "pd.DataFrame":
+    """One row per competition for a cell, in the order in which they were held."""
+    rows = []
+    for value in _values(events, Outcome):
+        incumbent = None if value.incumbent is None else str(value.incumbent)
+        row = _names(value.candidate.component, value.candidate.lineage, ())
+        row |= {"round": value.candidate.round, "objective": value.candidate.objective, "cell": value.cell}
+        row |= {"status": value.status, "incumbent": incumbent}
+        rows.append(row | {"incumbent_objective": value.incumbent_objective})
+    return frame(rows, _OUTCOMES)
+
+
+def elites(events: Iterable[Event]) -> "pd.DataFrame":
+    """One row per filled cell after these competitions, cells ascending; behaviours in the unit cube.
+
+    ``round`` is when the elite was measured, ``handle`` counts the accepted candidates from 0.
+    """
+    filled: dict[int, Row] = {}
+    accepted = (value for value in _values(events, Outcome) if value.status != "reject")
+    for handle, value in enumerate(accepted):
+        item = value.candidate
+        row: Row = {"cell": value.cell, "handle": handle, "depth": item.depth, "round": item.round}
+        row |= {"objective": item.objective, "genome": item.genome} | _genes(item.genes)
+        row |= _names(item.component, item.lineage, item.parents)
+        filled[value.cell] = row | dict(zip(MEASURES, item.behaviour, strict=True))
+    rows = [filled[cell] for cell in sorted(filled)]
+    return frame(rows, _ELITES | _gene_columns(rows))
+
+
+def validity(verdicts: Iterable[tuple[int, Mapping[str, Any]]]) -> "pd.DataFrame":
+    """One row per verdict on the behaviour space, given with its round; 0 is calibration.
+
+    Measures of sampling adequacy are ``msa_<measure>``, correlations ``correlation_<measure>_<measure>``.
+    """
+    rows = [_verdict(round, value) for round, value in verdicts]
+    numbers = ["kmo", "kmo_low", "kmo_high", *(f"msa_{name}" for name in MEASURES), *_VERDICT[1:]]
+    pairs = [f"correlation_{first}_{second}" for first, second in combinations(MEASURES, 2)]
+    columns = {"round": "int64", "status": "object"} | dict.fromkeys([*numbers, *pairs], "float64")
+    return frame(rows, columns | {"reasons": "object"})
+
+
+def timings(items: Iterable[Timing]) -> "pd.DataFrame":
+    """One row per duration in seconds; organism is NaN for what the whole run did."""
+    return frame([{name: getattr(item, name) for name in _TIMINGS} for item in items], _TIMINGS)
+
+
+def frame(rows: Sequence[Row], columns: Columns) -> "pd.DataFrame":
+    """Build a frame with these columns and types; what a row lacks is NaN or None."""
+    import pandas as pd
+
+    table = {name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in columns.items()}
+    return pd.DataFrame(table, columns=list(columns))
+
+
+def _values(events: Iterable[Event], kind: type[T]) -> Iterator[T]:
+    for event in events:
+        try:
+            yield read(kind, event.value)
+        except (KeyError, TypeError, ValueError) as error:
+            where = f"event {event.seq} of round {event.round}"
+            message = f"{where} is no {kind.__name__} ({type(error).__name__}: {error})"
+            raise JournalError(f"{message}; use the version that wrote the run") from None
+
+
+def _kind(values: Sequence[Any]) -> str:
+    if any(isinstance(value, (str, tuple)) for value in values):
+        return "object"
+    return "int64" if all(type(value) is int for value in values) else "float64"
+
+
+def _summary(value: Mapping[str, Any]) -> Row:
+    row: Row = {}
+    for name, entry in value.items():
+        if name == "kind":
+            continue
+        if isinstance(entry, list) and len(entry) == len(MEASURES):
+            row |= {f"{name}_{measure}": item for measure, item in zip(MEASURES, entry, strict=True)}
+        elif isinstance(entry, list):
+            row[name] = tuple(entry)
+        else:
+            row[name] = NON_FINITE.get(entry, entry) if isinstance(entry, str) else entry
+    return row
+
+
+def _verdict(round: int, value: Mapping[str, Any]) -> Row:
+    low, high = value.get("kmo_interval") or (None, None)
+    msa = value.get("msa") or [None] * len(MEASURES)
+    row: Row = {"round": round, "status": value.get("status"), "reasons": tuple(value.get("reasons", ()))}
+    row |= {name: _optional(value.get(name)) for name in _VERDICT}
+    row |= {"kmo_low": _optional(low), "kmo_high": _optional(high)}
+    row |= {f"msa_{name}": _optional(item) for name, item in zip(MEASURES, msa, strict=True)}
+    matrix = value.get("correlations")
+    if matrix is not None:
+        for (i, first), (j, second) in combinations(enumerate(MEASURES), 2):
+            row[f"correlation_{first}_{second}"] = _optional(matrix[i][j])
+    return row
+
+
+def _optional(value: float | str | None) -> float:
+    return math.nan if value is None else number(value)
+
+
+def _names(component: ComponentId, lineage: ComponentId, parents: Sequence[ComponentId]) -> Row:
+    return {"component": str(component), "lineage": str(lineage), "parents": tuple(map(str, parents))}
+
+
+def _genes(genes: Genes) -> Row:
+    return {f"gene_{name}": value for name, value in genes}
+
+
+def _gene_columns(rows: Iterable[Row]) -> dict[str, str]:
+    return dict.fromkeys(
+        sorted({name for row in rows for name in row if name.startswith("gene_")}), "float64"
+    )

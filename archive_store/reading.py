@@ -1,0 +1,205 @@
+"""A run, live or finished, as pandas frames, NumPy arrays and a ribs archive; nothing is ever written.
+
+run = open_run("out/digits")
+run.rounds().plot(x="round", y="qd_score")
+archive = run.archive()
+best = run.genome(archive.best_elite["solution"])
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from archive_store import frames
+from archive_store.chain import Event
+from archive_store.encoding import decode, decode_genome
+from archive_store.errors import JournalError, RunDirectoryError, StoreError
+from archive_store.run_directory import RunDirectory
+from qd.measures import MEASURES
+from qd.records import Genome
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ribs.archives import CVTArchive
+
+
+def open_run(path: str | Path) -> "Run":
+    """Open the folder of a run, whether it is finished, stopped or still being written.
+
+    Raises
+    ------
+    StoreError
+        In one sentence: if the folder is no run, has no journal yet, or was damaged. Of a finished run the
+        whole files are compared with the manifest; blobs are verified as they are read.
+    """
+    directory = RunDirectory.open(Path(path))
+    try:
+        directory.check_manifest(blobs=False)
+    except RunDirectoryError:
+        with directory.journal() as journal:
+            journal.verify_chain()  # says which event it is, where it can
+        raise
+    directory.journal().close()
+    return Run(directory, directory.config(), directory.environment())
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run's folder says, read anew by every method, so that a live run is followed by asking again.
+
+    Columns of the frames are listed in `archive_store.frames`; every frame of a run without such events is
+    empty and has its columns. Every method raises a `StoreError` on damaged files.
+    """
+
+    directory: RunDirectory
+    config: dict[str, Any]  # as in config.yaml
+    environment: dict[str, Any]  # as in environment.json
+
+    def rounds(self) -> "pd.DataFrame":
+        """One row per round from 1 on: coverage, QD score, births, deaths, temperature, digest and more."""
+        with self.directory.journal() as journal:
+            return frames.rounds(journal.events(kind="summary"), journal.rounds())
+
+    def census(self) -> "pd.DataFrame":
+        """One row per organism and round: losses in nats per example, scores, living components."""
+        return frames.census(self._events("census"))
+
+    def records(self) -> "pd.DataFrame":
+        """One row per living component and round: raw measures, assay, ablation, cost, genes."""
+        return frames.records(self._events("census"))
+
+    def decisions(self) -> "pd.DataFrame":
+        """One row per birth or death that was considered: probability, draw and whether it happened."""
+        return frames.decisions(self._events("decision"))
+
+    def outcomes(self) -> "pd.DataFrame":
+        """One row per competition for a cell of the archive, in order."""
+        return frames.outcomes(self._events("outcome"))
+
+    def elites(self, round: int | None = None) -> "pd.DataFrame":
+        """One row per filled cell at the end of a round, by default the last; behaviours in [0, 1].
+
+        Raises
+        ------
+        JournalError
+            If the round was not committed.
+        """
+        with self.directory.journal() as journal:
+            if round is not None:
+                journal.digest(round)
+            return frames.elites(journal.events(kind="outcome", until=round))
+
+    def validity(self) -> "pd.DataFrame":
+        """One row per check of the behaviour space; round 0 is calibration."""
+        verdicts = [(0, event.value["verdict"]) for event in self._events("calibration")]
+        verdicts += [(event.round, event.value["verdict"]) for event in self._events("validity")]
+        return frames.validity(verdicts)
+
+    def timings(self) -> "pd.DataFrame":
+        """One row per measured duration in seconds."""
+        with self.directory.journal() as journal:
+            return frames.timings(journal.timings())
+
+    def digest(self, round: int | None = None) -> str:
+        """The digest of a round, by default of the last: equal digests, equal runs."""
+        with self.directory.journal() as journal:
+            return journal.digest(round)
+
+    def calibration(self) -> dict[str, Any]:
+        """What calibration found: digests of interface, hosts and centroids, ranges, reference, verdict.
+
+        Raises
+        ------
+        JournalError
+            If the run has not got so far.
+        """
+        events = self._events("calibration")
+        if not events:
+            raise JournalError(f"run {self.directory.path} is not calibrated yet; wait for its round 0")
+        return events[0].value
+
+    def centroids(self) -> np.ndarray:
+        """The centroids of the cells, float64 [cells, 5], in the unit cube."""
+        arrays, _ = decode(self.directory.blobs.get(self.calibration()["centroids"]))
+        if "centroids" not in arrays or arrays["centroids"].shape[1:] != (len(MEASURES),):
+            raise StoreError(
+                f"the centroids of run {self.directory.path} are not an array [cells, {len(MEASURES)}]"
+            )
+        return arrays["centroids"]
+
+    def archive(self, round: int | None = None, fields: Sequence[str] = ("round",)) -> "CVTArchive":
+        """The elites at the end of a round, by default the last, as a ribs archive of its own to go on with.
+
+        A solution is an integer handle: the elite was the n-th candidate, counted from 0, that any cell
+        accepted. ``run.genome(handle)`` gives its genome, and ``run.elites(round).set_index("handle")`` all
+        that is known of it. Measures are behaviours in [0, 1]; objectives are the run's.
+
+        Parameters
+        ----------
+        round
+            After which to look.
+        fields
+            Columns of `elites` to carry along as extra fields, ``"genome"`` for example; ribs wants them of
+            every solution that is added later.
+
+        Raises
+        ------
+        StoreError
+            If a field is no column of `elites`, or an elite is not nearest to its own cell's centroid.
+        """
+        from ribs.archives import CVTArchive
+
+        elites = self.elites(round)
+        unknown = sorted(set(fields) - set(elites.columns))
+        if unknown:
+            raise StoreError(f"elites have no column {unknown[0]!r}; known are {', '.join(elites.columns)}")
+        archive = CVTArchive(
+            solution_dim=(),
+            centroids=self.centroids(),
+            ranges=[(0.0, 1.0)] * len(MEASURES),
+            qd_score_offset=self.config.get("archive", {}).get("qd_offset", 0.0),
+            seed=self.config.get("seed", 0),
+            solution_dtype=np.int64,
+            extra_fields={field: ((), elites[field].dtype.type) for field in fields},
+        )
+        if len(elites):
+            measures = elites[list(MEASURES)].to_numpy()
+            if (archive.index_of(measures) != elites["cell"]).any():
+                message = f"run {self.directory.path} has an elite that is not nearest to its cell's centroid"
+                raise StoreError(f"{message}; restore its journal and blobs from a copy")
+            extra = {field: elites[field].to_numpy() for field in fields}
+            archive.add(elites["handle"].to_numpy(), elites["objective"].to_numpy(), measures, **extra)
+        return archive
+
+    def genome(self, which: str | int) -> Genome:
+        """Read a stored genome by its digest, or by a handle of `archive`.
+
+        Raises
+        ------
+        StoreError
+            If there is no such handle or blob, or the blob is damaged.
+        """
+        digest = which if isinstance(which, str) else self._accepted(int(which))
+        return decode_genome(self.directory.blobs.get(digest))
+
+    def factors(self, which: str | int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Read a genome's factors by matrix: ``U`` [rows, rank] and ``V`` [rank, columns], ``W = U @ V``."""
+        arrays = self.genome(which).arrays
+        names = [name.removesuffix(".U") for name in arrays if name.endswith(".U")]
+        return {name: (arrays[f"{name}.U"], arrays[f"{name}.V"]) for name in names}
+
+    def _accepted(self, handle: int) -> str:
+        accepted = [event.value for event in self._events("outcome") if event.value["status"] != "reject"]
+        if not 0 <= handle < len(accepted):
+            message = (
+                f"run {self.directory.path} has no handle {handle}; its handles go up to {len(accepted) - 1}"
+            )
+            raise StoreError(message)
+        return accepted[handle]["candidate"]["genome"]
+
+    def _events(self, kind: str) -> list[Event]:
+        with self.directory.journal() as journal:
+            return list(journal.events(kind=kind))

@@ -1,0 +1,241 @@
+"""The folder that a run leaves behind: where everything lies, and what it weighed when the run ended."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from archive_store import durable
+from archive_store.blobs import BlobStore
+from archive_store.errors import RunDirectoryError
+from archive_store.journal import Journal
+from qd.canonical import plain
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """The paths of a run.
+
+    ``config.yaml`` and ``environment.json`` are written first, ``journal.sqlite`` and ``blobs/`` as it
+    goes, ``manifest.json`` when it ends; ``plots/``, ``report.html`` and ``log.jsonl`` can be made again.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: str, environment: Mapping[str, Any]) -> "RunDirectory":
+        """Make the folder of a new run with its resolved configuration (YAML) and its environment.
+
+        Raises
+        ------
+        RunDirectoryError
+            If something is there already, or the folder cannot be made.
+        """
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise RunDirectoryError(
+                f"{path} exists already; choose another folder or remove it first"
+            ) from None
+        except OSError as error:
+            raise RunDirectoryError(
+                f"folder {path} cannot be made: {error.strerror}; choose another one"
+            ) from None
+        directory = cls(path)
+        directory.blobs.root.mkdir()
+        directory.write_config(config)
+        durable.write(directory.environment_path, _json(environment))
+        durable.sync_directory(path.parent)
+        return directory
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """Take an existing folder.
+
+        Raises
+        ------
+        RunDirectoryError
+            If it is not the folder of a run.
+        """
+        directory = cls(path)
+        if not path.is_dir():
+            raise RunDirectoryError(f"there is no folder {path}; give one that `plasmodia launch` made")
+        if not directory.config_path.is_file():
+            raise RunDirectoryError(
+                f"{path} is no run: it has no config.yaml; give a folder that `plasmodia launch` made"
+            )
+        return directory
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment_path(self) -> Path:
+        """The fingerprint, versions and git revision."""
+        return self.path / "environment.json"
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal."""
+        return self.path / "journal.sqlite"
+
+    @property
+    def manifest_path(self) -> Path:
+        """Whole-file digests; there once the run has ended."""
+        return self.path / "manifest.json"
+
+    @property
+    def plots_path(self) -> Path:
+        """The folder of the pictures."""
+        return self.path / "plots"
+
+    @property
+    def report_path(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @property
+    def log_path(self) -> Path:
+        """What happened, for people; one JSON object a line."""
+        return self.path / "log.jsonl"
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Genomes, states, interface, hosts and centroids."""
+        return BlobStore(self.path / "blobs")
+
+    def write_config(self, text: str) -> None:
+        """Write the configuration, as YAML; a resume with another ``execution`` section does so again."""
+        durable.write(self.config_path, text.encode("utf-8"))
+
+    def config(self) -> dict[str, Any]:
+        """Read the configuration."""
+        try:
+            value = yaml.safe_load(_text(self.config_path))
+        except yaml.YAMLError as error:
+            raise RunDirectoryError(
+                f"{self.config_path} is not YAML ({str(error).splitlines()[0]}); restore it"
+            ) from None
+        return _mapping(self.config_path, value)
+
+    def environment(self) -> dict[str, Any]:
+        """Read the environment."""
+        return _read_json(self.environment_path)
+
+    def journal(self, readonly: bool = True) -> Journal:
+        """Open the journal.
+
+        Raises
+        ------
+        RunDirectoryError
+            If there is none yet.
+        """
+        if not self.journal_path.is_file():
+            raise RunDirectoryError(
+                f"{self.path} has no journal yet; wait until calibration has ended or launch again"
+            )
+        return Journal.open(self.journal_path, readonly)
+
+    def finished(self) -> bool:
+        """Say whether the run has ended."""
+        return self.manifest_path.is_file()
+
+    def write_manifest(self, digest: str) -> None:
+        """End the run: note the size and SHA-256 of every file that cannot be made again.
+
+        Parameters
+        ----------
+        digest
+            Of the last round.
+        """
+        files = {
+            file.relative_to(self.path).as_posix(): {
+                "bytes": file.stat().st_size,
+                "sha256": _file_digest(file),
+            }
+            for file in self._lasting()
+        }
+        durable.write(self.manifest_path, _json({"format": FORMAT, "digest": digest, "files": files}))
+
+    def remove_manifest(self) -> None:
+        """Take back that the run has ended, before it is written to again."""
+        self.manifest_path.unlink(missing_ok=True)
+        durable.sync_directory(self.path)
+
+    def check_manifest(self, blobs: bool = True) -> None:
+        """Compare the files of an ended run with its manifest; for a run that goes on do nothing.
+
+        Parameters
+        ----------
+        blobs
+            Also read every blob. (Each is verified anyway whenever it is used.)
+
+        Raises
+        ------
+        RunDirectoryError
+            Names the first file that is missing or not as it was written.
+        """
+        if not self.finished():
+            return
+        manifest = _read_json(self.manifest_path)
+        files = manifest.get("files")
+        if manifest.get("format") != FORMAT or not isinstance(files, dict):
+            raise RunDirectoryError(
+                f"{self.manifest_path} is not a manifest of format {FORMAT}; restore it from a copy"
+            )
+        for name in sorted(files):
+            if blobs or not name.startswith("blobs/"):
+                _check_file(self.path / name, files[name])
+
+    def _lasting(self) -> Iterator[Path]:
+        yield from (self.config_path, self.environment_path, self.journal_path)
+        yield from (self.blobs.path(digest) for digest in self.blobs.digests())
+
+
+def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
+    if not path.is_file():
+        raise RunDirectoryError(f"{path} is missing; restore it from a copy")
+    found = _file_digest(path)
+    if found != entry.get("sha256"):
+        wanted = entry.get("sha256")
+        raise RunDirectoryError(
+            f"{path} was altered: SHA-256 {found}, in the manifest {wanted}; restore it from a copy"
+        )
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n").encode("ascii")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_text(path))
+    except ValueError as error:
+        raise RunDirectoryError(f"{path} is not JSON ({error}); restore it from a copy") from None
+    return _mapping(path, value)
+
+
+def _mapping(path: Path, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RunDirectoryError(f"{path} has no keys at its top; restore it from a copy")
+    return value

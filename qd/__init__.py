@@ -1,0 +1,1 @@
+"""Quality diversity: values and pure functions on NumPy, without torch, I/O or a clock."""

@@ -1,0 +1,190 @@
+"""The five measures of a component's behaviour, and how raw values map to the unit cube.
+
+The archive measures distance, so the measures must share one unit: each is mapped to [0, 1] by a range
+that calibration finds once and the run keeps.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy.typing import ArrayLike
+
+MEASURES = (
+    "attention_span",
+    "activation_sparsity",
+    "gradient_flow",
+    "access_locality",
+    "compute_intensity",
+)
+QUANTILES = (0.01, 0.99)
+WIDENING = 0.25  # of the distance between the quantiles, both sides together
+FEWEST_VALUES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a measure says, for axes and reports."""
+
+    text: str
+    unit: str
+
+
+DESCRIPTIONS: Mapping[str, Description] = {
+    "attention_span": Description("mean distance that is bridged", "share of the largest distance"),
+    "activation_sparsity": Description("activations below a tenth of their RMS", "share"),
+    "gradient_flow": Description("gate gradient against the organism's mean", "log10 ratio"),
+    "access_locality": Description("spread of the positions that are read", "share of the length"),
+    "compute_intensity": Description("arithmetic per memory traffic", "log2 FLOP/byte"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Maps raw measures to the unit cube: ``(raw - low) / (high - low)``, clipped to [0, 1].
+
+    Parameters
+    ----------
+    low, high
+        Raw values that become 0 and 1, one per measure in the order of `MEASURES` and in its unit.
+
+    Raises
+    ------
+    ValueError
+        If a range is missing, not finite, or not of positive width.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "low", tuple(float(value) for value in self.low))
+        object.__setattr__(self, "high", tuple(float(value) for value in self.high))
+        for side, values in (("low", self.low), ("high", self.high)):
+            if len(values) != len(MEASURES):
+                raise ValueError(
+                    f"{side} must have {len(MEASURES)} values, one per measure, got {len(values)}"
+                )
+        for name, low, high in zip(MEASURES, self.low, self.high, strict=True):
+            if not (low < high and math.isfinite(high - low)):
+                raise ValueError(
+                    f"the range of {name} must be finite with low < high, got ({low}, {high}); "
+                    "a measure that is constant needs an analytic range or must be replaced"
+                )
+
+    def behaviour(self, raw: Sequence[float]) -> tuple[tuple[float, ...], tuple[bool, ...]]:
+        """Map one component's raw measures.
+
+        Parameters
+        ----------
+        raw
+            Five raw measures in the order of `MEASURES`.
+
+        Returns
+        -------
+        The behaviour in the unit cube, clipped, and which measures had to be clipped.
+
+        Raises
+        ------
+        ValueError
+            If there are not five measures, or one is not finite.
+        """
+        if len(raw) != len(MEASURES):
+            raise ValueError(f"raw must have {len(MEASURES)} measures, got {len(raw)}")
+        for name, value in zip(MEASURES, raw, strict=True):
+            if not math.isfinite(value):
+                raise ValueError(f"{name} must be finite to have a place in the archive, got {value}")
+        triples = tuple(zip(raw, self.low, self.high, strict=True))
+        unit = tuple(min(max((value - low) / (high - low), 0.0), 1.0) for value, low, high in triples)
+        return unit, tuple(not low <= value <= high for value, low, high in triples)
+
+    def behaviours(self, samples: ArrayLike) -> tuple[Float64[np.ndarray, "n 5"], Bool[np.ndarray, "n 5"]]:
+        """Map many components' raw measures at once; the same as `behaviour` row by row.
+
+        Parameters
+        ----------
+        samples
+            Raw measures [n, 5] in the order of `MEASURES`.
+
+        Raises
+        ------
+        ValueError
+            If the array is not [n, 5] or not finite.
+        """
+        checked = _checked(samples)
+        low, high = np.array(self.low), np.array(self.high)
+        with np.errstate(over="ignore"):  # a raw value far outside overflows to infinity and is clipped
+            unit = np.clip((checked - low) / (high - low), 0.0, 1.0)
+        return unit, (checked < low) | (checked > high)
+
+
+def ranges_from_samples(samples: ArrayLike, analytic: Mapping[str, tuple[float, float]]) -> Ranges:
+    """Find the ranges: analytic where there is one, else quantiles of the samples, widened.
+
+    ``low, high = q01 - w, q99 + w`` with ``w = (q99 - q01) * 0.25 / 2``: the range is wider than the
+    quantiles by a quarter in all, so that components can leave the calibrated region a little.
+
+    Parameters
+    ----------
+    samples
+        Raw measures [n, 5] of calibration's organisms, in the order and units of `MEASURES`.
+    analytic
+        Known (low, high) by the name of a measure; its samples are then not used.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not [n, 5] or not finite, a name is unknown, or a measure without an
+        analytic range is constant.
+    """
+    checked = _checked(samples)
+    for name in analytic:
+        if name not in MEASURES:
+            raise ValueError(f"no measure is called {name!r}; the measures are {', '.join(MEASURES)}")
+    low, high = np.quantile(checked, QUANTILES, axis=0)
+    margin = (high - low) * WIDENING / 2
+    found = zip(MEASURES, (low - margin).tolist(), (high + margin).tolist(), strict=True)
+    pairs = [analytic.get(name, (bottom, top)) for name, bottom, top in found]
+    return Ranges(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
+
+
+def distinct_values(samples: ArrayLike) -> dict[str, int]:
+    """Count the different values of each measure over the samples [n, 5].
+
+    Raises
+    ------
+    ValueError
+        If the samples are not [n, 5] or not finite.
+    """
+    columns = _checked(samples).T
+    return {name: len(np.unique(column)) for name, column in zip(MEASURES, columns, strict=True)}
+
+
+def few_values(samples: ArrayLike, fewest: int = FEWEST_VALUES) -> tuple[str, ...]:
+    """Write one warning for each measure with fewer than `fewest` different values.
+
+    Raises
+    ------
+    ValueError
+        If the samples are not [n, 5] or not finite.
+    """
+    checked = _checked(samples)
+    return tuple(
+        f"{name} has only {count} distinct values over {len(checked)} samples (fewer than {fewest}): "
+        "it cannot tell components apart; let the genes behind it vary more, or replace it"
+        for name, count in distinct_values(checked).items()
+        if count < fewest
+    )
+
+
+def _checked(samples: ArrayLike) -> Float64[np.ndarray, "n 5"]:
+    checked = np.asarray(samples, dtype=np.float64)
+    if checked.ndim != 2 or checked.shape[1] != len(MEASURES) or len(checked) == 0:
+        raise ValueError(f"samples must be [n, {len(MEASURES)}] with n >= 1, got shape {checked.shape}")
+    for name, column in zip(MEASURES, checked.T, strict=True):
+        if not np.isfinite(column).all():
+            row = int(np.flatnonzero(~np.isfinite(column))[0])
+            raise ValueError(f"samples must be finite, but {name} is {column[row]} in row {row}")
+    return checked

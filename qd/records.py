@@ -1,0 +1,204 @@
+"""The values that travel between the parts of the harness: ids, genomes, records, decisions, outcomes.
+
+All are frozen. Everything but `Genome` (it holds arrays) has a canonical JSON form (`qd.canonical`)
+and a reader here that gives the value back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from qd.canonical import number
+
+Genes = tuple[tuple[str, float], ...]  # structural genes, sorted by name
+Status = Literal["insert", "replace", "reject"]
+T = TypeVar("T")
+
+
+class ComponentId(NamedTuple):
+    """Names one component of a run for ever: its organism, the round of its birth and its slot."""
+
+    organism: int
+    born: int
+    slot: int
+
+    def __str__(self) -> str:
+        return f"{self.organism}.{self.born}.{self.slot}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Genome:
+    """A component as a value that can be stored, varied and grafted.
+
+    A matrix trained as factors is stored as two arrays ``<name>.U`` [rows, rank] and ``<name>.V``
+    [rank, columns] with ``W = U @ V``; any other array stands under its own name.
+    """
+
+    family: str
+    depth: int  # the layer that it fits
+    genes: Genes
+    arrays: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a census says about one living component. All losses are in nats per example."""
+
+    component: ComponentId
+    parents: tuple[ComponentId, ...]  # empty for founders
+    lineage: ComponentId  # the founder at the root of the first-parent line
+    depth: int
+    genes: Genes
+    genome: str  # SHA-256 of the stored genome
+    age: int  # rounds lived, this one included
+    measures: tuple[float, ...]  # raw, in the order of qd.measures.MEASURES
+    assay: float  # mean drop of the reference hosts' probe loss
+    assay_lower: float  # lower 95 % bound of that mean over probe examples
+    ablation: float  # rise of the own organism's probe loss when the slot is gated off
+    gradient: float  # per-example RMS of the gate gradient
+    flops: float  # counted, per example, forward
+    bytes: float  # counted, per example, forward
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a trainer returns for one organism and round, apart from the state and the genomes."""
+
+    organism: int
+    round: int
+    step: int  # optimizer steps so far
+    loss: float  # mean training loss over the round
+    loss_ema: float  # moving average over the steps before this round
+    first_loss: float  # training loss of the very first step
+    probe_loss: float
+    validation_loss: float
+    validation_score: float  # accuracy, or R2 for regression
+    test_loss: float | None  # only in the last round
+    test_score: float | None
+    state: str  # SHA-256 of the encoded state
+    records: tuple[Record, ...]  # by component id
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A component that competes for a cell of the archive."""
+
+    component: ComponentId
+    parents: tuple[ComponentId, ...]
+    lineage: ComponentId
+    depth: int
+    genes: Genes
+    genome: str
+    round: int  # in which it was measured
+    behaviour: tuple[float, ...]  # in the unit cube, clipped
+    out_of_range: tuple[bool, ...]  # which measures had to be clipped
+    objective: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a competition came to."""
+
+    candidate: Candidate
+    status: Status
+    cell: int
+    incumbent: ComponentId | None  # who held the cell before, or None
+    incumbent_objective: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A birth that was considered: it happens iff the draw says so."""
+
+    slot: int
+    arm: str  # archive, random, genes or clone
+    operator: str  # bootstrap, line, random, genes or clone: what makes the newborn
+    parents: tuple[ComponentId, ...]
+    genomes: tuple[str, ...]  # the parents' stored genomes
+    lineage: ComponentId | None  # of the first parent; None starts a new line
+    objective: float  # of the first parent
+    threshold: float  # the view's median objective
+    sigma: float  # relative mutation noise
+    probability: float  # in [0, 1]
+    draw: float  # uniform(seed, round, context)
+    context: str  # birth:<organism>:<slot>:<behaviour hash>
+    happens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A death that was considered: it happens iff the draw says so, within the cull's limits."""
+
+    component: ComponentId
+    z: float  # living fitness against the k nearest in behaviour space
+    floor: float
+    probability: float  # in [0, 1]
+    draw: float  # uniform(seed, round, f"cull:{component}")
+    reason: str  # fitness or budget
+    happens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that is decided for one organism before one round; a trainer is sent it as its order."""
+
+    organism: int
+    round: int
+    step: int  # optimizer steps before the round
+    phase: str  # warm-up, gentle or full
+    temperature: float
+    hunger: float
+    frozen: str | None  # why the lifecycle stands still, or None
+    births: tuple[Birth, ...]
+    deaths: tuple[Death, ...]
+
+
+def component_id(value: Any) -> ComponentId:
+    """Read ``[organism, born, slot]``."""
+    organism, born, slot = value
+    return ComponentId(int(organism), int(born), int(slot))
+
+
+def _ids(value: Any) -> tuple[ComponentId, ...]:
+    return tuple(component_id(item) for item in value)
+
+
+def _genes(value: Any) -> Genes:
+    return tuple((name, number(gene)) for name, gene in value)
+
+
+def _floats(value: Any) -> tuple[float, ...]:
+    return tuple(number(item) for item in value)
+
+
+_READERS: dict[str, Any] = {
+    "component": component_id,
+    "parents": _ids,
+    "genomes": tuple,
+    "genes": _genes,
+    "measures": _floats,
+    "behaviour": _floats,
+    "out_of_range": tuple,
+    "lineage": lambda value: None if value is None else component_id(value),
+    "incumbent": lambda value: None if value is None else component_id(value),
+    "records": lambda value: tuple(read(Record, item) for item in value),
+    "births": lambda value: tuple(read(Birth, item) for item in value),
+    "deaths": lambda value: tuple(read(Death, item) for item in value),
+    "candidate": lambda value: read(Candidate, value),
+}
+_NUMBERS = (float, float | None)
+
+
+def read(kind: type[T], value: Mapping[str, Any]) -> T:
+    """Rebuild a record of this kind from its canonical JSON object; keys of no field are ignored."""
+    return kind(**{field.name: _field(field, value[field.name]) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def _field(field: Field[Any], value: Any) -> Any:
+    if field.name in _READERS:
+        return _READERS[field.name](value)
+    if field.type in _NUMBERS:
+        return None if value is None else number(value)
+    return value
