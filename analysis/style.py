@@ -1,0 +1,158 @@
+"""One quiet look for every picture: colours that colour-blind readers can tell apart, and axes with units."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.ticker import MaxNLocator
+
+from qd.measures import DESCRIPTIONS, Ranges
+
+_FEW_ROUNDS = 10
+_MOST_DIGITS = 5  # of a tick label after the point
+WIDTH = 8.0  # inches; 1200 pixels at the resolution below
+DPI = 150
+
+# Okabe and Ito (2008), "Color Universal Design".
+ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+INK, GREY, EMPTY, FAINT = "#222222", "#8A8A8A", "#C9C9C9", "#ECECEC"
+OBJECTIVE = "objective [0 to 1]"
+MEASURE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE)
+MEASURE_MARKERS = ("o", "s", "^", "D", "v")
+
+# The palest twentieth of viridis is left out: it cannot be seen as a thin line on white.
+OBJECTIVE_MAP = LinearSegmentedColormap.from_list(
+    "objective", matplotlib.colormaps["viridis"](np.linspace(0.0, 0.95, 256))
+)
+CORRELATION_MAP = matplotlib.colormaps["PuOr_r"]
+
+QUIET: dict[str, Any] = {
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so the bytes need no font of the machine
+    "font.size": 8.5,
+    "axes.labelsize": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 3.5,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "plasmodia",  # fixed, or element ids differ from one drawing to the next
+}
+
+
+def plain(name: str) -> str:
+    """Give the name of a measure as words: ``attention_span`` as ``attention span``."""
+    return name.replace("_", " ")
+
+
+def label(name: str, width: int = 24) -> str:
+    """Name a measure with its unit, broken into lines of at most about ``width`` characters."""
+    return f"{plain(name)}\n" + textwrap.fill(f"[{DESCRIPTIONS[name].unit}]", width)
+
+
+def raw_ticks(low: float, high: float, positions: Sequence[float] = (0.0, 0.5, 1.0)) -> list[str]:
+    """Write what positions in the unit interval are in a measure's own unit, ``low + u (high - low)``.
+
+    All have the same number of digits, the fewest that are right to a hundredth of the interval.
+    """
+    values = [low + position * (high - low) for position in positions]
+    for digits in range(_MOST_DIGITS):
+        if all(abs(round(value, digits) - value) <= 0.01 * (high - low) for value in values):
+            return [f"{round(value, digits) + 0.0:.{digits}f}" for value in values]  # + 0.0: no "-0"
+    return [f"{value:.2e}" for value in values]
+
+
+def measure_axis(axis: Any, index: int, ranges: Ranges | None) -> None:
+    """Tick one unit-interval axis (``axes.xaxis`` or ``axes.yaxis``) in the measure's own unit.
+
+    Without ranges the ticks are the positions 0, 0.5 and 1 in the unit cube themselves.
+    """
+    low, high = (0.0, 1.0) if ranges is None else (ranges.low[index], ranges.high[index])
+    axis.set_ticks([0.0, 0.5, 1.0], labels=raw_ticks(low, high))
+
+
+def objective_norm(objectives: pd.Series) -> Normalize:
+    """Span the colours from the lowest to the highest finite objective; never a span of nothing."""
+    finite = objectives[np.isfinite(objectives)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    return Normalize(low, high) if high > low else Normalize(low - 0.05, high + 0.05)
+
+
+def objective_scale(norm: Normalize, axes: Axes, **arguments: Any) -> Any:
+    """Draw the colour scale of the objective beside these axes, or in them (``cax=``)."""
+    place: dict[str, Any] = {} if "cax" in arguments else {"ax": axes}
+    bar = axes.figure.colorbar(ScalarMappable(norm, OBJECTIVE_MAP), **place, **arguments)
+    bar.outline.set_visible(False)
+    bar.ax.grid(False)
+    bar.set_label(OBJECTIVE)
+    return bar
+
+
+def round_axis(axes: Axes, rounds: pd.Series, text: str = "round") -> Axes:
+    """Give axes whole rounds from the first to the last, also where there is only one."""
+    first, last = (int(rounds.min()), int(rounds.max())) if len(rounds) else (0, 1)
+    margin = 0.02 * (last - first) if last > first else 0.5
+    axes.set_xlim(first - margin, last + margin)
+    if last - first < _FEW_ROUNDS:  # a locator would put ticks between them
+        axes.set_xticks(range(first, last + 1))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
+    axes.set_xlabel(text)
+    return axes
+
+
+def legend_above(axes: Axes, columns: int = 4, **arguments: Any) -> Any:
+    """Put the legend over the axes, outside the data."""
+    placed = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.2, "ncols": columns}
+    return axes.legend(**{"columnspacing": 1.2, **placed, **arguments})
+
+
+def sparse(count: int) -> int:
+    """Say which every how many points carry a marker, so that markers of a long run stay apart."""
+    return max(1, count // 20)
+
+
+def limit(axes: Axes, value: float, text: str) -> None:
+    """Draw a dashed level line with its name to the right of the axes, outside the data."""
+    axes.axhline(value, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    place = axes.get_yaxis_transform()
+    axes.text(1.01, value, text, transform=place, ha="left", va="center", fontsize=7, color=INK)
+
+
+def message(axes: Axes, text: str) -> Axes:
+    """Say in words why there is nothing to draw, in place of empty axes."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    return axes

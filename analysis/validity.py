@@ -1,0 +1,141 @@
+"""What the checks of the behaviour space found, over the rounds in which they were made; 0 is calibration."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import style
+from qd.findings import KMO_STOP, KMO_WARN, LARGEST_CORRELATION, LEAST_DIMENSION_SHARE
+from qd.measures import MEASURES
+
+PAIRS = tuple(combinations(MEASURES, 2))
+STATUSES = {  # marker, colour
+    "ok": ("o", style.GREEN),
+    "warn": ("^", style.ORANGE),
+    "stop": ("X", style.VERMILLION),
+    "skipped": ("d", style.GREY),
+}
+
+
+def kmo(checks: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw the Kaiser-Meyer-Olkin index with its 95 % interval; the marker is the verdict.
+
+    A check that could not compute the index has its marker at the foot of the axes.
+
+    Parameters
+    ----------
+    checks
+        One row per check: ``round``, ``kmo``, ``kmo_low``, ``kmo_high``, ``status``.
+    axes
+        Where to draw.
+    """
+    known = checks[checks["kmo"].notna()]
+    axes.plot(known["round"], known["kmo"], color=style.GREY, linewidth=1.0, zorder=2)
+    spread = known[known["kmo_low"].notna() & known["kmo_high"].notna()]
+    axes.vlines(
+        spread["round"],
+        spread["kmo_low"],
+        spread["kmo_high"],
+        color=style.EMPTY,
+        linewidth=2.2,
+        zorder=1.5,
+        label="95 %",
+    )
+    for status, (marker, colour) in STATUSES.items():
+        part = checks[checks["status"] == status]
+        if len(part):
+            look: dict[str, Any] = {
+                "color": colour,
+                "markersize": 6 if len(checks) <= 25 else 4,
+                "zorder": 3,
+                "clip_on": False,
+                "label": status,
+            }
+            axes.plot(part["round"], part["kmo"].fillna(0.0), marker, **look)
+    style.limit(axes, KMO_STOP, "gate")
+    style.limit(axes, KMO_WARN, "weak")
+    axes.set_ylim(0.0, 1.0)
+    axes.set_ylabel("KMO [share]")
+    style.legend_above(axes, columns=5)
+    return style.round_axis(axes, checks["round"])
+
+
+def msa(checks: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw the measure of sampling adequacy of each measure, from the columns ``msa_<measure>``."""
+    for name, colour, marker in zip(MEASURES, style.MEASURE_COLOURS, style.MEASURE_MARKERS, strict=True):
+        values = checks[f"msa_{name}"]
+        _curve(checks["round"], values, axes, color=colour, marker=marker, label=style.plain(name))
+    style.limit(axes, KMO_STOP, f"{KMO_STOP:g}")
+    axes.set_ylim(0.0, 1.0)
+    axes.set_ylabel("MSA of each measure [share]")
+    style.legend_above(axes, columns=2)
+    return style.round_axis(axes, checks["round"])
+
+
+def correlation_matrix(checks: pd.DataFrame) -> np.ndarray:
+    """Read the correlations [5, 5] of the last check that has any; NaN off the diagonal if none has."""
+    columns = [f"correlation_{first}_{second}" for first, second in PAIRS]
+    known = checks.sort_values("round")[columns].dropna(how="all")
+    values = known.iloc[-1] if len(known) else pd.Series(np.nan, index=columns)
+    matrix = np.eye(len(MEASURES))
+    for (first, second), column in zip(PAIRS, columns, strict=True):
+        i, j = MEASURES.index(first), MEASURES.index(second)
+        matrix[i, j] = matrix[j, i] = values[column]
+    return matrix
+
+
+def correlations(matrix: np.ndarray, axes: Axes) -> Axes:
+    """Draw a correlation matrix of the measures as coloured numbers.
+
+    Parameters
+    ----------
+    matrix
+        [5, 5] in the order of `qd.measures.MEASURES`, in [-1, 1]; NaN and the diagonal are left grey.
+    axes
+        Where to draw.
+    """
+    off_diagonal = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)  # all ones there say nothing
+    axes.set_facecolor(style.FAINT)
+    image = axes.imshow(off_diagonal, cmap=style.CORRELATION_MAP, vmin=-1.0, vmax=1.0, aspect="equal")
+    for (row, column), value in np.ndenumerate(off_diagonal):
+        if np.isfinite(value):
+            ink = "white" if abs(value) > 0.65 else style.INK
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=7.5)
+    names = [style.plain(name) for name in MEASURES]
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    bar = axes.figure.colorbar(image, ax=axes, shrink=0.8, aspect=20, ticks=[-1, -0.5, 0, 0.5, 1])
+    bar.outline.set_visible(False)
+    bar.set_label("correlation r")
+    return axes
+
+
+def largest_correlation(checks: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw the size of the closest correlation of two measures, under the limit for stopping."""
+    _curve(checks["round"], checks["largest_correlation"], axes, color=style.BLUE)
+    style.limit(axes, LARGEST_CORRELATION, "gate")
+    axes.set_ylim(0.0, 1.0)
+    axes.set_ylabel("largest |r|")
+    return style.round_axis(axes, checks["round"])
+
+
+def effective_dimension(checks: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw how many independent measures the five amount to, over the limit for stopping."""
+    _curve(checks["round"], checks["effective_dimension"], axes, color=style.BLUE)
+    style.limit(axes, LEAST_DIMENSION_SHARE * len(MEASURES), "gate")
+    axes.set_ylim(1.0, float(len(MEASURES)))
+    axes.set_yticks(range(1, len(MEASURES) + 1))
+    axes.set_ylabel("effective dimension\n[measures]")
+    return style.round_axis(axes, checks["round"])
+
+
+def _curve(rounds: pd.Series, values: pd.Series, axes: Axes, **look: Any) -> None:
+    axes.plot(
+        rounds, values, **{"marker": "o", "linewidth": 1.1, "markevery": style.sparse(len(rounds)), **look}
+    )

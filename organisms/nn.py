@@ -1,0 +1,69 @@
+"""What all families share: the interface (stem and readout), the norm between layers, losses, scores."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from organisms.task import Task
+
+Interface = Mapping[str, Tensor]
+Tail = Callable[[Float[Tensor, "B S D"]], Tensor]
+
+
+def rms_norm(x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+    """x / sqrt(mean(x^2) + 1e-6) over the last axis, without a learned scale."""
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+
+
+def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw an untrained interface: what maps tokens into the residual stream and out of it.
+
+    ``embed`` [F, dim] and ``position`` [S, dim] are the stem, ``read`` [dim, outputs] and ``bias``
+    [outputs] the readout.
+    """
+
+    def normal(*shape: int, std: float) -> Tensor:
+        return torch.randn(shape, generator=generator) * std
+
+    return {
+        "embed": normal(task.features, dim, std=1.0),
+        "position": normal(task.length, dim, std=0.5),
+        "read": normal(dim, task.outputs, std=1 / math.sqrt(dim)),
+        "bias": torch.zeros(task.outputs),
+    }
+
+
+def stem(task: Task, interface: Interface, inputs: Tensor) -> Float[Tensor, "B S D"]:
+    """Map tokens (continuous [B, S, F] or discrete [B, S]) into the residual stream."""
+    embed = interface["embed"]
+    tokens = inputs @ embed if task.tokens == "continuous" else F.embedding(inputs, embed)
+    return tokens + interface["position"]
+
+
+def readout(task: Task, interface: Interface, x: Float[Tensor, "*batch S D"]) -> Tensor:
+    """Map the residual stream to outputs: [*batch, outputs], or [*batch, S, outputs] for a token task."""
+    h = rms_norm(x)
+    return (h if task.kind == "token" else h.mean(-2)) @ interface["read"] + interface["bias"]
+
+
+def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*batch"]:
+    """Loss of each example in nats (cross-entropy) or mean squares (value); outputs may have axes in front."""
+    if task.kind == "value":
+        return (outputs - targets).square().mean(-1)
+    logs = torch.log_softmax(outputs, dim=-1)
+    wanted = targets.expand(outputs.shape[:-1]).unsqueeze(-1)
+    losses = -logs.gather(-1, wanted).squeeze(-1)
+    return losses.mean(-1) if task.kind == "token" else losses
+
+
+def score(task: Task, outputs: Tensor, targets: Tensor) -> float:
+    """Share of right answers, or R2 = 1 - squared error / variance for a value task."""
+    if task.kind == "value":
+        error = (outputs.double() - targets).square().sum()
+        spread = (targets.double() - targets.double().mean(0)).square().sum()
+        return float(1 - error / spread)
+    return float((outputs.argmax(-1) == targets).double().mean())

@@ -1,0 +1,182 @@
+"""A pool: the components of one organism, stacked along a slot axis.
+
+Birth writes a slot and death clears it; shapes never change. A factored matrix ``W = U @ V`` is padded
+with zeros to the largest inner size. The padding stays exactly zero while it trains (the gradient of a
+zero column of U is a product with a zero row of V, and the other way round), so no mask is needed, and
+an empty slot, all zeros, contributes exactly nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qd.records import ComponentId, Genes, Genome
+
+
+@dataclass(frozen=True, slots=True)
+class Factored:
+    """A matrix of every component, trained as its factors U [rows, inner] and V [inner, columns]."""
+
+    name: str
+    rows: int
+    columns: int
+    inner: int  # the largest inner size; each component's own is its gene
+    gene: str
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Name and padded shape of the two factors."""
+        return {f"{self.name}.U": (self.rows, self.inner), f"{self.name}.V": (self.inner, self.columns)}
+
+
+@dataclass(frozen=True, slots=True)
+class Occupant:
+    """Who lives in a slot."""
+
+    component: ComponentId
+    parents: tuple[ComponentId, ...]
+    lineage: ComponentId
+    genes: Genes
+
+    def gene(self, name: str) -> float:
+        """Look up one structural gene."""
+        return dict(self.genes)[name]
+
+
+class Pool(nn.Module):
+    """The stacked parameters and the occupants of `depth` layers of `capacity` slots each.
+
+    Slot s belongs to layer ``s // capacity``. Parameters and optimizer moments are [N, ...] with
+    N = depth x capacity; `counts` [N] is the number of optimizer steps since each slot was born.
+    """
+
+    def __init__(self, family: str, layout: tuple[Factored, ...], depth: int, capacity: int) -> None:
+        super().__init__()
+        self.family = family
+        self.layout = layout
+        self.depth = depth
+        self.capacity = capacity
+        self.occupants: list[Occupant | None] = [None] * (depth * capacity)
+        shapes = {name: shape for matrix in layout for name, shape in matrix.shapes.items()}
+        self.stacks = {name: torch.zeros(self.size, *shape) for name, shape in shapes.items()}
+        self.first = {name: torch.zeros_like(stack) for name, stack in self.stacks.items()}
+        self.second = {name: torch.zeros_like(stack) for name, stack in self.stacks.items()}
+        self.counts = torch.zeros(self.size)
+
+    @property
+    def size(self) -> int:
+        """Number of slots N, empty ones included."""
+        return self.depth * self.capacity
+
+    def alive(self) -> Iterator[tuple[int, Occupant]]:
+        """Give the living slots with their occupants, in order."""
+        return ((slot, occupant) for slot, occupant in enumerate(self.occupants) if occupant is not None)
+
+    def layer(self, slot: int) -> int:
+        """Layer of a slot."""
+        return slot // self.capacity
+
+    def layers(self, name: str) -> tuple[Tensor, ...]:
+        """Give one stack as `depth` tensors [capacity, ...] (one backward for all of them)."""
+        stack = self.stacks[name]
+        return stack.view(self.depth, self.capacity, *stack.shape[1:]).unbind(0)
+
+    def genome(self, slot: int) -> Genome:
+        """Copy a living component out, its factors trimmed to their own inner size.
+
+        Raises
+        ------
+        ValueError
+            If the slot is empty.
+        """
+        occupant = self._occupant(slot)
+        arrays: dict[str, np.ndarray] = {}
+        for matrix in self.layout:
+            inner = int(occupant.gene(matrix.gene))
+            arrays[f"{matrix.name}.U"] = self._array(f"{matrix.name}.U", slot)[:, :inner].copy()
+            arrays[f"{matrix.name}.V"] = self._array(f"{matrix.name}.V", slot)[:inner].copy()
+        return Genome(self.family, self.layer(slot), occupant.genes, arrays)
+
+    def graft(self, slot: int, genome: Genome, occupant: Occupant) -> None:
+        """Write a genome into a slot, with a fresh optimizer history.
+
+        Raises
+        ------
+        ValueError
+            If the genome is of another family or layer, does not fit, or the slot is taken.
+        """
+        if self.occupants[slot] is not None:
+            raise ValueError(f"slot {slot} is taken by {self.occupants[slot]}; retire it before a graft")
+        if (genome.family, genome.depth) != (self.family, self.layer(slot)):
+            raise ValueError(
+                f"a genome of {genome.family}, layer {genome.depth}, cannot be born in slot {slot} of "
+                f"{self.family}, layer {self.layer(slot)}: graft it where it came from"
+            )
+        padded = {name: self._padded(name, genome) for name in self.stacks}
+        self._clear(slot)
+        for name, array in padded.items():
+            self.stacks[name][slot] = array
+        self.occupants[slot] = replace(occupant, genes=genome.genes)
+
+    def retire(self, slot: int) -> None:
+        """Clear a living slot: it contributes nothing from now on.
+
+        Raises
+        ------
+        ValueError
+            If the slot is empty already.
+        """
+        self._occupant(slot)
+        self._clear(slot)
+        self.occupants[slot] = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give every tensor of the pool by name, for storing."""
+        named = {"counts": self.counts}
+        for kind in ("stacks", "first", "second"):
+            named |= {f"{kind}.{name}": tensor for name, tensor in getattr(self, kind).items()}
+        return named
+
+    def load(self, tensors: Mapping[str, Tensor], occupants: list[Occupant | None]) -> None:
+        """Take over stored tensors and occupants.
+
+        Raises
+        ------
+        ValueError
+            If a tensor is missing or of another shape, or the number of occupants is not N.
+        """
+        own = self.tensors()
+        for name, tensor in own.items():
+            if name not in tensors or tensors[name].shape != tensor.shape:
+                found = tuple(tensors[name].shape) if name in tensors else "nothing"
+                raise ValueError(f"state tensor {name!r} must be {tuple(tensor.shape)}; found {found}")
+        if len(occupants) != self.size:
+            raise ValueError(f"a state of {self.size} slots needs as many occupants; found {len(occupants)}")
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+        self.occupants = list(occupants)
+
+    def _occupant(self, slot: int) -> Occupant:
+        occupant = self.occupants[slot]
+        if occupant is None:
+            raise ValueError(f"slot {slot} is empty; living slots: {[s for s, _ in self.alive()]}")
+        return occupant
+
+    def _array(self, name: str, slot: int) -> np.ndarray:
+        return self.stacks[name][slot].detach().cpu().numpy()
+
+    def _padded(self, name: str, genome: Genome) -> Tensor:
+        whole = self.stacks[name][0]
+        array = torch.from_numpy(np.array(genome.arrays[name], dtype=np.float32, order="C"))
+        if array.ndim != whole.ndim or any(a > w for a, w in zip(array.shape, whole.shape, strict=True)):
+            raise ValueError(f"{name} of shape {tuple(array.shape)} does not fit a slot of {tuple(whole.shape)}")
+        padded = torch.zeros_like(whole)
+        padded[: array.shape[0], : array.shape[1]] = array
+        return padded
+
+    def _clear(self, slot: int) -> None:
+        for tensor in self.tensors().values():
+            tensor[slot] = 0

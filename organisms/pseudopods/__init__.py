@@ -1,0 +1,1 @@
+"""Pseudopods: attention heads as low-rank circuits that live and die."""

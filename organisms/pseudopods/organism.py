@@ -1,0 +1,93 @@
+"""An organism of pseudopods: all heads of a layer in one batched attention, added to the residual stream.
+
+Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D residual width, R and W inner
+sizes of the QK and OV circuits.
+"""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from kernels.attention import AttentionStatistics, attention, attention_with_statistics
+from organisms.nn import Interface, example_losses, readout, rms_norm, stem
+from organisms.pool import Pool
+from organisms.task import Task
+
+
+class PseudopodOrganism(nn.Module):
+    """``x <- x + sum_n gate_n pseudopod_n(rms_norm(x))`` per layer, between a frozen stem and readout."""
+
+    def __init__(self, task: Task, interface: Interface, pool: Pool) -> None:
+        super().__init__()
+        self.task = task
+        self.interface = dict(interface)
+        self.pool = pool
+        device = pool.counts.device
+        self.positions = torch.tensor(task.positions, dtype=torch.float32, device=device)
+        self.distances = torch.tensor(task.distances, dtype=torch.float32, device=device)
+
+    @cached_property
+    def _past(self) -> Tensor:
+        seen = torch.ones_like(self.distances, dtype=torch.bool)
+        return seen.tril() if self.task.causal else seen
+
+    def forward(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Give outputs for a batch of inputs; `gates` [N] scale what each slot writes."""
+        x = stem(self.task, self.interface, inputs)
+        for layer in range(self.pool.depth):
+            x = x + self.mixed(layer, rms_norm(x), gates)
+        return readout(self.task, self.interface, x)
+
+    def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots."""
+        values_BCSW = attention(*self.circuits(layer, h_BSD))
+        write_CWD = self.pool.layers("ov.V")[layer]
+        if gates is not None:
+            write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
+        return values_BCSW.transpose(1, 2).flatten(2) @ write_CWD.flatten(0, 1)
+
+    def separate(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, AttentionStatistics]:
+        """What each head of a layer writes, [C, B, S, D], and where it looks."""
+        values_BCSW, statistics = attention_with_statistics(*self.circuits(layer, h_BSD), self.positions)
+        write_CWD = self.pool.layers("ov.V")[layer]
+        return values_BCSW.transpose(0, 1) @ write_CWD.unsqueeze(1), statistics
+
+    def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Give queries, keys and values [B, C, S, *], scales [C] and masks [C, S, S] of a layer."""
+        q_BCSR = _project(h_BSD, self.pool.layers("qk.U")[layer])
+        k_BCSR = _project(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
+        v_BCSW = _project(h_BSD, self.pool.layers("ov.U")[layer])
+        scales, windows = self._settings(layer)
+        mask_CSS = (self.distances < windows[:, None, None]) & self._past
+        return q_BCSR, k_BCSR, v_BCSW, scales, mask_CSS
+
+    def tail(self, layer: int, x_XSD: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each example from the residual stream that enters `layer`; [*batch] for [*batch, S, D]."""
+        x = x_XSD.flatten(0, -3)
+        for later in range(layer, self.pool.depth):
+            x = x + self.mixed(later, rms_norm(x))
+        outputs = readout(self.task, self.interface, x)
+        return example_losses(self.task, outputs.unflatten(0, x_XSD.shape[:-2]), targets)
+
+    def stats(self) -> dict[str, float]:
+        """Living slots and parameters."""
+        living = [slot for slot, _ in self.pool.alive()]
+        parameters = sum(array.size for slot in living for array in self.pool.genome(slot).arrays.values())
+        return {"alive": float(len(living)), "parameters": float(parameters)}
+
+    def _settings(self, layer: int) -> tuple[Tensor, Tensor]:
+        capacity = self.pool.capacity
+        occupants = self.pool.occupants[layer * capacity : (layer + 1) * capacity]
+        genes = [{} if occupant is None else dict(occupant.genes) for occupant in occupants]
+        scales = [gene["temperature"] / gene["rank"] ** 0.5 if gene else 1.0 for gene in genes]
+        windows = [gene["window"] if gene else 1.0 for gene in genes]
+        device = self.distances.device
+        return torch.tensor(scales, device=device), torch.tensor(windows, device=device)
+
+
+def _project(h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
+    """Read h through every slot's matrix: [B, C, S, R], as one matrix product."""
+    slots, width, inner = read_CDR.shape
+    joined = h_BSD @ read_CDR.transpose(0, 1).reshape(width, slots * inner)
+    return joined.unflatten(-1, (slots, inner)).transpose(1, 2)

@@ -1,0 +1,157 @@
+"""The contract between the harness and a family of components, and the table of families.
+
+The harness knows organisms by these protocols alone. A family of your own joins by its import path
+(``organism.kind: package.module:Name``).
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from organisms.nn import Interface
+from organisms.pool import Pool
+from organisms.task import Task
+from qd.genes import GeneSpace
+from qd.records import Genes, Genome
+
+
+class Component(Protocol):
+    """A part as a value (`qd.records.Genome`): what the archive keeps and a pool can be given."""
+
+    family: str
+    depth: int
+    genes: Genes
+    arrays: Mapping[str, Any]
+
+
+class Memory(Protocol):
+    """Something that fades with time (`organisms.memory.Trace`)."""
+
+    def store(self, data: float, weight: float) -> None:
+        """Blend a new value in."""
+
+    def recall(self) -> float | None:
+        """Give what is remembered, or None before anything was stored."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+
+
+class Pseudopod(Protocol):
+    """One attention component at work on a stimulus (`organisms.pseudopods.pseudopod.Pseudopod`)."""
+
+    def correlation(self) -> Tensor:
+        """Correlation between the features of its output."""
+
+    def effective_rank(self) -> Tensor:
+        """Number of directions that its output uses."""
+
+    def coherence(self) -> Tensor:
+        """Likeness of its attention pattern to its neighbours'."""
+
+
+class Chemotaxis(Protocol):
+    """Choice of where in behaviour space to look for a parent (`qd.chemotaxis.sample`)."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Give the elite to be born from, or None."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """What one look at the probe split tells of every living slot (n of them, in slot order)."""
+
+    slots: tuple[int, ...]
+    measures: Tensor  # float64 [n, 5], raw, in the order of qd.measures.MEASURES
+    gradients: Tensor  # float64 [n]: per-example RMS of the gate gradient
+    ablations: Tensor  # float64 [n]: rise of the probe loss when the slot alone is gated off, in nats
+    loss: float  # of these examples, in nats
+
+
+class Organism(Protocol):
+    """A network of living parts: a shared, frozen interface around a stacked pool."""
+
+    task: Task
+    interface: Interface
+    pool: Pool
+
+    def __call__(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Give outputs; `gates` [N] scale the slots (all 1 where None)."""
+
+    def stats(self) -> dict[str, float]:
+        """Living slots and parameters."""
+
+
+class Species(Protocol):
+    """A family: how its organisms are built and its components drawn, stored and counted."""
+
+    family: str
+    depth: int
+    capacity: int
+    genes: GeneSpace
+    ranks: Mapping[str, str]  # factored matrix -> the gene that sets its inner size
+
+    def organism(self, interface: Interface) -> Organism:
+        """Build an organism with an empty pool around an interface."""
+
+    def random_genome(self, depth: int, genes: Genes, generator: Any) -> Genome:
+        """Draw an untrained component with these genes."""
+
+    def probe(self, organism: Any, inputs: Tensor, targets: Tensor) -> Probe:
+        """Measure, gate off and differentiate every living slot."""
+
+    def assay(self, organism: Any, hosts: Sequence[Any]) -> Tensor:
+        """Drop of the hosts' mean loss, for each living slot and probe example, float64 [n, P]."""
+
+    def host(self, organism: Any, inputs: Tensor, targets: Tensor) -> Any:
+        """Freeze an organism into a reference host with cached activations."""
+
+    def analytic_ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Ranges of the measures that follow from the task alone."""
+
+    def cost(self, genes: Genes) -> tuple[float, float]:
+        """Counted FLOPs and bytes of one forward pass of a component, per example."""
+
+
+FAMILIES = {"pseudopods": "organisms.pseudopods.species:Pseudopods"}
+
+
+def resolve(path: str) -> Any:
+    """Import ``package.module:Name``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such module or name, with what was looked for.
+    """
+    module, _, name = path.partition(":")
+    if not name:
+        raise ValueError(f"{path!r} is not an import path; write package.module:Name")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"cannot import {path!r}: no module named {error.name!r} on the path") from error
+    except AttributeError as error:
+        raise ValueError(f"cannot import {path!r}: module {module} has no {name!r}") from error
+
+
+def species(kind: str, task: Task, options: Any) -> Species:
+    """Build the species `kind` (a family of the table or an import path) for a task.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind, with the families that there are.
+    """
+    if kind not in FAMILIES and ":" not in kind:
+        raise ValueError(f"no family {kind!r}; there are {', '.join(FAMILIES)}, or give package.module:Name")
+    return resolve(FAMILIES.get(kind, kind))(task, options)
+
+
+def device_of(organism: Organism) -> torch.device:
+    """Device that an organism computes on."""
+    return organism.pool.counts.device

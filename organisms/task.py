@@ -1,0 +1,89 @@
+"""What an organism learns: four fixed splits of real or generated data and the shape of the problem."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from qd.canonical import canonical, sha256
+
+Kind = Literal["class", "token", "value"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Examples and what is to be predicted from them.
+
+    ``inputs`` is float32 [N, S, F] for continuous tokens or integer [N, S] for discrete ones;
+    ``targets`` is int64 [N] (class), int64 [N, S] (token) or float32 [N, outputs] (value).
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A learning problem on sequences of S tokens.
+
+    Parameters
+    ----------
+    name
+        How messages call it.
+    kind
+        ``class``: one of `outputs` classes per example; ``token``: one of `outputs` symbols at every
+        position; ``value``: `outputs` real numbers per example.
+    train, probe, validation, test
+        Training; assay, ablation and measures; naming the best organism; read once and reported.
+    tokens
+        ``continuous`` (each token has `features` numbers) or ``discrete`` (`features` symbols).
+    positions
+        Coordinates of the S tokens, float64 [S, d]; their Euclidean distance is the task's distance.
+    causal
+        Whether a position may only look at itself and earlier ones.
+    """
+
+    name: str
+    kind: Kind
+    train: Split
+    probe: Split
+    validation: Split
+    test: Split
+    tokens: Literal["continuous", "discrete"]
+    features: int
+    outputs: int
+    positions: np.ndarray
+    causal: bool = False
+
+    @property
+    def length(self) -> int:
+        """Number of tokens S."""
+        return len(self.positions)
+
+    @property
+    def score_name(self) -> str:
+        """What the score of an organism is called: ``accuracy`` or ``R2``."""
+        return "R2" if self.kind == "value" else "accuracy"
+
+    @cached_property
+    def distances(self) -> np.ndarray:
+        """Euclidean distance between every two tokens, float64 [S, S]."""
+        return np.linalg.norm(self.positions[:, None] - self.positions[None], axis=-1)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that an organism can see of the task."""
+        splits = (self.train, self.probe, self.validation, self.test)
+        arrays = [array for split in splits for array in (split.inputs, split.targets)] + [self.positions]
+        return sha256(
+            canonical(
+                {
+                    "shape": [self.kind, self.tokens, self.features, self.outputs, self.causal],
+                    "arrays": [[str(a.dtype), list(a.shape), sha256(a.tobytes())] for a in arrays],
+                }
+            )
+        )

@@ -1,0 +1,1 @@
+"""Runs: configuration, command line, calibration, driver, trainers and replay."""

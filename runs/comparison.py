@@ -1,0 +1,73 @@
+"""Two JSON values side by side: where they differ and how."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+MISSING = "(missing)"
+
+
+class Difference(Protocol):
+    """The first event of a run that a replay made differently; its texts are canonical JSON."""
+
+    @property
+    def round(self) -> int: ...  # noqa: D102
+    @property
+    def seq(self) -> int: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def organism(self) -> int | None: ...  # noqa: D102
+    @property
+    def journaled(self) -> str | None: ...  # noqa: D102
+    @property
+    def replayed(self) -> str | None: ...  # noqa: D102
+
+
+def differences(first: Any, second: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Give the path and both JSON texts of everything in which two plain values differ, in order of path."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        for key in sorted({*first, *second}):
+            below = f"{path}.{key}" if path else str(key)
+            yield from _present(first, second, key in first, key in second, key, below)
+    elif isinstance(first, list) and isinstance(second, list):
+        for index in range(max(len(first), len(second))):
+            inside = index < len(first), index < len(second)
+            yield from _present(first, second, *inside, index, f"{path}[{index}]")
+    elif first != second or type(first) is not type(second):
+        yield path, json.dumps(first), json.dumps(second)
+
+
+def _present(
+    first: Any, second: Any, in_first: bool, in_second: bool, key: Any, path: str
+) -> Iterator[tuple[str, str, str]]:
+    if in_first and in_second:
+        yield from differences(first[key], second[key], path)
+    else:
+        yield (
+            path,
+            json.dumps(first[key]) if in_first else MISSING,
+            json.dumps(second[key]) if in_second else MISSING,
+        )
+
+
+def side_by_side(difference: Difference) -> str:
+    """Write the journaled and the replayed event in two columns, a line for each value that differs."""
+    rows = [("", "journaled", "replayed")]
+    if difference.journaled is None or difference.replayed is None:
+        rows.append(("event", difference.journaled or MISSING, difference.replayed or MISSING))
+    else:
+        rows += differences(json.loads(difference.journaled), json.loads(difference.replayed))
+    keys, left = (max(len(_cut(row[column])) for row in rows) for column in (0, 1))
+    lines = [f"{_cut(key):<{keys}}  {_cut(one):<{left}}  {_cut(two)}".rstrip() for key, one, two in rows]
+    return "\n".join([named(difference), *lines])
+
+
+def named(difference: Difference) -> str:
+    """Name the event: its round, its place in the round, its kind and its organism."""
+    whose = "" if difference.organism is None else f" of organism {difference.organism}"
+    return f"round {difference.round}, event {difference.seq} ({difference.kind}{whose})"
+
+
+def _cut(text: str, width: int = 72) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,153 @@
+"""What is wrong with a configuration, as sentences: key path, what was wrong, what would be right."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: the keys that it is about (the first is shown) and a sentence."""
+
+    keys: tuple[str, ...]
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.keys[0]}: {self.sentence}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Write ``; did you mean <the known name nearest to word>?``, or nothing if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def shown(value: Any) -> str:
+    """Write a value of a configuration on one line of at most 60 characters."""
+    text = json.dumps(value, default=repr)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def sections(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Give the keys of a section with the models of those that are sections themselves."""
+    keys: dict[str, type[BaseModel] | None] = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
+        keys[field.alias or name] = kind if is_section else None  # type: ignore[assignment]
+    return keys
+
+
+def paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Give the path of every key that is no section, such as ``organism.capacity``."""
+    for key, section in sections(model).items():
+        if section is None:
+            yield prefix + key
+        else:
+            yield from paths(section, f"{prefix}{key}.")
+
+
+def problems(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> list[Problem]:
+    """Say pydantic's errors in our words, one problem a key; alternatives of a union are joined by "or"."""
+    grouped: dict[str, list[ErrorDetails]] = {}
+    for error in errors:
+        grouped.setdefault(key_path(error["loc"], model), []).append(error)
+    return [Problem((path,), _sentence(path, group, model)) for path, group in grouped.items()]
+
+
+def key_path(location: Sequence[int | str], model: type[BaseModel]) -> str:
+    """Write where an error lies as a key path; pydantic's names for the members of a union are left out."""
+    path: list[str] = []
+    section: type[BaseModel] | None = model
+    for part in location:
+        if section is not None:
+            path.append(quoted(str(part)))
+            section = sections(section).get(str(part))
+        elif isinstance(part, int):
+            path[-1] += f"[{part}]"
+    return ".".join(path)
+
+
+def quoted(key: str) -> str:
+    """Write one key of a path; one that could be mistaken for a path, or garbles a terminal, in quotes."""
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key)
+
+
+def _sentence(path: str, errors: list[ErrorDetails], model: type[BaseModel]) -> str:
+    first = errors[0]
+    if first["type"] == "extra_forbidden":
+        return _unknown(first["loc"], model)
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    if first["type"] == "model_type":
+        keys = ", ".join(_keys(first["loc"], model))
+        return f"must be a section with keys {keys}, not {shown(first['input'])}"
+    rights = " or ".join(dict.fromkeys(_right(error) for error in errors))
+    return f"must be {rights}, not {shown(first['input'])}{_near_literal(errors)}"
+
+
+def _unknown(location: Sequence[int | str], model: type[BaseModel]) -> str:
+    word = str(location[-1])
+    everywhere = list(paths(model))
+    if word in everywhere:
+        section, key = word.rsplit(".", 1)
+        return f"a dotted key belongs on the command line; write the key {key} under the section {section}"
+    known = _keys(location[:-1], model)
+    near = difflib.get_close_matches(word, known, n=1)
+    found = [".".join((*map(str, location[:-1]), near[0]))] if near else []
+    if not found:
+        leaves = {path.rsplit(".", 1)[-1]: path for path in reversed(everywhere)}
+        found = [leaves[leaf] for leaf in difflib.get_close_matches(word, leaves, n=1, cutoff=0.8)]
+    hint = f"; did you mean {found[0]}?" if found else ";"
+    return f"unknown key{hint} known here: {', '.join(known)}"
+
+
+def _keys(location: Sequence[int | str], model: type[BaseModel]) -> list[str]:
+    for part in location:
+        model = sections(model).get(str(part)) or model
+    return list(sections(model))
+
+
+_RIGHTS: Mapping[str, str] = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text (a number or true, false, null as text needs quotes)",
+    "tuple_type": "a list",
+    "none_required": "null",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "too_short": "a list of at least {min_length}",
+    "literal_error": "one of {expected}",
+}
+
+
+def _right(error: ErrorDetails) -> str:
+    pattern = _RIGHTS.get(error["type"])
+    if pattern is None:
+        return f"right ({error['msg']})"
+    values = {
+        key: f"{value:g}" if isinstance(value, float) else value
+        for key, value in error.get("ctx", {}).items()
+    }
+    return pattern.format(**values).replace("'", "").replace("one of auto", "auto")
+
+
+def _near_literal(errors: list[ErrorDetails]) -> str:
+    known = [
+        word.strip("' ")
+        for error in errors
+        if error["type"] == "literal_error"
+        for word in error["ctx"]["expected"].replace(" or ", ", ").split(",")
+    ]
+    value = errors[0]["input"]
+    return nearest(value, known) if isinstance(value, str) else ""

@@ -1,0 +1,254 @@
+"""Trainers as Ray actors, on this machine or on a cluster. The only file that imports Ray.
+
+Ray is asked for processes and a place to keep results, nothing else: it never restarts an actor or
+repeats a task by itself. States, reports and genomes are separate task returns, which the driver owns;
+objects that an actor put would die with it.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from runs import environment
+from runs.errors import RunError
+from runs.pools import Done, Event, Failed, Handle, Job, Lost, perform
+from runs.world import World, WorldSpec, build
+
+ANSWER_SECONDS = 5.0  # for a cluster's address to answer
+PATIENCE_SECONDS = 120.0  # for an actor to start
+
+
+class Trainer:
+    """An actor: a world and the jobs done in it."""
+
+    def __init__(self) -> None:
+        environment.prepare()
+        self._world: World | None = None
+
+    def introduce(self, modules: Sequence[str], device: str) -> tuple[str, dict[str, Any]]:
+        """Give host name and fingerprint."""
+        return socket.gethostname(), environment.fingerprint(modules, device)
+
+    def configure(self, spec: WorldSpec) -> None:
+        """Build the world."""
+        self._world = build(spec)
+
+    def run(self, name: str, *arguments: Any) -> Any:
+        """Do one job."""
+        assert self._world is not None, "an actor is configured before it is sent work"
+        try:
+            return perform(self._world, name, arguments, time.perf_counter)
+        except RunError as error:
+            return error, None, None
+
+
+@dataclass(slots=True)
+class _Worker:
+    name: str
+    actor: Any
+    job: Job | None = None
+    attempt: int = 0
+    returns: tuple[Any, Any, Any] | None = None  # references to report, payload and genomes
+    started: float = 0.0
+
+
+class RayPool:
+    """A fixed number of actors, each with at most one job; one that dies or hangs is replaced.
+
+    Parameters
+    ----------
+    workers
+        Number of actors, with ``num_cpus=1`` and `num_gpus` each.
+    address
+        ``local`` starts a cluster of our own; ``auto``, ``ray://host:port`` or ``host:port`` join one.
+    expected
+        The driver's fingerprint; a worker with another one is refused by its host's name.
+    modules
+        Modules of the user's import paths, shipped to other machines with the six packages.
+    device
+        ``cpu`` or ``cuda``: what the fingerprint is taken of.
+    timeout
+        Seconds after which a job counts as lost.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        address: str,
+        num_gpus: float,
+        expected: Mapping[str, Any],
+        modules: Sequence[str],
+        device: str,
+        timeout: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._expected = expected
+        self._introduction = (tuple(modules), device)
+        self._timeout = timeout
+        self._clock = clock
+        self._options = {"num_cpus": 1, "num_gpus": num_gpus, "max_restarts": 0, "max_task_retries": 0}
+        self._spec: Any = None
+        self._shipped = _connect(address, workers, modules)
+        self._born = 0
+        try:
+            self._workers = self._start(workers)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def idle(self) -> int:
+        """Number of actors without a job."""
+        return sum(worker.job is None for worker in self._workers)
+
+    def configure(self, spec: WorldSpec) -> None:
+        """Give all actors a world, and remember it for those that replace them."""
+        self._spec = ray.put(spec)
+        _all([worker.actor.configure.remote(self._spec) for worker in self._workers])
+
+    def submit(self, job: Job, attempt: int) -> None:
+        """Start a job on the first idle actor."""
+        worker = next(worker for worker in self._workers if worker.job is None)
+        worker.job, worker.attempt, worker.started = job, attempt, self._clock()
+        worker.returns = worker.actor.run.options(num_returns=3).remote(job.name, *job.arguments)
+
+    def wait(self) -> list[Event]:
+        """Wait for the first answer, death or timeout."""
+        while True:
+            at_work = [worker for worker in self._workers if worker.returns is not None]
+            ready, _ = ray.wait([worker.returns[0] for worker in at_work], num_returns=1, timeout=1.0)
+            events = [self._answer(worker) for worker in at_work if worker.returns[0] in ready]
+            late = [w for w in at_work if w.returns and self._clock() - w.started > self._timeout]
+            events += [self._lose(worker, f"it gave no answer for {self._timeout:g} s") for worker in late]
+            if events:
+                return events
+
+    def fetch(self, handle: Handle) -> Any:
+        """Bring a payload or genomes to this process."""
+        try:
+            return ray.get(handle)
+        except RayError as error:
+            raise RunError(f"a result was lost with its machine ({type(error).__name__}); resume the run") from error
+
+    def close(self) -> None:
+        """Leave the cluster; one of our own ends with it."""
+        ray.shutdown()
+        if self._shipped is not None:
+            shutil.rmtree(self._shipped, ignore_errors=True)
+
+    def _answer(self, worker: _Worker) -> Event:
+        job, attempt, returns = worker.job, worker.attempt, worker.returns
+        assert job is not None
+        assert returns is not None
+        try:
+            report = ray.get(returns[0])
+        except RayTaskError as error:
+            worker.job = worker.returns = None
+            return Failed(job, attempt, str(error.cause or error).strip().splitlines()[-1])
+        except RayError as error:
+            return self._lose(worker, f"its worker died ({type(error).__name__})")
+        worker.job = worker.returns = None
+        if isinstance(report, RunError):
+            return Failed(job, attempt, str(report))
+        return Done(job, attempt, report, returns[1], returns[2], worker.name)
+
+    def _lose(self, worker: _Worker, reason: str) -> Lost:
+        assert worker.job is not None
+        lost = Lost(worker.job, worker.attempt, reason)
+        with contextlib.suppress(RayError):
+            ray.kill(worker.actor)
+        self._workers[self._workers.index(worker)] = self._start(1)[0]
+        return lost
+
+    def _start(self, number: int) -> list[_Worker]:
+        remote = ray.remote(Trainer).options(**self._options)
+        workers = [_Worker(f"trainer-{self._born + index}", remote.remote()) for index in range(number)]
+        self._born += number
+        for host, fingerprint in _all(
+            [worker.actor.introduce.remote(*self._introduction) for worker in workers]
+        ):
+            different = environment.differences(self._expected, fingerprint)
+            if different:
+                raise RunError(
+                    f"host {host} computes otherwise than the driver and is refused, because bits would depend on "
+                    f"who does what: {'; '.join(different)}"
+                )
+        if self._spec is not None:
+            _all([worker.actor.configure.remote(self._spec) for worker in workers])
+        return workers
+
+
+def _connect(address: str, workers: int, modules: Sequence[str]) -> Path | None:
+    """Join or start a cluster; give the folder of shipped code, if code had to be shipped."""
+    settings: dict[str, Any] = {
+        "logging_level": "ERROR",
+        "log_to_driver": False,
+        "configure_logging": False,
+        "namespace": f"plasmodia-{os.getpid()}",
+    }
+    variables = dict(environment.VARIABLES)
+    shipped: Path | None = None
+    if address == "local":
+        variables["PYTHONPATH"] = os.pathsep.join(path for path in [os.getcwd(), *sys.path] if path)
+        settings |= {"num_cpus": workers, "include_dashboard": False}
+        settings["runtime_env"] = {"env_vars": variables}
+    else:
+        _check_answers(address)
+        shipped = _packed(modules)
+        settings["runtime_env"] = {"env_vars": variables, "working_dir": str(shipped)}
+    try:
+        ray.init(address=address, **settings)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if shipped is not None:
+            shutil.rmtree(shipped, ignore_errors=True)
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RunError(f"no Ray cluster at address {address!r} ({first}); start one or use --address local") from error
+    return shipped
+
+
+def _check_answers(address: str) -> None:
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"no Ray cluster answers at address {address!r} ({error}); start one or use --address local"
+        ) from error
+
+
+def _packed(modules: Sequence[str]) -> Path:
+    """Copy the source of the six packages and of the user's modules to a folder that Ray ships."""
+    folder = Path(tempfile.mkdtemp(prefix="plasmodia-code-"))
+    for source in environment.sources(modules):
+        if source.is_dir():
+            shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / source.name)
+    return folder
+
+
+def _all(references: list[Any]) -> list[Any]:
+    try:
+        return ray.get(references, timeout=PATIENCE_SECONDS)
+    except RayTaskError as error:
+        raise RunError(f"a trainer could not start: {str(error.cause or error).strip().splitlines()[-1]}") from error
+    except RayError as error:
+        raise RunError(
+            f"trainers did not start within {PATIENCE_SECONDS:g} s ({type(error).__name__}); "
+            "are there enough free CPUs and GPUs in the cluster?"
+        ) from error

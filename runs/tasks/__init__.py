@@ -1,0 +1,81 @@
+"""What runs can learn: the table of built-in tasks, and the user's own by import path."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from organisms.task import Task
+from runs.config_problems import nearest
+from runs.errors import ConfigError, PlasmodiaError
+from runs.import_path import imported
+from runs.tasks import digits, text, toys
+from runs.tasks.options import Options
+
+Builder = Callable[[Options, bytes | None], Task]
+
+TASKS: Mapping[str, Builder] = MappingProxyType(
+    {"digits": digits.build, "text": text.build, "sine": toys.sine, "xor": toys.xor, "parity": toys.parity}
+)
+
+
+def corpus(options: Options) -> bytes | None:
+    """Read the file that ``task.path`` names, once, where the run is started; None where it names none.
+
+    A relative path is taken from the working directory; whoever reads a configuration file first makes
+    it relative to that file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, a directory or unreadable.
+    """
+    return None if options.path is None else text.read_corpus(options.path)
+
+
+def load(options: Options, corpus: bytes | None = None) -> Task:
+    """Build the task that a configuration asks for.
+
+    The run's seed is no argument: data and splits are fixed, so that runs with different seeds can be
+    compared.
+
+    Parameters
+    ----------
+    options
+        The ``task:`` section of the configuration. Its ``name`` is in `TASKS` or is the import path of
+        the user's own builder, a callable ``(options, corpus) -> Task``.
+    corpus
+        The bytes that `corpus` read, or None.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such task, or the options or the corpus cannot be used.
+    """
+    if ":" in options.name:
+        return _users(options, corpus)
+    if options.name not in TASKS:
+        raise ConfigError(
+            f"task.name is {options.name!r}; the tasks are {', '.join(TASKS)}, or your own as "
+            f"'package.module:Name'{nearest(options.name, TASKS)}"
+        )
+    return TASKS[options.name](options, corpus)
+
+
+def _users(options: Options, corpus: bytes | None) -> Task:
+    builder = imported(options.name, "task.name")
+    if not callable(builder):
+        raise ConfigError(
+            f"task.name is {options.name!r}, {_a(builder)}; it must be callable as (options, corpus) -> Task"
+        )
+    try:
+        task = builder(options, corpus)
+    except PlasmodiaError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"the task {options.name!r} raised {type(error).__name__}: {error}") from error
+    if not isinstance(task, Task):
+        raise ConfigError(f"the task {options.name!r} gave {_a(task)}; it must give an organisms.task.Task")
+    return task
+
+
+def _a(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"

@@ -1,0 +1,126 @@
+"""The next byte of a text: CPython's own help topics, or a UTF-8 file of the user's."""
+
+from pathlib import Path
+
+import numpy as np
+
+from organisms.task import Split, Task
+from runs.errors import ConfigError
+from runs.tasks.options import Options, length_between
+from runs.tasks.splits import capped
+
+LENGTH = 64  # bytes a sequence, unless asked otherwise
+LEAST_SEQUENCES = 80  # so that probe, validation and test have 8 each
+HELD_OUT = (200, 200, 300)  # most sequences of probe, validation and test
+
+
+def build(options: Options, corpus: bytes | None = None) -> Task:
+    """Build the task of predicting each next byte from the ones before it.
+
+    The corpus is cut into four contiguous regions in the order train, probe, validation, test, and each
+    region into sequences that do not overlap. A tenth of all sequences, at most 200, 200 and 300, go to
+    probe, validation and test; the rest are for training. Tokens are discrete, uint8 [N, S], the
+    targets are the bytes one further, and attention is causal. A byte of the corpus takes nine bytes of
+    memory in each worker; ``task.examples`` bounds that.
+
+    Parameters
+    ----------
+    options
+        ``length`` is S in bytes, 64 by default.
+    corpus
+        The text, or None for CPython's help topics (`help_topics`).
+
+    Raises
+    ------
+    ConfigError
+        If the corpus is no UTF-8 or too short, or an option cannot be met.
+    ValueError
+        If ``path`` names a corpus and `corpus` is None.
+    """
+    length = length_between(options, LENGTH, 2, 65_536, "a sequence needs a byte and one before it")
+    if corpus is None and options.path is not None:
+        raise ValueError(
+            f"task.path is {options.path!r}, but its bytes were not given; read them with read_corpus"
+        )
+    source = options.path or ("of CPython's help topics" if corpus is None else "that was given")
+    data = help_topics() if corpus is None else _checked(corpus, source)
+    # Each of the four regions has one byte more than its sequences: the last one's last target.
+    sequences = (len(data) - 4) // length
+    if sequences < LEAST_SEQUENCES:
+        raise ConfigError(
+            f"the corpus {source} has {len(data)} bytes, but sequences of {length} bytes need "
+            f"{LEAST_SEQUENCES * length + 4}; give a longer text or a smaller task.length"
+        )
+    held_out = [min(sequences // 10, most) for most in HELD_OUT]
+    counts = [sequences - sum(held_out), *held_out]
+    starts = np.cumsum([0, *(count * length + 1 for count in counts)])
+    stream = np.frombuffer(data, dtype=np.uint8)
+    train, probe, validation, test = (
+        _windows(stream[start:], count, length) for start, count in zip(starts, counts, strict=False)
+    )
+    return Task(
+        name="text",
+        kind="token",
+        train=_copied(capped(train, options.examples)),
+        probe=_copied(probe),
+        validation=_copied(validation),
+        test=_copied(test),
+        tokens="discrete",
+        features=256,
+        outputs=256,
+        positions=np.arange(length, dtype=np.float64)[:, None],
+        causal=True,
+    )
+
+
+def help_topics() -> bytes:
+    """Give the texts of ``pydoc_data.topics``, one after the other in the order of their keys, as UTF-8.
+
+    They differ between versions of Python; a run's environment and the task's digest both say which.
+    """
+    from pydoc_data.topics import topics
+
+    return "".join(topics[key] for key in sorted(topics)).encode("utf-8")
+
+
+def read_corpus(path: str) -> bytes:
+    """Read a user's corpus once, as the bytes that the run's digest covers.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is a directory, or it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        reason = "there is no such file"
+    except IsADirectoryError:
+        reason = "it is a directory, and one file is needed"
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror or error})"
+    except ValueError as error:  # a name that no file system takes, such as one with a zero byte
+        reason = f"it is no file name ({error})"
+    raise ConfigError(f"the corpus task.path={path!r} is unusable: {reason}")
+
+
+def _checked(corpus: bytes, source: str) -> bytes:
+    try:
+        corpus.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"the corpus {source} is not UTF-8: byte {error.start} is 0x{corpus[error.start]:02x} "
+            f"({error.reason}); convert the file to UTF-8"
+        ) from None
+    return corpus
+
+
+def _windows(stream: np.ndarray, count: int, length: int) -> Split:
+    """Cut the first ``count`` sequences and, one byte further, their targets, both uint8 [count, length]."""
+    end = count * length
+    return Split(stream[:end].reshape(count, length), stream[1 : end + 1].reshape(count, length))
+
+
+def _copied(windows: Split) -> Split:
+    """Give windows memory of their own, which may be written to, and targets the type of class labels."""
+    return Split(windows.inputs.copy(), windows.targets.astype(np.int64))

@@ -1,0 +1,188 @@
+"""The world that trainers work in: configuration, data, species, interface and reference hosts.
+
+A `WorldSpec` is plain bytes, so that it can be shipped to any worker and gives the same world there.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from archive_store.encoding import decode, encode
+from organisms.memory import Trace
+from organisms.pool import Occupant
+from organisms.species import Organism, Species, species
+from organisms.task import Split, Task
+from qd.canonical import canonical, number, sha256
+from qd.records import component_id
+from runs import tasks
+from runs.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSpec:
+    """What a world is made of; the later fields are filled in by calibration."""
+
+    config: dict[str, Any]  # the whole configuration
+    corpus: bytes | None = None
+    interface: bytes | None = None
+    hosts: tuple[bytes, ...] = ()  # encoded states
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all of it."""
+        parts = [self.corpus, self.interface, *self.hosts]
+        return sha256(canonical([self.config, *(None if part is None else sha256(part) for part in parts)]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """A split on the device."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """Everything that a trainer's jobs read and never change."""
+
+    config: Config
+    task: Task
+    species: Species
+    device: torch.device
+    train: Examples
+    probe: Examples
+    validation: Examples
+    test: Examples
+    interface: dict[str, Tensor]  # empty before calibration
+    hosts: tuple[Any, ...]
+
+
+def build(spec: WorldSpec) -> World:
+    """Build the world of a specification on this process's device."""
+    config = Config.model_validate(spec.config)
+    task = tasks.load(config.task, spec.corpus)
+    family = species(config.organism.kind, task, config.organism)
+    device = torch.device(config.execution.device)
+
+    def examples(split: Split) -> Examples:
+        inputs = torch.from_numpy(np.ascontiguousarray(split.inputs))
+        if task.tokens == "discrete":
+            inputs = inputs.long()
+        return Examples(inputs.to(device), torch.from_numpy(np.ascontiguousarray(split.targets)).to(device))
+
+    world = World(
+        config=config,
+        task=task,
+        species=family,
+        device=device,
+        train=examples(task.train),
+        probe=examples(task.probe),
+        validation=examples(task.validation),
+        test=examples(task.test),
+        interface={} if spec.interface is None else decode_interface(spec.interface, device),
+        hosts=(),
+    )
+    return replace(world, hosts=tuple(_host(world, data) for data in spec.hosts))
+
+
+def encode_interface(interface: Mapping[str, Tensor]) -> bytes:
+    """Encode the frozen interface."""
+    return encode({name: tensor.detach().cpu().numpy() for name, tensor in interface.items()}, "interface")
+
+
+def decode_interface(data: bytes, device: torch.device) -> dict[str, Tensor]:
+    """Read what `encode_interface` wrote."""
+    return {name: torch.from_numpy(array).to(device) for name, array in decode(data)[0].items()}
+
+
+@dataclass(slots=True, eq=False)
+class Individual:
+    """An organism in the middle of its life: its network, how far it is and what it remembers of its loss."""
+
+    number: int
+    organism: Organism
+    round: int
+    step: int
+    trace: Trace
+    first_loss: float | None
+
+
+def encode_state(individual: Individual) -> bytes:
+    """Encode everything that the next round of an organism depends on."""
+    pool = individual.organism.pool
+    tensors = {name: tensor.detach().cpu().numpy() for name, tensor in pool.tensors().items()}
+    return encode(
+        tensors,
+        {
+            "organism": individual.number,
+            "round": individual.round,
+            "step": individual.step,
+            "loss_ema": individual.trace.recall(),
+            "first_loss": individual.first_loss,
+            "occupants": pool.occupants,
+        },
+    )
+
+
+def decode_state(world: World, data: bytes) -> Individual:
+    """Read what `encode_state` wrote into fresh, aligned memory."""
+    arrays, meta = decode(data)
+    organism = world.species.organism(world.interface)
+    organism.pool.load(
+        {name: torch.from_numpy(array) for name, array in arrays.items()},
+        [_occupant(value) for value in meta["occupants"]],
+    )
+    return Individual(
+        number=meta["organism"],
+        organism=organism,
+        round=meta["round"],
+        step=meta["step"],
+        trace=Trace(world.config.training.ema, _optional(meta["loss_ema"])),
+        first_loss=_optional(meta["first_loss"]),
+    )
+
+
+def _occupant(value: Mapping[str, Any] | None) -> Occupant | None:
+    if value is None:
+        return None
+    return Occupant(
+        component=component_id(value["component"]),
+        parents=tuple(component_id(parent) for parent in value["parents"]),
+        lineage=component_id(value["lineage"]),
+        genes=tuple((name, number(gene)) for name, gene in value["genes"]),
+    )
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else number(value)
+
+
+def _host(world: World, state: bytes) -> Any:
+    """Freeze a trained organism with most of its slots emptied: a host needs room for a graft to matter.
+
+    In a full host a further component has next to nothing left to add, and what it adds says little about
+    other hosts.
+    """
+    organism = decode_state(world, state).organism
+    for slot in emptied(organism, world.config.calibration.host_share):
+        organism.pool.retire(slot)
+    return world.species.host(organism, world.probe.inputs, world.probe.targets)
+
+
+def emptied(organism: Organism, kept: float) -> Sequence[int]:
+    """Name the slots to be emptied in a host: all but the first `kept` share (at least one) of each layer."""
+    pool = organism.pool
+    slots = []
+    for layer in range(pool.depth):
+        living = [slot for slot, _ in pool.alive() if pool.layer(slot) == layer]
+        slots += living[max(1, math.ceil(kept * len(living))) :]
+    return slots
