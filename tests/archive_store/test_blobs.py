@@ -1,0 +1,88 @@
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archive_store.blobs import BlobStore
+from archive_store.errors import BlobError
+
+
+@pytest.fixture
+def store(tmp_path):
+    return BlobStore(tmp_path / "blobs")
+
+
+def test_a_blob_lies_under_the_digest_of_its_bytes(store, tmp_path):
+    digest = store.put(b"hello")
+    assert digest == hashlib.sha256(b"hello").hexdigest()
+    path = tmp_path / "blobs" / digest[:2] / f"{digest}.safetensors"
+    assert path.read_bytes() == b"hello"
+    assert store.path(digest) == path
+    assert store.get(digest) == b"hello"
+
+
+def test_several_blobs_keep_their_order_and_are_listed_by_digest(store):
+    items = [b"a", b"b", b"a", b""]
+    digests = store.put_all(items)
+    assert [store.get(digest) for digest in digests] == items
+    assert list(store.digests()) == sorted(set(digests))
+
+
+def test_an_intact_blob_is_not_written_again_and_a_damaged_one_is(store):
+    digest = store.put(b"hello")
+    before = store.path(digest).stat().st_ino
+    store.put(b"hello")
+    assert store.path(digest).stat().st_ino == before
+    store.path(digest).write_bytes(b"hellO")
+    store.put(b"hello")
+    assert store.get(digest) == b"hello"
+
+
+def test_removing_is_final_and_may_be_repeated(store):
+    digest = store.put(b"x")
+    assert store.has(digest)
+    store.remove(digest)
+    store.remove(digest)
+    assert not store.has(digest)
+    assert list(store.digests()) == []
+
+
+def test_a_missing_blob_is_named(store):
+    with pytest.raises(BlobError, match=r"blob 0{64} is missing: there is no file .*blobs/00/"):
+        store.get("0" * 64)
+
+
+def test_an_unreadable_blob_is_named(store):
+    store.path("0" * 64).mkdir(parents=True)
+    with pytest.raises(BlobError, match=r"blobs/00/.* cannot be read: Is a directory"):
+        store.get("0" * 64)
+
+
+@pytest.mark.parametrize("digest", ["", "ab", "../../etc/passwd", "A" * 64, "0" * 63 + "\n"])
+def test_only_digests_name_blobs(store, digest):
+    with pytest.raises(BlobError, match="64 lowercase hexadecimal digits"):
+        store.path(digest)
+
+
+@given(data=st.binary(min_size=1, max_size=50), draw=st.data())
+def test_any_flipped_bit_is_found_and_both_digests_are_named(tmp_path_factory, data, draw):
+    store = BlobStore(tmp_path_factory.mktemp("blobs"))
+    digest = store.put(data)
+    bit = draw.draw(st.integers(0, 8 * len(data) - 1))
+    damaged = bytearray(data)
+    damaged[bit // 8] ^= 1 << bit % 8
+    store.path(digest).write_bytes(damaged)
+    found = hashlib.sha256(damaged).hexdigest()
+    with pytest.raises(BlobError, match=rf"{digest}.safetensors is damaged: its bytes have SHA-256 {found}"):
+        store.get(digest)
+
+
+def test_what_an_interrupted_write_left_is_no_blob_and_can_be_removed(store):
+    digest = store.put(b"x")
+    left = store.path(digest).with_name("f" * 64 + ".safetensors.99.partial")
+    left.write_bytes(b"half")
+    assert list(store.digests()) == [digest]
+    assert store.remove_partial() == 1
+    assert not left.exists()
+    assert store.remove_partial() == 0

@@ -1,0 +1,61 @@
+import os
+
+import pytest
+
+from archive_store import durable
+
+
+def test_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path):
+    durable.write(tmp_path / "a", b"one, and longer")
+    durable.write(tmp_path / "a", b"two")
+    assert (tmp_path / "a").read_bytes() == b"two"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
+    durable.write(tmp_path / "a", b"old")
+
+    def fails(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="disk full"):
+        durable.write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_file_then_name_then_folder_are_made_durable(tmp_path, monkeypatch):
+    seen = []
+    fsync = os.fsync
+
+    def watched(descriptor):
+        seen.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        seen.append((tmp_path / "a").exists())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    durable.write(tmp_path / "a", b"x")
+    assert seen == [str(tmp_path / f"a.{os.getpid()}{durable.PARTIAL}"), False, str(tmp_path), True]
+
+
+@pytest.mark.parametrize(
+    ("mounts", "expected"),
+    [
+        ("disk / ext4 rw 0 0\n", False),
+        ("disk / ext4 rw 0 0\nserver:/x {folder} nfs4 rw 0 0\n", True),
+        ("server:/x / nfs rw 0 0\ndisk {folder} ext4 rw 0 0\n", False),
+        ("disk / ext4 rw 0 0\nserver:/x {folder}/other nfs rw 0 0\n", False),
+        ("", False),
+    ],
+)
+def test_the_innermost_mount_says_whether_a_path_is_on_the_network(tmp_path, mounts, expected):
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    table = tmp_path / "mounts"
+    table.write_text(mounts.format(folder=str(folder).replace(" ", "\\040")))
+    assert durable.on_network(folder / "journal.sqlite", table) is expected
+
+
+def test_without_a_mount_table_nothing_is_on_the_network(tmp_path):
+    assert durable.on_network(tmp_path, tmp_path / "none") is False

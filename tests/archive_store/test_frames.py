@@ -1,0 +1,178 @@
+import math
+
+import numpy as np
+import pytest
+
+from archive_store import frames
+from archive_store.chain import Event, numbered
+from archive_store.errors import JournalError
+from qd.measures import MEASURES
+from qd.records import Birth, Candidate, Census, ComponentId, Death, Decision, Outcome, Record
+
+FOUNDER, CHILD = ComponentId(1, 0, 2), ComponentId(1, 4, 3)
+RECORD = Record(
+    CHILD, (FOUNDER, ComponentId(0, 0, 0)), FOUNDER, 0, (("rank", 4.0), ("width", 8.0)), "a" * 64, 2,
+    (0.1, 0.2, float("nan"), 0.4, 0.5), 0.3, 0.2, 0.05, 0.7, 100.0, 50.0,
+)  # fmt: skip
+CENSUS = Census(1, 5, 125, 0.5, 0.6, 2.3, 0.51, 0.52, 0.9, None, None, "b" * 64, (RECORD,))
+BIRTH = Birth(
+    3, "archive", "line", (FOUNDER, CHILD), ("a" * 64, "b" * 64), FOUNDER, 0.4, 0.45, 0.1, 0.8, 0.7,
+    "birth:1:3:ab", True,
+)  # fmt: skip
+DEATH = Death(FOUNDER, -1.5, 0.0, 0.6, 0.9, "fitness", False)
+DECISION = Decision(1, 5, 100, "full", 0.25, 0.5, None, (BIRTH,), (DEATH,))
+
+
+def events(kind, *values, round=5):
+    return numbered(round, [(kind, value) for value in values])
+
+
+def candidate(component=CHILD, objective=0.5, genes=(("rank", 4.0),)):
+    behaviour = (0.1, 0.2, 0.3, 0.4, 0.5)
+    return Candidate(
+        component, (FOUNDER,), FOUNDER, 1, genes, "c" * 64, 5, behaviour, (False,) * 5, objective
+    )
+
+
+def test_a_census_is_one_row():
+    (row,) = frames.census(events("census", CENSUS)).to_dict("records")
+    assert math.isnan(row.pop("test_loss"))
+    assert math.isnan(row.pop("test_score"))
+    assert row == {
+        "organism": 1, "round": 5, "loss": 0.5, "probe_loss": 0.51, "validation_loss": 0.52,
+        "validation_score": 0.9, "step": 125, "alive": 1, "state": "b" * 64,
+    }  # fmt: skip
+
+
+def test_a_record_is_one_row_with_its_measures_and_genes():
+    (row,) = frames.records(events("census", CENSUS)).to_dict("records")
+    assert math.isnan(row.pop("gradient_flow"))
+    assert row == {
+        "organism": 1, "round": 5, "slot": 3, "born": 4, "component": "1.4.3", "lineage": "1.0.2",
+        "parents": ("1.0.2", "0.0.0"), "depth": 0, "age": 2, "attention_span": 0.1,
+        "activation_sparsity": 0.2, "access_locality": 0.4, "compute_intensity": 0.5, "assay": 0.3,
+        "assay_lower": 0.2, "ablation": 0.05, "gradient": 0.7, "flops": 100.0, "bytes": 50.0,
+        "genome": "a" * 64, "gene_rank": 4.0, "gene_width": 8.0,
+    }  # fmt: skip
+
+
+def test_births_and_deaths_are_rows_of_one_frame():
+    birth, death = frames.decisions(events("decision", DECISION)).to_dict("records")
+    shared = {"organism": 1, "round": 5, "phase": "full", "temperature": 0.25}
+    assert math.isnan(birth.pop("z"))
+    assert birth == shared | {
+        "kind": "birth", "slot": 3, "component": "1.5.3", "parents": ("1.0.2", "1.4.3"), "probability": 0.8,
+        "draw": 0.7, "happens": True, "operator": "line", "arm": "archive", "lineage": "1.0.2",
+        "objective": 0.4, "threshold": 0.45, "sigma": 0.1, "reason": None,
+    }  # fmt: skip
+    expected = {
+        "kind": "death", "slot": 2, "component": "1.0.2", "parents": (), "happens": False, "z": -1.5,
+        "reason": "fitness",
+    }  # fmt: skip
+    assert {name: death[name] for name in expected} == expected
+    assert death["operator"] is None
+    assert math.isnan(death["threshold"])
+
+
+def test_a_birth_without_parents_starts_its_own_line():
+    birth = Birth(0, "random", "random", (), (), None, 0.0, 0.0, 0.0, 1.0, 0.5, "birth:1:0:", True)
+    decision = Decision(1, 5, 100, "full", 0.25, 0.5, None, (birth,), ())
+    (row,) = frames.decisions(events("decision", decision)).to_dict("records")
+    assert row["lineage"] == row["component"] == "1.5.0"
+
+
+def test_an_outcome_is_one_row():
+    first = Outcome(candidate(), "insert", 7, None, None)
+    second = Outcome(candidate(objective=0.4), "reject", 7, CHILD, 0.5)
+    found = frames.outcomes(events("outcome", first, second)).to_dict("records")
+    assert math.isnan(found[0].pop("incumbent_objective"))
+    shared = {"round": 5, "component": "1.4.3", "cell": 7, "lineage": "1.0.2"}
+    assert found == [
+        shared | {"status": "insert", "objective": 0.5, "incumbent": None},
+        shared | {"status": "reject", "objective": 0.4, "incumbent": "1.4.3", "incumbent_objective": 0.5},
+    ]
+
+
+def test_elites_are_the_last_accepted_by_cell():
+    other = ComponentId(0, 0, 1)
+    found = frames.elites(
+        events(
+            "outcome",
+            Outcome(candidate(), "insert", 7, None, None),
+            Outcome(candidate(other, 0.3, (("window", 2.0),)), "insert", 2, None, None),
+            Outcome(candidate(objective=0.1), "reject", 7, CHILD, 0.5),
+            Outcome(candidate(objective=0.6), "replace", 7, CHILD, 0.5),
+        )
+    )
+    assert found["cell"].tolist() == [2, 7]
+    assert found["handle"].tolist() == [1, 2]
+    assert found["objective"].tolist() == [0.3, 0.6]
+    assert found["component"].tolist() == ["0.0.1", "1.4.3"]
+    np.testing.assert_array_equal(found["gene_rank"], [np.nan, 4.0])
+    np.testing.assert_array_equal(found["gene_window"], [2.0, np.nan])
+    np.testing.assert_array_equal(found[list(MEASURES)], [[0.1, 0.2, 0.3, 0.4, 0.5]] * 2)
+
+
+def test_a_summary_is_one_row_with_lists_spread_by_measure():
+    body = {
+        "round": 5, "coverage": 0.5, "births": 2, "best_objective": None, "mean_loss": float("inf"),
+        "phase": "full", "out_of_range": [1, 2, 3, 4, 5], "other": [1, 2], "new": 7,
+    }  # fmt: skip
+    found = frames.rounds(events("summary", body), {5: "d" * 64})
+    (row,) = found.to_dict("records")
+    assert row["digest"] == "d" * 64
+    assert (row["births"], row["phase"], row["other"], row["new"]) == (2, "full", (1, 2), 7)
+    assert math.isnan(row["best_objective"])
+    assert row["mean_loss"] == math.inf
+    assert [row[f"out_of_range_{name}"] for name in MEASURES] == [1, 2, 3, 4, 5]
+    assert found.dtypes[["births", "coverage", "best_objective"]].astype(str).tolist() == [
+        "int64", "float64", "float64",
+    ]  # fmt: skip
+
+
+def test_a_verdict_is_one_row():
+    correlations = [[1.0 if i == j else (i + j) / 10 for j in range(5)] for i in range(5)]
+    verdict = {
+        "status": "warn", "reasons": ["KMO"], "kmo": 0.55, "kmo_interval": [0.5, 0.6],
+        "msa": [0.1, 0.2, 0.3, 0.4, None], "bartlett_chi2": "Infinity", "bartlett_p": 0.0,
+        "effective_dimension": 4.0, "largest_correlation": 0.7, "correlations": correlations,
+    }  # fmt: skip
+    (row,) = frames.validity([(3, verdict)]).to_dict("records")
+    assert (row["round"], row["status"], row["reasons"]) == (3, "warn", ("KMO",))
+    assert (row["kmo"], row["kmo_low"], row["kmo_high"]) == (0.55, 0.5, 0.6)
+    assert row["bartlett_chi2"] == math.inf
+    assert row["msa_access_locality"] == 0.4
+    assert math.isnan(row["msa_compute_intensity"])
+    assert row["correlation_access_locality_compute_intensity"] == 0.7
+    assert len([name for name in row if name.startswith("correlation_")]) == 10
+
+
+def test_a_skipped_verdict_is_a_row_of_nan():
+    verdict = {"status": "skipped", "reasons": ["too few"], "kmo": None, "kmo_interval": None, "msa": None}
+    (row,) = frames.validity([(3, verdict)]).to_dict("records")
+    assert all(math.isnan(value) for name, value in row.items() if name not in ("round", "status", "reasons"))
+
+
+@pytest.mark.parametrize(
+    ("build", "few"),
+    [
+        (lambda: frames.rounds([], {}), ["round", "digest", "coverage", "births", "phase"]),
+        (lambda: frames.census([]), ["organism", "round", "alive"]),
+        (lambda: frames.records([]), ["component", *MEASURES, "genome"]),
+        (lambda: frames.decisions([]), ["kind", "happens", "z"]),
+        (lambda: frames.outcomes([]), ["cell", "status"]),
+        (lambda: frames.elites([]), ["cell", *MEASURES, "handle"]),
+        (lambda: frames.validity([]), ["kmo", "kmo_low", "msa_gradient_flow"]),
+        (lambda: frames.timings([]), ["name", "seconds", "worker"]),
+    ],
+)
+def test_an_empty_frame_has_its_columns(build, few):
+    found = build()
+    assert len(found) == 0
+    assert set(few) <= set(found.columns)
+
+
+def test_an_event_of_another_shape_is_named():
+    event = Event(3, 4, None, "census", '{"kind":"census"}')
+    with pytest.raises(JournalError, match=r"event 4 of round 3 is no Census \(KeyError: 'organism'\)"):
+        frames.census([event])

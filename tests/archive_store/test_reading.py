@@ -1,0 +1,250 @@
+import math
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from archive_store.encoding import encode_genome
+from archive_store.errors import BlobError, ChainError, JournalError, RunDirectoryError, StoreError
+from archive_store.journal import Journal
+from archive_store.reading import open_run
+from archive_store.run_directory import RunDirectory
+from qd.archive import Archive
+from qd.canonical import sha256
+from qd.measures import MEASURES
+from qd.records import Outcome, read
+from tests.synthetic_run import write_run
+
+
+@pytest.fixture
+def own(synthetic, tmp_path):
+    """A copy of the made-up run that a test may damage."""
+    return shutil.copytree(synthetic, tmp_path / "own")
+
+
+def replayed(run, until=None) -> Archive:
+    """The archive that the run's competitions give when they are held again."""
+    archive = Archive(run.centroids())
+    with run.directory.journal() as journal:
+        archive.restore(read(Outcome, event.value) for event in journal.events(kind="outcome", until=until))
+    return archive
+
+
+def test_config_and_environment_are_there(run):
+    assert run.config["rounds"] == 12
+    assert run.environment["python"] == "3.11"
+
+
+def test_rounds_agree_with_the_archive_held_again(run):
+    rounds = run.rounds().set_index("round")
+    assert rounds.index.tolist() == list(range(1, 13))
+    for round in (1, 6, 12):
+        view = replayed(run, round).view()
+        assert rounds.loc[round, "coverage"] == view.coverage
+        assert rounds.loc[round, "qd_score"] == view.qd_score
+    assert rounds.loc[12, "digest"] == run.digest() == run.digest(12)
+
+
+def test_coverage_and_qd_score_never_fall(run):
+    rounds = run.rounds()
+    assert (rounds["coverage"].diff().dropna() >= 0).all()
+    assert (rounds["qd_score"].diff().dropna() >= 0).all()
+
+
+def test_the_frames_agree_with_one_another(run):
+    census, records, rounds = run.census(), run.records(), run.rounds()
+    assert len(census) == 4 * 12
+    assert (
+        records.groupby(["organism", "round"]).size().tolist()
+        == census.sort_values(["organism", "round"])["alive"].tolist()
+    )
+    assert census.groupby("round")["alive"].sum().tolist() == rounds["alive"].tolist()
+    happened = run.decisions().query("happens")
+    assert (happened["kind"] == "birth").sum() == rounds["births"].sum()
+    assert (happened["kind"] == "death").sum() == rounds["deaths"].sum()
+    newborn = happened.query("kind == 'birth'").set_index("component")
+    lives = records.query("born > 0").drop_duplicates("component").set_index("component")
+    assert set(lives.index) <= set(newborn.index)
+    assert (newborn.loc[lives.index, "lineage"] == lives["lineage"]).all()
+
+
+@pytest.mark.parametrize("round", [None, 3, 0])
+def test_elites_are_those_of_the_archive_held_again(run, round):
+    elites, view = run.elites(round), replayed(run, round).view()
+    assert elites["cell"].tolist() == list(view.cells)
+    assert elites["component"].tolist() == [str(elite.component) for elite in view.elites]
+    assert elites["objective"].tolist() == [elite.objective for elite in view.elites]
+
+
+def test_validity_begins_with_calibration(run):
+    validity = run.validity()
+    assert validity["round"].tolist() == [0, 4, 8, 12]
+    assert validity["kmo"].tolist()[0] == run.calibration()["verdict"]["kmo"]
+    assert (validity["kmo_low"] < validity["kmo_high"]).all()
+
+
+def test_timings_are_rows(run):
+    timings = run.timings()
+    assert set(timings["name"]) == {"train", "archive"}
+    assert math.isnan(timings.iloc[-1]["organism"])
+
+
+def test_centroids_are_points_of_the_unit_cube(run):
+    centroids = run.centroids()
+    assert centroids.shape == (64, 5)
+    assert centroids.dtype == np.float64
+    assert (centroids >= 0).all()
+    assert (centroids <= 1).all()
+
+
+@pytest.mark.parametrize("round", [None, 5, 0])
+def test_the_ribs_archive_is_the_one_of_the_run(run, round):
+    found, expected = run.archive(round), replayed(run, round).to_ribs()
+    assert found.stats.num_elites == expected.stats.num_elites
+    a, b = found.data(return_type="pandas"), expected.data(return_type="pandas")
+    a, b = (frame.sort_values("index").reset_index(drop=True) for frame in (a, b))
+    names = ["index", "solution", "objective", *(name for name in b if name.startswith("measures"))]
+    for name in names:
+        np.testing.assert_array_equal(a[name].to_numpy(), b[name].to_numpy())
+
+
+def test_a_handle_leads_to_the_genome(run):
+    archive = run.archive(fields=("round", "genome", "gene_rank"))
+    elites = run.elites().set_index("handle")
+    data = archive.data()
+    for handle, digest, rank in zip(data["solution"], data["genome"], data["gene_rank"], strict=True):
+        genome = run.genome(handle)
+        assert elites.loc[handle, "genome"] == digest == sha256(encode_genome(genome))
+        (name, (u, v)), *rest = run.factors(digest).items()
+        assert (name, u.shape, v.shape, rest) == ("qk", (8, rank), (rank, 8), [])
+
+
+def test_a_pyribs_user_goes_on_with_the_archive(run):
+    archive = run.archive()
+    best = archive.best_elite
+    status = archive.add([9999], [best["objective"] + 1], [best["measures"]], round=[13])
+    assert status["status"].tolist() == [1]
+    assert archive.best_elite["solution"] == 9999
+    plain = run.archive(fields=())
+    assert plain.add([9999], [0.0], [best["measures"]])["status"].tolist() == [0]
+
+
+def test_unknown_fields_are_named(run):
+    with pytest.raises(StoreError, match="elites have no column 'fitness'; known are cell, component"):
+        run.archive(fields=("round", "fitness"))
+
+
+@pytest.mark.parametrize("handle", [-1, 10_000])
+def test_unknown_handles_are_named(run, handle):
+    with pytest.raises(StoreError, match=f"has no handle {handle}; its handles go up to"):
+        run.genome(handle)
+
+
+@pytest.mark.parametrize("read_it", ["elites", "archive", "digest"])
+def test_rounds_that_were_not_committed_are_named(run, read_it):
+    with pytest.raises(JournalError, match="has no round 13; 0 to 12 are committed"):
+        getattr(run, read_it)(13)
+
+
+def test_a_live_run_is_followed_and_not_written_to(tmp_path):
+    path = write_run(tmp_path / "run", rounds=2, finished=False)
+    with RunDirectory.open(path).journal(readonly=False) as writer:
+        writer.put_meta("a", "b")
+        run = open_run(path)
+        assert run.rounds()["round"].tolist() == [1, 2]
+        writer.incident("2025-01-01T00:00:00Z", "resume", {})
+        code = (
+            "import sys; from archive_store.reading import open_run; r = open_run(sys.argv[1]);"
+            "print(r.digest(), len(r.rounds()), len(r.records()), len(r.elites()))"
+        )
+        before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        found = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+        assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+        assert found.stdout.split()[:2] == [run.digest(), "2"]
+
+
+def test_a_run_before_its_calibration_has_empty_frames(tmp_path):
+    directory = RunDirectory.create(tmp_path / "run", "seed: 0", {})
+    with pytest.raises(RunDirectoryError, match="has no journal yet"):
+        open_run(directory.path)
+    Journal.create(directory.journal_path).close()
+    run = open_run(directory.path)
+    for name in ("rounds", "census", "records", "decisions", "outcomes", "elites", "validity", "timings"):
+        assert len(getattr(run, name)()) == 0
+    with pytest.raises(JournalError, match="is not calibrated yet"):
+        run.centroids()
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunDirectoryError, match="is no run"):
+        open_run(str(tmp_path))
+
+
+def alter(path, statement):
+    database = sqlite3.connect(path / "journal.sqlite")
+    database.execute(statement)
+    database.commit()
+    database.close()
+
+
+def test_a_tampered_objective_is_named_by_round_and_event(own):
+    alter(
+        own,
+        "UPDATE event SET body = replace(body, '\"objective\":0.', '\"objective\":1.') "
+        "WHERE round = 5 AND kind = 'outcome'",
+    )
+    with pytest.raises(ChainError, match=r"round 5, event \d+ \(outcome\) is not as it was written"):
+        open_run(own)
+
+
+def test_a_change_that_no_digest_covers_is_found_by_the_manifest(own):
+    alter(own, "UPDATE timing SET seconds = 0")
+    with pytest.raises(RunDirectoryError, match=r"journal.sqlite was altered"):
+        open_run(own)
+
+
+def test_a_damaged_blob_is_found_when_it_is_read(own):
+    run = open_run(own)
+    digest = run.elites()["genome"][0]
+    run.directory.blobs.path(digest).write_bytes(b"x")
+    with pytest.raises(BlobError, match=f"{digest}.safetensors is damaged"):
+        run.genome(digest)
+
+
+def test_an_elite_in_a_foreign_cell_is_refused(own):
+    (own / "manifest.json").unlink()
+    alter(own, "UPDATE event SET body = replace(body, '\"cell\":', '\"cell\":1') WHERE kind = 'outcome'")
+    with pytest.raises(StoreError, match="has an elite that is not nearest to its cell's centroid"):
+        open_run(own).archive()
+
+
+def test_centroids_of_another_shape_are_refused(own):
+    (own / "manifest.json").unlink()
+    run = open_run(own)
+    genome = run.elites()["genome"][0]
+    wanted = run.calibration()["centroids"]
+    alter(own, f"UPDATE event SET body = replace(body, '{wanted}', '{genome}') WHERE kind = 'calibration'")
+    with pytest.raises(StoreError, match=r"are not an array \[cells, 5\]"):
+        run.centroids()
+
+
+def test_reading_does_not_load_pandas_or_ribs_until_asked():
+    code = "import sys, archive_store.reading; print({'pandas', 'ribs', 'torch', 'scipy'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
+def test_records_have_raw_measures_and_elites_unit_ones(run):
+    ranges = run.calibration()["ranges"]
+    record = run.records().iloc[-1]
+    assert set(MEASURES) <= set(record.index)
+    elites = run.elites()
+    assert elites[list(MEASURES)].to_numpy().min() >= 0
+    assert elites[list(MEASURES)].to_numpy().max() <= 1
+    merged = elites.merge(run.records(), on=["component", "round"], suffixes=("", "_raw"))
+    raw = merged[[f"{name}_raw" for name in MEASURES]].to_numpy()
+    low, high = np.array(ranges["low"]), np.array(ranges["high"])
+    np.testing.assert_allclose(np.clip((raw - low) / (high - low), 0, 1), merged[list(MEASURES)], atol=1e-12)

@@ -1,0 +1,158 @@
+import json
+
+import pytest
+import yaml
+
+from archive_store.chain import round_digest
+from archive_store.errors import JournalError, RunDirectoryError
+from archive_store.journal import BASE, Journal
+from archive_store.run_directory import RunDirectory
+
+CONFIG = {
+    "name": "x",
+    "seed": 3,
+    "training": {"learning_rate": 1e-5},
+    "window": None,
+    "checkpoints": (0.05, 1.0),
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory.create(tmp_path / "out" / "x", yaml.safe_dump(CONFIG), {"python": "3.11"})
+
+
+@pytest.fixture
+def finished(run):
+    with Journal.create(run.journal_path) as journal:
+        journal.put_meta(BASE, "{}")
+        digest = round_digest("{}", [])
+        journal.write_round(0, [], {}, [], digest)
+        journal.finish()
+    run.blobs.put(b"blob")
+    run.write_manifest(digest)
+    return run
+
+
+def test_a_new_run_has_its_config_and_environment(run):
+    assert sorted(path.name for path in run.path.iterdir()) == ["blobs", "config.yaml", "environment.json"]
+    assert run.config() == CONFIG | {"checkpoints": [0.05, 1.0]}
+    assert run.environment() == {"python": "3.11"}
+    assert RunDirectory.open(run.path) == run
+    assert not run.finished()
+
+
+def test_every_path_lies_in_the_folder(run):
+    paths = [run.config_path, run.environment_path, run.journal_path, run.manifest_path, run.plots_path]
+    paths += [run.report_path, run.log_path]
+    assert [path.relative_to(run.path).as_posix() for path in paths] == [
+        "config.yaml", "environment.json", "journal.sqlite", "manifest.json", "plots", "report.html",
+        "log.jsonl",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", ["mkdir", "touch"])
+def test_whatever_exists_is_refused_and_left_alone(tmp_path, make):
+    getattr(tmp_path / "x", make)()
+    with pytest.raises(RunDirectoryError, match="x exists already; choose another folder"):
+        RunDirectory.create(tmp_path / "x", yaml.safe_dump(CONFIG), {})
+    assert [path.name for path in tmp_path.rglob("*")] == ["x"]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryError, match="cannot be made: Not a directory; choose another"):
+        RunDirectory.create(tmp_path / "file" / "x", yaml.safe_dump(CONFIG), {})
+
+
+def test_no_folder_is_no_run(tmp_path):
+    with pytest.raises(RunDirectoryError, match=r"there is no folder .*none"):
+        RunDirectory.open(tmp_path / "none")
+
+
+def test_a_folder_without_a_config_is_no_run(tmp_path):
+    with pytest.raises(RunDirectoryError, match=r"is no run: it has no config.yaml"):
+        RunDirectory.open(tmp_path)
+
+
+def test_before_calibration_there_is_no_journal(run):
+    with pytest.raises(RunDirectoryError, match="has no journal yet; wait until calibration"):
+        run.journal()
+
+
+def test_the_journal_opens_for_reading_unless_asked(finished):
+    with finished.journal() as journal, pytest.raises(JournalError, match="readonly"):
+        journal.put_meta("a", "b")
+    with finished.journal(readonly=False) as journal:
+        journal.put_meta("a", "b")
+
+
+def test_a_manifest_names_every_lasting_file(finished):
+    manifest = json.loads(finished.manifest_path.read_text())
+    blob = next(finished.blobs.digests())
+    names = {f"blobs/{blob[:2]}/{blob}.safetensors", "config.yaml", "environment.json", "journal.sqlite"}
+    assert set(manifest["files"]) == names
+    assert manifest["digest"] == round_digest("{}", [])
+    assert manifest["files"][f"blobs/{blob[:2]}/{blob}.safetensors"] == {"bytes": 4, "sha256": blob}
+    finished.check_manifest()
+
+
+def test_pictures_and_logs_may_change(finished):
+    finished.plots_path.mkdir()
+    finished.report_path.write_text("new")
+    finished.check_manifest()
+
+
+def test_every_flipped_bit_of_the_journal_is_found(finished):
+    whole = finished.journal_path.read_bytes()
+    for place in range(0, len(whole), 997):
+        data = bytearray(whole)
+        data[place] ^= 1
+        finished.journal_path.write_bytes(data)
+        with pytest.raises(
+            RunDirectoryError, match=r"journal.sqlite was altered: SHA-256 .*, in the manifest"
+        ):
+            finished.check_manifest(blobs=False)
+
+
+def test_a_missing_file_is_named(finished):
+    finished.environment_path.unlink()
+    with pytest.raises(RunDirectoryError, match=r"environment.json is missing; restore it"):
+        finished.check_manifest()
+
+
+def test_blobs_are_checked_only_if_asked(finished):
+    finished.blobs.path(next(finished.blobs.digests())).write_bytes(b"bloB")
+    finished.check_manifest(blobs=False)
+    with pytest.raises(RunDirectoryError, match="safetensors was altered"):
+        finished.check_manifest()
+
+
+def test_a_run_that_goes_on_has_no_manifest(finished):
+    finished.remove_manifest()
+    assert not finished.finished()
+    finished.write_config(yaml.safe_dump(CONFIG | {"execution": {"workers": 2}}))
+    finished.check_manifest()
+
+
+@pytest.mark.parametrize("text", ['{"format": 99, "files": {}}', '{"format": 1}'])
+def test_another_manifest_is_refused(finished, text):
+    finished.manifest_path.write_text(text)
+    with pytest.raises(RunDirectoryError, match="is not a manifest of format 1"):
+        finished.check_manifest()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(b"a: [", "is not YAML"), (b"[1]", "has no keys at its top"), (b"\xff\xfe\xfa", "cannot be read")],
+)
+def test_a_damaged_config_is_named(run, text, message):
+    run.config_path.write_bytes(text)
+    with pytest.raises(RunDirectoryError, match=rf"config.yaml {message}"):
+        run.config()
+
+
+def test_a_damaged_environment_is_named(run):
+    run.environment_path.write_text("{")
+    with pytest.raises(RunDirectoryError, match=r"environment.json is not JSON"):
+        run.environment()

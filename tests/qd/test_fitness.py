@@ -1,0 +1,163 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from qd.fitness import Weights, candidates, ineligible, objective, percentiles, shares
+from qd.measures import Ranges
+from qd.records import Census, ComponentId, Record
+
+FINITE = st.floats(-1e9, 1e9)
+RANGES = Ranges(low=(0.0, 0.0, -2.0, 0.0, 0.0), high=(1.0, 1.0, 2.0, 0.5, 4.0))
+
+
+def record(slot: int = 0, **changes) -> Record:
+    component = ComponentId(3, 0, slot)
+    plain = Record(
+        component=component,
+        parents=(),
+        lineage=component,
+        depth=0,
+        genes=(("rank", 4.0),),
+        genome="ab" * 32,
+        age=5,
+        measures=(0.5, 0.25, 0.0, 0.25, 1.0),
+        assay=0.1,
+        assay_lower=0.05,
+        ablation=0.2,
+        gradient=1.0,
+        flops=50.0,
+        bytes=10.0,
+    )
+    return replace(plain, **changes)
+
+
+def census(*records: Record) -> Census:
+    return Census(3, 7, 70, 1.0, 1.0, 2.0, 1.0, 1.0, 0.5, None, None, "cd" * 32, records)
+
+
+def test_objective_is_the_weighted_sum_by_hand():
+    # 0.7 * 0.25 + 0.2 * (1 - 0.25) + 0.1 * 0.5
+    value = objective(0.5, 2.0, 25.0, 100.0, 0.5, Weights())
+    assert value == pytest.approx(0.175 + 0.15 + 0.05, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("assay", "flops", "expected"),
+    [(9.0, 0.0, 1.0), (-9.0, 200.0, 0.1), (2.0, 100.0, 0.8)],
+)
+def test_objective_clips_each_term(assay, flops, expected):
+    assert objective(assay, 2.0, flops, 100.0, 1.0, Weights()) == pytest.approx(expected, abs=1e-15)
+
+
+@given(FINITE, st.floats(1e-6, 1e6), st.floats(0, 1e9), st.floats(1e-6, 1e9), st.floats(0, 1), FINITE)
+def test_objective_lies_in_the_unit_interval_and_rises_with_the_assay(
+    assay, reference, flops, largest, place, other
+):
+    first, second = (
+        objective(value, reference, flops, largest, place, Weights()) for value in sorted((assay, other))
+    )
+    assert 0 <= first <= second <= 1
+
+
+@pytest.mark.parametrize(("reference", "largest"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.0)])
+def test_objective_refuses_scales_that_are_not_positive(reference, largest):
+    with pytest.raises(ValueError, match="reference and largest_flops must be above 0"):
+        objective(1.0, reference, 1.0, largest, 0.5, Weights())
+
+
+def test_objective_refuses_numbers_that_are_not_finite():
+    with pytest.raises(ValueError, match="the objective needs finite numbers"):
+        objective(math.nan, 1.0, 1.0, 1.0, 0.5, Weights())
+
+
+@pytest.mark.parametrize("values", [{"task": -0.1, "efficiency": 1.0}, {"task": math.nan}])
+def test_weights_must_be_shares(values):
+    with pytest.raises(ValueError, match=r"weights must lie in \[0, 1\]"):
+        Weights(**values)
+
+
+def test_weights_must_add_up_to_one():
+    with pytest.raises(ValueError, match="must add up to 1"):
+        Weights(task=0.8)
+
+
+@given(st.lists(st.sampled_from([-2.0, 0.0, 0.5, 3.0]) | FINITE, min_size=2, max_size=12))
+def test_percentiles_are_average_ranks(values):
+    expected = (rankdata(values, method="average") - 1) / (len(values) - 1)
+    np.testing.assert_allclose(percentiles(values), expected, atol=1e-15)
+
+
+def test_percentile_of_few():
+    assert percentiles([4.0]) == (0.5,)
+    assert percentiles([]) == ()
+    assert percentiles([7.0, 7.0]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"age": 2}, None),
+        ({"age": 1}, "immature"),
+        ({"assay_lower": 0.0}, "useless"),
+        ({"assay_lower": -1.0, "age": 1}, "immature"),
+        ({"assay": math.nan, "age": 1}, "non-finite"),
+        ({"flops": math.inf}, "non-finite"),
+        ({"measures": (0.0, 0.0, -math.inf, 0.0, 0.0)}, "non-finite"),
+        ({"ablation": math.nan}, "non-finite"),
+    ],
+)
+def test_ineligible_gives_the_reason(changes, reason):
+    assert ineligible(record(**changes), maturity=2) == reason
+
+
+@given(st.lists(FINITE, max_size=12))
+def test_shares_are_proportional_to_rises_and_sum_to_one_or_zero(rises):
+    found = shares(rises)
+    positive = np.maximum(np.array(rises, dtype=np.float64), 0)
+    assert found.shape == (len(rises),)
+    assert (found >= 0).all()
+    assert (found[positive == 0] == 0).all()
+    assert found.sum() == pytest.approx(1.0 if positive.any() else 0.0, abs=1e-12)
+    np.testing.assert_allclose(found * positive.sum(), positive * found.sum(), rtol=1e-12, atol=1e-300)
+
+
+def test_shares_by_hand_and_without_overflow():
+    assert shares([3.0, -5.0, 1.0]).tolist() == [0.75, 0.0, 0.25]
+    assert shares([1e308, 1e308]).tolist() == [0.5, 0.5]
+
+
+def test_shares_refuse_rises_that_are_not_finite():
+    with pytest.raises(ValueError, match="ablations must be finite; number 1 is nan; freeze the lifecycle"):
+        shares([1.0, math.nan])
+
+
+def test_candidates_are_the_eligible_records_in_order():
+    records = (
+        record(0, gradient=1.0, assay=0.2),
+        record(1, gradient=2.0, age=1),  # immature, but its gradient counts among the slots
+        record(2, gradient=3.0, measures=(2.0, 0.25, 0.0, 0.25, 1.0)),
+        record(3, gradient=math.nan),
+    )
+    found = candidates(census(*records), RANGES, 0.2, 100.0, 2, Weights())
+    assert [candidate.component.slot for candidate in found] == [0, 2]
+    assert [candidate.round for candidate in found] == [7, 7]
+    assert found[0].objective == pytest.approx(0.7 * 1 + 0.2 * 0.5 + 0.1 * 0.0)
+    assert found[1].objective == pytest.approx(0.7 * 0.5 + 0.2 * 0.5 + 0.1 * 1.0)
+    assert found[0].behaviour == (0.5, 0.25, 0.5, 0.5, 0.25)
+    assert found[1].behaviour[0] == 1.0
+    assert found[1].out_of_range == (True, False, False, False, False)
+    assert (found[0].genome, found[0].genes, found[0].lineage) == (
+        records[0].genome,
+        records[0].genes,
+        records[0].lineage,
+    )
+
+
+def test_an_empty_census_gives_no_candidates():
+    assert candidates(census(), RANGES, 0.2, 100.0, 2, Weights()) == ()

@@ -1,0 +1,99 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import MinMaxScaler
+
+from qd.canonical import canonical
+from qd.measures import DESCRIPTIONS, MEASURES, Ranges, distinct_values, few_values, ranges_from_samples
+from qd.records import read
+
+RANGES = Ranges((0.0, 0.0, -2.0, 0.1, 1.0), (1.0, 0.5, 2.0, 0.2, 9.0))
+RAW = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=5, max_size=5)
+
+
+@given(RAW)
+def test_behaviours_are_in_the_unit_cube_and_clipping_is_reported(raw):
+    unit, out = RANGES.behaviour(raw)
+    for value, clipped, number, low, high in zip(unit, out, raw, RANGES.low, RANGES.high, strict=True):
+        assert 0 <= value <= 1
+        assert clipped == (number < low or number > high)
+        if clipped:
+            assert value == (0.0 if number < low else 1.0)
+
+
+@given(st.lists(RAW, min_size=1, max_size=5))
+def test_many_at_once_are_the_same_bits(rows):
+    unit, out = RANGES.behaviours(np.array(rows))
+    assert [(tuple(u), tuple(o)) for u, o in zip(unit.tolist(), out.tolist(), strict=True)] == [
+        RANGES.behaviour(row) for row in rows
+    ]
+
+
+def test_agrees_with_scikit_learn_inside_the_ranges():
+    scaler = MinMaxScaler().fit(np.array([RANGES.low, RANGES.high]))
+    samples = np.random.default_rng(0).uniform(RANGES.low, RANGES.high, (50, 5))
+    np.testing.assert_allclose(RANGES.behaviours(samples)[0], scaler.transform(samples), atol=1e-14)
+
+
+def test_ranges_are_quantiles_wider_by_a_quarter_in_all():
+    samples = np.linspace(0.0, 1.0, 101)[:, None] * [1.0, 2.0, 3.0, 4.0, 5.0]
+    ranges = ranges_from_samples(samples, {"access_locality": (-1.0, 7.0)})
+    scale = np.array([1.0, 2.0, 3.0, 0.0, 5.0])
+    shift_low, shift_high = [0, 0, 0, -1.0, 0], [0, 0, 0, 7.0, 0]
+    np.testing.assert_allclose(ranges.low, scale * (0.01 - 0.1225) + shift_low, atol=1e-12)
+    np.testing.assert_allclose(ranges.high, scale * (0.99 + 0.1225) + shift_high, atol=1e-12)
+    width = (np.array(ranges.high) - ranges.low)[[0, 1, 2, 4]]
+    np.testing.assert_allclose(width, 1.25 * 0.98 * scale[[0, 1, 2, 4]])
+
+
+def test_ranges_are_journaled_and_read_back():
+    assert read(Ranges, json.loads(canonical(RANGES))) == RANGES
+
+
+def test_every_measure_is_described():
+    assert tuple(DESCRIPTIONS) == MEASURES
+    assert all(description.text and description.unit for description in DESCRIPTIONS.values())
+
+
+def test_counts_distinct_values_and_warns_of_few():
+    samples = np.random.default_rng(0).normal(size=(30, 5))
+    samples[:, 3] = np.arange(30) % 7
+    samples[:, 4] = np.arange(30) % 8
+    assert distinct_values(samples) == dict(zip(MEASURES, [30, 30, 30, 7, 8], strict=True))
+    (warning,) = few_values(samples)
+    assert warning.startswith("access_locality has only 7 distinct values over 30 samples (fewer than 8)")
+
+
+def test_refusals_of_ranges():
+    with pytest.raises(ValueError, match="low must have 5 values, one per measure, got 4"):
+        Ranges((0.0,) * 4, (1.0,) * 5)
+    for bad in [(0.0, 0.0), (1.0, 0.0), (math.nan, 1.0), (0.0, math.inf), (-1.7e308, 1.7e308)]:
+        with pytest.raises(
+            ValueError, match="the range of activation_sparsity must be finite with low < high"
+        ):
+            Ranges((0.0, bad[0], 0.0, 0.0, 0.0), (1.0, bad[1], 1.0, 1.0, 1.0))
+
+
+def test_refusals_of_raw_values():
+    with pytest.raises(ValueError, match="raw must have 5 measures, got 2"):
+        RANGES.behaviour((0.1, 0.2))
+    with pytest.raises(ValueError, match=r"gradient_flow must be finite .* got nan"):
+        RANGES.behaviour((0.1, 0.2, math.nan, 0.1, 2.0))
+
+
+def test_refusals_of_samples():
+    samples = np.random.default_rng(0).normal(size=(20, 5))
+    with pytest.raises(ValueError, match=r"samples must be \[n, 5\] with n >= 1, got shape \(20, 4\)"):
+        distinct_values(samples[:, :4])
+    with pytest.raises(ValueError, match="no measure is called 'span'"):
+        ranges_from_samples(samples, {"span": (0.0, 1.0)})
+    samples[:, 2] = 3.0
+    with pytest.raises(ValueError, match="the range of gradient_flow must be finite with low < high"):
+        ranges_from_samples(samples, {})
+    samples[7, 1] = math.inf
+    with pytest.raises(ValueError, match="samples must be finite, but activation_sparsity is inf in row 7"):
+        RANGES.behaviours(samples)

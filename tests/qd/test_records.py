@@ -1,0 +1,103 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qd.canonical import canonical
+from qd.records import (
+    Birth,
+    Candidate,
+    Census,
+    ComponentId,
+    Death,
+    Decision,
+    Genome,
+    Outcome,
+    Record,
+    component_id,
+    read,
+)
+
+COUNTS = st.integers(0, 2**40)
+NUMBERS = st.floats(allow_nan=False).map(lambda value: value + 0.0)
+TEXTS = st.text(max_size=8)
+IDS = st.builds(ComponentId, COUNTS, COUNTS, COUNTS)
+MANY_IDS = st.lists(IDS, max_size=2).map(tuple)
+FIVE = st.tuples(*[NUMBERS] * 5)
+BY_NAME = {
+    "component": IDS,
+    "parents": MANY_IDS,
+    "lineage": IDS,
+    "genes": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
+    "genomes": st.lists(TEXTS, max_size=2).map(tuple),
+    "measures": FIVE,
+    "behaviour": FIVE,
+    "out_of_range": st.tuples(*[st.booleans()] * 5),
+    "status": st.sampled_from(["insert", "replace", "reject"]),
+    "incumbent": st.none() | IDS,
+}
+BY_TYPE = {
+    int: COUNTS,
+    float: NUMBERS,
+    float | None: st.none() | NUMBERS,
+    str: TEXTS,
+    str | None: st.none() | TEXTS,
+    bool: st.booleans(),
+}
+
+
+def built(kind, **special):
+    chosen = {
+        field.name: special.get(field.name, BY_NAME.get(field.name, BY_TYPE.get(field.type)))
+        for field in dataclasses.fields(kind)
+    }
+    return st.builds(kind, **chosen)
+
+
+def some(strategy):
+    return st.lists(strategy, max_size=2).map(tuple)
+
+
+KINDS = {
+    Record: built(Record),
+    Candidate: built(Candidate),
+    Outcome: built(Outcome, candidate=built(Candidate)),
+    Death: built(Death),
+    Birth: built(Birth, lineage=st.none() | IDS),
+    Census: built(Census, records=some(built(Record))),
+    Decision: built(Decision, births=some(built(Birth)), deaths=some(built(Death))),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_what_is_journaled_is_read_back(kind, data):
+    value = data.draw(KINDS[kind])
+    assert read(kind, json.loads(canonical(value))) == value
+
+
+def test_keys_of_no_field_are_ignored():
+    death = Death(ComponentId(1, 2, 3), -1.0, 0.0, 0.5, 0.25, "fitness", True)
+    assert read(Death, {**json.loads(canonical(death)), "kind": "death"}) == death
+
+
+def test_values_are_frozen():
+    death = Death(ComponentId(1, 2, 3), -1.0, 0.0, 0.5, 0.25, "fitness", True)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        death.z = 0.0
+
+
+def test_component_ids_name_and_order():
+    ids = [ComponentId(10, 0, 0), ComponentId(2, 10, 1), ComponentId(2, 9, 3)]
+    assert [str(item) for item in sorted(ids)] == ["2.9.3", "2.10.1", "10.0.0"]
+    assert component_id([2, 9, 3]) == ids[2]
+
+
+def test_genomes_are_compared_by_identity():
+    first, second = (Genome("pseudopods", 0, (), {"W": np.zeros(2)}) for _ in range(2))
+    assert first in (first,)
+    assert first != second

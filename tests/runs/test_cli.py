@@ -1,0 +1,360 @@
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from archive_store.errors import BlobError
+from archive_store.reading import open_run
+from runs.cli import app
+from runs.config import Config
+from runs.errors import ConfigError, RunError
+from runs.progress import Progress
+from tests.synthetic_run import write_run
+
+ROOT = Path(__file__).parents[2]
+runner = CliRunner()
+
+
+def call(*arguments):
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def command(*arguments, **environment):
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "runs.cli", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class Difference:
+    round: int = 4
+    seq: int = 7
+    kind: str = "outcome"
+    organism: int | None = 2
+    journaled: str | None = '{"objective":0.5}'
+    replayed: str | None = '{"objective":0.25}'
+
+
+class Fakes:
+    """Stand-ins for the parts of a run that take long, and what they were called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple] = []
+        self.fails: BaseException | None = None
+        self.difference: Difference | None = None
+        self.checks = [{"name": "python", "status": "ok", "detail": "3.11"}]
+
+    def launch(self, config, out, report=None):
+        return self._run("launch", (config, out), out, report)
+
+    def resume(self, run, execution, report=None):
+        return self._run("resume", (run, execution), run, report)
+
+    def _run(self, name, what, path, report):
+        self.calls.append((name, *what))
+        if report is not None:
+            report(Progress("rounds", 1, 3, 0.5, 1.0, 0.1, 1, 0, 1.0))
+        if not path.exists():
+            write_run(path, rounds=3)
+        if self.fails is not None:
+            raise self.fails
+        return path
+
+    def replay(self, run, until, execution, report=None):
+        self.calls.append(("replay", run, until, execution))
+        return self.difference
+
+    def decisions(self, run, until):
+        self.calls.append(("decisions", run, until))
+        return 1000, 0.05, self.difference
+
+    def draw(self, path, kinds=None, format="png"):
+        self.calls.append(("draw", path, kinds, format))
+        return [path / "plots" / f"{kind}.{format}" for kind in kinds or ("coverage", "lifecycle")]
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    fakes = Fakes()
+    modules = {
+        "runs.environment": {"prepare": lambda: fakes.calls.append(("prepare",))},
+        "runs.launch": {"launch": fakes.launch, "resume": fakes.resume},
+        "runs.replay": {"replay": fakes.replay, "decisions": fakes.decisions},
+        "runs.doctor": {"doctor": lambda: fakes.checks},
+        "analysis.pictures": {"draw": fakes.draw, "KINDS": ("coverage", "parallel", "lifecycle")},
+    }
+    for name, attributes in modules.items():
+        module = ModuleType(name)
+        vars(module).update(attributes)
+        monkeypatch.setitem(sys.modules, name, module)
+        package, attribute = name.split(".")
+        monkeypatch.setattr(import_module(package), attribute, module, raising=False)
+    return fakes
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "run", rounds=5)
+
+
+class TestLaunch:
+    def test_the_table_and_the_pictures_are_printed_and_progress_goes_to_stderr(self, fakes, tmp_path):
+        out = tmp_path / "new"
+        result = call("launch", "smoke", "organism.count=4", "--seed", 9, "--out", out, "--workers", 2)
+        assert result.exit_code == 0, result.stderr
+        assert fakes.calls[0] == ("prepare",)
+        name, config, path = fakes.calls[1]
+        assert (name, path) == ("launch", out)
+        assert (config.seed, config.organism.count, config.execution.workers) == (9, 4, 2)
+        assert result.stdout.startswith("run ")
+        assert "KMO and verdict" in result.stdout
+        assert result.stdout.endswith(f"{out}/plots/coverage.png\n{out}/plots/lifecycle.png\n")
+        assert (
+            result.stderr
+            == "round 1/3  coverage 50.0%  QD score 1.00  T 0.100  births 1  deaths 0  100%, 0:00 left\n"
+        )
+
+    def test_json_is_one_object_and_quiet_is_quiet(self, fakes, tmp_path):
+        result = call("launch", "smoke", "--out", tmp_path / "new", "--json", "--quiet")
+        values = json.loads(result.stdout)
+        assert values["rounds"] == 3
+        assert len(values["plots"]) == 2
+        assert result.stderr == ""
+
+    def test_the_directory_is_named_after_the_run(self, fakes, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert call("launch", "smoke", "name=mine", "--quiet").exit_code == 0
+        assert fakes.calls[1][2] == Path("out/mine")
+
+    def test_a_dry_run_prints_the_configuration_and_writes_nothing(self, fakes, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        options = ("--executor", "inline", "--workers", "auto", "--address", "ray://a:1", "--dry-run")
+        result = call("launch", "smoke", "lag=0", *options)
+        assert result.exit_code == 0
+        config = Config.model_validate(yaml.safe_load(result.stdout))
+        assert (config.lag, config.execution.executor, config.execution.workers) == (0, "inline", "auto")
+        assert config.execution.address == "ray://a:1"
+        assert (
+            Config.model_validate(json.loads(call("launch", "smoke", "lag=0", *options, "--json").stdout))
+            == config
+        )
+        assert (list(tmp_path.iterdir()), fakes.calls) == ([], [])
+
+    def test_all_problems_come_at_once_with_status_2(self, fakes):
+        result = call(
+            "launch", "smoke", "organsm.count=2", "--seed", -1, "--workers", "many", "--executor", "rya"
+        )
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert result.stderr.splitlines()[0] == "plasmodia: smoke: 4 problems:"
+        for part in (
+            "did you mean organism?",
+            "seed: must be at least 0",
+            "did you mean ray?",
+            "execution.workers",
+        ):
+            assert part in result.stderr
+        assert fakes.calls == []
+
+    def test_an_existing_directory_is_refused_before_anything_starts(self, fakes, tmp_path):
+        result = call("launch", "smoke", "--out", tmp_path)
+        assert result.exit_code == 2
+        remedy = f"choose another --out, or go on with: plasmodia resume {tmp_path}"
+        assert result.stderr == f"plasmodia: {tmp_path} exists already; {remedy}\n"
+        assert fakes.calls == []
+
+    @pytest.mark.parametrize(
+        ("error", "status", "message"),
+        [
+            (RunError("no Ray cluster answers at ray://a:1"), 1, "no Ray cluster answers at ray://a:1"),
+            (ConfigError("task.path: not UTF-8"), 2, "task.path: not UTF-8"),
+            (BlobError("blob ab is damaged"), 1, "blob ab is damaged"),
+            (OSError(28, "No space left on device"), 1, "[Errno 28] No space left on device"),
+        ],
+    )
+    def test_what_can_go_wrong_is_one_sentence(self, fakes, tmp_path, error, status, message):
+        fakes.fails = error
+        result = call("launch", "smoke", "--out", tmp_path / "new", "--quiet")
+        assert (result.exit_code, result.stderr) == (status, f"plasmodia: {message}\n")
+        assert result.stdout == ""
+
+    def test_a_mistake_in_the_program_is_not_hidden(self, fakes, tmp_path):
+        fakes.fails = ZeroDivisionError("a mistake")
+        assert isinstance(call("launch", "smoke", "--out", tmp_path / "new").exception, ZeroDivisionError)
+
+    def test_an_interrupt_says_how_to_go_on(self, fakes, tmp_path):
+        fakes.fails = KeyboardInterrupt()
+        out = tmp_path / "new"
+        result = call("launch", "smoke", "--out", out, "--quiet")
+        assert (result.exit_code, result.stderr) == (
+            130,
+            f"plasmodia: interrupted; go on with: plasmodia resume {out}\n",
+        )
+
+
+class TestResume:
+    def test_the_changes_of_execution_are_handed_on(self, fakes, run):
+        result = call("resume", run, "--workers", 3, "--executor", "inline", "--quiet")
+        assert result.exit_code == 0, result.stderr
+        assert fakes.calls[1] == ("resume", run, {"workers": 3, "executor": "inline"})
+        assert "digest" in result.stdout
+
+    def test_impossible_ones_are_refused(self, fakes, run):
+        result = call("resume", run, "--workers", 0)
+        assert (result.exit_code, fakes.calls) == (2, [])
+        assert "workers: must be at least 1 or auto, not 0" in result.stderr
+
+
+class TestReplay:
+    def test_equality_is_said_with_the_digest(self, fakes, run):
+        result = call("replay", run, "--until", 4, "--workers", 1)
+        assert fakes.calls == [("prepare",), ("replay", run, 4, {"workers": 1})]
+        assert result.stdout == f"equal: rounds 0 to 4, digest {open_run(run).digest(4)}\n"
+
+    def test_a_difference_is_shown_side_by_side_with_status_1(self, fakes, run):
+        fakes.difference = Difference()
+        for options in ((), ("--decisions",)):
+            result = call("replay", run, *options)
+            assert result.exit_code == 1
+            assert result.stdout.splitlines()[1:] == [
+                "           journaled  replayed",
+                "objective  0.5        0.25",
+            ]
+            event = "round 4, event 7 (outcome of organism 2)"
+            assert result.stderr == f"plasmodia: {run} differs from its replay at {event}\n"
+
+    def test_decisions_are_counted(self, fakes, run):
+        result = call("replay", run, "--decisions")
+        assert fakes.calls[1] == ("decisions", run, None)
+        assert result.stdout == "equal: 1,000 decisions re-derived in 0.05 s (20,000 per second)\n"
+
+
+class TestDigest:
+    def test_the_last_and_all(self, run):
+        digests = {number: open_run(run).digest(number) for number in range(6)}
+        assert call("digest", run).stdout == f"{digests[5]}\n"
+        lines = [f"{number} {text}" for number, text in digests.items()]
+        assert call("digest", run, "--rounds").stdout.splitlines() == lines
+
+    def test_a_journal_that_was_tampered_with_has_none(self, tmp_path):
+        path = write_run(tmp_path / "run", rounds=3)
+        with sqlite3.connect(path / "journal.sqlite") as database:
+            database.execute("UPDATE event SET body = replace(body, '0.', '1.') WHERE round = 2 AND seq = 1")
+        database.close()
+        result = call("digest", path)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert re.fullmatch(r"plasmodia: .*round 2.*\n", result.stderr)
+
+    def test_what_is_no_run_is_one_sentence(self, tmp_path):
+        result = call("digest", tmp_path)
+        assert result.exit_code == 1
+        assert "is no run" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+class TestPlot:
+    def test_paths_are_written(self, fakes, run):
+        assert call("plot", run).stdout.splitlines() == [
+            f"{run}/plots/coverage.png",
+            f"{run}/plots/lifecycle.png",
+        ]
+        assert (
+            call("plot", run, "--kind", "parallel", "--format", "svg").stdout == f"{run}/plots/parallel.svg\n"
+        )
+        assert fakes.calls == [("draw", run, None, "png"), ("draw", run, ("parallel",), "svg")]
+
+    def test_unknown_kinds_and_formats_are_refused(self, fakes, run):
+        result = call("plot", run, "--kind", "coverge")
+        assert result.exit_code == 2
+        assert (
+            "no picture is called coverge; did you mean coverage? known: coverage, parallel" in result.stderr
+        )
+        result = call("plot", run, "--format", "gif")
+        assert (result.exit_code, result.stderr) == (2, "plasmodia: --format must be png or svg, not gif\n")
+
+
+class TestDoctor:
+    def test_a_line_a_check(self, fakes):
+        fakes.checks.append({"name": "ray", "status": "warn", "detail": "little shared memory"})
+        result = call("doctor")
+        assert result.exit_code == 0
+        assert result.stdout.splitlines() == ["ok    python  3.11", "warn  ray     little shared memory"]
+
+    def test_a_failure_is_status_1_also_as_json(self, fakes):
+        fakes.checks.append({"name": "torch", "status": "fail", "detail": "missing"})
+        result = call("doctor", "--json")
+        assert result.exit_code == 1
+        assert json.loads(result.stdout) == fakes.checks
+
+
+def test_show_prints_the_table_or_json(run):
+    assert call("show", run).stdout.startswith("run ")
+    assert json.loads(call("show", run, "--json").stdout)["digest"] == open_run(run).digest()
+
+
+def test_validate_says_valid_or_what_is_wrong(tmp_path):
+    assert call("validate", "digits").stdout == "digits: valid (8 organisms, 40 rounds, digits)\n"
+    path = tmp_path / "c.yaml"
+    path.write_text("seed: 1e-3\nsed: 1\n")
+    result = call("validate", path)
+    assert result.exit_code == 2
+    assert "seed: must be an integer, not 0.001" in result.stderr
+    assert "did you mean seed?" in result.stderr
+
+
+def test_the_schema_is_json():
+    assert json.loads(call("schema").stdout)["properties"]["rounds"]["default"] == 40
+
+
+class TestProcess:
+    """The real command, in a process of its own."""
+
+    def test_help_names_every_command_and_imports_nothing_heavy(self):
+        names = ["launch", "resume", "replay", "digest", "validate", "plot", "show", "schema", "doctor"]
+        code = (
+            "import sys\nfrom runs.cli import main\n"
+            "try:\n    sys.argv = ['plasmodia', '--help']\n    main()\n"
+            "finally:\n    print(sorted({name.split('.')[0] for name in sys.modules}))\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert all(f"\n  {name} " in result.stdout for name in names)
+        loaded = set(yaml.safe_load(result.stdout.splitlines()[-1]))
+        heavy = {"pydantic", "yaml", "numpy", "pandas", "torch", "ray", "ribs", "matplotlib", "rich"}
+        assert loaded & heavy == set()
+
+    def test_a_usage_error_is_status_2_on_stderr(self):
+        result = command("launch")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "Missing argument" in result.stderr
+        assert command("lunch").returncode == 2
+
+    def test_problems_are_status_2_and_nothing_is_written(self, tmp_path):
+        result = command("launch", "smoke", "organism.capacity=2", "--out", tmp_path / "new")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == (
+            "plasmodia: smoke: organism.capacity: must be at least organism.initial (4), not 2\n"
+        )
+        assert not (tmp_path / "new").exists()
+
+    def test_what_a_dry_run_prints_can_be_validated(self, tmp_path):
+        path = tmp_path / "c.yaml"
+        path.write_text(command("launch", "text", "--dry-run").stdout)
+        assert command("validate", path).stdout == f"{path}: valid (8 organisms, 60 rounds, text)\n"
