@@ -1,7 +1,7 @@
 """What all families share: the interface (stem and readout), the norm between layers, losses, scores."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from organisms.task import Task
 
 Interface = Mapping[str, Tensor]
-Tail = Callable[[Float[Tensor, "B S D"]], Tensor]
+EPSILON = 1e-6  # under the root of `rms_norm`
 
 
 def rms_norm(x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
     """x / sqrt(mean(x^2) + 1e-6) over the last axis, without a learned scale."""
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
 
 
 def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -51,7 +51,7 @@ def readout(task: Task, interface: Interface, x: Float[Tensor, "*batch S D"]) ->
 
 
 def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*batch"]:
-    """Loss of each example in nats (cross-entropy) or mean squares (value); outputs may have axes in front."""
+    """Loss of each example: nats (cross-entropy) or mean squares (value); outputs may have axes in front."""
     if task.kind == "value":
         return (outputs - targets).square().mean(-1)
     logs = torch.log_softmax(outputs, dim=-1)

@@ -50,10 +50,17 @@ class Pool(nn.Module):
     """The stacked parameters and the occupants of `depth` layers of `capacity` slots each.
 
     Slot s belongs to layer ``s // capacity``. Parameters and optimizer moments are [N, ...] with
-    N = depth x capacity; `counts` [N] is the number of optimizer steps since each slot was born.
+    N = depth x capacity; `counts` [N] is the number of optimizer steps since each slot was last written or cleared.
     """
 
-    def __init__(self, family: str, layout: tuple[Factored, ...], depth: int, capacity: int) -> None:
+    def __init__(
+        self,
+        family: str,
+        layout: tuple[Factored, ...],
+        depth: int,
+        capacity: int,
+        device: torch.device | None = None,
+    ) -> None:
         super().__init__()
         self.family = family
         self.layout = layout
@@ -61,10 +68,10 @@ class Pool(nn.Module):
         self.capacity = capacity
         self.occupants: list[Occupant | None] = [None] * (depth * capacity)
         shapes = {name: shape for matrix in layout for name, shape in matrix.shapes.items()}
-        self.stacks = {name: torch.zeros(self.size, *shape) for name, shape in shapes.items()}
+        self.stacks = {name: torch.zeros(self.size, *shape, device=device) for name, shape in shapes.items()}
         self.first = {name: torch.zeros_like(stack) for name, stack in self.stacks.items()}
         self.second = {name: torch.zeros_like(stack) for name, stack in self.stacks.items()}
-        self.counts = torch.zeros(self.size)
+        self.counts = torch.zeros(self.size, device=device)
 
     @property
     def size(self) -> int:
@@ -74,6 +81,11 @@ class Pool(nn.Module):
     def alive(self) -> Iterator[tuple[int, Occupant]]:
         """Give the living slots with their occupants, in order."""
         return ((slot, occupant) for slot, occupant in enumerate(self.occupants) if occupant is not None)
+
+    def living(self, layer: int) -> list[int]:
+        """Give the living slots of a layer, counted from the layer's first."""
+        first = layer * self.capacity
+        return [slot - first for slot, _ in self.alive() if self.layer(slot) == layer]
 
     def layer(self, slot: int) -> int:
         """Layer of a slot."""
@@ -172,7 +184,9 @@ class Pool(nn.Module):
         whole = self.stacks[name][0]
         array = torch.from_numpy(np.array(genome.arrays[name], dtype=np.float32, order="C"))
         if array.ndim != whole.ndim or any(a > w for a, w in zip(array.shape, whole.shape, strict=True)):
-            raise ValueError(f"{name} of shape {tuple(array.shape)} does not fit a slot of {tuple(whole.shape)}")
+            raise ValueError(
+                f"{name} of shape {tuple(array.shape)} does not fit a slot of {tuple(whole.shape)}"
+            )
         padded = torch.zeros_like(whole)
         padded[: array.shape[0], : array.shape[1]] = array
         return padded

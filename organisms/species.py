@@ -4,12 +4,10 @@ The harness knows organisms by these protocols alone. A family of your own joins
 (``organism.kind: package.module:Name``).
 """
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from organisms.nn import Interface
@@ -96,7 +94,7 @@ class Species(Protocol):
     ranks: Mapping[str, str]  # factored matrix -> the gene that sets its inner size
 
     def organism(self, interface: Interface) -> Organism:
-        """Build an organism with an empty pool around an interface."""
+        """Build an organism with an empty pool around an interface and on its device."""
 
     def random_genome(self, depth: int, genes: Genes, generator: Any) -> Genome:
         """Draw an untrained component with these genes."""
@@ -117,41 +115,5 @@ class Species(Protocol):
         """Counted FLOPs and bytes of one forward pass of a component, per example."""
 
 
-FAMILIES = {"pseudopods": "organisms.pseudopods.species:Pseudopods"}
-
-
-def resolve(path: str) -> Any:
-    """Import ``package.module:Name``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such module or name, with what was looked for.
-    """
-    module, _, name = path.partition(":")
-    if not name:
-        raise ValueError(f"{path!r} is not an import path; write package.module:Name")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"cannot import {path!r}: no module named {error.name!r} on the path") from error
-    except AttributeError as error:
-        raise ValueError(f"cannot import {path!r}: module {module} has no {name!r}") from error
-
-
-def species(kind: str, task: Task, options: Any) -> Species:
-    """Build the species `kind` (a family of the table or an import path) for a task.
-
-    Raises
-    ------
-    ValueError
-        For an unknown kind, with the families that there are.
-    """
-    if kind not in FAMILIES and ":" not in kind:
-        raise ValueError(f"no family {kind!r}; there are {', '.join(FAMILIES)}, or give package.module:Name")
-    return resolve(FAMILIES.get(kind, kind))(task, options)
-
-
-def device_of(organism: Organism) -> torch.device:
-    """Device that an organism computes on."""
-    return organism.pool.counts.device
+# Import paths, so that a run loads no family but its own.
+FAMILIES: Mapping[str, str] = {"pseudopods": "organisms.pseudopods.species:Pseudopods"}

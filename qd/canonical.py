@@ -9,11 +9,13 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -28,38 +30,52 @@ def plain(value: Any) -> Any:
     TypeError
         For anything without an order of its own (a set, say) or without a meaning in JSON.
     """
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return _plain_float(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise TypeError("canonical JSON needs string keys; " f"{value!r} has others")
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    raise TypeError(f"canonical JSON has no form for {type(value).__name__}; use numbers, strings, lists, dicts")
+    return _form(type(value))(value)  # type: ignore[arg-type]  # mypy does not know that types are hashable
 
 
-def _plain_float(value: float) -> float | str:
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value + 0.0  # turns -0.0 into 0.0
+@cache
+def _form(kind: type) -> Callable[[Any], Any]:
+    """Give the function that reduces values of a type."""
+    if dataclasses.is_dataclass(kind):
+        names = tuple(field.name for field in dataclasses.fields(kind))
+        return lambda value: {name: plain(getattr(value, name)) for name in names}
+    if issubclass(kind, np.generic):
+        return lambda value: plain(value.item())
+    if issubclass(kind, np.ndarray):
+        return lambda value: plain(value.tolist())
+    forms: Mapping[Any, Callable[[Any], Any]] = {
+        (type(None), bool, str): lambda value: value,
+        int: int,
+        float: _float,
+        Mapping: _mapping,
+        (list, tuple): lambda value: [plain(item) for item in value],
+    }
+    for kinds, form in forms.items():
+        if issubclass(kind, kinds):
+            return form
+    raise TypeError(f"canonical JSON has no form for {kind.__name__}; use numbers, strings, lists, dicts")
+
+
+def _float(value: float) -> float | str:
+    if math.isfinite(value):
+        return value + 0.0  # turns -0.0 into 0.0
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    if not all(isinstance(key, str) for key in value):
+        raise TypeError(f"canonical JSON needs string keys; {value!r} has others")
+    return {key: plain(item) for key, item in value.items()}
 
 
 def canonical(value: Any) -> str:
     """Write the canonical JSON of a value."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return written(plain(value))
+
+
+def written(value: Any) -> str:
+    """Write the canonical JSON of a value that is plain already."""
+    return _ENCODER.encode(value)
 
 
 def number(value: float | str) -> float:

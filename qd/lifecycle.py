@@ -55,15 +55,19 @@ class Rules:
 
 def phase(rules: Rules, round: int) -> str:
     """Say which phase a round belongs to: ``warm-up`` (static), ``gentle`` (births only) or ``full``."""
-    if round <= rules.warmup * rules.rounds:
+    if _within(round, rules.warmup, rules.rounds):
         return "warm-up"
-    return "gentle" if round <= rules.gentle * rules.rounds else "full"
+    return "gentle" if _within(round, rules.gentle, rules.rounds) else "full"
+
+
+def _within(round: int, share: float, rounds: int) -> bool:
+    return round <= share * rounds + 1e-9  # 0.29 * 100 is a little less than 29
 
 
 def culls(rules: Rules, round: int) -> bool:
-    """Say whether deaths are considered before a round: every tenth, say, of the full phase, but not at the end."""
+    """Say whether deaths are considered before a round: every tenth, say, neither early nor at the end."""
     due = round % rules.slow_every == 0
-    return due and phase(rules, round) == "full" and round <= (1 - rules.quiet) * rules.rounds
+    return due and phase(rules, round) == "full" and _within(round, 1 - rules.quiet, rules.rounds)
 
 
 def loss_gate(census: Census, ratio: float) -> str | None:
@@ -152,9 +156,7 @@ def _deaths(
         else:
             continue
         dies = happens(probability, draw) and allowed.take(record, reason)
-        deaths.append(
-            Death(record.component, float(z[index]), rules.floor, probability, draw, reason, dies)
-        )
+        deaths.append(Death(record.component, float(z[index]), rules.floor, probability, draw, reason, dies))
     return tuple(deaths)
 
 

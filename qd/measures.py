@@ -41,6 +41,11 @@ DESCRIPTIONS: Mapping[str, Description] = {
 }
 
 
+def short_name(measure: str) -> str:
+    """Give the name of a measure: of an import path ``package.module:name`` the part after the colon."""
+    return measure.rpartition(":")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Ranges:
     """Maps raw measures to the unit cube: ``(raw - low) / (high - low)``, clipped to [0, 1].

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from organisms.nn import rms_norm, stem
 from organisms.pseudopods.organism import PseudopodOrganism
-from organisms.pseudopods.probe import ablated_losses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,15 +45,14 @@ def assay(organism: PseudopodOrganism, hosts: Sequence[Host]) -> Tensor:
 
     The first layer reads the shared stem, which is the same in every host; its heads run once.
     """
-    pool = organism.pool
     drops = []
-    for layer in range(pool.depth):
-        slots = [slot - layer * pool.capacity for slot, _ in pool.alive() if pool.layer(slot) == layer]
-        shared = organism.separate(0, hosts[0].reads[0])[0][slots] if layer == 0 else None
+    for layer in range(organism.pool.depth):
+        slots = organism.pool.living(layer)
+        shared = organism.writes(0, hosts[0].reads[0], slots) if layer == 0 else None
         by_host = []
         for host in hosts:
-            y_nBSD = shared if shared is not None else organism.separate(layer, host.reads[layer])[0][slots]
-            losses = ablated_losses(host.organism, layer + 1, host.streams[layer], y_nBSD, host.targets)
+            writes = shared or organism.writes(layer, host.reads[layer], slots)
+            losses = host.organism.changed_losses(layer + 1, host.streams[layer], writes, host.targets)
             by_host.append(host.losses.double() - losses.double())
         drops.append(torch.stack(by_host).mean(0))
     return torch.cat(drops)

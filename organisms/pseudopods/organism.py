@@ -4,6 +4,7 @@ Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D r
 sizes of the QK and OV circuits.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -13,6 +14,7 @@ from kernels.attention import AttentionStatistics, attention, attention_with_sta
 from organisms.nn import Interface, example_losses, readout, rms_norm, stem
 from organisms.pool import Pool
 from organisms.task import Task
+from organisms.writes import Writes
 
 
 class PseudopodOrganism(nn.Module):
@@ -45,13 +47,16 @@ class PseudopodOrganism(nn.Module):
         write_CWD = self.pool.layers("ov.V")[layer]
         if gates is not None:
             write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
-        return values_BCSW.transpose(1, 2).flatten(2) @ write_CWD.flatten(0, 1)
+        return Writes(values_BCSW, write_CWD).total()
 
-    def separate(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, AttentionStatistics]:
-        """What each head of a layer writes, [C, B, S, D], and where it looks."""
+    def writes(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Writes:
+        """What each of these heads (slots of the layer, from 0) writes."""
+        return Writes(attention(*self.circuits(layer, h_BSD)), self.pool.layers("ov.V")[layer])[slots]
+
+    def observed(self, layer: int, h_BSD: Tensor) -> tuple[Writes, AttentionStatistics]:
+        """What every head of a layer writes, and where it looks."""
         values_BCSW, statistics = attention_with_statistics(*self.circuits(layer, h_BSD), self.positions)
-        write_CWD = self.pool.layers("ov.V")[layer]
-        return values_BCSW.transpose(0, 1) @ write_CWD.unsqueeze(1), statistics
+        return Writes(values_BCSW, self.pool.layers("ov.V")[layer]), statistics
 
     def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Give queries, keys and values [B, C, S, *], scales [C] and masks [C, S, S] of a layer."""
@@ -62,13 +67,18 @@ class PseudopodOrganism(nn.Module):
         mask_CSS = (self.distances < windows[:, None, None]) & self._past
         return q_BCSR, k_BCSR, v_BCSW, scales, mask_CSS
 
-    def tail(self, layer: int, x_XSD: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each example from the residual stream that enters `layer`; [*batch] for [*batch, S, D]."""
-        x = x_XSD.flatten(0, -3)
+    def tail(self, layer: int, x_BSD: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each example, [B], from the residual stream that enters `layer`."""
         for later in range(layer, self.pool.depth):
-            x = x + self.mixed(later, rms_norm(x))
-        outputs = readout(self.task, self.interface, x)
-        return example_losses(self.task, outputs.unflatten(0, x_XSD.shape[:-2]), targets)
+            x_BSD = x_BSD + self.mixed(later, rms_norm(x_BSD))
+        return example_losses(self.task, readout(self.task, self.interface, x_BSD), targets)
+
+    def changed_losses(self, layer: int, x_BSD: Tensor, writes: Writes, targets: Tensor) -> Tensor:
+        """Losses [n, B] when each of the writes alone is added to the stream that enters `layer`."""
+        if layer == self.pool.depth:
+            return example_losses(self.task, writes.outputs(self.task, self.interface, x_BSD), targets)
+        losses = [self.tail(layer, x_BSD + y_BSD, targets) for y_BSD in writes.dense()]
+        return torch.stack(losses) if losses else x_BSD.new_zeros(0, len(x_BSD))
 
     def stats(self) -> dict[str, float]:
         """Living slots and parameters."""

@@ -33,7 +33,7 @@ class Pseudopod:
         return effective_rank(self.written.flatten(0, -2))
 
     def coherence(self) -> Tensor:
-        """Mean cosine between its attention pattern and those of its layer's other heads, in [0, 1]; 0 if alone."""
+        """Mean cosine of its attention pattern with those of the layer's other heads, [0, 1]; 0 if alone."""
         if not len(self.others):
             return torch.zeros((), dtype=self.pattern.dtype)
         return F.cosine_similarity(self.pattern.flatten()[None], self.others.flatten(1)).mean()
@@ -56,6 +56,7 @@ def observe(organism: PseudopodOrganism, slot: int, inputs: Tensor) -> Pseudopod
     x = stem(organism.task, organism.interface, inputs)
     for before in range(layer):
         x = x + organism.mixed(before, rms_norm(x))
-    written, statistics = organism.separate(layer, rms_norm(x))
-    others = [other - first for other in living if pool.layer(other) == layer and other != slot]
-    return Pseudopod(written[slot - first], statistics.pattern[slot - first], statistics.pattern[others])
+    writes, statistics = organism.observed(layer, rms_norm(x))
+    (written,) = writes[[slot - first]].dense()
+    others = [other for other in pool.living(layer) if other != slot - first]
+    return Pseudopod(written, statistics.pattern[slot - first], statistics.pattern[others])

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from organisms.nn import Interface
@@ -52,7 +51,7 @@ class Pseudopods:
     """Builds pseudopod organisms for a task; `options` has the fields of `PseudopodOptions`."""
 
     family = FAMILY
-    ranks: Mapping[str, str] = {"qk": "rank", "ov": "width"}  # noqa: RUF012
+    ranks: Mapping[str, str] = {"qk": "rank", "ov": "width"}
 
     def __init__(self, task: Task, options: Any) -> None:
         self.task = task
@@ -63,7 +62,9 @@ class Pseudopods:
         window = whole if options.max_window is None else min(options.max_window, whole)
         self.genes = {
             "rank": GeneRange(min(2, options.max_rank), options.max_rank, integer=True, log=False),
-            "temperature": GeneRange(options.min_temperature, options.max_temperature, integer=False, log=True),
+            "temperature": GeneRange(
+                options.min_temperature, options.max_temperature, integer=False, log=True
+            ),
             "width": GeneRange(min(4, options.max_width), options.max_width, integer=True, log=False),
             "window": GeneRange(min(2, window), window, integer=True, log=window > 8),
         }
@@ -73,15 +74,20 @@ class Pseudopods:
         )
 
     def organism(self, interface: Interface) -> PseudopodOrganism:
-        """Build an organism with an empty pool."""
-        return PseudopodOrganism(self.task, interface, Pool(self.family, self.layout, self.depth, self.capacity))
+        """Build an organism with an empty pool, on the device of the interface."""
+        device = next((tensor.device for tensor in interface.values()), None)
+        pool = Pool(self.family, self.layout, self.depth, self.capacity, device)
+        return PseudopodOrganism(self.task, interface, pool)
 
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
         """Draw an untrained head: entries of variance 1/D, half as large where it writes."""
         arrays = {}
         for matrix in self.layout:
             inner = int(dict(genes)[matrix.gene])
-            for name, shape in ((f"{matrix.name}.U", (self.dim, inner)), (f"{matrix.name}.V", (inner, self.dim))):
+            for name, shape in (
+                (f"{matrix.name}.U", (self.dim, inner)),
+                (f"{matrix.name}.V", (inner, self.dim)),
+            ):
                 std = (0.5 if name == "ov.V" else 1.0) / math.sqrt(self.dim)
                 arrays[name] = (generator.standard_normal(shape) * std).astype(np.float32)
         return Genome(self.family, depth, genes, arrays)
@@ -122,4 +128,3 @@ def visible(task: Task, window: float) -> np.ndarray:
     """Which keys (columns) a query (row) sees: nearer than `window`, and not later if causal; bool [S, S]."""
     near = task.distances < window
     return np.tril(near) if task.causal else near
-

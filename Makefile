@@ -1,0 +1,57 @@
+# Plasmodia's errands; GNU make and a Python of 3.11 or newer are all that must be there before.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
+RUN := out/digits
+FOLDERS := .ci analysis archive_store kernels organisms qd runs tests
+
+.PHONY: help setup launch test check folders bench clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' Makefile
+
+setup: .venv/installed ## install Plasmodia into .venv
+
+launch: setup ## evolve on handwritten digits (out/digits); again: go on with that run or show it
+	@if [ -e $(RUN) ]; then \
+		echo "$(RUN) is there already: going on if it is unfinished, else showing it." >&2; \
+		$(BIN)/plasmodia resume $(RUN); \
+	else \
+		$(BIN)/plasmodia launch digits --out $(RUN); \
+	fi
+
+test: .venv/installed-test ## run the tests; some of them: make test TESTS=tests/qd
+	$(BIN)/python -m pytest $(TESTS)
+
+check: .venv/installed-test folders ## lint, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+folders:
+	@files=$$(git ls-files) || exit 1; \
+	extra=$$(echo "$$files" | sed -n 's,/.*,,p' | sort -u | grep -vxF $(FOLDERS:%=-e %)); \
+	test -z "$$extra" || { echo "top-level folders are $(FOLDERS), but there is also:" $$extra >&2; exit 1; }
+
+bench: .venv/installed-test ## print the measurements of tests/benchmarks
+	@for file in tests/benchmarks/*.py; do \
+		echo "== $$file"; PYTHONPATH=. $(BIN)/python $$file || exit 1; \
+	done
+
+clean: ## remove everything that was made but the runs in out/
+	rm -rf .venv build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(FOLDERS) -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps are older than what they depend on when a dependency changed: then pip looks again.
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Plasmodia needs Python 3.11 or newer, not %d.%d; name one: make setup PYTHON=python3.12" % v[:2])'
+	@echo "Installing into .venv; the first time this takes a few minutes." >&2
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -e .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	@$(PIP) -e '.[test]'
+	@touch $@

@@ -1,0 +1,92 @@
+"""What the harness costs on top of plain training: one digits run against its organisms trained alone.
+
+Both do the same optimizer steps on the same organisms with the same function, in one process, one thread.
+The answer is checked first: without births and deaths, a run's organisms must end exactly where plain
+training ends.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from runs import environment
+
+environment.prepare()
+
+from archive_store.reading import open_run  # noqa: E402
+from archive_store.run_directory import RunDirectory  # noqa: E402
+from organisms.memory import Trace  # noqa: E402
+from runs.config import Config  # noqa: E402
+from runs.config_reader import load  # noqa: E402
+from runs.launch import launch, prepare, stored  # noqa: E402
+from runs.newborns import found  # noqa: E402
+from runs.training import batches, learning_rate, train  # noqa: E402
+from runs.world import Individual, World, build, decode_state  # noqa: E402
+
+SMALL = ("organism.count=4", "rounds=8", "execution.executor=inline", "execution.checkpoint_every=8")
+
+
+def main() -> None:
+    """Check, measure, print."""
+    with tempfile.TemporaryDirectory() as folder:
+        alike = launch(load("digits", (*SMALL, "births=none", "lifecycle.warmup=1", "lifecycle.gentle=1")), Path(folder) / "a")
+        world = world_of(alike)
+        plain = [train_plainly(world, organism) for organism in range(4)]
+        check_equal(alike, world, [individual for individual, _ in plain])
+        run = launch(load("digits", SMALL), Path(folder) / "b")
+        report(run, statistics.median(step for _, seconds in plain for step in seconds))
+
+
+def world_of(run: Path) -> World:
+    """Rebuild the world that a run was made in."""
+    directory = RunDirectory.open(run)
+    config = load(str(directory.config_path))
+    with directory.journal() as journal:
+        return build(stored(directory, journal, prepare(config))[1])
+
+
+def train_plainly(world: World, number: int) -> tuple[Individual, list[float]]:
+    """Train an organism as the run does, with nothing in between; give the seconds of each round's steps."""
+    config: Config = world.config
+    steps = config.training.steps_per_round
+    individual = Individual(number, found(world, number), 0, 0, Trace(config.training.ema), None)
+    rate, seconds = learning_rate(world, steps * config.rounds), []
+    for round in range(1, config.rounds + 1):
+        started = time.perf_counter()
+        train(world, individual, batches(world, number, round, steps), rate)
+        seconds.append(time.perf_counter() - started)
+    return individual, seconds
+
+
+def check_equal(run: Path, world: World, individuals: list[Individual]) -> None:
+    """Compare the run's last states with the plainly trained organisms, bit for bit."""
+    directory = RunDirectory.open(run)
+    with directory.journal() as journal:
+        newest = {state.organism: state for state in journal.states() if state.round == world.config.rounds}
+    for individual in individuals:
+        kept = decode_state(world, directory.blobs.get(newest[individual.number].digest))
+        for name, tensor in kept.organism.pool.tensors().items():
+            assert tensor.equal(individual.organism.pool.tensors()[name]), f"{individual.number}: {name} differs"
+
+
+def report(run: Path, plain: float) -> None:
+    """Print medians over rounds and organisms, and the ratio of the whole to plain training."""
+    timings = open_run(run).timings()
+    of_orders = timings[timings["organism"].notna()]
+    medians = of_orders.groupby("name")["seconds"].median()
+    wall = timings[(timings["name"] == "wall") & (timings["round"] > 0)]["seconds"].sum()
+    orders = len(of_orders[of_orders["name"] == "total"])
+    driver = wall / orders - of_orders[of_orders["name"] == "total"]["seconds"].mean()
+    print(f"plain training, one round of one organism   {plain * 1e3:8.1f} ms")
+    parts = [("training in the harness", medians["train"]), ("measures and ablations", medians["probe"])]
+    parts += [("assay", medians["assay"]), ("genomes", medians["genomes"]), ("state in, births, deaths", medians["prepare"])]
+    parts += [("state out, validation", medians["total"] - sum(seconds for _, seconds in parts))]
+    parts += [("decisions, archive, journal", driver)]
+    for name, seconds in parts:
+        print(f"{name:<42}  {seconds * 1e3:8.1f} ms  {seconds / plain:6.1%}")
+    print(f"harness against plain training              {sum(s for _, s in parts) / plain:8.2f} x  (blueprint: 1.07 to 1.15)")
+
+
+if __name__ == "__main__":
+    main()

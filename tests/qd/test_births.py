@@ -1,0 +1,184 @@
+import math
+from dataclasses import replace
+
+import pytest
+from scipy.stats import binomtest
+
+from qd import chemotaxis
+from qd.lifecycle import behaviour_hash
+from qd.records import ComponentId
+from qd.seeding import happens, uniform
+from tests.qd.lifecycle_cases import (
+    CELLS,
+    CULL,
+    EMPTY,
+    NEIGHBOURS,
+    RULES,
+    WHOLE,
+    decided,
+    elite,
+    happening,
+    pool,
+    record,
+    view,
+)
+
+
+class TestBirths:
+    def births(self, records=None, sight=WHOLE, round=CULL, **changes):
+        rules = replace(RULES, min_alive=6, **changes)
+        return decided(pool(3, 3) if records is None else records, round, sight, rules).births
+
+    def many(self, count=300, records=None, sight=WHOLE, **changes):
+        """Births of as many organisms."""
+        found = []
+        for organism in range(count):
+            records_ = [
+                replace(r, component=ComponentId(organism, 1, r.component.slot))
+                for r in records or pool(3, 3)
+            ]
+            rules = replace(RULES, min_alive=6, **changes)
+            found += decided(records_, sight=sight, rules=rules, organism=organism).births
+        return found
+
+    def test_probability_and_draw_are_those_of_the_formula(self):
+        found = self.many()
+        assert len(found) == 300
+        for birth in found:
+            short = WHOLE.median_objective - birth.objective
+            expected = 1.0 if short <= 0 else math.exp(-short / RULES.temperature(390))
+            assert birth.threshold == WHOLE.median_objective
+            assert birth.probability == pytest.approx(expected)
+            assert birth.draw == uniform(5, CULL, birth.context)
+            assert birth.happens == happens(birth.probability, birth.draw)
+            (parent, *_) = birth.parents
+            place = behaviour_hash(elite(parent.slot, birth.objective))
+            assert birth.context.split(":")[2:] == ["3", place]
+        assert 0 < len(happening(found)) < 300
+
+    def test_a_context_names_the_organism_and_the_slot(self):
+        (birth,) = decided(pool(3, 3), organism=7, rules=replace(RULES, min_alive=6)).births
+        assert birth.context.startswith("birth:7:3:")
+
+    def test_behaviour_hashes_tell_places_apart(self):
+        hashes = {behaviour_hash(elite(cell, 0.5)) for cell in range(CELLS)}
+        assert len(hashes) == CELLS
+        assert all(len(name) == 16 and int(name, 16) >= 0 for name in hashes)
+        assert behaviour_hash(elite(3, 0.1)) == behaviour_hash(elite(3, 0.9))
+
+    def test_parents_are_elites_of_the_newborns_layer(self):
+        for sizes, layer in (((3, 5), 0), ((5, 3), 1)):
+            for birth in self.many(40, pool(*sizes)):
+                assert birth.slot // RULES.capacity == layer
+                assert all(parent.slot % 2 == layer for parent in birth.parents)
+                assert birth.genomes == tuple(f"elite {parent.slot}" for parent in birth.parents)
+
+    def test_the_emptiest_layer_gets_the_newborn_and_the_first_among_equals(self):
+        assert self.births(pool(3, 3))[0].slot == 3
+        assert self.births(pool(4, 3))[0].slot == 9
+        assert self.births([record(0), record(2), record(6), record(7)])[0].slot == 1
+
+    def test_several_births_take_several_slots(self):
+        slots = [birth.slot for birth in self.births(pool(5, 4), births_per_round=5)]
+        assert slots == [10, 5, 11]
+        assert self.births(births_per_round=0) == ()
+
+    def test_a_full_pool_has_no_room(self):
+        assert self.births(pool(6, 6)) == ()
+
+    def test_from_an_empty_archive_nothing_is_born(self):
+        assert self.births(sight=EMPTY) == ()
+
+    def test_without_elites_of_its_layer_nothing_is_born(self):
+        only_second = view({1: 0.5, 3: 0.6}, depths=(1, 3))
+        assert self.births(pool(3, 5), sight=only_second) == ()
+        assert self.births(pool(5, 3), sight=only_second)
+
+    def test_noise_cools_with_the_temperature(self):
+        (early,), (late,) = self.births(round=30), self.births(round=90)
+        assert early.sigma == pytest.approx(0.2 * RULES.temperature(290) / 0.5)
+        assert late.sigma == pytest.approx(0.2 * RULES.temperature(890) / 0.5)
+
+    def test_parents_come_at_the_rate_of_chemotaxis(self):
+        found = self.many(600, line_share=0.0)
+        chances = chemotaxis.probabilities(WHOLE, NEIGHBOURS, 1.0, 0.2, 0)
+        for cell, chance in zip(WHOLE.cells, chances, strict=True):
+            count = sum(birth.parents[0].slot == cell for birth in found)
+            assert binomtest(count, 600, float(chance)).pvalue > 1e-4 if chance else count == 0
+
+    @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+    def test_lines_come_at_their_share_unless_both_parents_are_one(self, share):
+        found = self.many(200, line_share=share)
+        lines = [birth for birth in found if birth.operator == "line"]
+        chances = chemotaxis.probabilities(WHOLE, NEIGHBOURS, 1.0, 0.2, 0)
+        expected = share * (1 - (chances**2).sum())
+        assert binomtest(len(lines), 200, float(expected)).pvalue > 1e-4 if share else lines == []
+        for birth in lines:
+            assert len(set(birth.parents)) == 2
+            assert birth.lineage == ComponentId(8, 0, birth.parents[0].slot)
+        assert all(len(birth.parents) == 1 for birth in found if birth.operator != "line")
+
+
+class TestArms:
+    def births(self, arm, records=None):
+        found = []
+        for seed in range(30):
+            rules = replace(RULES, arm=arm, seed=seed, min_alive=6)
+            found += decided(records or pool(3, 3), rules=rules).births
+        return found
+
+    def test_nothing_is_born_in_the_arm_none(self):
+        assert self.births("none") == []
+
+    def test_the_arm_none_has_the_same_deaths(self):
+        arms = [decided(pool(5, 5), rules=replace(RULES, arm=arm)).deaths for arm in ("archive", "none")]
+        assert arms[0] == arms[1] != ()
+
+    def test_archive_takes_genomes_and_lineage_from_elites(self):
+        for birth in self.births("archive"):
+            assert birth.operator in ("bootstrap", "line")
+            assert birth.lineage == ComponentId(8, 0, birth.parents[0].slot)
+            assert birth.genomes[0] == f"elite {birth.parents[0].slot}"
+
+    def test_random_takes_nothing_and_starts_a_line(self):
+        for birth in self.births("random"):
+            assert (birth.operator, birth.parents, birth.genomes, birth.lineage) == ("random", (), (), None)
+
+    def test_genes_takes_one_genome_and_starts_a_line(self):
+        for birth in self.births("genes"):
+            assert (birth.operator, birth.lineage) == ("genes", None)
+            assert birth.genomes == (f"elite {birth.parents[0].slot}",)
+
+    def test_clone_copies_the_fittest_of_its_own_in_the_layer(self):
+        records = [
+            record(s, a) for s, a in ((0, 0.1), (1, 0.5), (2, 0.5), (6, 9.0), (7, 9.0), (8, 9.0), (9, 9.0))
+        ]
+        for birth in self.births("clone", records):
+            assert birth.slot == 3
+            assert birth.operator == "clone"
+            assert birth.parents == (ComponentId(0, 1, 2),)  # of two that are equal, the younger name
+            assert birth.genomes == ()
+            assert birth.lineage == ComponentId(0, 0, 2)
+
+    def test_a_clone_is_never_of_one_that_dies_in_the_same_cull(self):
+        rules = replace(RULES, arm="clone", depth=1, min_alive=1, budget_bytes=1.0)
+        decision = decided([record(0, 0.5), record(1, 0.2)], rules=rules)
+        assert [death.component.slot for death in happening(decision.deaths)] == [1]
+        assert decision.births[0].parents == (ComponentId(0, 1, 0),)
+
+    def test_all_arms_draw_the_same_chance_at_the_same_time(self):
+        """So that they differ in the material of a newborn alone."""
+        arms = [self.births(arm) for arm in ("archive", "random", "genes", "clone")]
+        for same in zip(*arms, strict=True):
+            for name in (
+                "slot",
+                "objective",
+                "threshold",
+                "sigma",
+                "probability",
+                "draw",
+                "context",
+                "happens",
+            ):
+                assert len({getattr(birth, name) for birth in same}) == 1
+        assert [birth.arm for birth in (arm[0] for arm in arms)] == ["archive", "random", "genes", "clone"]

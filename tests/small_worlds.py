@@ -1,0 +1,149 @@
+"""Made-up tasks of odd sizes and of every kind, and pseudopod organisms on them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import torch
+
+from organisms.nn import new_interface
+from organisms.pool import Occupant
+from organisms.pseudopods.organism import PseudopodOrganism
+from organisms.pseudopods.species import PseudopodOptions, Pseudopods
+from organisms.task import Split, Task
+from qd.genes import random_genes
+from qd.records import Birth, ComponentId, Death, Decision
+from runs import trainer
+from runs.config import Config
+from runs.world import World, WorldSpec, build
+
+LENGTH, FEATURES, OUTPUTS = 7, 3, 5
+KINDS = (
+    ("class", "continuous", False),
+    ("value", "continuous", False),
+    ("token", "discrete", True),
+    ("class", "discrete", True),
+)  # kind, tokens, causal
+
+
+def small_task(kind="class", tokens="continuous", causal=False, examples=11) -> Task:
+    """Random examples on seven tokens that lie in a plane at no regular distances."""
+    rng = np.random.default_rng(3)
+
+    def split() -> Split:
+        if tokens == "discrete":
+            inputs = rng.integers(0, FEATURES, (examples, LENGTH))
+        else:
+            inputs = rng.normal(size=(examples, LENGTH, FEATURES)).astype(np.float32)
+        shape = (examples, LENGTH) if kind == "token" else (examples,)
+        classes = rng.integers(0, OUTPUTS, shape)
+        values = rng.normal(size=(examples, OUTPUTS)).astype(np.float32)
+        return Split(inputs, values if kind == "value" else classes)
+
+    places = rng.uniform(0, 5, size=(LENGTH, 2))
+    splits = {name: split() for name in ("train", "probe", "validation", "test")}
+    return Task(
+        "small",
+        kind,
+        **splits,
+        tokens=tokens,
+        features=FEATURES,
+        outputs=OUTPUTS,
+        positions=places,
+        causal=causal,
+    )
+
+
+def small_species(task: Task, **options) -> Pseudopods:
+    sizes = {"dim": 9, "depth": 1, "capacity": 5, "max_rank": 4, "max_width": 6}
+    return Pseudopods(task, PseudopodOptions(**(sizes | options)))
+
+
+def small_interface(task: Task, dim: int = 9) -> dict[str, torch.Tensor]:
+    drawn = new_interface(task, dim, torch.Generator().manual_seed(5))
+    return drawn | {"bias": torch.linspace(-1, 1, task.outputs)}
+
+
+def populate(family: Pseudopods, organism: PseudopodOrganism, slots: Sequence[int], seed: int = 0) -> None:
+    """Graft random heads of random genes, large enough that they matter, into these slots."""
+    for slot in slots:
+        rng = np.random.default_rng([seed, slot])
+        identity = ComponentId(seed, 0, slot)
+        genome = family.random_genome(organism.pool.layer(slot), random_genes(family.genes, rng), rng)
+        for name in genome.arrays:
+            genome.arrays[name][...] *= 2
+        organism.pool.graft(slot, genome, Occupant(identity, (), identity, genome.genes))
+
+
+def small_organism(family: Pseudopods, slots: Sequence[int] = (0, 2, 3), seed: int = 0) -> PseudopodOrganism:
+    organism = family.organism(small_interface(family.task, family.dim))
+    populate(family, organism, slots, seed)
+    return organism
+
+
+def examples_of(task: Task, name: str = "probe") -> tuple[torch.Tensor, torch.Tensor]:
+    split = getattr(task, name)
+    return torch.from_numpy(split.inputs), torch.from_numpy(split.targets)
+
+
+def small_config(**sections) -> Config:
+    """A digits run small enough that a round takes a few hundredths of a second."""
+    values = {
+        "rounds": 3,
+        "task": {"name": "digits", "examples": 200},
+        "organism": {"dim": 12, "capacity": 4, "initial": 3, "max_rank": 4, "max_width": 4},
+        "training": {"steps_per_round": 3, "batch": 16},
+        "calibration": {"steps": 6, "organisms": 4, "checkpoints": [0.5, 1.0]},
+        "lifecycle": {"min_alive": 1},
+        "execution": {"executor": "inline"},
+    }
+    for name, value in sections.items():
+        values[name] = values.get(name, {}) | value if isinstance(value, dict) else value
+    return Config.model_validate(values)
+
+
+def small_world(config: Config | None = None, **parts) -> World:
+    return build(WorldSpec((config or small_config()).model_dump(mode="json", by_alias=True), **parts))
+
+
+@cache
+def calibrated_spec() -> WorldSpec:
+    """A small digits world with an interface and hosts that have hardly been trained."""
+    spec = WorldSpec(small_config().model_dump(mode="json", by_alias=True))
+    spec = replace(spec, interface=trainer.interface(build(spec))[1])
+    world = build(spec)
+    return replace(spec, hosts=tuple(trainer.reference(world, number)[1] for number in (-2, -3, -4)))
+
+
+@cache
+def calibrated_world() -> World:
+    """The world of that specification; nobody may change it."""
+    return build(calibrated_spec())
+
+
+def order(organism=0, round=1, births=(), deaths=()) -> Decision:
+    """A decision with these births and deaths and nothing else of interest."""
+    return Decision(organism, round, 0, "full", 0.3, 0.5, None, tuple(births), tuple(deaths))
+
+
+def birth(slot, operator="bootstrap", parents=(), genomes=(), lineage=None, sigma=0.1, happens=True) -> Birth:
+    return Birth(
+        slot,
+        "archive",
+        operator,
+        tuple(parents),
+        tuple(genomes),
+        lineage,
+        0.5,
+        0.4,
+        sigma,
+        1.0,
+        0.0,
+        f"birth:0:{slot}:x",
+        happens,
+    )
+
+
+def death(component, happens=True) -> Death:
+    return Death(component, -1.0, 0.0, 0.9, 0.1, "fitness", happens)
