@@ -1,6 +1,6 @@
 """Where in behaviour space the archive holds an elite: the centroids of its cells, two measures at a time."""
 
-from itertools import combinations
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,16 +9,14 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
 from analysis import style
-from qd.measures import MEASURES, Ranges
-
-PAIRS = tuple(combinations(MEASURES, 2))  # ten; the first of a pair goes on the horizontal axis
-_SIDE = len(MEASURES) - 1
+from qd.measures import Ranges
 
 
 def pair(
     elites: pd.DataFrame,
     centroids: np.ndarray,
     axes: Axes,
+    measures: Sequence[str],
     first: str,
     second: str,
     norm: Normalize | None = None,
@@ -37,14 +35,16 @@ def pair(
         [cells, 5], in the unit cube.
     axes
         Where to draw.
+    measures
+        Names of the run's measures in order, as ``run.measures`` gives them.
     first, second
-        Names of the measures on the horizontal and the vertical axis.
+        Those on the horizontal and the vertical axis.
     norm
         The objective's colour scale, shared between panels; None takes that of these elites.
     ranges
         The calibrated ranges, to tick the axes in the measures' own units; None ticks the unit cube.
     """
-    columns = [MEASURES.index(first), MEASURES.index(second)]
+    columns = [measures.index(first), measures.index(second)]
     points = np.asarray(centroids)[:, columns]
     filled = elites.sort_values(["objective", "cell"])
     cells = filled["cell"].to_numpy(dtype=np.int64)
@@ -70,13 +70,17 @@ def pair(
 
 
 def pairs(
-    elites: pd.DataFrame, centroids: np.ndarray, axes: np.ndarray, ranges: Ranges | None = None
+    elites: pd.DataFrame,
+    centroids: np.ndarray,
+    axes: np.ndarray,
+    measures: Sequence[str],
+    ranges: Ranges | None = None,
 ) -> np.ndarray:
     """Draw all ten pairs in the lower triangle of a four by four grid of axes; the rest is switched off.
 
     Parameters
     ----------
-    elites, centroids, ranges
+    elites, centroids, measures, ranges
         As in `pair`.
     axes
         [4, 4] array of axes; row i has measure i + 1 up, column j has measure j across.
@@ -86,9 +90,10 @@ def pairs(
     ValueError
         If the grid of axes is not four by four.
     """
-    if np.shape(axes) != (_SIDE, _SIDE):
+    side = len(measures) - 1
+    if np.shape(axes) != (side, side):
         raise ValueError(
-            f"axes must be a {_SIDE} by {_SIDE} array, for all pairs of {len(MEASURES)} measures; "
+            f"axes must be a {side} by {side} array, for all pairs of {len(measures)} measures; "
             f"its shape is {np.shape(axes)}"
         )
     norm = style.objective_norm(elites["objective"])
@@ -96,8 +101,8 @@ def pairs(
         if column > row:
             panel.set_axis_off()
             continue
-        pair(elites, centroids, panel, MEASURES[column], MEASURES[row + 1], norm, ranges)
-        if row < _SIDE - 1:
+        pair(elites, centroids, panel, measures, measures[column], measures[row + 1], norm, ranges)
+        if row < side - 1:
             panel.set_xlabel("")
             panel.tick_params(labelbottom=False)
         if column > 0:
@@ -114,7 +119,7 @@ def key(elites: pd.DataFrame, centroids: np.ndarray, axes: Axes) -> Axes:
         0.0, 1.0, f"{filled} of {cells} cells hold an elite ({filled / cells:.0%})", weight="bold", va="top"
     )
     note = "A point is the centroid of a cell."
-    axes.text(0.0, 0.86, note if filled else f"The archive is empty.\n{note}", va="top")
+    axes.text(0.0, 0.86, note if filled else f"{style.EMPTY_ARCHIVE}\n{note}", va="top")
     marks = [Line2D([], [], ls="", marker="o", ms=3, mew=0, color=style.EMPTY, label="empty cell")]
     if filled:
         full = style.OBJECTIVE_MAP(0.6)

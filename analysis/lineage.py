@@ -69,7 +69,8 @@ def ancestors(component: str, known: Mapping[str, Individual]) -> list[str]:
     found = [component]
     for name in found:  # grows while it is read
         parents = known[name].parents if name in known else ()
-        found += [parent for parent in parents if parent in known and parent not in found]
+        # one component can hold the cells of both parents
+        found += [parent for parent in dict.fromkeys(parents) if parent in known and parent not in found]
     return found
 
 
@@ -137,6 +138,8 @@ def lineage(
     rows
         At most how many components to draw; fewer elites are shown where their ancestors are many.
     """
+    if elites.empty:
+        return style.message(axes, style.EMPTY_ARCHIVE)
     top = best(elites, count)
     people = family(list(top["component"]), individuals(records), rows)
     places = {name: row for row, name in enumerate(order(people))}
@@ -171,7 +174,7 @@ def _descent(
     person: Individual, people: Mapping[str, Individual], places: Mapping[str, int], axes: Axes
 ) -> None:
     own = places[person.component]
-    for index, parent in enumerate(person.parents):
+    for index, parent in enumerate(dict.fromkeys(person.parents)):
         if parent not in people:
             continue
         span = ([person.born, person.born], [places[parent], own])
@@ -202,7 +205,7 @@ def _frame(places: Mapping[str, int], top: set[str], axes: Axes) -> None:
     axes.grid(False, axis="y")
     axes.set_ylim(max(len(places) - 0.3, 0.7), -0.7)
     axes.spines["left"].set_visible(False)
-    axes.set_ylabel("component (organism.round of birth.slot)")
+    axes.set_ylabel("component\n(organism.round of birth.slot)")
     style.legend_above(axes, columns=5, handles=_legend())
 
 

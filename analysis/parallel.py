@@ -7,13 +7,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import style
-from qd.measures import MEASURES, Ranges
+from qd.measures import Ranges
 
 if TYPE_CHECKING:
     from ribs.archives import CVTArchive
 
 
-def parallel(elites: pd.DataFrame, archive: "CVTArchive", axes: Axes, ranges: Ranges | None = None) -> Axes:
+def parallel(
+    elites: pd.DataFrame,
+    archive: "CVTArchive",
+    axes: Axes,
+    measures: Sequence[str],
+    ranges: Ranges | None = None,
+) -> Axes:
     """Draw one line per elite through its five measures, coloured by objective; better ones lie on top.
 
     Parameters
@@ -24,9 +30,13 @@ def parallel(elites: pd.DataFrame, archive: "CVTArchive", axes: Axes, ranges: Ra
         The ribs archive, which gives the bounds of the axes; its content is not read.
     axes
         Where to draw; one axis per measure is laid over it.
+    measures
+        Names of the run's measures in order, as ``run.measures`` gives them.
     ranges
         The calibrated ranges, to tick the axes in the measures' own units; None ticks the unit cube.
     """
+    if elites.empty:
+        return style.message(axes, style.EMPTY_ARCHIVE)
     from ribs.visualize import parallel_axes_plot  # seconds to import
 
     axes.grid(False)
@@ -35,8 +45,8 @@ def parallel(elites: pd.DataFrame, archive: "CVTArchive", axes: Axes, ranges: Ra
     parallel_axes_plot(
         archive,
         axes,
-        df=_as_ribs(elites),
-        measure_order=[(index, style.label(name)) for index, name in enumerate(MEASURES)],
+        df=_as_ribs(elites, measures),
+        measure_order=[(index, style.label(name)) for index, name in enumerate(measures)],
         cmap=style.OBJECTIVE_MAP,
         linewidth=0.9,
         alpha=0.75,
@@ -51,10 +61,10 @@ def parallel(elites: pd.DataFrame, archive: "CVTArchive", axes: Axes, ranges: Ra
     return axes
 
 
-def _as_ribs(elites: pd.DataFrame) -> pd.DataFrame:
+def _as_ribs(elites: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """Name the columns as ribs does; ties keep the order of the cells."""
-    measures = {f"measures_{index}": elites[name] for index, name in enumerate(MEASURES)}
-    frame = pd.DataFrame({"index": elites["cell"], "objective": elites["objective"], **measures})
+    places = {f"measures_{index}": elites[name] for index, name in enumerate(measures)}
+    frame = pd.DataFrame({"index": elites["cell"], "objective": elites["objective"], **places})
     return frame.sort_values(["objective", "index"], ignore_index=True)
 
 

@@ -3,6 +3,7 @@
 import difflib
 import io
 import os
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ FORMATS: Mapping[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
 }
-_EMPTY = "The archive is empty: no component has competed for a cell yet."
+_TITLE_WIDTH = 80  # characters
 _NO_ROUND = "No round is finished yet."
 
 
@@ -110,14 +111,15 @@ def _say(figure: Figure, title: str, text: str) -> None:
 
 
 def _title(figure: Figure, text: str) -> None:
-    figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    broken = textwrap.fill(text, _TITLE_WIDTH)
+    figure.suptitle(broken, x=0.01, ha="left", fontsize=10.5, fontweight="bold", parse_math=False)
 
 
 def _coverage(run: Run, figure: Figure) -> None:
     elites, centroids = run.elites(), run.centroids()
     figure.set_size_inches(style.WIDTH, 8.2)
     axes = figure.subplots(4, 4)
-    coverage.pairs(elites, centroids, axes, _ranges(run))
+    coverage.pairs(elites, centroids, axes, run.measures, _ranges(run))
     key = figure.add_axes((0.56, 0.56, 0.4, 0.36))
     key.set_in_layout(False)
     coverage.key(elites, centroids, key)
@@ -139,13 +141,9 @@ def _progress(run: Run, figure: Figure) -> None:
 
 def _parallel(run: Run, figure: Figure) -> None:
     elites = run.elites()
-    title = _heading(run, f"the {len(elites)} elites across the measures")
-    if not len(elites):
-        return _say(figure, _heading(run, "the elites across the measures"), _EMPTY)
-    figure.set_size_inches(style.WIDTH, 4.6)
-    parallel.parallel(elites, run.archive(), figure.subplots(), _ranges(run))
-    _title(figure, title)
-    return None
+    figure.set_size_inches(style.WIDTH, 4.6 if len(elites) else 2.4)
+    parallel.parallel(elites, run.archive(), figure.subplots(), run.measures, _ranges(run))
+    _title(figure, _heading(run, f"the {len(elites)} elites across the measures"))
 
 
 def _lifecycle(run: Run, figure: Figure) -> None:
@@ -166,14 +164,10 @@ def _lifecycle(run: Run, figure: Figure) -> None:
 
 def _lineage(run: Run, figure: Figure) -> None:
     elites = run.elites()
-    title = _heading(run, "the best elites and their ancestors")
-    if not len(elites):
-        return _say(figure, title, _EMPTY)
-    axes = figure.subplots()
-    lineage.lineage(elites, run.records(), axes)
-    figure.set_size_inches(style.WIDTH, max(3.2, 1.3 + 0.17 * len(axes.get_yticks())))
-    _title(figure, title)
-    return None
+    axes = lineage.lineage(elites, run.records(), figure.subplots())
+    rows = len(axes.get_yticks()) if len(elites) else 0
+    figure.set_size_inches(style.WIDTH, max(3.4, 1.3 + 0.17 * rows) if rows else 2.4)
+    _title(figure, _heading(run, "the best elites and their ancestors"))
 
 
 def _validity(run: Run, figure: Figure) -> None:

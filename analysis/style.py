@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from qd.measures import DESCRIPTIONS, Ranges
 
 _FEW_ROUNDS = 10
-_MOST_DIGITS = 5  # of a tick label after the point
+_TICK_FORMS = (*(f".{digits}f" for digits in range(5)), *(f".{digits}e" for digits in range(1, 17)))
 WIDTH = 8.0  # inches; 1200 pixels at the resolution below
 DPI = 150
 
@@ -30,6 +30,7 @@ ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 )
 INK, GREY, EMPTY, FAINT = "#222222", "#8A8A8A", "#C9C9C9", "#ECECEC"
 OBJECTIVE = "objective [0 to 1]"
+EMPTY_ARCHIVE = "The archive is empty."
 MEASURE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE)
 MEASURE_MARKERS = ("o", "s", "^", "D", "v")
 
@@ -72,26 +73,30 @@ QUIET: dict[str, Any] = {
 }
 
 
-def plain(name: str) -> str:
-    """Give the name of a measure as words: ``attention_span`` as ``attention span``."""
-    return name.replace("_", " ")
+def plain(name: str, width: int = 20) -> str:
+    """Give the name of a measure as words, ``attention span``, in lines of at most ``width`` characters."""
+    return textwrap.fill(name.replace("_", " "), width)
 
 
 def label(name: str, width: int = 24) -> str:
-    """Name a measure with its unit, broken into lines of at most about ``width`` characters."""
-    return f"{plain(name)}\n" + textwrap.fill(f"[{DESCRIPTIONS[name].unit}]", width)
+    """Name a measure, with its unit if that is known, in lines of at most ``width`` characters."""
+    if name not in DESCRIPTIONS:
+        return plain(name, width)
+    return f"{plain(name, width)}\n" + textwrap.fill(f"[{DESCRIPTIONS[name].unit}]", width)
 
 
 def raw_ticks(low: float, high: float, positions: Sequence[float] = (0.0, 0.5, 1.0)) -> list[str]:
     """Write what positions in the unit interval are in a measure's own unit, ``low + u (high - low)``.
 
-    All have the same number of digits, the fewest that are right to a hundredth of the interval.
+    All have the same number of digits, the fewest that are right to a hundredth of the interval; where
+    that takes more than four after the point, powers of ten are written.
     """
     values = [low + position * (high - low) for position in positions]
-    for digits in range(_MOST_DIGITS):
-        if all(abs(round(value, digits) - value) <= 0.01 * (high - low) for value in values):
-            return [f"{round(value, digits) + 0.0:.{digits}f}" for value in values]  # + 0.0: no "-0"
-    return [f"{value:.2e}" for value in values]
+    for form in _TICK_FORMS:
+        written = [float(f"{value:{form}}") + 0.0 for value in values]  # + 0.0: never "-0"
+        if all(abs(text - value) <= 0.01 * (high - low) for text, value in zip(written, values, strict=True)):
+            break
+    return [f"{value:{form}}" for value in written]
 
 
 def measure_axis(axis: Any, index: int, ranges: Ranges | None) -> None:

@@ -11,7 +11,7 @@ from analysis import style
 from qd.findings import KMO_STOP, KMO_WARN, LARGEST_CORRELATION, LEAST_DIMENSION_SHARE
 from qd.measures import MEASURES
 
-PAIRS = tuple(combinations(MEASURES, 2))
+_MSA = "msa_"
 STATUSES = {  # marker, colour
     "ok": ("o", style.GREEN),
     "warn": ("^", style.ORANGE),
@@ -65,8 +65,9 @@ def kmo(checks: pd.DataFrame, axes: Axes) -> Axes:
 
 def msa(checks: pd.DataFrame, axes: Axes) -> Axes:
     """Draw the measure of sampling adequacy of each measure, from the columns ``msa_<measure>``."""
-    for name, colour, marker in zip(MEASURES, style.MEASURE_COLOURS, style.MEASURE_MARKERS, strict=True):
-        values = checks[f"msa_{name}"]
+    looks = zip(_measures(checks), style.MEASURE_COLOURS, style.MEASURE_MARKERS, strict=True)
+    for name, colour, marker in looks:
+        values = checks[f"{_MSA}{name}"]
         _curve(checks["round"], values, axes, color=colour, marker=marker, label=style.plain(name))
     style.limit(axes, KMO_STOP, f"{KMO_STOP:g}")
     axes.set_ylim(0.0, 1.0)
@@ -75,25 +76,29 @@ def msa(checks: pd.DataFrame, axes: Axes) -> Axes:
     return style.round_axis(axes, checks["round"])
 
 
-def correlation_matrix(checks: pd.DataFrame) -> np.ndarray:
-    """Read the correlations [5, 5] of the last check that has any; NaN off the diagonal if none has."""
-    columns = [f"correlation_{first}_{second}" for first, second in PAIRS]
+def correlation_matrix(checks: pd.DataFrame) -> pd.DataFrame:
+    """Read the correlations [5, 5] of the last check that has any; NaN off the diagonal if none has.
+
+    Rows and columns are called by the measures.
+    """
+    names = _measures(checks)
+    pairs = list(combinations(names, 2))
+    columns = [f"correlation_{first}_{second}" for first, second in pairs]
     known = checks.sort_values("round")[columns].dropna(how="all")
     values = known.iloc[-1] if len(known) else pd.Series(np.nan, index=columns)
-    matrix = np.eye(len(MEASURES))
-    for (first, second), column in zip(PAIRS, columns, strict=True):
-        i, j = MEASURES.index(first), MEASURES.index(second)
-        matrix[i, j] = matrix[j, i] = values[column]
+    matrix = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
+    for (first, second), column in zip(pairs, columns, strict=True):
+        matrix.loc[first, second] = matrix.loc[second, first] = values[column]
     return matrix
 
 
-def correlations(matrix: np.ndarray, axes: Axes) -> Axes:
+def correlations(matrix: pd.DataFrame, axes: Axes) -> Axes:
     """Draw a correlation matrix of the measures as coloured numbers.
 
     Parameters
     ----------
     matrix
-        [5, 5] in the order of `qd.measures.MEASURES`, in [-1, 1]; NaN and the diagonal are left grey.
+        [5, 5] in [-1, 1], as `correlation_matrix` gives it; NaN and the diagonal are left grey.
     axes
         Where to draw.
     """
@@ -104,7 +109,7 @@ def correlations(matrix: np.ndarray, axes: Axes) -> Axes:
         if np.isfinite(value):
             ink = "white" if abs(value) > 0.65 else style.INK
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=7.5)
-    names = [style.plain(name) for name in MEASURES]
+    names = [style.plain(name) for name in matrix.columns]
     axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(length=0)
@@ -133,6 +138,10 @@ def effective_dimension(checks: pd.DataFrame, axes: Axes) -> Axes:
     axes.set_yticks(range(1, len(MEASURES) + 1))
     axes.set_ylabel("effective dimension\n[measures]")
     return style.round_axis(axes, checks["round"])
+
+
+def _measures(checks: pd.DataFrame) -> list[str]:
+    return [name.removeprefix(_MSA) for name in checks.columns if name.startswith(_MSA)]
 
 
 def _curve(rounds: pd.Series, values: pd.Series, axes: Axes, **look: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archive_store.errors import ChainError, JournalError
-from qd.canonical import canonical, plain, sha256
+from qd.canonical import plain, sha256, written
 
 MARK_DIGITS = 16  # enough to find an accident; forgers are caught by the round's digest
 
@@ -55,7 +55,7 @@ def numbered(round: int, items: Iterable[tuple[str, Any]]) -> list[Event]:
     events = []
     for seq, (kind, value) in enumerate(items):
         body = {**plain(value), "kind": kind}
-        events.append(Event(round, seq, organism_of(body), kind, canonical(body)))
+        events.append(Event(round, seq, organism_of(body), kind, written(body)))
     return events
 
 

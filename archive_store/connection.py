@@ -53,7 +53,7 @@ def writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def reading(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory | None]:
+def reading(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory[str] | None]:
     """Open a journal to read it, live or finished, without writing anything beside it.
 
     A live or crashed WAL is read through its existing shared memory. Where reading in place would need
@@ -66,7 +66,7 @@ def reading(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory
             return _reading_copy(path)
 
 
-def _reading_copy(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory]:
+def _reading_copy(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory[str]]:
     folder = tempfile.TemporaryDirectory(prefix="plasmodia-journal-")
     copy = Path(folder.name) / path.name
     try:

@@ -1,7 +1,8 @@
 """Journal events as pandas frames: one row per round, census, record, decision, competition or verdict.
 
 Component ids are texts "organism.born.slot", several are a tuple of them; where there is nothing to
-say a number is NaN and a text None. A frame without rows has all its columns.
+say a number is NaN and a text None. A frame without rows has all its columns. Those that speak of measures
+are called by the names that are given, five in the order of the run.
 """
 
 import math
@@ -13,7 +14,6 @@ from archive_store.chain import Event
 from archive_store.errors import JournalError
 from archive_store.journal import Timing
 from qd.canonical import NON_FINITE, number
-from qd.measures import MEASURES
 from qd.records import Census, ComponentId, Decision, Genes, Outcome, T, read
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Columns = Mapping[str, str]  # name to NumPy type
 
-_MEASURES = dict.fromkeys(MEASURES, "float64")
+_GENE = "gene_"
 _ROUNDS = {
     "round": "int64", "digest": "object", "coverage": "float64", "component_coverage": "float64",
     "lineage_coverage": "float64", "qd_score": "float64", "normalised_qd_score": "float64",
@@ -37,9 +37,8 @@ _CENSUS = {
 }  # fmt: skip
 _RECORDS = {
     "organism": "int64", "round": "int64", "slot": "int64", "born": "int64", "component": "object",
-    "lineage": "object", "parents": "object", "depth": "int64", "age": "int64", **_MEASURES,
-    "assay": "float64", "assay_lower": "float64", "ablation": "float64", "gradient": "float64",
-    "flops": "float64",
+    "lineage": "object", "parents": "object", "depth": "int64", "age": "int64", "assay": "float64",
+    "assay_lower": "float64", "ablation": "float64", "gradient": "float64", "flops": "float64",
     "bytes": "float64", "genome": "object",
 }  # fmt: skip
 _DECISIONS = {
@@ -54,7 +53,7 @@ _OUTCOMES = {
 }  # fmt: skip
 _ELITES = {
     "cell": "int64", "component": "object", "lineage": "object", "parents": "object", "depth": "int64",
-    "round": "int64", "objective": "float64", **_MEASURES, "genome": "object", "handle": "int64",
+    "round": "int64", "objective": "float64", "genome": "object", "handle": "int64",
 }  # fmt: skip
 _TIMINGS = {
     "round": "int64",
@@ -66,12 +65,17 @@ _TIMINGS = {
 _VERDICT = ("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "largest_correlation")
 
 
-def rounds(events: Iterable[Event], digests: Mapping[int, str]) -> "pd.DataFrame":
+def taken(name: str) -> bool:
+    """Say whether a frame with a column for each measure has another column of this name."""
+    return name in _RECORDS or name in _ELITES or name.startswith(_GENE)
+
+
+def rounds(events: Iterable[Event], digests: Mapping[int, str], measures: Sequence[str]) -> "pd.DataFrame":
     """One row per summary, with all its entries and the round's digest.
 
     An entry with one value per measure becomes five columns ``<entry>_<measure>``.
     """
-    rows = [_summary(event.value) | {"digest": digests.get(event.round)} for event in events]
+    rows = [_summary(event.value, measures) | {"digest": digests.get(event.round)} for event in events]
     if not rows:
         return frame(rows, _ROUNDS)
     names = dict.fromkeys([*_ROUNDS, *(name for row in rows for name in row)])
@@ -87,7 +91,7 @@ def census(events: Iterable[Event]) -> "pd.DataFrame":
     return frame(rows, _CENSUS)
 
 
-def records(events: Iterable[Event]) -> "pd.DataFrame":
+def records(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
     """One row per living component and round; raw measures by name, genes as ``gene_<name>``."""
     rows = []
     for value in _values(events, Census):
@@ -95,8 +99,8 @@ def records(events: Iterable[Event]) -> "pd.DataFrame":
             row = {name: getattr(item, name) for name in _RECORDS if hasattr(item, name)}
             row |= {"organism": value.organism, "round": value.round, "born": item.component.born}
             row |= {"slot": item.component.slot, **_names(item.component, item.lineage, item.parents)}
-            rows.append(row | dict(zip(MEASURES, item.measures, strict=True)) | _genes(item.genes))
-    return frame(rows, _RECORDS | _gene_columns(rows))
+            rows.append(row | dict(zip(measures, item.measures, strict=True)) | _genes(item.genes))
+    return frame(rows, _RECORDS | _numbers(measures) | _gene_columns(rows))
 
 
 def decisions(events: Iterable[Event]) -> "pd.DataFrame":
@@ -131,7 +135,7 @@ def outcomes(events: Iterable[Event]) -> "pd.DataFrame":
     return frame(rows, _OUTCOMES)
 
 
-def elites(events: Iterable[Event]) -> "pd.DataFrame":
+def elites(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
     """One row per filled cell after these competitions, cells ascending; behaviours in the unit cube.
 
     ``round`` is when the elite was measured, ``handle`` counts the accepted candidates from 0.
@@ -143,20 +147,20 @@ def elites(events: Iterable[Event]) -> "pd.DataFrame":
         row: Row = {"cell": value.cell, "handle": handle, "depth": item.depth, "round": item.round}
         row |= {"objective": item.objective, "genome": item.genome} | _genes(item.genes)
         row |= _names(item.component, item.lineage, item.parents)
-        filled[value.cell] = row | dict(zip(MEASURES, item.behaviour, strict=True))
+        filled[value.cell] = row | dict(zip(measures, item.behaviour, strict=True))
     rows = [filled[cell] for cell in sorted(filled)]
-    return frame(rows, _ELITES | _gene_columns(rows))
+    return frame(rows, _ELITES | _numbers(measures) | _gene_columns(rows))
 
 
-def validity(verdicts: Iterable[tuple[int, Mapping[str, Any]]]) -> "pd.DataFrame":
+def validity(verdicts: Iterable[tuple[int, Mapping[str, Any]]], measures: Sequence[str]) -> "pd.DataFrame":
     """One row per verdict on the behaviour space, given with its round; 0 is calibration.
 
     Measures of sampling adequacy are ``msa_<measure>``, correlations ``correlation_<measure>_<measure>``.
     """
-    rows = [_verdict(round, value) for round, value in verdicts]
-    numbers = ["kmo", "kmo_low", "kmo_high", *(f"msa_{name}" for name in MEASURES), *_VERDICT[1:]]
-    pairs = [f"correlation_{first}_{second}" for first, second in combinations(MEASURES, 2)]
-    columns = {"round": "int64", "status": "object"} | dict.fromkeys([*numbers, *pairs], "float64")
+    rows = [_verdict(round, value, measures) for round, value in verdicts]
+    numbers = ["kmo", "kmo_low", "kmo_high", *(f"msa_{name}" for name in measures), *_VERDICT[1:]]
+    pairs = [f"correlation_{first}_{second}" for first, second in combinations(measures, 2)]
+    columns = {"round": "int64", "status": "object"} | _numbers([*numbers, *pairs])
     return frame(rows, columns | {"reasons": "object"})
 
 
@@ -189,13 +193,13 @@ def _kind(values: Sequence[Any]) -> str:
     return "int64" if all(type(value) is int for value in values) else "float64"
 
 
-def _summary(value: Mapping[str, Any]) -> Row:
+def _summary(value: Mapping[str, Any], measures: Sequence[str]) -> Row:
     row: Row = {}
     for name, entry in value.items():
         if name == "kind":
             continue
-        if isinstance(entry, list) and len(entry) == len(MEASURES):
-            row |= {f"{name}_{measure}": item for measure, item in zip(MEASURES, entry, strict=True)}
+        if isinstance(entry, list) and len(entry) == len(measures):
+            row |= {f"{name}_{measure}": item for measure, item in zip(measures, entry, strict=True)}
         elif isinstance(entry, list):
             row[name] = tuple(entry)
         else:
@@ -203,16 +207,16 @@ def _summary(value: Mapping[str, Any]) -> Row:
     return row
 
 
-def _verdict(round: int, value: Mapping[str, Any]) -> Row:
+def _verdict(round: int, value: Mapping[str, Any], measures: Sequence[str]) -> Row:
     low, high = value.get("kmo_interval") or (None, None)
-    msa = value.get("msa") or [None] * len(MEASURES)
+    msa = value.get("msa") or [None] * len(measures)
     row: Row = {"round": round, "status": value.get("status"), "reasons": tuple(value.get("reasons", ()))}
     row |= {name: _optional(value.get(name)) for name in _VERDICT}
     row |= {"kmo_low": _optional(low), "kmo_high": _optional(high)}
-    row |= {f"msa_{name}": _optional(item) for name, item in zip(MEASURES, msa, strict=True)}
+    row |= {f"msa_{name}": _optional(item) for name, item in zip(measures, msa, strict=True)}
     matrix = value.get("correlations")
     if matrix is not None:
-        for (i, first), (j, second) in combinations(enumerate(MEASURES), 2):
+        for (i, first), (j, second) in combinations(enumerate(measures), 2):
             row[f"correlation_{first}_{second}"] = _optional(matrix[i][j])
     return row
 
@@ -226,10 +230,12 @@ def _names(component: ComponentId, lineage: ComponentId, parents: Sequence[Compo
 
 
 def _genes(genes: Genes) -> Row:
-    return {f"gene_{name}": value for name, value in genes}
+    return {f"{_GENE}{name}": value for name, value in genes}
 
 
 def _gene_columns(rows: Iterable[Row]) -> dict[str, str]:
-    return dict.fromkeys(
-        sorted({name for row in rows for name in row if name.startswith("gene_")}), "float64"
-    )
+    return _numbers(sorted({name for row in rows for name in row if name.startswith(_GENE)}))
+
+
+def _numbers(names: Iterable[str]) -> dict[str, str]:
+    return dict.fromkeys(names, "float64")

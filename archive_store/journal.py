@@ -83,7 +83,7 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, database: sqlite3.Connection, copy: TemporaryDirectory | None = None
+        self, path: Path, database: sqlite3.Connection, copy: TemporaryDirectory[str] | None = None
     ) -> None:
         self.path = path
         self._database = database

@@ -18,7 +18,7 @@ from archive_store.chain import Event
 from archive_store.encoding import decode, decode_genome
 from archive_store.errors import JournalError, RunDirectoryError, StoreError
 from archive_store.run_directory import RunDirectory
-from qd.measures import MEASURES
+from qd.measures import MEASURES, short_name
 from qd.records import Genome
 
 if TYPE_CHECKING:
@@ -58,10 +58,22 @@ class Run:
     config: dict[str, Any]  # as in config.yaml
     environment: dict[str, Any]  # as in environment.json
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the five measures in order: columns of the frames, and what the axes of centroids are."""
+        given = self.config.get("measures", MEASURES)
+        names = {short_name(str(name)): None for name in given} if isinstance(given, Sequence) else {}
+        if len(names) != len(MEASURES):
+            raise StoreError(
+                f"{self.directory.config_path} must name {len(MEASURES)} different measures, not {given}; "
+                "restore it from a copy"
+            )
+        return tuple(names)
+
     def rounds(self) -> "pd.DataFrame":
         """One row per round from 1 on: coverage, QD score, births, deaths, temperature, digest and more."""
         with self.directory.journal() as journal:
-            return frames.rounds(journal.events(kind="summary"), journal.rounds())
+            return frames.rounds(journal.events(kind="summary"), journal.rounds(), self.measures)
 
     def census(self) -> "pd.DataFrame":
         """One row per organism and round: losses in nats per example, scores, living components."""
@@ -69,7 +81,7 @@ class Run:
 
     def records(self) -> "pd.DataFrame":
         """One row per living component and round: raw measures, assay, ablation, cost, genes."""
-        return frames.records(self._events("census"))
+        return frames.records(self._events("census"), self.measures)
 
     def decisions(self) -> "pd.DataFrame":
         """One row per birth or death that was considered: probability, draw and whether it happened."""
@@ -90,13 +102,13 @@ class Run:
         with self.directory.journal() as journal:
             if round is not None:
                 journal.digest(round)
-            return frames.elites(journal.events(kind="outcome", until=round))
+            return frames.elites(journal.events(kind="outcome", until=round), self.measures)
 
     def validity(self) -> "pd.DataFrame":
         """One row per check of the behaviour space; round 0 is calibration."""
         verdicts = [(0, event.value["verdict"]) for event in self._events("calibration")]
         verdicts += [(event.round, event.value["verdict"]) for event in self._events("validity")]
-        return frames.validity(verdicts)
+        return frames.validity(verdicts, self.measures)
 
     def timings(self) -> "pd.DataFrame":
         """One row per measured duration in seconds."""
@@ -166,7 +178,7 @@ class Run:
             extra_fields={field: ((), elites[field].dtype.type) for field in fields},
         )
         if len(elites):
-            measures = elites[list(MEASURES)].to_numpy()
+            measures = elites[list(self.measures)].to_numpy()
             if (archive.index_of(measures) != elites["cell"]).any():
                 message = f"run {self.directory.path} has an elite that is not nearest to its cell's centroid"
                 raise StoreError(f"{message}; restore its journal and blobs from a copy")

@@ -1,0 +1,45 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.style
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import style
+from archive_store.reading import Run, open_run
+from qd.measures import MEASURES
+from tests.synthetic_run import write_run
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("analysis") / "run", organisms=3, rounds=12, cells=64)
+
+
+@pytest.fixture(scope="session")
+def run(folder: Path) -> Run:
+    return open_run(folder)
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with measures of the user's, one with a long name."""
+    measures = [
+        *MEASURES[:1],
+        "mine:written_norm",
+        *MEASURES[2:4],
+        "my.module:TheMeasureWithTheLongestNameOfThemAll",
+    ]
+    return open_run(write_run(tmp_path_factory.mktemp("own") / "run", organisms=3, measures=measures))
+
+
+@pytest.fixture
+def figure() -> Iterator[Figure]:
+    with matplotlib.style.context(style.QUIET, after_reset=True):
+        yield Figure(layout="constrained")
+
+
+@pytest.fixture
+def axes(figure: Figure) -> Axes:
+    return figure.subplots()

@@ -1,0 +1,74 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import coverage, style
+from archive_store.reading import Run
+from qd.measures import MEASURES, Ranges
+
+CENTROIDS = np.arange(20).reshape(4, 5) / 20
+ELITES = pd.DataFrame({"cell": [0, 1, 3], "objective": [0.9, 0.2, 0.5]})
+
+
+def test_empty_cells_are_grey_and_the_best_elite_lies_on_top(axes: Axes) -> None:
+    coverage.pair(ELITES, CENTROIDS, axes, MEASURES, MEASURES[1], MEASURES[4])
+    empty, filled = axes.collections
+    np.testing.assert_array_equal(empty.get_offsets(), CENTROIDS[[2]][:, [1, 4]])
+    np.testing.assert_array_equal(filled.get_offsets(), CENTROIDS[[1, 3, 0]][:, [1, 4]])
+    np.testing.assert_array_equal(filled.get_array(), [0.2, 0.5, 0.9])
+    assert empty.get_zorder() < filled.get_zorder()
+    assert axes.get_xlabel().startswith("activation sparsity\n[")
+    assert axes.get_ylabel().startswith("compute intensity\n[")
+
+
+def test_ranges_tick_the_axes_in_raw_units(axes: Axes) -> None:
+    ranges = Ranges((0, 1, 0, 0, 2), (1, 3, 1, 1, 4))
+    coverage.pair(ELITES, CENTROIDS, axes, MEASURES, MEASURES[1], MEASURES[4], ranges=ranges)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2", "3"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["2", "3", "4"]
+
+
+def test_all_pairs_of_a_run_share_one_scale(run: Run, figure: Figure) -> None:
+    elites, centroids = run.elites(), run.centroids()
+    grid = coverage.pairs(elites, centroids, figure.subplots(4, 4), run.measures)
+    shown = [panel for panel in grid.ravel() if panel.axison]
+    assert len(shown) == 10
+    for panel in shown:
+        empty, filled = panel.collections
+        assert len(filled.get_offsets()) == len(elites)
+        assert len(empty.get_offsets()) == len(centroids) - len(elites)
+        assert filled.norm.vmin == elites["objective"].min()
+        assert filled.norm.vmax == elites["objective"].max()
+
+
+def test_all_pairs_are_of_the_measures_of_the_run(own: Run, figure: Figure) -> None:
+    centroids = own.centroids()
+    grid = coverage.pairs(own.elites()[:0], centroids, figure.subplots(4, 4), own.measures)
+    labels = [style.label(name) for name in own.measures]
+    assert [panel.get_xlabel() for panel in grid[3]] == labels[:4]
+    assert [panel.get_ylabel() for panel in grid[:, 0]] == labels[1:]
+    assert "written norm" in labels
+    for (row, column), panel in np.ndenumerate(grid):
+        if column <= row:
+            np.testing.assert_array_equal(panel.collections[0].get_offsets(), centroids[:, [column, row + 1]])
+
+
+def test_grid_of_axes_must_fit(figure: Figure) -> None:
+    with pytest.raises(ValueError, match=r"axes must be a 4 by 4 array, .* its shape is \(2, 5\)"):
+        coverage.pairs(ELITES, CENTROIDS, figure.subplots(2, 5), MEASURES)
+
+
+def test_key_counts_the_cells(axes: Axes) -> None:
+    coverage.key(ELITES, CENTROIDS, axes)
+    assert axes.texts[0].get_text() == "3 of 4 cells hold an elite (75%)"
+    assert len(axes.child_axes) == 1  # the colour scale
+
+
+def test_empty_archive_says_so(axes: Axes) -> None:
+    coverage.pair(ELITES[:0], CENTROIDS, axes, MEASURES, *MEASURES[:2])
+    assert [len(points.get_offsets()) for points in axes.collections] == [4, 0]
+    coverage.key(ELITES[:0], CENTROIDS, axes)
+    assert any(style.EMPTY_ARCHIVE in text.get_text() for text in axes.texts)
+    assert axes.child_axes == []

@@ -1,0 +1,97 @@
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+
+from analysis import lineage, style
+from analysis.lineage import Individual
+from archive_store.reading import Run
+
+People = dict[str, Individual]
+
+
+@st.composite
+def people(draw: st.DrawFn) -> People:
+    """Components in order of birth, each of earlier ones or a founder."""
+    found: People = {}
+    for slot in range(draw(st.integers(1, 25))):
+        older = sorted(name for name, person in found.items() if person.born < slot)
+        parents = draw(st.lists(st.sampled_from(older), max_size=2)) if older else []
+        born = slot if parents else 0
+        name = f"{draw(st.integers(0, 3))}.{born}.{slot}"
+        found[name] = Individual(name, tuple(parents), born, draw(st.integers(max(born, 1), 30)))
+    return found
+
+
+@given(people())
+def test_no_line_of_descent_crosses_a_life(family: People) -> None:
+    rows = lineage.order(family)
+    assert sorted(rows) == sorted(family)
+    for row, name in enumerate(rows):
+        for parent in family[name].parents[:1]:
+            assert rows.index(parent) < row
+            between = rows[rows.index(parent) + 1 : row]
+            # who begins in the same round only touches the line, and must be a sibling
+            assert all(family[other].born >= family[name].born for other in between)
+
+
+@given(people(), st.integers(1, 30))
+def test_families_hold_whole_ancestries(known: People, rows: int) -> None:
+    chosen = lineage.family(sorted(known), known, rows)
+    assert 1 <= len(chosen) <= rows
+    first = sorted(known)[0]
+    assert first in chosen
+    if len(lineage.ancestors(first, known)) <= rows:
+        assert all(parent in chosen for person in chosen.values() for parent in person.parents)
+
+
+@given(people())
+def test_ancestors_are_the_transitive_closure(known: People) -> None:
+    for name in known:
+        closure, new = {name}, {name}
+        while new:
+            new = {parent for child in new for parent in known[child].parents} - closure
+            closure |= new
+        found = lineage.ancestors(name, known)
+        assert set(found) == closure
+        assert len(found) == len(closure)
+
+
+def test_unrecorded_ancestors_are_left_out() -> None:
+    known = {"0.3.1": Individual("0.3.1", ("0.0.1", "1.0.0"), 3, 4)}
+    assert lineage.ancestors("0.3.1", known) == ["0.3.1"]
+    assert lineage.family(["9.9.9", "0.3.1"], known) == known
+
+
+def test_best_takes_each_component_once() -> None:
+    elites = pd.DataFrame(
+        {"cell": [0, 1, 2, 3], "component": ["a", "b", "a", "c"], "objective": [0.5, 0.9, 0.9, 0.1]}
+    )
+    assert list(lineage.best(elites, 2)["cell"]) == [1, 2]
+
+
+def test_individuals_know_birth_and_last_sight(run: Run) -> None:
+    records = run.records()
+    known = lineage.individuals(records)
+    assert set(known) == set(records["component"])
+    for name, person in known.items():
+        own = records[records["component"] == name]
+        assert (person.born, person.last) == (int(name.split(".")[1]), own["round"].max())
+        assert person.parents == own["parents"].iloc[0]
+
+
+def test_rows_are_named_and_the_best_are_bold(run: Run, axes: Axes) -> None:
+    elites, records = run.elites(), run.records()
+    lineage.lineage(elites, records, axes, count=3)
+    bold = {text.get_text() for text in axes.get_yticklabels() if text.get_fontweight() == "bold"}
+    assert bold == set(lineage.best(elites, 3)["component"])
+    points = axes.collections[0]
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    holders = elites[elites["component"].isin(names)]
+    assert len(points.get_offsets()) == holders["component"].nunique()
+    assert points.get_array().max() == elites["objective"].max()
+
+
+def test_empty_archive_says_so(run: Run, axes: Axes) -> None:
+    lineage.lineage(run.elites()[:0], run.records(), axes)
+    assert [text.get_text() for text in axes.texts] == [style.EMPTY_ARCHIVE]

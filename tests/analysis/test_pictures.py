@@ -1,0 +1,153 @@
+import dataclasses
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib
+import pytest
+from matplotlib.figure import Figure
+
+from analysis import pictures
+from archive_store.errors import StoreError
+from archive_store.reading import Run
+from tests.synthetic_run import write_run
+
+
+def chunks(png: bytes) -> dict[bytes, bytes]:
+    found, at = {}, 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        found[png[at + 4 : at + 8]] = png[at + 8 : at + 8 + length]
+        at += length + 12
+    return found
+
+
+@pytest.fixture(scope="module")
+def drawn(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in pictures.draw(folder)}
+
+
+def test_all_kinds_are_drawn_by_default(folder: Path, drawn: dict[str, bytes]) -> None:
+    assert list(drawn) == [f"{kind}.png" for kind in pictures.KINDS]
+    assert {path.name for path in (folder / "plots").glob("*.png")} == set(drawn)
+    assert not list((folder / "plots").glob(".*"))
+
+
+@pytest.mark.parametrize("kind", pictures.KINDS)
+def test_pictures_are_1200_pixels_wide_and_say_nothing_of_the_software(
+    kind: str, drawn: dict[str, bytes]
+) -> None:
+    found = chunks(drawn[f"{kind}.png"])
+    assert struct.unpack(">I", found[b"IHDR"][:4]) == (1200,)
+    assert set(found) <= {b"IHDR", b"IDAT", b"IEND", b"pHYs"}
+
+
+@pytest.mark.parametrize("kind", pictures.KINDS)
+def test_nothing_leaves_the_picture_or_runs_into_its_title(kind: str, own: Run, figure: Figure) -> None:
+    named = dataclasses.replace(own, config=own.config | {"name": "a-$long$_name." * 6})
+    pictures.KINDS[kind](named, figure)
+    figure.draw_without_rendering()
+    (title,) = (text.get_window_extent() for text in figure.texts)
+    assert title.x1 <= figure.bbox.x1
+    for panel in figure.axes:
+        box = panel.get_tightbbox()
+        if box is not None:
+            assert box.x0 >= 0
+            assert box.y0 >= 0
+            assert box.x1 <= figure.bbox.x1
+            assert box.y1 <= title.y0
+
+
+@pytest.mark.parametrize("kind", pictures.KINDS)
+def test_the_same_run_gives_the_same_bytes(kind: str, run: Run, drawn: dict[str, bytes]) -> None:
+    assert pictures.render(run, kind, "png") == drawn[f"{kind}.png"]
+    assert pictures.render(run, kind, "svg") == pictures.render(run, kind, "svg")
+
+
+def test_settings_of_the_user_change_nothing(run: Run, drawn: dict[str, bytes]) -> None:
+    with matplotlib.rc_context({"font.size": 20.0, "axes.grid": False, "savefig.dpi": 50}):
+        assert pictures.render(run, "progress", "png") == drawn["progress.png"]
+        assert matplotlib.rcParams["font.size"] == 20.0
+
+
+def test_another_process_gives_the_same_bytes(folder: Path, run: Run) -> None:
+    program = (
+        "import sys; from analysis.pictures import render; from archive_store.reading import open_run;"
+        "sys.stdout.buffer.write(render(open_run(sys.argv[1]), 'lineage', 'svg'))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-W", "error", "-c", program, str(folder)]
+    result = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert result.stdout == pictures.render(run, "lineage", "svg")
+
+
+def test_svg_is_well_formed_and_undated(folder: Path) -> None:
+    (path,) = pictures.draw(folder, ["validity"], "svg")
+    assert path == folder / "plots" / "validity.svg"
+    text = path.read_text()
+    assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "<dc:date>" not in text
+    assert "Matplotlib v" not in text
+
+
+def test_one_organism_of_a_live_run_has_every_picture(tmp_path: Path) -> None:
+    paths = pictures.draw(write_run(tmp_path / "run", organisms=1, rounds=4, cells=16, finished=False))
+    assert [path.stem for path in paths] == list(pictures.KINDS)
+
+
+def test_rounds_without_an_elite_can_be_drawn(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", organisms=1, rounds=1, cells=16)
+    assert len(pictures.draw(folder, ["progress", "lifecycle"])) == 2
+
+
+def test_a_run_that_is_only_calibrated_has_every_picture(tmp_path: Path) -> None:
+    paths = pictures.draw(write_run(tmp_path / "run", rounds=0, cells=16, finished=False))
+    assert [path.stem for path in paths] == list(pictures.KINDS)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "format", "message"),
+    [
+        (
+            ["progress", "coverge"],
+            "png",
+            "there is no picture 'coverge': known are .*; the nearest is 'coverage'",
+        ),
+        (None, "pdf", "there is no format 'pdf': known are png, svg; the nearest is"),
+    ],
+)
+def test_unknown_names_are_refused_before_anything_is_drawn(
+    kinds: list[str] | None, format: str, message: str, tmp_path: Path
+) -> None:
+    folder = write_run(tmp_path / "run", organisms=1, rounds=1, cells=8)
+    with pytest.raises(ValueError, match=message):
+        pictures.draw(folder, kinds, format)
+    assert not (folder / "plots").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is no run"):
+        pictures.draw(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_picture(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("plots"))
+    (copy / "plots").mkdir()
+    old = copy / "plots" / "progress.png"
+    old.write_bytes(b"old")
+
+    def fail(self: Path, target: Path) -> Path:
+        raise OSError("disk is full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        pictures.draw(copy, ["progress"])
+    assert old.read_bytes() == b"old"
+    assert list((copy / "plots").iterdir()) == [old]

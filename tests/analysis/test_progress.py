@@ -1,0 +1,43 @@
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import progress, style
+from archive_store.reading import Run
+
+
+def values(axes: Axes) -> dict[str, np.ndarray]:
+    return {line.get_label(): np.asarray(line.get_ydata(), dtype=float) for line in axes.lines}
+
+
+def test_coverage_shows_cells_components_and_lineages(run: Run, axes: Axes) -> None:
+    rounds = run.rounds()
+    curves = values(progress.coverage(rounds, axes))
+    np.testing.assert_array_equal(curves["cells"], rounds["coverage"])
+    np.testing.assert_array_equal(curves["distinct components"], rounds["component_coverage"])
+    np.testing.assert_array_equal(curves["distinct lineages"], rounds["lineage_coverage"])
+    assert axes.yaxis.get_major_formatter()(0.125, 0) == "12.5"
+    assert axes.get_ylim()[0] == 0.0
+
+
+def test_qd_score_keeps_a_negative_one_in_sight(axes: Axes) -> None:
+    progress.qd_score(pd.DataFrame({"round": [1, 2], "qd_score": [-3.0, 1.0]}), axes)
+    assert axes.get_ylim()[0] <= -3.0
+
+
+def test_rounds_without_elites_leave_a_gap(axes: Axes) -> None:
+    rounds = pd.DataFrame({"round": [1, 2, 3], "best_objective": [None, 0.5, 0.6]})
+    curves = values(progress.objective(rounds.assign(mean_objective=[None, 0.4, 0.5]), axes))
+    np.testing.assert_array_equal(curves["best elite"], [np.nan, 0.5, 0.6])
+    np.testing.assert_array_equal(curves["mean of elites"], [np.nan, 0.4, 0.5])
+
+
+def test_empty_archive_says_so(axes: Axes) -> None:
+    rounds = pd.DataFrame({"round": [1], "best_objective": [None], "mean_objective": [None]})
+    progress.objective(rounds, axes)
+    assert [text.get_text() for text in axes.texts] == [style.EMPTY_ARCHIVE]
+
+
+def test_one_round_shows_as_points(axes: Axes) -> None:
+    progress.qd_score(pd.DataFrame({"round": [1], "qd_score": [2.0]}), axes)
+    assert [line.get_marker() for line in axes.lines] == ["o"]

@@ -1,0 +1,74 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+
+from analysis import style
+from qd.measures import DESCRIPTIONS, MEASURES, Ranges
+
+
+def luminance(colours: np.ndarray) -> np.ndarray:
+    """Relative luminance of sRGB colours (WCAG 2)."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_objective_can_be_read_by_lightness_alone() -> None:
+    light = luminance(style.OBJECTIVE_MAP(np.arange(0, 256, 2))[:, :3])
+    assert (np.diff(light) > 0).all()
+    assert light[-1] < 0.75  # still seen on white
+
+
+@given(st.floats(-1e4, 1e4), st.floats(1e-6, 1e4))
+def test_ticks_are_right_to_a_hundredth_of_the_interval(low: float, width: float) -> None:
+    ticks = style.raw_ticks(low, low + width)
+    values = np.array([float(tick) for tick in ticks])
+    exact = low + np.array([0.0, 0.5, 1.0]) * (low + width - low)
+    assert (np.abs(values - exact) <= 0.0101 * width).all()
+    assert len({len(tick.partition("e")[0].partition(".")[2]) for tick in ticks}) == 1
+
+
+def test_ticks_are_short_and_have_no_negative_zero() -> None:
+    assert style.raw_ticks(-1.5, 1.0) == ["-1.50", "-0.25", "1.00"]
+    assert style.raw_ticks(-0.001, 2.001) == ["0", "1", "2"]
+    assert style.raw_ticks(1e-9, 3e-9) == ["1.0e-09", "2.0e-09", "3.0e-09"]
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_labels_carry_name_and_unit(name: str) -> None:
+    assert style.label(name, width=200) == f"{name.replace('_', ' ')}\n[{DESCRIPTIONS[name].unit}]"
+    assert max(map(len, style.label(name).splitlines())) <= 24
+
+
+def test_a_measure_without_a_known_unit_has_its_name_only() -> None:
+    assert style.label("written_norm") == "written norm"
+    assert style.label("norm_of_all_that_a_head_writes") == "norm of all that a head\nwrites"
+    assert max(map(len, style.label("N" * 60).splitlines())) == 24
+
+
+def test_measure_axis_is_ticked_in_the_unit_cube_or_in_units(axes: Axes) -> None:
+    style.measure_axis(axes.xaxis, 2, None)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.0", "0.5", "1.0"]
+    style.measure_axis(axes.yaxis, 2, Ranges((0, 0, -2, 0, 0), (1, 1, 2, 1, 1)))
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["-2", "0", "2"]
+
+
+@pytest.mark.parametrize("values", [[], [0.3], [0.3, 0.3], [np.nan]])
+def test_colours_span_something_even_for_one_objective(values: list[float]) -> None:
+    norm = style.objective_norm(pd.Series(values, dtype=float))
+    assert norm.vmin < norm.vmax
+
+
+@pytest.mark.parametrize(("rounds", "ticks"), [([4], [4]), ([0, 1, 2], [0, 1, 2]), ([], [0, 1])])
+def test_rounds_are_whole(rounds: list[int], ticks: list[int], axes: Axes) -> None:
+    style.round_axis(axes, pd.Series(rounds, dtype="int64"))
+    assert list(axes.get_xticks()) == ticks
+
+
+def test_long_runs_have_few_whole_ticks(axes: Axes) -> None:
+    style.round_axis(axes, pd.Series(range(1, 1001)))
+    ticks = axes.get_xticks()
+    assert len(ticks) <= 12
+    assert (ticks == np.round(ticks)).all()
