@@ -78,9 +78,18 @@ def render(run: Run, kind: str, format: str) -> bytes:
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
         KINDS[kind](run, figure)
+        _settle(figure)
         buffer = io.BytesIO()
         figure.savefig(buffer, format=format, metadata=FORMATS[format])
     return buffer.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Let the layout be solved once and round it: the solver's last bits depend on memory addresses."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(edge, 4) for edge in axes.get_position(original=True).bounds])
 
 
 def _write(path: Path, data: bytes) -> Path:
