@@ -125,7 +125,9 @@ class Ranges:
         return unit, (checked < low) | (checked > high)
 
 
-def ranges_from_samples(samples: ArrayLike, analytic: Mapping[str, tuple[float, float]]) -> Ranges:
+def ranges_from_samples(
+    samples: ArrayLike, analytic: Mapping[str, tuple[float, float]], names: Sequence[str] = MEASURES
+) -> Ranges:
     """Find the ranges: analytic where there is one, else quantiles of the samples, widened.
 
     ``low, high = q01 - w, q99 + w`` with ``w = (q99 - q01) * 0.25 / 2``: the range is wider than the
@@ -134,9 +136,11 @@ def ranges_from_samples(samples: ArrayLike, analytic: Mapping[str, tuple[float, 
     Parameters
     ----------
     samples
-        Raw measures [n, 5] of calibration's organisms, in the order and units of `MEASURES`.
+        Raw measures [n, 5] of calibration's organisms, in the order and units of `names`.
     analytic
         Known (low, high) by the name of a measure; its samples are then not used.
+    names
+        What the five measures are called.
 
     Raises
     ------
@@ -144,51 +148,28 @@ def ranges_from_samples(samples: ArrayLike, analytic: Mapping[str, tuple[float, 
         If the samples are not [n, 5] or not finite, a name is unknown, or a measure without an
         analytic range is constant.
     """
-    checked = _checked(samples)
+    checked = _checked(samples, names)
     for name in analytic:
-        if name not in MEASURES:
-            raise ValueError(f"no measure is called {name!r}; the measures are {', '.join(MEASURES)}")
+        if name not in names:
+            raise ValueError(f"no measure is called {name!r}; the measures are {', '.join(names)}")
     low, high = np.quantile(checked, QUANTILES, axis=0)
     margin = (high - low) * WIDENING / 2
-    found = zip(MEASURES, (low - margin).tolist(), (high + margin).tolist(), strict=True)
+    found = zip(names, (low - margin).tolist(), (high + margin).tolist(), strict=True)
     pairs = [analytic.get(name, (bottom, top)) for name, bottom, top in found]
+    for name, (bottom, top) in zip(names, pairs, strict=True):
+        if not bottom < top:
+            raise ValueError(
+                f"{name} is {bottom} for nearly all components; a measure that is constant needs an analytic "
+                "range or must be replaced"
+            )
     return Ranges(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
 
 
-def distinct_values(samples: ArrayLike) -> dict[str, int]:
-    """Count the different values of each measure over the samples [n, 5].
-
-    Raises
-    ------
-    ValueError
-        If the samples are not [n, 5] or not finite.
-    """
-    columns = _checked(samples).T
-    return {name: len(np.unique(column)) for name, column in zip(MEASURES, columns, strict=True)}
-
-
-def few_values(samples: ArrayLike, fewest: int = FEWEST_VALUES) -> tuple[str, ...]:
-    """Write one warning for each measure with fewer than `fewest` different values.
-
-    Raises
-    ------
-    ValueError
-        If the samples are not [n, 5] or not finite.
-    """
-    checked = _checked(samples)
-    return tuple(
-        f"{name} has only {count} distinct values over {len(checked)} samples (fewer than {fewest}): "
-        "it cannot tell components apart; let the genes behind it vary more, or replace it"
-        for name, count in distinct_values(checked).items()
-        if count < fewest
-    )
-
-
-def _checked(samples: ArrayLike) -> Float64[np.ndarray, "n 5"]:
+def _checked(samples: ArrayLike, names: Sequence[str] = MEASURES) -> Float64[np.ndarray, "n 5"]:
     checked = np.asarray(samples, dtype=np.float64)
     if checked.ndim != 2 or checked.shape[1] != len(MEASURES) or len(checked) == 0:
         raise ValueError(f"samples must be [n, {len(MEASURES)}] with n >= 1, got shape {checked.shape}")
-    for name, column in zip(MEASURES, checked.T, strict=True):
+    for name, column in zip(names, checked.T, strict=True):
         if not np.isfinite(column).all():
             row = int(np.flatnonzero(~np.isfinite(column))[0])
             raise ValueError(f"samples must be finite, but {name} is {column[row]} in row {row}")

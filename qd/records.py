@@ -53,7 +53,7 @@ class Record:
     genes: Genes
     genome: str  # SHA-256 of the stored genome
     age: int  # rounds lived, this one included
-    measures: tuple[float, ...]  # raw, in the order of qd.measures.MEASURES
+    measures: tuple[float, ...]  # raw, in the order of the configuration
     assay: float  # mean drop of the reference hosts' probe loss
     assay_lower: float  # lower 95 % bound of that mean over probe examples
     ablation: float  # rise of the own organism's probe loss when the slot is gated off

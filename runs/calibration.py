@@ -141,14 +141,18 @@ def constants(
     ends = [sample for sample in samples if sample.step == last]
     world = build(replace(spec, hosts=()))
     try:
-        ranges = ranges_from_samples(measures, world.species.analytic_ranges())
+        known = world.species.analytic_ranges()
+        analytic = {name: known[name] for name in config.measures if name in known}
+        ranges = ranges_from_samples(measures, analytic, config.measures)
     except ValueError as error:
         raise RunError(f"the behaviour space cannot be calibrated: {error}") from error
     verdict = assess(
         measures,
         groups,
         config.measures,
-        split_half([row for sample in ends for row in sample.even], [row for sample in ends for row in sample.odd]),
+        split_half(
+            [row for sample in ends for row in sample.even], [row for sample in ends for row in sample.odd]
+        ),
         ranges,
         config.validity.gate,
         config.seed,

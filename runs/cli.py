@@ -41,7 +41,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; modules in the working directory can be imported, as by ``python -m``."""
+    sys.path.insert(0, "")
     app(prog_name="plasmodia")
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from qd.measures import MEASURES
+from archive_store.frames import taken
+from qd.measures import MEASURES, short_name
 from runs.config_problems import nearest, shown
 from runs.config_rules import broken_rules
 from runs.yaml_reader import write
@@ -207,7 +208,7 @@ class LifecycleConfig(_Section):
     loss_ratio: Positive = 10.0
     """Loss over its moving average beyond which births and deaths stand still."""
     budget_bytes: Count | None = None
-    """Most counted bytes per example of a layer's pool; null: no budget."""
+    """Most counted bytes per example of an organism's components; null: no budget."""
 
 
 class VariationConfig(_Section):
@@ -298,10 +299,20 @@ class Config(_Section):
     @field_validator("measures")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(_named(name, MEASURES) for name in value)
-        if len(set(names)) < len(names):
-            raise ValueError(f"must be five different measures, not {shown(list(value))}")
-        return names
+        paths = tuple(_named(path, MEASURES) for path in value)
+        names = [short_name(path) for path in paths]
+        alike = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
+        if alike:
+            raise ValueError(
+                f"must be five measures of different names, not {' and '.join(alike)}; rename or replace one"
+            )
+        for path, name in zip(paths, names, strict=True):
+            if path != name and (name in MEASURES or taken(name)):
+                raise ValueError(
+                    "must not be called like a built-in measure or another column of the run's frames, "
+                    f"as {path} is; rename it"
+                )
+        return paths
 
     @field_validator("name")
     @classmethod

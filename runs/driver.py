@@ -79,7 +79,6 @@ class Driver:
         self._written = clock()  # when the last round was
         self._places = {organism: _Place() for organism in ledger.organisms}
         self._answers: dict[tuple[int, int], Done] = {}  # (round, organism), until its round is journaled
-        self._births = self._deaths = 0
 
     def run(self, until: int | None = None) -> None:
         """Work until all rounds (or those up to `until`) are journaled."""
@@ -131,9 +130,9 @@ class Driver:
         journaled = self._ledger.census(census.organism, census.round)
         if canonical(census) != canonical(journaled):
             raise RunError(
-                f"organism {census.organism} came out differently when round {census.round} was computed again: "
-                f"state {census.state}, in the journal {journaled.state}; the machine or a user's module is not "
-                "what it was"
+                f"round {census.round} of organism {census.organism} came out differently the second time: "
+                f"state {census.state}, in the journal {journaled.state}; the machine or a user's module "
+                "is not what it was"
             )
 
     def _close(self) -> None:
@@ -141,7 +140,9 @@ class Driver:
         answers = {o: self._answers.pop((closed.round, o)) for o in self._ledger.organisms}
         fetched = {o: self._fetch(answers[o].genomes) for o in sorted({o for o, _ in closed.genomes})}
         blobs = [fetched[organism][digest] for organism, digest in closed.genomes]
-        keeps = closed.round % self._config.execution.checkpoint_every == 0 or closed.round == self._config.rounds
+        keeps = (
+            closed.round % self._config.execution.checkpoint_every == 0 or closed.round == self._config.rounds
+        )
         states: dict[int, str] = {}
         if keeps:
             payloads = {o: self._fetch(answer.payload) for o, answer in answers.items()}
@@ -169,8 +170,6 @@ class Driver:
                 self._blobs.remove(state.digest)
 
     def _tell(self, closed: Closed) -> None:
-        self._births += closed.births
-        self._deaths += closed.deaths
         self._report(
             Progress(
                 stage="rounds",
@@ -179,23 +178,34 @@ class Driver:
                 coverage=closed.view.coverage,
                 qd_score=closed.view.qd_score,
                 temperature=closed.temperature,
-                births=self._births,
-                deaths=self._deaths,
+                births=self._ledger.births,
+                deaths=self._ledger.deaths,
                 done=closed.round / self._config.rounds,
             )
         )
 
 
 def restore(ledger: Ledger, journal: Journal) -> None:
-    """Bring a new ledger to where the journal ends."""
+    """Bring a new ledger to where the journal ends.
+
+    Raises
+    ------
+    RunError
+        If a round is not made of decisions, censuses and competitions that follow from one another.
+    """
     last = journal.last_round() or 0
     for round in range(1, last + 1):
         events = list(journal.events(round))
-        ledger.restore(
-            [read(Decision, event.value) for event in events if event.kind == "decision"],
-            [read(Census, event.value) for event in events if event.kind == "census"],
-            [read(Outcome, event.value) for event in events if event.kind == "outcome"],
-        )
+        try:
+            ledger.restore(
+                [read(Decision, event.value) for event in events if event.kind == "decision"],
+                [read(Census, event.value) for event in events if event.kind == "census"],
+                [read(Outcome, event.value) for event in events if event.kind == "outcome"],
+            )
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"round {round} of the journal cannot be restored: {error}; the journal was altered"
+            ) from error
 
 
 def evidence(done: Done) -> str:

@@ -1,11 +1,11 @@
 """Launching and resuming: from a configuration to a finished run directory."""
 
+import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,45 +14,23 @@ from archive_store.chain import numbered, round_digest
 from archive_store.encoding import decode
 from archive_store.journal import BASE, Journal, Timing
 from archive_store.run_directory import RunDirectory
-from qd.canonical import canonical, plain
-from runs import environment, tasks
+from runs import environment
 from runs.calibration import Calibration, calibrate
-from runs.config import Config, scientific, to_yaml
+from runs.config import Config, to_yaml
 from runs.config import plain as plain_config
 from runs.config_reader import read_config
 from runs.dispatch import Dispatcher
 from runs.driver import Driver, evidence, restore
 from runs.errors import ConfigError, RunError
 from runs.ledger import Closed, Ledger
-from runs.pools import InlinePool, Job, Pool
+from runs.pools import Job, Pool
+from runs.prepared import Prepared, base_text, changed, check_environment, described, pool_of, prepare
 from runs.progress import Progress
 from runs.shared_calibration import borrowed
 from runs.summary import SCORE_NAME, WALL
 from runs.world import WorldSpec
 
-FORMAT = 1  # of the journal's content; part of every digest
 Reporter = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a run needs of the outside world before anything is computed or written."""
-
-    config: Config
-    corpus: bytes | None
-    data: str  # digest of the task
-    score_name: str  # of the task
-    fingerprint: Mapping[str, Any]
-    modules: tuple[str, ...]  # of the user's import paths
-
-
-def prepare(config: Config) -> Prepared:
-    """Read the corpus, build the task once and take the fingerprint."""
-    environment.prepare()
-    modules = user_modules(config)
-    corpus = tasks.corpus(config.task)
-    task = tasks.load(config.task, corpus)
-    return Prepared(config, corpus, task.digest, task.score_name, environment.fingerprint(modules, config.execution.device), modules)
 
 
 def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
@@ -95,13 +73,13 @@ def resume(path: Path, execution: Mapping[str, Any], report: Reporter | None = N
         return path
     prepared = prepare(config)
     check_environment(directory, prepared)
-    directory.write_config(to_yaml(config))
-    directory.blobs.remove_partial()
     with directory.journal(readonly=False) as journal:
         journal.verify_chain()
         calibration, spec = stored(directory, journal, prepared)
         run = Open(prepared, directory, journal, calibration, spec)
         restore(run.ledger, journal)
+        directory.write_config(to_yaml(config))
+        directory.blobs.remove_partial()
         run.incident("resume", None, f"after round {journal.last_round()}")
         if run.ledger.closed < config.rounds:
             with pool_of(prepared) as pool:
@@ -116,7 +94,12 @@ class Open:
     """A run that is being written."""
 
     def __init__(
-        self, prepared: Prepared, directory: RunDirectory, journal: Journal, calibration: Calibration, spec: WorldSpec
+        self,
+        prepared: Prepared,
+        directory: RunDirectory,
+        journal: Journal,
+        calibration: Calibration,
+        spec: WorldSpec,
     ) -> None:
         self.config = prepared.config
         self.directory = directory
@@ -167,7 +150,9 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     spec = WorldSpec(plain_config(config), prepared.corpus)
     if config.calibration.from_run is None:
         dispatcher = Dispatcher(pool, config.execution.attempts, lambda kind, job, what: None, evidence)
-        spec, calibration = calibrate(config, spec, dispatcher, lambda done: report(_calibrating(config, done)))
+        spec, calibration = calibrate(
+            config, spec, dispatcher, lambda done: report(_calibrating(config, done))
+        )
     else:
         spec, calibration = borrowed(Path(config.calibration.from_run), config, prepared.data, spec)
         pool.configure(spec)
@@ -187,7 +172,26 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
 
 
 def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tuple[Calibration, WorldSpec]:
-    """Read calibration, interface and hosts back, and check that the data are the run's.
+    """Read calibration, interface and hosts back.
+
+    Raises
+    ------
+    RunError
+        As `calibrated`.
+    """
+    event, blobs = calibrated(directory, journal, prepared), directory.blobs
+    centroids = decode(blobs.get(event["centroids"]))[0]["centroids"]
+    spec = WorldSpec(
+        plain_config(prepared.config),
+        prepared.corpus,
+        blobs.get(event["interface"]),
+        tuple(blobs.get(host) for host in event["hosts"]),
+    )
+    return Calibration.read(event, centroids), spec
+
+
+def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) -> Mapping[str, Any]:
+    """Give what the journal says of calibration, and check that configuration and data are the run's.
 
     Raises
     ------
@@ -199,76 +203,10 @@ def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tup
     if base is None or not events:
         raise RunError(f"{directory.path} has no calibration in its journal; launch it again")
     event = events[0].value
-    now = base_text(prepared, event["centroids"])
-    if now != base:
-        raise RunError(f"{directory.path} cannot go on: {_what_differs(base, now)}")
-    blobs = directory.blobs
-    centroids = decode(blobs.get(event["centroids"]))[0]["centroids"]
-    spec = WorldSpec(
-        plain_config(prepared.config),
-        prepared.corpus,
-        blobs.get(event["interface"]),
-        tuple(blobs.get(host) for host in event["hosts"]),
-    )
-    return Calibration.read(event, centroids), spec
-
-
-def described(prepared: Prepared) -> dict[str, Any]:
-    """Give what ``environment.json`` holds: the fingerprint, and whose code it was as far as git knows."""
-    return {"fingerprint": plain(prepared.fingerprint), "revision": environment.revision()}
-
-
-def base_text(prepared: Prepared, centroids: str) -> str:
-    """Write what round 0 is chained to: format, configuration without execution, data and centroids."""
-    return canonical(
-        {"format": FORMAT, "config": scientific(prepared.config), "data": prepared.data, "centroids": centroids}
-    )
-
-
-def user_modules(config: Config) -> tuple[str, ...]:
-    """Name the modules of the user's own task, family and measures."""
-    paths = (config.task.name, config.organism.kind, *config.measures)
-    return tuple(sorted({path.partition(":")[0] for path in paths if ":" in path}))
-
-
-def changed(config: Config, execution: Mapping[str, Any]) -> Config:
-    """Give the configuration with other values in its ``execution:`` section."""
-    values = plain_config(config)
-    values["execution"] |= execution
-    return Config.model_validate(values)
-
-
-@contextmanager
-def pool_of(prepared: Prepared) -> Iterator[Pool]:
-    """Start the pool that the configuration asks for, and let it go in the end."""
-    execution = prepared.config.execution
-    pool: Pool
-    if execution.executor == "inline":
-        pool = InlinePool(time.perf_counter)
-    else:
-        from runs.ray_pool import RayPool
-
-        pool = RayPool(
-            workers=workers(prepared.config),
-            address=execution.address,
-            num_gpus=execution.num_gpus,
-            expected=prepared.fingerprint,
-            modules=prepared.modules,
-            device=execution.device,
-            timeout=execution.order_timeout,
-            clock=time.monotonic,
-        )
-    try:
-        yield pool
-    finally:
-        pool.close()
-
-
-def workers(config: Config) -> int:
-    """Say how many trainers: as asked, or one for each core but no more than organisms."""
-    asked = config.execution.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, config.organism.count) if asked == "auto" else asked
+    different = environment.differences(json.loads(base), json.loads(base_text(prepared, event["centroids"])))
+    if different:
+        raise RunError(f"{directory.path} was launched with other settings or data: {'; '.join(different)}")
+    return event
 
 
 def _write_round_0(
@@ -286,27 +224,9 @@ def _write_round_0(
         journal.write_round(0, events, {}, [timing], round_digest(base, events))
 
 
-def check_environment(directory: RunDirectory, prepared: Prepared) -> None:
-    different = environment.differences(directory.environment()["fingerprint"], plain(prepared.fingerprint))
-    if different:
-        raise RunError(
-            f"{directory.path} was made in another environment ({'; '.join(different)}); "
-            "its bits cannot be continued here"
-        )
-
-
-def _what_differs(base: str, now: str) -> str:
-    import json
-
-    different = environment.differences(json.loads(base), json.loads(now))
-    return f"not what the run was launched with: {'; '.join(different)}"
-
-
 def _calibrating(config: Config, done: float) -> Progress:
     return Progress("calibration", 0, config.rounds, 0.0, 0.0, config.annealing.start, 0, 0, done)
 
 
 def silent(progress: Progress) -> None:
-    pass
-
-
+    """Report nothing."""

@@ -34,8 +34,6 @@ class Closed:
     items: tuple[Item, ...]
     genomes: tuple[tuple[int, str], ...]  # organism and digest, of the round's own elites
     view: View
-    births: int
-    deaths: int
     temperature: float
 
 
@@ -86,6 +84,7 @@ class Ledger:
         self._decisions: dict[tuple[int, int], Decision] = {}
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
         self.closed = 0
+        self.births = self.deaths = 0  # that happened in closed rounds
 
     @property
     def organisms(self) -> range:
@@ -126,8 +125,14 @@ class Ledger:
         following = self.closed + 1
         return following <= self._config.rounds and all(self.known(o) >= following for o in self.organisms)
 
-    def close(self) -> Closed:
-        """Let the components of the next round compete, in order of organism and component, and sum it up."""
+    def close(self, validity: bool = True) -> Closed:
+        """Let the components of the next round compete, in order of organism and component, and sum it up.
+
+        Parameters
+        ----------
+        validity
+            Whether the behaviour space is checked where that is due. Nothing is decided by it.
+        """
         round = self.closed + 1
         censuses = [self.census(organism, round) for organism in self.organisms]
         decisions = [self.decision(organism, round) for organism in self.organisms]
@@ -137,10 +142,10 @@ class Ledger:
         for decision, census in zip(decisions, censuses, strict=True):
             items += [("decision", decision), ("census", census)]
         items += [("outcome", outcome) for outcome in outcomes]
-        if round % self._config.lifecycle.slow_every == 0 or round == self._config.rounds:
+        due = round % self._config.lifecycle.slow_every == 0 or round == self._config.rounds
+        if validity and due:
             items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
-        births = sum(birth.happens for decision in decisions for birth in decision.births)
-        deaths = sum(death.happens for decision in decisions for death in decision.deaths)
+        births, deaths = self._count(decisions)
         items.append(("summary", self._summary(round, decisions, censuses, births, deaths)))
         won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
         held = {elite.genome for elite in self.view.elites}
@@ -149,8 +154,6 @@ class Ledger:
             items=tuple(items),
             genomes=tuple((c.component.organism, c.genome) for c in won if c.genome in held),
             view=self.view,
-            births=births,
-            deaths=deaths,
             temperature=decisions[0].temperature,
         )
 
@@ -160,6 +163,7 @@ class Ledger:
         """Take over the next round as it was journaled."""
         for decision in decisions:
             self._decisions[(decision.round, decision.organism)] = decision
+            self._count([decision])
         for census in censuses:
             self.accept(census)
         self._archive.restore(outcomes)
@@ -197,6 +201,14 @@ class Ledger:
             self._neighbours,
             self._calibration.ranges,
         )
+
+    def _count(self, decisions: Sequence[Decision]) -> tuple[int, int]:
+        """Add up the births and deaths of a round, and give them."""
+        births = sum(birth.happens for decision in decisions for birth in decision.births)
+        deaths = sum(death.happens for decision in decisions for death in decision.deaths)
+        self.births += births
+        self.deaths += deaths
+        return births, deaths
 
     def _advance(self, view: View) -> None:
         self.closed += 1

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from organisms.species import Organism, Probe, resolve
+from organisms.species import Organism, Probe
 from qd.measures import MEASURES
 from runs.errors import RunError
+from runs.import_path import imported
 from runs.world import Examples, World
 
 
@@ -26,7 +27,9 @@ def measured(world: World, organism: Organism, probe: Probe, examples: Examples)
 def _column(name: str, organism: Organism, probe: Probe, examples: Examples) -> Tensor:
     if name in MEASURES:
         return probe.measures[:, MEASURES.index(name)]
-    values = torch.as_tensor(resolve(name)(organism, examples.inputs, examples.targets), dtype=torch.float64)
+    values = torch.as_tensor(
+        imported(name, "measures")(organism, examples.inputs, examples.targets), dtype=torch.float64
+    )
     if values.shape != (len(probe.slots),):
         raise RunError(
             f"measure {name} must give {len(probe.slots)} numbers, one for each living slot; "

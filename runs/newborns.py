@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from archive_store.encoding import decode_genome
 from archive_store.lowrank import factors
+from organisms.nn import Interface
 from organisms.pool import Occupant
 from organisms.species import Organism
 from qd import variation
@@ -13,9 +14,12 @@ from qd.seeding import generator
 from runs.world import World
 
 
-def found(world: World, number: int) -> Organism:
-    """Build an organism of `initial` random components per layer, every one from a stream of its own."""
-    organism = world.species.organism(world.interface)
+def found(world: World, number: int, interface: Interface | None = None) -> Organism:
+    """Build an organism of `initial` random components per layer, every one from a stream of its own.
+
+    Its interface is the world's, or the one given: the one that calibration trains.
+    """
+    organism = world.species.organism(world.interface if interface is None else interface)
     settings = world.config.organism
     for depth in range(settings.depth):
         for slot in range(depth * settings.capacity, depth * settings.capacity + settings.initial):

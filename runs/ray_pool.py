@@ -26,6 +26,9 @@ from runs.pools import Done, Event, Failed, Handle, Job, Lost, perform
 from runs.world import World, WorldSpec, build
 
 ANSWER_SECONDS = 5.0  # for a cluster's address to answer
+# How an HTTP/2 connection, and so one to Ray, begins on both sides (RFC 9113, 3.4): with a SETTINGS frame.
+_FRAME_HEADER, _SETTINGS = 9, b"\x04"  # bytes; the type of a frame, its fourth byte
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + b"\x00" * 5
 PATIENCE_SECONDS = 120.0  # for an actor to start
 
 
@@ -53,14 +56,19 @@ class Trainer:
             return error, None, None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    job: Job
+    attempt: int
+    returns: tuple[Any, Any, Any]  # references to report, payload and genomes
+    started: float
+
+
+@dataclass(slots=True, eq=False)
 class _Worker:
     name: str
     actor: Any
-    job: Job | None = None
-    attempt: int = 0
-    returns: tuple[Any, Any, Any] | None = None  # references to report, payload and genomes
-    started: float = 0.0
+    errand: _Errand | None = None
 
 
 class RayPool:
@@ -112,7 +120,7 @@ class RayPool:
     @property
     def idle(self) -> int:
         """Number of actors without a job."""
-        return sum(worker.job is None for worker in self._workers)
+        return sum(worker.errand is None for worker in self._workers)
 
     def configure(self, spec: WorldSpec) -> None:
         """Give all actors a world, and remember it for those that replace them."""
@@ -121,17 +129,21 @@ class RayPool:
 
     def submit(self, job: Job, attempt: int) -> None:
         """Start a job on the first idle actor."""
-        worker = next(worker for worker in self._workers if worker.job is None)
-        worker.job, worker.attempt, worker.started = job, attempt, self._clock()
-        worker.returns = worker.actor.run.options(num_returns=3).remote(job.name, *job.arguments)
+        worker = next(worker for worker in self._workers if worker.errand is None)
+        returns = worker.actor.run.options(num_returns=3).remote(job.name, *job.arguments)
+        worker.errand = _Errand(job, attempt, returns, self._clock())
 
     def wait(self) -> list[Event]:
         """Wait for the first answer, death or timeout."""
         while True:
-            at_work = [worker for worker in self._workers if worker.returns is not None]
-            ready, _ = ray.wait([worker.returns[0] for worker in at_work], num_returns=1, timeout=1.0)
-            events = [self._answer(worker) for worker in at_work if worker.returns[0] in ready]
-            late = [w for w in at_work if w.returns and self._clock() - w.started > self._timeout]
+            at_work = {worker.errand.returns[0]: worker for worker in self._workers if worker.errand}
+            answered, silent = ray.wait(list(at_work), num_returns=1, timeout=1.0)
+            if silent:
+                more, silent = ray.wait(silent, num_returns=len(silent), timeout=0)
+                answered += more
+            now = self._clock()  # replacing a worker takes seconds, for which the others are not to blame
+            late = [at_work[reference] for reference in silent if self._is_late(at_work[reference], now)]
+            events = [self._answer(at_work[reference]) for reference in answered]
             events += [self._lose(worker, f"it gave no answer for {self._timeout:g} s") for worker in late]
             if events:
                 return events
@@ -141,7 +153,9 @@ class RayPool:
         try:
             return ray.get(handle)
         except RayError as error:
-            raise RunError(f"a result was lost with its machine ({type(error).__name__}); resume the run") from error
+            raise RunError(
+                f"a result was lost with its machine ({type(error).__name__}); resume the run"
+            ) from error
 
     def close(self) -> None:
         """Leave the cluster; one of our own ends with it."""
@@ -149,29 +163,31 @@ class RayPool:
         if self._shipped is not None:
             shutil.rmtree(self._shipped, ignore_errors=True)
 
+    def _is_late(self, worker: _Worker, now: float) -> bool:
+        return worker.errand is not None and now - worker.errand.started > self._timeout
+
     def _answer(self, worker: _Worker) -> Event:
-        job, attempt, returns = worker.job, worker.attempt, worker.returns
-        assert job is not None
-        assert returns is not None
+        errand = worker.errand
+        assert errand is not None
         try:
-            report = ray.get(returns[0])
+            report = ray.get(errand.returns[0])
         except RayTaskError as error:
-            worker.job = worker.returns = None
-            return Failed(job, attempt, str(error.cause or error).strip().splitlines()[-1])
+            worker.errand = None
+            return Failed(errand.job, errand.attempt, _last_line(error))
         except RayError as error:
             return self._lose(worker, f"its worker died ({type(error).__name__})")
-        worker.job = worker.returns = None
+        worker.errand = None
         if isinstance(report, RunError):
-            return Failed(job, attempt, str(report))
-        return Done(job, attempt, report, returns[1], returns[2], worker.name)
+            return Failed(errand.job, errand.attempt, str(report))
+        return Done(errand.job, errand.attempt, report, *errand.returns[1:], worker.name)
 
     def _lose(self, worker: _Worker, reason: str) -> Lost:
-        assert worker.job is not None
-        lost = Lost(worker.job, worker.attempt, reason)
+        errand = worker.errand
+        assert errand is not None
         with contextlib.suppress(RayError):
             ray.kill(worker.actor)
         self._workers[self._workers.index(worker)] = self._start(1)[0]
-        return lost
+        return Lost(errand.job, errand.attempt, reason)
 
     def _start(self, number: int) -> list[_Worker]:
         remote = ray.remote(Trainer).options(**self._options)
@@ -183,7 +199,7 @@ class RayPool:
             different = environment.differences(self._expected, fingerprint)
             if different:
                 raise RunError(
-                    f"host {host} computes otherwise than the driver and is refused, because bits would depend on "
+                    f"host {host} computes otherwise than the driver and is refused, as bits would depend on "
                     f"who does what: {'; '.join(different)}"
                 )
         if self._spec is not None:
@@ -215,20 +231,32 @@ def _connect(address: str, workers: int, modules: Sequence[str]) -> Path | None:
         if shipped is not None:
             shutil.rmtree(shipped, ignore_errors=True)
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RunError(f"no Ray cluster at address {address!r} ({first}); start one or use --address local") from error
+        raise RunError(
+            f"no Ray cluster at address {address!r} ({first}); start one or use --address local"
+        ) from error
     return shipped
 
 
 def _check_answers(address: str) -> None:
+    """Ask for a first frame, because Ray itself waits minutes for an address that stays silent."""
     if address == "auto":
-        return
+        address = os.environ.get("RAY_ADDRESS", "")
+        if address in ("", "auto", "local"):
+            return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as connection:
+            connection.sendall(_GREETING)
+            answer = connection.recv(_FRAME_HEADER)
     except (OSError, ValueError) as error:
         raise RunError(
             f"no Ray cluster answers at address {address!r} ({error}); start one or use --address local"
         ) from error
+    encrypted = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+    if answer[3:4] != _SETTINGS and not encrypted:
+        raise RunError(
+            f"what answers at address {address!r} is no Ray cluster; start one or use --address local"
+        )
 
 
 def _packed(modules: Sequence[str]) -> Path:
@@ -246,9 +274,14 @@ def _all(references: list[Any]) -> list[Any]:
     try:
         return ray.get(references, timeout=PATIENCE_SECONDS)
     except RayTaskError as error:
-        raise RunError(f"a trainer could not start: {str(error.cause or error).strip().splitlines()[-1]}") from error
+        raise RunError(f"a trainer could not start: {_last_line(error)}") from error
     except RayError as error:
         raise RunError(
             f"trainers did not start within {PATIENCE_SECONDS:g} s ({type(error).__name__}); "
             "are there enough free CPUs and GPUs in the cluster?"
         ) from error
+
+
+def _last_line(error: RayTaskError) -> str:
+    """Give the sentence of what a task raised, without its traceback."""
+    return str(error.cause or error).strip().splitlines()[-1]

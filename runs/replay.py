@@ -4,6 +4,7 @@
 from the journaled measurements, without training.
 """
 
+import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -14,14 +15,17 @@ from typing import Any
 
 from archive_store.chain import Event, numbered
 from archive_store.encoding import decode
-from archive_store.journal import Journal
+from archive_store.journal import BASE, Journal
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, read
 from runs.calibration import Calibration
+from runs.config import Config, scientific
 from runs.config_reader import read_config
+from runs.environment import differences
 from runs.errors import RunError
-from runs.launch import Reporter, changed, check_environment, pool_of, prepare, silent, started
-from runs.ledger import Closed, Ledger
+from runs.launch import Reporter, calibrated, silent, started
+from runs.ledger import Ledger
+from runs.prepared import changed, check_environment, pool_of, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Difference:
     replayed: str | None
 
 
-DERIVED = ("decision", "outcome", "validity", "summary")  # what follows from censuses
+DERIVED = ("decision", "outcome", "summary")  # what `decisions` derives from censuses
 
 
 class _Differs(Exception):
@@ -69,22 +73,36 @@ def replay(
     prepared = prepare(config)
     check_environment(directory, prepared)
     with directory.journal() as journal:
+        calibrated(directory, journal, prepared)
         last = _last(run, journal, until)
+        digests = journal.rounds()
         original = {round: list(journal.events(round)) for round in range(last + 1)}
 
-    def compare(closed: Closed) -> None:
-        _stop_at_difference(original[closed.round], numbered(closed.round, closed.items))
+    def compare(round: int, replayed: Sequence[Event], digest: str) -> None:
+        _stop_at_difference(original[round], replayed)
+        if digest != digests[round]:
+            raise RunError(
+                f"{run} has the events of its replay in round {round}, but journaled their digest as "
+                f"{digests[round]}, not {digest}; the journal was altered"
+            )
 
     with tempfile.TemporaryDirectory(prefix="plasmodia-replay-") as scratch:
         try:
-            with pool_of(prepared) as pool, started(
-                prepared, Path(scratch) / "run", pool, report or silent
-            ) as again:
-                _stop_at_difference(original[0], list(again.journal.events(0)))
-                again.driver(report or silent, compare).run(until=last)
+            with (
+                pool_of(prepared) as pool,
+                started(prepared, Path(scratch) / "run", pool, report or silent) as again,
+            ):
+                journal = again.journal
+                compare(0, list(journal.events(0)), journal.digest())
+                again.driver(
+                    report or silent,
+                    lambda closed: compare(
+                        closed.round, numbered(closed.round, closed.items), journal.digest()
+                    ),
+                ).run(until=last)
         except _Differs as found:
             return found.difference
-    return None
+    return first_difference(original.get(config.rounds + 1, ()), ())
 
 
 def decisions(run: Path, until: int | None = None) -> tuple[int, float, Difference | None]:
@@ -100,28 +118,51 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     config = read_config(directory.config_path)
     with directory.journal() as journal:
         last = _last(run, journal, until)
-        rounds = [list(journal.events(round)) for round in range(last + 1)]
-    ledger = Ledger(config, _calibration(directory, rounds[0]))
+        calibration = _calibration(directory, journal, config)
+        rounds = [_journaled(config, list(journal.events(round))) for round in range(1, last + 1)]
     started_at = time.perf_counter()
+    ledger = Ledger(config, calibration)
     count = 0
-    for events in rounds[1:]:
-        derived, number = _derived(ledger, events)
-        count += number
-        difference = first_difference([event for event in events if event.kind in DERIVED], derived)
+    difference: Difference | None = None
+    for journaled in rounds:
+        derived = _derived(ledger, journaled.censuses)
+        count += sum(_weight(event) for event in derived)
+        difference = first_difference(journaled.derived, derived)
         if difference is not None:
-            return count, time.perf_counter() - started_at, difference
-    return count, time.perf_counter() - started_at, None
+            break
+    return count, time.perf_counter() - started_at, difference
 
 
-def _derived(ledger: Ledger, events: Sequence[Event]) -> tuple[list[Event], int]:
-    """Derive the events of a round from its censuses; give those that were derived, and how many decisions they hold."""
-    censuses = [read(Census, event.value) for event in events if event.kind == "census"]
+@dataclass(frozen=True, slots=True)
+class _Journaled:
+    """What the journal says of a round: the measurements, and what must follow from them."""
+
+    censuses: list[Census]
+    derived: list[Event]
+
+
+def _journaled(config: Config, events: Sequence[Event]) -> _Journaled:
+    try:
+        censuses = [read(Census, event.value) for event in events if event.kind == "census"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"a census of round {events[0].round} cannot be read ({error!r}); the journal was altered"
+        ) from error
+    if [census.organism for census in censuses] != list(range(config.organism.count)):
+        raise RunError(
+            f"round {events[0].round} has not one census of each organism; the journal was altered"
+        )
+    return _Journaled(censuses, [event for event in events if event.kind in DERIVED])
+
+
+def _derived(ledger: Ledger, censuses: Sequence[Census]) -> list[Event]:
+    """Derive the decisions, competitions and the summary of the next round."""
     for census in censuses:
         ledger.decision(census.organism, census.round)  # before the census of its own round is known
     for census in censuses:
         ledger.accept(census)
-    derived = [event for event in numbered(censuses[0].round, ledger.close().items) if event.kind in DERIVED]
-    return derived, sum(_weight(event) for event in derived)
+    closed = ledger.close(validity=False)
+    return numbered(closed.round, ((kind, value) for kind, value in closed.items if kind in DERIVED))
 
 
 def _weight(event: Event) -> int:
@@ -132,7 +173,13 @@ def _weight(event: Event) -> int:
     return int(event.kind == "outcome")
 
 
-def _calibration(directory: RunDirectory, events: Sequence[Event]) -> Calibration:
+def _calibration(directory: RunDirectory, journal: Journal, config: Config) -> Calibration:
+    base, events = json.loads(journal.meta(BASE) or "{}"), list(journal.events(0, "calibration"))
+    if not events:
+        raise RunError(f"{directory.path} has no calibration in its journal; launch it again")
+    different = differences(base.get("config", {}), scientific(config))
+    if different:
+        raise RunError(f"{directory.path} was launched with other settings: {'; '.join(different)}")
     event = events[0].value
     return Calibration.read(event, decode(directory.blobs.get(event["centroids"]))[0]["centroids"])
 

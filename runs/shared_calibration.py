@@ -15,7 +15,14 @@ from runs.environment import differences
 from runs.errors import RunError
 from runs.world import WorldSpec
 
-SECTIONS = ("measures", "task", "organism", "training", "calibration", "archive")  # must agree between the two
+SECTIONS = (
+    "measures",
+    "task",
+    "organism",
+    "training",
+    "calibration",
+    "archive",
+)  # must agree between the two
 
 
 def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[WorldSpec, Calibration]:
@@ -32,7 +39,9 @@ def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[Wo
         events = [event.value for event in journal.events(0, "calibration")]
     if not events:
         raise RunError(f"calibration.from: {path} has no calibration in its journal")
-    different = differences(_relevant(base.get("config", {}), base.get("data")), _relevant(scientific(config), data))
+    different = differences(
+        _relevant(base.get("config", {}), base.get("data")), _relevant(scientific(config), data)
+    )
     if different:
         raise RunError(f"the calibration of {path} does not fit this run: {'; '.join(different)}")
     blobs, event = directory.blobs, events[0]

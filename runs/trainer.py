@@ -129,8 +129,9 @@ def reference(world: World, number: int) -> Job:
     samples = []
     for share in settings.checkpoints:
         until = max(1, round(share * settings.steps))
-        if until > individual.step:
-            train(world, individual, indices[individual.step : until], rate)
+        if until == individual.step:
+            continue
+        train(world, individual, indices[individual.step : until], rate)
         samples.append(_sample(world, individual))
     return samples, encode_state(individual), {}
 
@@ -198,10 +199,7 @@ def evaluate(world: World, organism: Organism, examples: Examples) -> tuple[floa
 
 
 def _founder(world: World, number: int, drawn: Mapping[str, Tensor] | None = None) -> Individual:
-    organism = found(world, number)
-    if drawn is not None:
-        organism.interface = dict(drawn)
-    return Individual(number, organism, 0, 0, Trace(world.config.training.ema), None)
+    return Individual(number, found(world, number, drawn), 0, 0, Trace(world.config.training.ema), None)
 
 
 def _sample(world: World, individual: Individual) -> Sample:

@@ -21,7 +21,7 @@ def learning_rate(world: World, steps: int) -> Schedule:
 
 
 def batches(world: World, number: int, round: int, steps: int) -> Tensor:
-    """Draw which training examples each step sees, int64 [steps, batch], from the stream of organism and round."""
+    """Draw which training examples each step sees, int64 [steps, batch], from a stream of its own."""
     stream = generator(world.config.seed, round, f"batches:{number}")
     drawn = stream.integers(0, len(world.train), size=(steps, world.config.training.batch))
     return torch.from_numpy(drawn).to(world.device)
@@ -74,15 +74,17 @@ def train(
             step_rate = rate(individual.step)
             update(settings, step_rate, pool.counts, pool.stacks, of_pool, pool.first, pool.second)
             if shared:
-                update(settings, step_rate, shared.counts, shared.leaves, of_shared, shared.first, shared.second)
+                update(
+                    settings, step_rate, shared.counts, shared.leaves, of_shared, shared.first, shared.second
+                )
         individual.step += 1
     for tensor in trained:
         tensor.requires_grad_(False)
     if shared:
         organism.interface = {name: tensor.clone() for name, tensor in shared.tensors().items()}
     individual.first_loss = losses[0] if individual.first_loss is None else individual.first_loss
-    for loss in losses:
-        individual.trace.store(loss)
+    for past in losses:
+        individual.trace.store(past)
     return math.fsum(losses) / len(losses)
 
 

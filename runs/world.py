@@ -15,12 +15,13 @@ from torch import Tensor
 from archive_store.encoding import decode, encode
 from organisms.memory import Trace
 from organisms.pool import Occupant
-from organisms.species import Organism, Species, species
+from organisms.species import FAMILIES, Organism, Species
 from organisms.task import Split, Task
 from qd.canonical import canonical, number, sha256
 from qd.records import component_id
 from runs import tasks
 from runs.config import Config
+from runs.import_path import imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def build(spec: WorldSpec) -> World:
     """Build the world of a specification on this process's device."""
     config = Config.model_validate(spec.config)
     task = tasks.load(config.task, spec.corpus)
-    family = species(config.organism.kind, task, config.organism)
+    kind = config.organism.kind
+    family = imported(FAMILIES.get(kind, kind), "organism.kind")(task, config.organism)
     device = torch.device(config.execution.device)
 
     def examples(split: Split) -> Examples:

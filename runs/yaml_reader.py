@@ -112,14 +112,16 @@ class _Builder:
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent):
             raise self._error(event, f"the alias *{event.anchor} is not allowed; write the value out")
-        if getattr(event, "tag", None) is not None:
-            raise self._error(event, f"the tag {event.tag} is not allowed; write the plain value")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise self._error(event, f"the tag {tag} is not allowed; write the plain value")
         if depth > DEEPEST:
             raise self._error(event, f"nested more than {DEEPEST} deep")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(events, depth)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(events, depth)
+        assert isinstance(event, yaml.ScalarEvent), "no other event starts a node"
         return scalar(event.value) if event.style is None else event.value
 
     def _sequence(self, events: Iterator[yaml.Event], depth: int) -> list[Any]:
@@ -132,7 +134,7 @@ class _Builder:
         mapping: dict[str, Any] = {}
         lines: dict[str, int] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
-            line = event.start_mark.line + 1
+            line = _line(event)
             key = self._node(event, events, depth + 1)
             value = self._node(next(events), events, depth + 1)
             if not isinstance(key, str):
@@ -144,7 +146,11 @@ class _Builder:
         return mapping
 
     def _error(self, event: yaml.Event, what: str) -> ConfigError:
-        return ConfigError(f"{self._source}, line {event.start_mark.line + 1}: {what}")
+        return ConfigError(f"{self._source}, line {_line(event)}: {what}")
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
 
 
 class _Dumper(yaml.SafeDumper):

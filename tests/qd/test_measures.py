@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler
 
 from qd.canonical import canonical
-from qd.measures import DESCRIPTIONS, MEASURES, Ranges, distinct_values, few_values, ranges_from_samples
+from qd.measures import (
+    DESCRIPTIONS,
+    MEASURES,
+    Ranges,
+    ranges_from_samples,
+    short_name,
+)
 from qd.records import read
 
 RANGES = Ranges((0.0, 0.0, -2.0, 0.1, 1.0), (1.0, 0.5, 2.0, 0.2, 9.0))
@@ -59,15 +65,6 @@ def test_every_measure_is_described():
     assert all(description.text and description.unit for description in DESCRIPTIONS.values())
 
 
-def test_counts_distinct_values_and_warns_of_few():
-    samples = np.random.default_rng(0).normal(size=(30, 5))
-    samples[:, 3] = np.arange(30) % 7
-    samples[:, 4] = np.arange(30) % 8
-    assert distinct_values(samples) == dict(zip(MEASURES, [30, 30, 30, 7, 8], strict=True))
-    (warning,) = few_values(samples)
-    assert warning.startswith("access_locality has only 7 distinct values over 30 samples (fewer than 8)")
-
-
 def test_refusals_of_ranges():
     with pytest.raises(ValueError, match="low must have 5 values, one per measure, got 4"):
         Ranges((0.0,) * 4, (1.0,) * 5)
@@ -88,12 +85,19 @@ def test_refusals_of_raw_values():
 def test_refusals_of_samples():
     samples = np.random.default_rng(0).normal(size=(20, 5))
     with pytest.raises(ValueError, match=r"samples must be \[n, 5\] with n >= 1, got shape \(20, 4\)"):
-        distinct_values(samples[:, :4])
+        ranges_from_samples(samples[:, :4], {})
     with pytest.raises(ValueError, match="no measure is called 'span'"):
         ranges_from_samples(samples, {"span": (0.0, 1.0)})
     samples[:, 2] = 3.0
-    with pytest.raises(ValueError, match="the range of gradient_flow must be finite with low < high"):
+    with pytest.raises(ValueError, match=r"gradient_flow is 3\.0 for nearly all components"):
         ranges_from_samples(samples, {})
     samples[7, 1] = math.inf
     with pytest.raises(ValueError, match="samples must be finite, but activation_sparsity is inf in row 7"):
         RANGES.behaviours(samples)
+
+
+@pytest.mark.parametrize(
+    ("measure", "name"), [("gradient_flow", "gradient_flow"), ("my.module:norm", "norm")]
+)
+def test_a_measure_is_called_by_the_last_part_of_its_import_path(measure, name):
+    assert short_name(measure) == name
