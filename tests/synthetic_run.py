@@ -5,7 +5,7 @@ Components are random walks in the unit cube; archive, lifecycle and chain obey 
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,9 @@ class Synthetic:
         }  # fmt: skip
 
 
-def configuration(seed: int, organisms: int, rounds: int, cells: int) -> dict[str, Any]:
+def configuration(
+    seed: int, organisms: int, rounds: int, cells: int, measures: Sequence[str] | None = None
+) -> dict[str, Any]:
     """The configuration that a run like this one would have, as far as readers look at it."""
     return {
         "name": "synthetic", "seed": seed, "rounds": rounds, "lag": 1, "births": "archive",
@@ -236,15 +238,25 @@ def configuration(seed: int, organisms: int, rounds: int, cells: int) -> dict[st
         "annealing": {"kind": "linear", "start": 0.5, "floor": 0.01},
         "validity": {"gate": "robust"},
         "execution": {"executor": "inline", "workers": 1},
+        **({"measures": list(measures)} if measures else {}),
     }  # fmt: skip
 
 
 def write_run(
-    path: Path, seed: int = 0, organisms: int = 4, rounds: int = 12, cells: int = 64, finished: bool = True
+    path: Path,
+    seed: int = 0,
+    organisms: int = 4,
+    rounds: int = 12,
+    cells: int = 64,
+    finished: bool = True,
+    measures: Sequence[str] | None = None,
 ) -> Path:
-    """Write a run with events of every kind and give its folder; unfinished, it looks as after a crash."""
+    """Write a run with events of every kind and give its folder; unfinished, it looks as after a crash.
+
+    Without measures the configuration does not say which they are.
+    """
     run = Synthetic(seed, organisms, rounds, cells)
-    config = configuration(seed, organisms, rounds, cells)
+    config = configuration(seed, organisms, rounds, cells, measures)
     directory = RunDirectory.create(path, yaml.safe_dump(config), {"python": "3.11", "source": "0" * 64})
     journal = Journal.create(directory.journal_path)
     interface, centroids = directory.blobs.put_all(

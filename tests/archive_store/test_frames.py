@@ -45,7 +45,7 @@ def test_a_census_is_one_row():
 
 
 def test_a_record_is_one_row_with_its_measures_and_genes():
-    (row,) = frames.records(events("census", CENSUS)).to_dict("records")
+    (row,) = frames.records(events("census", CENSUS), MEASURES).to_dict("records")
     assert math.isnan(row.pop("gradient_flow"))
     assert row == {
         "organism": 1, "round": 5, "slot": 3, "born": 4, "component": "1.4.3", "lineage": "1.0.2",
@@ -102,7 +102,8 @@ def test_elites_are_the_last_accepted_by_cell():
             Outcome(candidate(other, 0.3, (("window", 2.0),)), "insert", 2, None, None),
             Outcome(candidate(objective=0.1), "reject", 7, CHILD, 0.5),
             Outcome(candidate(objective=0.6), "replace", 7, CHILD, 0.5),
-        )
+        ),
+        MEASURES,
     )
     assert found["cell"].tolist() == [2, 7]
     assert found["handle"].tolist() == [1, 2]
@@ -118,7 +119,7 @@ def test_a_summary_is_one_row_with_lists_spread_by_measure():
         "round": 5, "coverage": 0.5, "births": 2, "best_objective": None, "mean_loss": float("inf"),
         "phase": "full", "out_of_range": [1, 2, 3, 4, 5], "other": [1, 2], "new": 7,
     }  # fmt: skip
-    found = frames.rounds(events("summary", body), {5: "d" * 64})
+    found = frames.rounds(events("summary", body), {5: "d" * 64}, MEASURES)
     (row,) = found.to_dict("records")
     assert row["digest"] == "d" * 64
     assert (row["births"], row["phase"], row["other"], row["new"]) == (2, "full", (1, 2), 7)
@@ -137,7 +138,7 @@ def test_a_verdict_is_one_row():
         "msa": [0.1, 0.2, 0.3, 0.4, None], "bartlett_chi2": "Infinity", "bartlett_p": 0.0,
         "effective_dimension": 4.0, "largest_correlation": 0.7, "correlations": correlations,
     }  # fmt: skip
-    (row,) = frames.validity([(3, verdict)]).to_dict("records")
+    (row,) = frames.validity([(3, verdict)], MEASURES).to_dict("records")
     assert (row["round"], row["status"], row["reasons"]) == (3, "warn", ("KMO",))
     assert (row["kmo"], row["kmo_low"], row["kmo_high"]) == (0.55, 0.5, 0.6)
     assert row["bartlett_chi2"] == math.inf
@@ -149,20 +150,20 @@ def test_a_verdict_is_one_row():
 
 def test_a_skipped_verdict_is_a_row_of_nan():
     verdict = {"status": "skipped", "reasons": ["too few"], "kmo": None, "kmo_interval": None, "msa": None}
-    (row,) = frames.validity([(3, verdict)]).to_dict("records")
+    (row,) = frames.validity([(3, verdict)], MEASURES).to_dict("records")
     assert all(math.isnan(value) for name, value in row.items() if name not in ("round", "status", "reasons"))
 
 
 @pytest.mark.parametrize(
     ("build", "few"),
     [
-        (lambda: frames.rounds([], {}), ["round", "digest", "coverage", "births", "phase"]),
+        (lambda: frames.rounds([], {}, MEASURES), ["round", "digest", "coverage", "births", "phase"]),
         (lambda: frames.census([]), ["organism", "round", "alive"]),
-        (lambda: frames.records([]), ["component", *MEASURES, "genome"]),
+        (lambda: frames.records([], MEASURES), ["component", *MEASURES, "genome"]),
         (lambda: frames.decisions([]), ["kind", "happens", "z"]),
         (lambda: frames.outcomes([]), ["cell", "status"]),
-        (lambda: frames.elites([]), ["cell", *MEASURES, "handle"]),
-        (lambda: frames.validity([]), ["kmo", "kmo_low", "msa_gradient_flow"]),
+        (lambda: frames.elites([], MEASURES), ["cell", *MEASURES, "handle"]),
+        (lambda: frames.validity([], MEASURES), ["kmo", "kmo_low", "msa_gradient_flow"]),
         (lambda: frames.timings([]), ["name", "seconds", "worker"]),
     ],
 )
@@ -170,6 +171,18 @@ def test_an_empty_frame_has_its_columns(build, few):
     found = build()
     assert len(found) == 0
     assert set(few) <= set(found.columns)
+
+
+@pytest.mark.parametrize(
+    ("build", "event"),
+    [
+        (frames.records, ("census", CENSUS)),
+        (frames.elites, ("outcome", Outcome(candidate(), "insert", 7, None, None))),
+    ],
+)
+def test_every_column_beside_the_measures_is_taken(build, event):
+    columns = build(events(*event), MEASURES).columns
+    assert [name for name in columns if not frames.taken(name)] == list(MEASURES)
 
 
 def test_an_event_of_another_shape_is_named():

@@ -1,10 +1,13 @@
+import dataclasses
 import math
 import shutil
 import sqlite3
 import subprocess
 import sys
+from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from archive_store.encoding import encode_genome
@@ -77,6 +80,41 @@ def test_elites_are_those_of_the_archive_held_again(run, round):
     assert elites["cell"].tolist() == list(view.cells)
     assert elites["component"].tolist() == [str(elite.component) for elite in view.elites]
     assert elites["objective"].tolist() == [elite.objective for elite in view.elites]
+
+
+OWN = ("compute_intensity", "mine:norm", "gradient_flow", "their.module:reach", "attention_span")
+OWN_NAMES = ("compute_intensity", "norm", "gradient_flow", "reach", "attention_span")
+
+
+def test_a_configuration_without_measures_means_the_built_in_ones(run):
+    assert "measures" not in run.config
+    assert run.measures == MEASURES
+
+
+def test_measures_of_ones_own_are_called_by_their_names(run, tmp_path):
+    own = open_run(write_run(tmp_path / "run", measures=OWN))
+    assert own.measures == OWN_NAMES
+    named = {
+        f"{prefix}{built_in}": f"{prefix}{name}"
+        for built_in, name in zip(MEASURES, OWN_NAMES, strict=True)
+        for prefix in ("", "out_of_range_", "msa_")
+    }
+    built_in_pairs, pairs = (combinations(names, 2) for names in (MEASURES, OWN_NAMES))
+    named |= {
+        f"correlation_{a}_{b}": f"correlation_{c}_{d}"
+        for (a, b), (c, d) in zip(built_in_pairs, pairs, strict=True)
+    }
+    for frame in ("rounds", "records", "elites", "validity"):
+        found, expected = getattr(own, frame)(), getattr(run, frame)().rename(columns=named)
+        pd.testing.assert_frame_equal(found.assign(digest=""), expected.assign(digest=""))
+    assert own.archive().stats == run.archive().stats
+
+
+@pytest.mark.parametrize("measures", [None, 5, [], MEASURES[:4], [*MEASURES[:4], "mine:attention_span"]])
+def test_measures_that_are_not_five_are_refused(run, measures):
+    damaged = dataclasses.replace(run, config=run.config | {"measures": measures})
+    with pytest.raises(StoreError, match=r"config.yaml must name 5 different measures, not .*; restore it"):
+        damaged.records()
 
 
 def test_validity_begins_with_calibration(run):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from qd.measures import MEASURES
 from runs.config import Config, plain, scientific, to_yaml
 from runs.config_problems import paths
 from runs.config_reader import checked, execution_changes, load, presets, read_config
@@ -176,12 +177,33 @@ def test_everything_that_is_wrong_is_reported_at_once():
         ({"organism.capacity": 12}, '"organism.capacity": a dotted key belongs on the command line'),
         ({"zzzz": 12}, "zzzz: unknown key; known here: name, seed"),
         ({"a\x1b[31m": 1}, r'^"a\\u001b\[31m": unknown key'),
+        (
+            {"measures": [*MEASURES[:4], "gradient_flow"]},
+            "measures: must be five measures of different names, not gradient_flow and gradient_flow; rename",
+        ),
+        (
+            {"measures": [*MEASURES[:3], "mine:norm", "their.module:norm"]},
+            "measures: must be five measures of different names, not mine:norm and their.module:norm; rename",
+        ),
+        *[
+            (
+                {"measures": [*MEASURES[1:], path]},
+                f"measures: must not be called like a built-in .* the run's frames, as {path} is; rename it",
+            )
+            for path in ("mine:attention_span", "mine:objective", "mine:assay", "mine:gene_rank")
+        ],
+        ({"measures": MEASURES[:4]}, "measures: must be a list of at least 5, not"),
         ({"rounds": "x" * 500}, r"not .{57}\.\.\.$"),
     ],
 )
 def test_an_impossible_value_is_named_with_what_would_be_right(values, message):
     (problem,) = said(values)
     assert re.search(message, problem)
+
+
+def test_measures_of_ones_own_are_taken_in_any_order():
+    measures = ["mine:norm", *MEASURES[2:0:-1], "mine.module:reach", MEASURES[0]]
+    assert said({"measures": measures}) == []
 
 
 def test_the_rules_also_hold_for_a_configuration_made_in_python():

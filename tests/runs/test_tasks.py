@@ -168,7 +168,7 @@ class TestText:
 
     def test_a_corpus_may_have_letters_of_several_bytes(self, tmp_path):
         file = tmp_path / "corpus.txt"
-        file.write_text("schön " * 200, encoding="utf-8")
+        file.write_text("sch\u00f6n " * 200, encoding="utf-8")
         asked = Asked("text", path=str(file), length=4)
         data = tasks.corpus(asked)
         assert data == file.read_bytes()
