@@ -1,0 +1,183 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archive_store.reading import open_run
+from runs.config_reader import load
+from runs.errors import ConfigError, RunError
+from runs.launch import launch
+from runs.prepared import changed, workers
+from runs.progress import Progress
+from tests.small_runs import contents, copied, digests, files, launched, small
+
+ROOT = Path(__file__).parents[2]
+
+
+def smoke():
+    return load("smoke", ["execution.executor=inline"])
+
+
+class TestDigest:
+    def test_the_preset_smoke_gives_the_same_twice_also_under_another_hash_seed(self, tmp_path):
+        launch(smoke(), tmp_path / "here")
+        code = (
+            "from runs.environment import prepare\nprepare()\n"
+            "import sys\nfrom pathlib import Path\nfrom runs.config_reader import load\n"
+            "from runs.launch import launch\n"
+            "launch(load('smoke', ['execution.executor=inline']), Path(sys.argv[1]))\n"
+        )
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", code, str(tmp_path / "there")],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "4242"},
+            check=True,
+        )
+        assert digests(tmp_path / "here") == digests(tmp_path / "there")
+        assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+    def test_a_second_run_of_the_same_process_gives_the_same(self, undisturbed, tmp_path):
+        assert digests(launched(tmp_path / "again")) == digests(undisturbed)
+
+    @pytest.mark.parametrize("override", ["seed=1", "lag=0", "lag=2", "births=none"])
+    def test_another_seed_lag_or_arm_gives_another_archive(self, undisturbed, tmp_path, override):
+        other = launched(tmp_path / "other", override)
+        assert contents(other) != contents(undisturbed)
+        assert digests(other)[4] != digests(undisturbed)[4]
+
+    def test_how_it_is_executed_does_not_count(self, undisturbed, tmp_path):
+        other = launched(tmp_path / "other", "execution.checkpoint_every=1", "execution.attempts=9")
+        assert digests(other) == digests(undisturbed)
+
+    def test_the_name_of_a_run_is_part_of_its_digest_but_not_of_what_it_does(self, undisturbed, tmp_path):
+        other = launched(tmp_path / "other", "name=other", "rounds=4")
+        assert contents(other) == contents(undisturbed)
+        assert set(digests(other).values()).isdisjoint(digests(undisturbed).values())
+
+
+class TestWhatItLeaves:
+    def test_a_finished_run_has_every_part_and_its_manifest_holds(self, undisturbed):
+        run = open_run(undisturbed)
+        run.directory.check_manifest()
+        assert {path.name for path in undisturbed.iterdir()} == {
+            "config.yaml",
+            "environment.json",
+            "journal.sqlite",
+            "blobs",
+            "manifest.json",
+        }
+        assert json.loads((undisturbed / "manifest.json").read_text())["digest"] == digests(undisturbed)[4]
+        assert list(undisturbed.parent.iterdir()) == [undisturbed]
+
+    def test_births_deaths_and_all_elites_genomes_are_there(self, undisturbed):
+        run = open_run(undisturbed)
+        happened = run.decisions().query("happens").kind.value_counts()
+        assert (happened["birth"] > 0, happened["death"] > 0) == (True, True)
+        for round in range(1, 5):
+            for elite in run.elites(round).itertuples():
+                assert dict(run.genome(elite.genome).genes) == {
+                    name: getattr(elite, f"gene_{name}") for name in ("rank", "temperature", "width", "window")
+                }
+
+    def test_coverage_and_qd_score_never_fall(self, undisturbed):
+        rounds = open_run(undisturbed).rounds()
+        for name in ("coverage", "qd_score"):
+            assert rounds[name].is_monotonic_increasing
+            assert rounds[name].iloc[-1] > 0
+
+    def test_states_older_than_two_checkpoints_are_removed(self, tmp_path):
+        run = open_run(launched(tmp_path / "run", "execution.checkpoint_every=1"))
+        with run.directory.journal() as journal:
+            kept = {state.round for state in journal.states() if run.directory.blobs.has(state.digest)}
+            assert {state.round for state in journal.states()} == {1, 2, 3, 4}
+        assert kept == {3, 4}
+
+    def test_the_test_split_is_read_in_the_last_round_alone(self, undisturbed):
+        with open_run(undisturbed).directory.journal() as journal:
+            tested = {
+                (event.round, event.value["test_score"] is not None) for event in journal.events(kind="census")
+            }
+        assert tested == {(1, False), (2, False), (3, False), (4, True)}
+
+    def test_progress_is_told_of_calibration_and_every_round(self, tmp_path):
+        told: list[Progress] = []
+        launch(small(), tmp_path / "run", told.append)
+        calibration = [progress.done for progress in told if progress.stage == "calibration"]
+        assert (calibration, calibration[-1]) == (sorted(calibration), 1.0)
+        rounds = [progress for progress in told if progress.stage == "rounds"]
+        assert [progress.round for progress in rounds] == [1, 2, 3, 4]
+        assert rounds[-1].done == 1.0
+        happened = open_run(tmp_path / "run").decisions().query("happens").kind.value_counts()
+        assert (rounds[-1].births, rounds[-1].deaths) == (happened["birth"], happened["death"])
+
+
+class TestArms:
+    @pytest.mark.parametrize("arm", ["random", "genes", "clone", "none"])
+    def test_every_arm_runs_and_brings_its_own_kind(self, arm, tmp_path):
+        run = open_run(launched(tmp_path / arm, f"births={arm}"))
+        births = run.decisions().query("kind == 'birth' and happens")
+        if arm == "none":
+            assert births.empty
+            return
+        assert set(births.operator) == {arm}
+        newborns = run.records().query("born > 0")
+        parents = {len(ids) for ids in newborns.parents}
+        assert parents == ({0} if arm == "random" else {1})
+
+    def test_the_archive_arm_varies_elites(self, undisturbed):
+        births = open_run(undisturbed).decisions().query("kind == 'birth' and happens")
+        assert set(births.operator) <= {"bootstrap", "line"}
+
+    @pytest.mark.parametrize("task", ["text", "sine", "xor", "parity"])
+    def test_other_tasks_run_too_and_deeper(self, task, tmp_path):
+        size = ["task.length=4"] if task == "text" else []
+        changes = ["organism.depth=2", "rounds=1", "calibration.steps=2", "objective.maturity=0"]
+        run = launched(tmp_path / task, f"task.name={task}", *size, *changes)
+        assert set(open_run(run).records().depth) == {0, 1}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("content", [None, b"mine"])
+    def test_what_exists_already_is_refused_and_not_touched(self, tmp_path, content):
+        out = tmp_path / "mine"
+        out.mkdir() if content is None else out.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"mine exists already; choose another folder, or resume or remove it"):
+            launched(out)
+        assert list(tmp_path.iterdir()) == [out]
+        assert content is None or out.read_bytes() == content
+
+    def test_a_failing_calibration_leaves_nothing_behind(self, tmp_path):
+        with pytest.raises(RunError, match="training loss of organism -1 became"):
+            launched(tmp_path / "below" / "run", "training.learning_rate=1e30", "training.clip=1e30")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_failure_while_round_0_is_written_leaves_nothing_behind(self, tmp_path, monkeypatch):
+        def full(self, *arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("archive_store.journal.Journal.write_round", full)
+        with pytest.raises(OSError, match="No space left"):
+            launched(tmp_path / "run")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_another_seeds_run_can_be_made_beside_it(self, undisturbed, tmp_path):
+        run = copied(undisturbed, tmp_path)
+        before = files(run)
+        launched(tmp_path / "second", "rounds=1")
+        assert files(run) == before
+
+
+def test_there_is_a_trainer_for_each_core_but_no_more_than_organisms(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
+    assert workers(small()) == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5})
+    assert workers(small()) == 2
+    assert workers(small("execution.workers=7")) == 7
+
+
+def test_execution_can_be_changed_and_nothing_else():
+    config = changed(small(), {"executor": "ray", "workers": 3})
+    assert (config.execution.executor, config.execution.workers) == ("ray", 3)
+    assert config.model_copy(update={"execution": small().execution}) == small()

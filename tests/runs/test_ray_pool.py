@@ -1,0 +1,267 @@
+"""Real Ray clusters on this machine; starting one takes seconds, so that tests share two."""
+
+import os
+import shutil
+import socket
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from archive_store.run_directory import RunDirectory
+from runs.errors import RunError
+from runs.launch import launch, pool_of, prepare, resume
+from tests.small_runs import contents, digests, kill_in, killed, launched, small
+
+ray_pool = pytest.importorskip("runs.ray_pool")
+pytestmark = [
+    pytest.mark.ray,
+    # Ray's own: sockets and files that it leaves to the garbage collector, and a notice about GPUs.
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning", "ignore:.*accelerator visible devices:FutureWarning"
+    ),
+]
+
+RAY = ("execution.executor=ray",)
+TIMEOUT = 5.0  # seconds for an order: a frozen worker is found after that
+
+MODULE = '''
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+
+from organisms.task import Split, Task
+
+
+def signs(options, corpus):
+    rng = np.random.default_rng(1)
+
+    def split(examples):
+        inputs = rng.normal(size=(examples, 6, 3)).astype(np.float32)
+        return Split(inputs, (inputs.sum((1, 2)) > 0).astype(np.int64))
+
+    splits = [split(examples) for examples in (96, 48, 32, 32)]
+    return Task("signs", "class", *splits, "continuous", 3, 2, np.arange(6.0)[:, None])
+
+
+def warmth(organism, inputs, targets):
+    """Temperature of each component. Ends or freezes its process once for each file that asks for it."""
+    for name in ("SIGKILL", "SIGSTOP"):
+        try:
+            Path(__file__).with_name(name).unlink()
+        except FileNotFoundError:
+            continue
+        os.kill(os.getpid(), getattr(signal, name))
+    return [dict(occupant.genes)["temperature"] for _, occupant in organism.pool.alive()]
+'''
+
+
+def users_own(module):
+    named = f"[attention_span,{module}:warmth,gradient_flow,access_locality,compute_intensity]"
+    return (f"task.name={module}:signs", f"measures={named}", "calibration.steps=40")
+
+
+def written(folder, module):
+    (folder / f"{module}.py").write_text(MODULE)
+    sys.path.insert(0, str(folder))
+    return module
+
+
+@pytest.fixture(scope="module")
+def perilous(tmp_path_factory):
+    """A folder on Python's path with a module of a user's, and its run inline."""
+    folder = tmp_path_factory.mktemp("user")
+    overrides = users_own(written(folder, "perilous_module_of_a_user"))
+    launched(folder / "inline", *overrides)
+    yield folder, overrides
+    sys.path.remove(str(folder))
+
+
+class Limited:
+    """A pool of which only some workers are used."""
+
+    def __init__(self, pool, workers):
+        self._pool, self._workers = pool, workers
+        self.submit, self.wait, self.fetch = pool.submit, pool.wait, pool.fetch
+        self.configure = pool.configure
+
+    @property
+    def idle(self):
+        return max(0, self._pool.idle - 3 + self._workers)
+
+
+@pytest.fixture(scope="class")
+def local_pool(perilous):
+    _, overrides = perilous
+    config = small(*overrides, *RAY, "execution.workers=3", f"execution.order_timeout={TIMEOUT}")
+    with pool_of(prepare(config)) as pool:
+        yield pool
+
+
+@pytest.fixture
+def on(local_pool, monkeypatch):
+    """Let runs use the pool that is there, or a part of it."""
+
+    def choose(workers=3):
+        @contextmanager
+        def there(prepared):
+            yield Limited(local_pool, workers)
+
+        monkeypatch.setattr("runs.launch.pool_of", there)
+
+    return choose
+
+
+class TestLocal:
+    @pytest.mark.parametrize("workers", [1, 2, 3])
+    def test_the_digest_is_that_of_an_inline_run(self, workers, on, undisturbed, tmp_path):
+        on(workers)
+        run = launch(small(*RAY), tmp_path / "run")
+        assert digests(run) == digests(undisturbed)
+        assert contents(run) == contents(undisturbed)
+        assert len(workers_of(run)) == workers
+
+    def test_a_run_that_was_cut_off_inline_goes_on_with_ray(self, on, undisturbed, tmp_path):
+        killed(launch_and_die, tmp_path / "run")
+        on()
+        resume(tmp_path / "run", {"executor": "ray"})
+        assert digests(tmp_path / "run") == digests(undisturbed)
+
+    @pytest.mark.parametrize(
+        ("signal", "reason"), [("SIGKILL", "its worker died"), ("SIGSTOP", "it gave no answer for 5 s")]
+    )
+    def test_a_worker_that_dies_or_freezes_is_replaced(self, signal, reason, on, perilous, tmp_path):
+        folder, overrides = perilous
+
+        def strike(progress):
+            if (progress.stage, progress.round) == ("rounds", 1):
+                (folder / signal).touch()
+
+        on()
+        run = launch(small(*overrides, *RAY), tmp_path / "run", strike)
+        assert not (folder / signal).exists()
+        assert digests(run) == digests(folder / "inline")
+        (incident,) = incidents(run)
+        assert (incident.kind, incident.round >= 2) == ("lost", True)
+        assert reason in incident.body
+
+    def test_what_a_job_raises_is_one_sentence(self, on, tmp_path):
+        on()
+        bad = small(*RAY, "training.learning_rate=1e30", "training.clip=1e30")
+        with pytest.raises(
+            RunError, match="interface of organism -1, round 0, failed on its worker: the training loss"
+        ):
+            launch(bad, tmp_path / "run")
+        assert list(tmp_path.iterdir()) == []
+
+
+def launch_and_die(out):
+    launch(small(), out, kill_in(2))
+
+
+def incidents(run):
+    with RunDirectory.open(run).journal() as journal:
+        return [incident for incident in journal.incidents() if incident.kind != "resume"]
+
+
+def workers_of(run):
+    with RunDirectory.open(run).journal() as journal:
+        return {timing.worker for timing in journal.timings() if timing.organism is not None}
+
+
+@pytest.fixture(scope="class")
+def address():
+    """Two nodes with one CPU each, whose Python knows neither our packages nor the user's module."""
+    from ray.cluster_utils import Cluster
+
+    known = os.environ.pop("PYTHONPATH", None)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+        if known is not None:
+            os.environ["PYTHONPATH"] = known
+
+
+@pytest.fixture
+def config(perilous, address):
+    return small(*perilous[1], *RAY, "execution.workers=2", f"execution.address={address}")
+
+
+class TestCluster:
+    def test_packages_and_the_users_module_are_shipped(self, config, perilous, tmp_path):
+        run = launch(config, tmp_path / "run")
+        assert digests(run) == digests(perilous[0] / "inline")
+        assert len(workers_of(run)) == 2
+
+    def test_a_worker_that_computes_otherwise_is_refused_by_its_hosts_name(self, config):
+        prepared = prepare(config)
+        other = {**prepared.fingerprint, "probe": {**prepared.fingerprint["probe"], "svd": "0" * 64}}
+        host = socket.gethostname()
+        with pytest.raises(
+            RunError, match=rf"host {host} computes otherwise .*: probe\.svd: 000000000000 against"
+        ):
+            pool(config.execution.address, expected=other, modules=prepared.modules)
+
+
+def pool(address, expected=None, modules=()):
+    made = ray_pool.RayPool(1, address, 0.0, expected or {}, modules, "cpu", 60.0, lambda: 0.0)
+    made.close()
+    return made
+
+
+class TestAddress:
+    def test_where_nobody_listens(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+            with pytest.raises(
+                RunError, match=rf"no Ray cluster answers at address '{address}' \(.*refused\); start one"
+            ):
+                pool(address)
+
+    def test_where_somebody_listens_and_says_nothing(self, monkeypatch):
+        monkeypatch.setattr(ray_pool, "ANSWER_SECONDS", 0.1)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+            with pytest.raises(
+                RunError, match=rf"no Ray cluster answers at address '{address}' \(timed out\); start"
+            ):
+                pool(address)
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            with pytest.raises(RunError, match="timed out"):
+                pool("auto")
+
+    def test_where_something_else_answers(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=lambda: server.accept()[0].sendall(b"SSH-2.0-OpenSSH\r\n"))
+            thread.start()
+            with pytest.raises(RunError, match="what answers at address .* is no Ray cluster; start one"):
+                pool(f"127.0.0.1:{server.getsockname()[1]}")
+            thread.join()
+
+    def test_auto_without_a_cluster(self, monkeypatch):
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        with pytest.raises(
+            RunError, match="no Ray cluster at address 'auto' .*start one or use --address local"
+        ):
+            pool("auto")
+
+
+def test_what_is_shipped_is_source_alone(perilous):
+    folder = ray_pool._packed(["perilous_module_of_a_user"])
+    try:
+        names = {path.name for path in folder.iterdir()}
+        packages = {"qd", "kernels", "organisms", "archive_store", "runs", "analysis"}
+        assert names == packages | {"perilous_module_of_a_user.py"}
+        assert not list(folder.rglob("__pycache__"))
+        assert (folder / "runs" / "presets" / "smoke.yaml").is_file()
+        assert Path(ray_pool.__file__).read_bytes() == (folder / "runs" / "ray_pool.py").read_bytes()
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,326 @@
+import itertools
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from archive_store.encoding import decode_genome
+from organisms.nn import example_losses, score
+from qd.canonical import canonical, sha256
+from qd.records import ComponentId
+from runs import trainer
+from runs.errors import RunError
+from runs.newborns import found
+from runs.trainer import JOBS, TIMED, advance, evaluate, lower_bounds, take_records
+from runs.world import WorldSpec, build, decode_interface, decode_state, encode_state
+from tests.small_worlds import (
+    birth,
+    calibrated_spec,
+    calibrated_world,
+    death,
+    order,
+    small_config,
+    small_world,
+)
+
+WORLD = calibrated_world()
+
+
+def clock():
+    """Seconds that go by, one a look."""
+    return itertools.count().__next__
+
+
+def life(organism=0):
+    """Three rounds of an organism: a death and a birth before the second."""
+    first = advance(WORLD, None, order(organism, 1), {}, clock())
+    changed = order(organism, 2, [birth(3, "random")], [death(ComponentId(organism, 0, 1))])
+    second = advance(WORLD, first[1], changed, {}, clock())
+    third = advance(WORLD, second[1], order(organism, 3), {}, clock())
+    return [first, second, third]
+
+
+@pytest.fixture(scope="module")
+def rounds():
+    return life()
+
+
+def digest(jobs) -> str:
+    return sha256(canonical([[job[0].census, sha256(job[1]), sorted(job[2])] for job in jobs]))
+
+
+class TestAdvance:
+    def test_the_same_arguments_give_the_same_bytes(self, rounds):
+        for one, other in zip(rounds, life(), strict=True):
+            assert one == other
+        assert digest(rounds) == digest(life())
+
+    def test_it_does_not_depend_on_what_came_before_on_this_process(self, rounds):
+        torch.manual_seed(1)
+        advance(WORLD, None, order(6, 1), {}, clock())
+        changed = order(0, 2, [birth(3, "random")], [death(ComponentId(0, 0, 1))])
+        again = advance(build(calibrated_spec()), rounds[0][1], changed, {}, clock())
+        assert again == rounds[1]
+
+    def test_a_fresh_process_gives_the_same_bytes(self, rounds):
+        """With another seed for the order of sets."""
+        code = (
+            "from runs.environment import prepare; prepare();"
+            "from tests.runs.test_trainer import digest, life; print(digest(life()))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment("7")
+        )
+        assert done.stdout.strip() == digest(rounds)
+
+    def test_organism_round_and_seed_make_a_difference(self, rounds):
+        assert advance(WORLD, None, order(1, 1), {}, clock())[1] != rounds[0][1]
+        seeded = replace(WORLD, config=small_config(seed=1))
+        assert advance(seeded, None, order(0, 1), {}, clock())[1] != rounds[0][1]
+
+    def test_the_orders_arguments_are_not_changed(self, rounds):
+        changed = order(0, 2, [birth(3, "random")], [death(ComponentId(0, 0, 1))])
+        state, genomes = rounds[0][1], {"unused": b""}
+        advance(WORLD, state, changed, genomes, clock())
+        assert sha256(state) == rounds[0][0].census.state
+        assert genomes == {"unused": b""}
+
+    def test_the_dead_are_gone_and_the_newborn_is_there(self, rounds):
+        slots = [[r.component for r in job[0].census.records] for job in rounds]
+        founders = [ComponentId(0, 0, slot) for slot in range(3)]
+        assert slots[0] == founders
+        assert slots[1] == slots[2] == [founders[0], founders[2], ComponentId(0, 2, 3)]
+        newborn = rounds[1][0].census.records[-1]
+        assert (newborn.parents, newborn.lineage) == ((), newborn.component)
+
+    def test_deaths_and_births_that_do_not_happen_do_not(self, rounds):
+        nothing = order(
+            0, 2, [birth(3, "random", happens=False)], [death(ComponentId(0, 0, 1), happens=False)]
+        )
+        plain = advance(WORLD, rounds[0][1], order(0, 2), {}, clock())
+        assert advance(WORLD, rounds[0][1], nothing, {}, clock()) == plain
+
+    def test_a_newborn_may_take_the_place_of_the_dead(self, rounds):
+        swapped = order(0, 2, [birth(1, "random")], [death(ComponentId(0, 0, 1))])
+        report, _, _ = advance(WORLD, rounds[0][1], swapped, {}, clock())
+        assert [r.component for r in report.census.records] == [
+            ComponentId(0, 0, 0),
+            ComponentId(0, 0, 2),
+            ComponentId(0, 2, 1),
+        ]
+
+    def test_steps_count_for_the_organism_and_for_each_slot(self, rounds):
+        assert [job[0].census.step for job in rounds] == [3, 6, 9]
+        pool = decode_state(WORLD, rounds[2][1]).organism.pool
+        assert pool.counts[[0, 2, 3]].tolist() == [9, 9, 6]
+
+    def test_ages_are_rounds_lived(self, rounds):
+        ages = [{r.component: r.age for r in job[0].census.records} for job in rounds]
+        assert [age[ComponentId(0, 0, 0)] for age in ages] == [1, 2, 3]
+        assert [age.get(ComponentId(0, 2, 3)) for age in ages] == [None, 1, 2]
+
+    def test_losses_are_those_of_training(self, rounds):
+        first, second, third = (job[0].census for job in rounds)
+        assert first.first_loss == second.first_loss == third.first_loss
+        assert first.loss_ema == first.first_loss  # before the first round there is no average
+        averages = [decode_state(WORLD, job[1]).trace.recall() for job in rounds]
+        assert [second.loss_ema, third.loss_ema] == averages[:2]  # before the steps of the round
+        assert all(math.isfinite(census.loss) for census in (first, second, third))
+
+    def test_the_last_round_and_no_other_reads_the_test_split(self, rounds):
+        for job, last in zip(rounds, (False, False, True), strict=True):
+            census = job[0].census
+            assert (census.test_loss is None, census.test_score is None) == (not last, not last)
+        organism = decode_state(WORLD, rounds[2][1]).organism
+        census = rounds[2][0].census
+        assert (census.test_loss, census.test_score) == evaluate(WORLD, organism, WORLD.test)
+
+    def test_validation_is_that_of_the_state(self, rounds):
+        for job in rounds:
+            census, organism = job[0].census, decode_state(WORLD, job[1]).organism
+            found_ = evaluate(WORLD, organism, WORLD.validation)
+            assert (census.validation_loss, census.validation_score) == found_
+
+    def test_the_census_names_the_state_and_every_genome(self, rounds):
+        for report, state, genomes in rounds:
+            assert report.census.state == sha256(state)
+            assert {r.genome for r in report.census.records} == set(genomes)
+            assert all(sha256(data) == name for name, data in genomes.items())
+
+    def test_what_is_archived_is_what_was_trained(self, rounds):
+        for report, state, genomes in rounds:
+            pool = decode_state(WORLD, state).organism.pool
+            for record in report.census.records:
+                stored, living = decode_genome(genomes[record.genome]), pool.genome(record.component.slot)
+                assert (stored.genes, stored.depth) == (record.genes, record.depth)
+                assert {n: a.tobytes() for n, a in stored.arrays.items()} == {
+                    n: a.tobytes() for n, a in living.arrays.items()
+                }
+
+    def test_seconds_are_those_of_the_clock_and_of_no_consequence(self, rounds):
+        report, state, genomes = advance(WORLD, None, order(0, 1), {}, lambda: 5.0)
+        assert set(report.seconds) == {"prepare", "train", "probe", "assay", "genomes", "total"}
+        assert set(report.seconds.values()) == {0.0}
+        assert all(value > 0 for value in rounds[0][0].seconds.values())
+        assert (report.census, state, genomes) == (rounds[0][0].census, *rounds[0][1:])
+
+    def test_a_diverging_organism_is_named(self):
+        broken = {name: tensor * float("nan") for name, tensor in WORLD.interface.items()}
+        with pytest.raises(RunError, match=r"loss of organism 3 became nan in round 1, optimizer step 0"):
+            advance(replace(WORLD, interface=broken), None, order(3, 1), {}, clock())
+
+
+@pytest.fixture(scope="module")
+def taken(rounds):
+    individual = decode_state(WORLD, rounds[2][1])
+    return individual, *take_records(WORLD, individual, clock())
+
+
+class TestRecords:
+    def test_they_are_in_the_order_of_component_ids_and_say_the_census_again(self, taken, rounds):
+        _, records, encoded, probe, _ = taken
+        census = rounds[2][0].census
+        assert tuple(records) == census.records
+        assert records == sorted(records, key=lambda record: record.component)
+        assert encoded == rounds[2][2]
+        assert probe.loss == census.probe_loss
+
+    def test_every_number_belongs_to_its_slot(self, taken):
+        individual, records, _, _, _ = taken
+        organism, family = individual.organism, WORLD.species
+        probe = family.probe(organism, WORLD.probe.inputs, WORLD.probe.targets)
+        drops = family.assay(organism, WORLD.hosts)
+        for record in records:
+            row = probe.slots.index(record.component.slot)
+            assert record.measures == tuple(probe.measures[row].tolist())
+            assert (record.ablation, record.gradient) == (
+                probe.ablations[row].item(),
+                probe.gradients[row].item(),
+            )
+            assert record.assay == pytest.approx(drops[row].mean().item(), rel=1e-12)
+            assert (record.flops, record.bytes) == family.cost(record.genes)
+            occupant = organism.pool.occupants[record.component.slot]
+            assert (record.component, record.parents, record.lineage, record.genes) == (
+                occupant.component,
+                occupant.parents,
+                occupant.lineage,
+                occupant.genes,
+            )
+
+    def test_they_do_not_depend_on_which_slot_comes_first(self):
+        """An old component in a high slot comes before a young one in a low slot."""
+        individual = decode_state(WORLD, encode_state_of(order(2, 1)))
+        individual.organism.pool.retire(0)
+        state = encode_state(individual)
+        report, _, _ = advance(WORLD, state, order(2, 2, [birth(0, "random")]), {}, clock())
+        assert [r.component.slot for r in report.census.records] == [1, 2, 0]
+
+    def test_the_lower_bound_is_a_one_sided_normal_one(self):
+        drops = torch.from_numpy(np.random.default_rng(0).normal(0.2, 1.5, size=(4, 97)))
+        rows = drops.numpy()
+        expected = [NormalDist(row.mean(), row.std(ddof=1) / 97**0.5).inv_cdf(0.05) for row in rows]
+        np.testing.assert_allclose(lower_bounds(drops).numpy(), expected)
+
+    def test_the_lower_bound_lies_under_the_true_mean_19_times_of_20(self):
+        drops = torch.from_numpy(np.random.default_rng(1).normal(0.2, 1.5, size=(4000, 50)))
+        assert (lower_bounds(drops) < 0.2).double().mean().item() == pytest.approx(0.95, abs=0.015)
+
+
+def encode_state_of(decision):
+    return advance(WORLD, None, decision, {}, clock())[1]
+
+
+class TestEvaluate:
+    def test_it_is_the_loss_and_score_of_the_whole_split(self):
+        organism = found(WORLD, 0)
+        loss, found_score = evaluate(WORLD, organism, WORLD.validation)
+        outputs = organism(WORLD.validation.inputs)
+        assert loss == pytest.approx(F.cross_entropy(outputs, WORLD.validation.targets).item(), rel=1e-5)
+        assert found_score == score(WORLD.task, outputs, WORLD.validation.targets)
+
+    def test_pieces_of_bounded_size_give_the_same(self):
+        wide = replace(WORLD, task=replace(WORLD.task, outputs=2**17))  # two examples a piece
+        organism = found(WORLD, 0)
+        assert evaluate(wide, organism, WORLD.probe) == pytest.approx(evaluate(WORLD, organism, WORLD.probe))
+
+
+class TestCalibrationJobs:
+    def test_the_interface_is_trained_and_comes_the_same_each_time(self):
+        bare = build(replace(calibrated_spec(), interface=None, hosts=()))
+        loss, data, genomes = trainer.interface(bare)
+        assert data == calibrated_spec().interface
+        assert (math.isfinite(loss), genomes) == (True, {})
+        trained = decode_interface(data, WORLD.device)
+        assert trained["bias"].any()  # it is drawn as zeros
+        assert not any(tensor.requires_grad for tensor in trained.values())
+
+    def test_a_reference_is_measured_at_every_checkpoint(self):
+        samples, state, _ = trainer.reference(WORLD, -5)
+        assert [(sample.organism, sample.step) for sample in samples] == [(-5, 3), (-5, 6)]
+        for sample in samples:
+            assert {np.shape(part) for part in (sample.measures, sample.even, sample.odd)} == {(3, 5)}
+            assert sample.even != sample.odd
+        individual = decode_state(WORLD, state)
+        assert (individual.number, individual.step) == (-5, 6)
+        probe = WORLD.species.probe(individual.organism, WORLD.probe.inputs, WORLD.probe.targets)
+        assert samples[-1].measures == probe.measures.tolist()
+        for first, half in ((0, samples[-1].even), (1, samples[-1].odd)):
+            inputs, targets = WORLD.probe.inputs[first::2], WORLD.probe.targets[first::2]
+            assert WORLD.species.probe(individual.organism, inputs, targets).measures.tolist() == half
+
+    def test_measuring_in_between_does_not_disturb_training(self):
+        once = small_world(
+            small_config(calibration={"checkpoints": [1.0]}), interface=calibrated_spec().interface
+        )
+        assert trainer.reference(once, -5)[1] == trainer.reference(WORLD, -5)[1]
+
+    def test_assays_are_the_means_over_examples(self):
+        _, state, _ = trainer.reference(WORLD, -5)
+        values, payload, genomes = trainer.assays(WORLD, state)
+        drops = WORLD.species.assay(decode_state(WORLD, state).organism, WORLD.hosts)
+        np.testing.assert_allclose(values, drops.mean(-1).tolist())
+        assert (payload, genomes) == (b"", {})
+
+    def test_jobs_are_named_and_only_rounds_take_a_clock(self):
+        assert dict(JOBS) == {
+            "advance": trainer.advance,
+            "interface": trainer.interface,
+            "reference": trainer.reference,
+            "assays": trainer.assays,
+        }
+        assert tuple(TIMED) == ("advance",)
+
+
+TASKS = {
+    "sine": {"name": "sine", "length": 5, "examples": 50},
+    "xor": {"name": "xor", "length": 8, "examples": 50},
+    "text": {"name": "text", "length": 6, "examples": 50},
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_kind_of_task_goes_through_a_round(name):
+    config = small_config(rounds=1, task=TASKS[name], organism={"depth": 2})
+    corpus = b"A slime mold is no mold. " * 400 if name == "text" else None
+    spec = WorldSpec(config.model_dump(mode="json", by_alias=True), corpus)
+    spec = replace(spec, interface=trainer.interface(build(spec))[1])
+    spec = replace(spec, hosts=tuple(trainer.reference(build(spec), number)[1] for number in (-2, -3, -4)))
+    world = build(spec)
+    report, state, _ = advance(world, None, order(0, 1), {}, clock())
+    assert [record.depth for record in report.census.records] == [0, 0, 0, 1, 1, 1]
+    outputs = decode_state(world, state).organism(world.test.inputs)
+    expected = example_losses(world.task, outputs, world.test.targets).double().mean().item()
+    assert report.census.test_loss == pytest.approx(expected, rel=1e-6)
+
+
+def environment(hash_seed) -> dict[str, str]:
+    root = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join([root, *sys.path])}

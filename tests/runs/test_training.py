@@ -1,0 +1,228 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from organisms.memory import Trace
+from organisms.nn import example_losses, new_interface
+from organisms.pseudopods.species import PseudopodOptions, Pseudopods
+from qd.annealing import cosine
+from runs.errors import RunError
+from runs.training import batches, learning_rate, train
+from runs.world import Examples, Individual
+from tests import naive_pseudopods as naive
+from tests.small_worlds import (
+    KINDS,
+    examples_of,
+    small_config,
+    small_organism,
+    small_species,
+    small_task,
+    small_world,
+)
+
+NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
+WORLD = small_world()
+
+
+def world_of(kind=KINDS[0], depth=1, **training):
+    """A world around a made-up task."""
+    task = small_task(*kind)
+    family = small_species(task, depth=depth, capacity=4)
+    inputs, targets = examples_of(task, "train")
+    return replace(
+        WORLD,
+        config=small_config(training=training),
+        task=task,
+        species=family,
+        train=Examples(inputs, targets),
+    )
+
+
+def individual_of(world, slots=(0, 2)):
+    return Individual(4, small_organism(world.species, slots), 2, 0, Trace(0.9), None)
+
+
+def rows(steps=6, batch=5, seed=0):
+    return torch.randint(0, 11, (steps, batch), generator=torch.Generator().manual_seed(seed))
+
+
+class Definition:
+    """The same organism head by head in float64, trained by torch's own optimizer."""
+
+    def __init__(self, world, individual, learning_rate, decay=0.0):
+        self.world, self.task, self.depth = world, world.task, individual.organism.pool.depth
+        self.interface = individual.organism.interface
+        self.heads = naive.heads(individual.organism)
+        self.leaves = [a.requires_grad_() for head in self.heads.values() for a in head.arrays.values()]
+        self.optimizer = torch.optim.AdamW(self.leaves, lr=learning_rate, weight_decay=decay)
+
+    def step(self, rows, gates=None):
+        self.optimizer.zero_grad()
+        inputs, targets = self.world.train.inputs[rows], self.world.train.targets[rows]
+        losses = naive.losses(self.task, self.interface, self.heads, inputs, targets, self.depth, gates)
+        losses.mean().backward()
+        torch.nn.utils.clip_grad_norm_(self.leaves, self.world.config.training.clip)
+        self.optimizer.step()
+        return losses.mean().item()
+
+    def assert_close(self, pool):
+        for slot, head in self.heads.items():
+            for name, array in pool.genome(slot).arrays.items():
+                found, wanted = torch.from_numpy(array).double(), head.arrays[name].detach()
+                # Adam's first steps are nearly signs, so a rounding shows where a gradient is almost 0.
+                close = torch.isclose(found, wanted, rtol=1e-3, atol=1e-4)
+                assert close.double().mean() > 0.97, name
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("kind", KINDS, ids=NAMES)
+def test_training_is_what_torch_does_to_one_head_at_a_time(kind, depth):
+    world = world_of(kind, depth, weight_decay=0.1, clip=0.5)
+    individual = individual_of(world, (0, 2, 5) if depth == 2 else (0, 2))
+    definition = Definition(world, individual, 0.01, decay=0.1)
+    expected = [definition.step(index) for index in rows()]
+    loss = train(world, individual, rows(), lambda step: 0.01)
+    assert loss == pytest.approx(sum(expected) / 6, rel=1e-4)
+    assert individual.first_loss == pytest.approx(expected[0], rel=1e-5)
+    assert individual.step == 6
+    definition.assert_close(individual.organism.pool)
+
+
+def test_a_newborns_gate_rises_evenly_and_its_neighbours_stay():
+    world = world_of()
+    individual = individual_of(world)
+    definition = Definition(world, individual, 0.01)
+    expected = [definition.step(index, [1, 1, (step + 1) / 6, 1]) for step, index in enumerate(rows())]
+    loss = train(world, individual, rows(), lambda step: 0.01, newborn=[2])
+    assert loss == pytest.approx(sum(expected) / 6, rel=1e-4)
+    definition.assert_close(individual.organism.pool)
+    whole = individual_of(world)
+    assert train(world, whole, rows(), lambda step: 0.01) != pytest.approx(loss, rel=1e-4)
+
+
+def test_padding_and_empty_slots_stay_exactly_zero_and_factors_do_not():
+    world = world_of(depth=2, weight_decay=0.1)
+    individual = individual_of(world, (0, 2, 5))
+    before = {slot: individual.organism.pool.genome(slot) for slot in (0, 2, 5)}
+    train(world, individual, rows(20), lambda step: 0.05)
+    pool = individual.organism.pool
+    for name, tensor in pool.tensors().items():
+        if name == "counts":
+            continue
+        kept = torch.zeros_like(tensor)
+        for slot in before:
+            shape = before[slot].arrays[name.partition(".")[2]].shape
+            inside = (slot, *(slice(size) for size in shape))
+            kept[inside] = tensor[inside]
+            assert tensor[inside].all()  # every trained number has moved from zero, or its moments have
+        assert torch.equal(tensor, kept)
+    assert pool.counts[[0, 2, 5]].tolist() == [20, 20, 20]
+    for slot, genome in before.items():
+        assert all((pool.genome(slot).arrays[n] != genome.arrays[n]).all() for n in genome.arrays)
+
+
+def test_the_interface_is_trained_only_when_asked():
+    world = world_of()
+    frozen, trained = individual_of(world), individual_of(world)
+    drawn = {name: tensor.clone() for name, tensor in frozen.organism.interface.items()}
+    train(world, frozen, rows(), lambda step: 0.01)
+    assert all(torch.equal(tensor, drawn[name]) for name, tensor in frozen.organism.interface.items())
+    train(world, trained, rows(), lambda step: 0.01, interface=True)
+    found = trained.organism.interface
+    assert {name: tensor.shape for name, tensor in found.items()} == {n: t.shape for n, t in drawn.items()}
+    for name, tensor in found.items():
+        assert (tensor - drawn[name]).abs().max() == pytest.approx(0.04, abs=0.025), name
+        assert not tensor.requires_grad
+        assert tensor.is_contiguous()
+
+
+def test_a_trained_interface_is_torchs_adam_too():
+    world = world_of(clip=1e9)
+    individual = individual_of(world)
+    leaves = {name: t.clone().requires_grad_() for name, t in individual.organism.interface.items()}
+    optimizer = torch.optim.Adam(leaves.values(), lr=0.01)
+    other = individual_of(world)
+    other.organism.interface = leaves
+    example_losses(
+        world.task, other.organism(world.train.inputs[rows(1)[0]]), world.train.targets[rows(1)[0]]
+    ).mean().backward()
+    optimizer.step()
+    train(world, individual, rows(1), lambda step: 0.01, interface=True)
+    for name, leaf in leaves.items():
+        torch.testing.assert_close(individual.organism.interface[name], leaf.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_requires_a_gradient_afterwards_and_the_trace_has_seen_every_loss():
+    world, individual = world_of(), individual_of(world_of())
+    assert not any(t.requires_grad for t in individual.organism.pool.tensors().values())
+    definition = Definition(world, individual, 0.01)
+    losses = [definition.step(index) for index in rows()]
+    trace = Trace(0.9)
+    for loss in losses:
+        trace.store(loss)
+    train(world, individual, rows(), lambda step: 0.01)
+    assert not any(t.requires_grad for t in individual.organism.pool.tensors().values())
+    assert individual.trace.recall() == pytest.approx(trace.recall(), rel=1e-4)
+    train(world, individual, rows(seed=1), lambda step: 0.01)
+    assert individual.first_loss == pytest.approx(losses[0], rel=1e-5)
+    assert individual.step == 12
+
+
+def test_two_halves_are_the_whole():
+    world = world_of()
+    whole, halves = individual_of(world), individual_of(world)
+    rate = cosine(0.01, 0.001, 6)
+    train(world, whole, rows(), rate)
+    for half in rows().split(3):
+        train(world, halves, half, rate)
+    for name, tensor in whole.organism.pool.tensors().items():
+        assert torch.equal(tensor, halves.organism.pool.tensors()[name])
+    assert whole.trace.recall() == halves.trace.recall()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_organism_and_round(bad):
+    world = world_of(KINDS[1])
+    world = replace(world, train=Examples(torch.full_like(world.train.inputs, bad), world.train.targets))
+    with pytest.raises(RunError, match=r"loss of organism 4 became nan in round 2, optimizer step 0; lower"):
+        train(world, individual_of(world), rows(), lambda step: 0.01)
+
+
+def test_the_learning_rate_falls_along_half_a_cosine_to_its_final_share():
+    rate = learning_rate(WORLD, 100)
+    training = WORLD.config.training
+    assert rate(0) == training.learning_rate
+    assert rate(50) == pytest.approx(training.learning_rate * (1 + training.final_share) / 2)
+    assert rate(100) == rate(200) == pytest.approx(training.learning_rate * training.final_share)
+    assert rate(25) == pytest.approx(
+        training.learning_rate
+        * (training.final_share + (1 - training.final_share) * (1 + math.sqrt(0.5)) / 2)
+    )
+
+
+def test_batches_belong_to_organism_and_round_and_cover_the_training_split():
+    found = batches(WORLD, 3, 7, 50)
+    assert found.shape == (50, WORLD.config.training.batch)
+    assert found.dtype == torch.int64
+    assert torch.equal(found, batches(WORLD, 3, 7, 50))
+    seeded = replace(WORLD, config=small_config(seed=1))
+    for other in (batches(WORLD, 4, 7, 50), batches(WORLD, 3, 8, 50), batches(seeded, 3, 7, 50)):
+        assert not torch.equal(found, other)
+    counts = np.bincount(found.flatten().numpy(), minlength=len(WORLD.train))
+    assert len(counts) == len(WORLD.train) == 200
+    assert counts.min() >= 0
+    assert (counts > 0).mean() > 0.95  # 800 draws of 200
+
+
+def test_organisms_learn():
+    world = small_world(small_config(organism={"dim": 16}))
+    drawn = new_interface(world.task, 16, torch.Generator().manual_seed(1))
+    family = Pseudopods(world.task, PseudopodOptions(dim=16, capacity=3))
+    individual = Individual(0, small_organism(family, (0, 1, 2)), 0, 0, Trace(0.9), None)
+    individual.organism.interface = drawn
+    indices = batches(world, 0, 0, 80)
+    train(world, individual, indices, lambda step: 0.01, interface=True)
+    assert individual.trace.recall() < 0.5 * individual.first_loss

@@ -1,0 +1,87 @@
+"""Whole runs of half a second, what they left behind, and drivers that are killed half-way."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from archive_store.reading import open_run
+from archive_store.run_directory import RunDirectory
+from runs.config import Config
+from runs.config_reader import load
+from runs.launch import launch
+
+# Everything happens (births, deaths, checks, two checkpoints), nothing is learnt.
+SMALL = (
+    "rounds=4",
+    "task.examples=128",
+    "organism.dim=16",
+    "organism.max_rank=4",
+    "organism.max_width=4",
+    "training.steps_per_round=3",
+    "training.batch=16",
+    "calibration.steps=12",
+    "archive.cells=32",
+    "execution.executor=inline",
+)
+
+
+def small(*overrides: str) -> Config:
+    """Configure the preset `smoke` on a still smaller scale."""
+    return load("smoke", [*SMALL, *overrides])
+
+
+def launched(out: Path, *overrides: str) -> Path:
+    return launch(small(*overrides), out)
+
+
+def copied(run: Path, place: Path) -> Path:
+    return Path(shutil.copytree(run, place / run.name))
+
+
+def digests(run: Path) -> dict[int, str]:
+    """Check the chain and give the digest of every round."""
+    with RunDirectory.open(run).journal() as journal:
+        journal.verify_chain()
+        return journal.rounds()
+
+
+def contents(run: Path) -> list[tuple[Any, ...]]:
+    """Give cell, component, genome and objective of every elite."""
+    elites = open_run(run).elites()
+    return list(elites[["cell", "component", "genome", "objective"]].itertuples(index=False, name=None))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def die() -> None:
+    """End this process as ``kill -9`` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_in(round: int) -> Callable[[Any], None]:
+    """Make a reporter that kills its process when a round has just been journaled."""
+
+    def report(progress: Any) -> None:
+        if (progress.stage, progress.round) == ("rounds", round):
+            die()
+
+    return report
+
+
+def killed(target: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function in a fresh process and see that SIGKILL ended it.
+
+    A server that has loaded everything already is forked from, because loading takes longer than the run.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, f"the driver was to be killed, but ended with {process.exitcode}"
