@@ -90,7 +90,9 @@ class FakeTrainer:
 class Play:
     """A ledger and its organisms, which answer in whatever order they are asked to."""
 
-    def __init__(self, config: Config, ledger: Ledger | None = None, changes: dict[int, Change] | None = None):
+    def __init__(
+        self, config: Config, ledger: Ledger | None = None, changes: dict[int, Change] | None = None
+    ):
         self.config = config
         self.ledger = ledger or Ledger(config, calibration())
         trainers = {number: FakeTrainer(config, number) for number in self.ledger.organisms}

@@ -84,4 +84,6 @@ def killed(target: Callable[..., Any], *arguments: Any) -> None:
     process = context.Process(target=target, args=arguments)
     process.start()
     process.join()
-    assert process.exitcode == -signal.SIGKILL, f"the driver was to be killed, but ended with {process.exitcode}"
+    assert process.exitcode == -signal.SIGKILL, (
+        f"the driver was to be killed, but ended with {process.exitcode}"
+    )

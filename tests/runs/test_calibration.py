@@ -75,11 +75,25 @@ class TestConstants:
             found(given=late)
 
     def test_an_unsound_space_stops_with_one_sentence(self):
-        given = [dataclasses.replace(s, measures=[[*row[:4], row[0]] for row in s.measures]) for s in samples()]
+        given = [
+            dataclasses.replace(s, measures=[[*row[:4], row[0]] for row in s.measures]) for s in samples()
+        ]
         with pytest.raises(RunError, match="the behaviour space is not sound: ") as caught:
             found(given=given)
         assert "\n" not in str(caught.value)
         assert found("validity.gate=off", given=given).verdict["status"] == "warn"
+
+    def test_too_few_samples_for_validity_stop_with_one_sentence(self):
+        first = {"measures": 1, "even": 1, "odd": 1}
+        given = [
+            dataclasses.replace(s, **{name: getattr(s, name)[:rows] for name, rows in first.items()})
+            for s in samples()[1::2]
+        ]
+        with pytest.raises(
+            RunError, match="the behaviour space is not sound: 5 rows are too few for 5 measures; sample"
+        ) as caught:
+            found(given=given)
+        assert "\n" not in str(caught.value)
 
     def test_a_constant_measure_has_no_range(self):
         given = [dataclasses.replace(s, measures=[[1.0, *row[1:]] for row in s.measures]) for s in samples()]
@@ -94,7 +108,10 @@ class TestConstants:
 
 class TestCentroids:
     def test_halton_fills_the_cube_and_kmeans_goes_where_the_samples_are(self):
-        even, observed = found().centroids, found("archive.centroids=kmeans", "archive.cells=4", "calibration.organisms=5")
+        even, observed = (
+            found().centroids,
+            found("archive.centroids=kmeans", "archive.cells=4", "calibration.organisms=5"),
+        )
         assert ((even >= 0) & (even <= 1)).all()
         assert observed.centroids.shape == (4, 5)
         behaviours, _ = observed.ranges.behaviours([row for s in samples() for row in s.measures])
@@ -104,7 +121,9 @@ class TestCentroids:
 
     def test_too_few_samples_for_kmeans_are_found_when_there_are_fewer_than_planned(self):
         with pytest.raises(RunError, match=r"archive\.centroids=kmeans: .*10"):
-            found("archive.centroids=kmeans", "archive.cells=8", "calibration.organisms=20", given=samples()[:1])
+            found(
+                "archive.centroids=kmeans", "archive.cells=8", "calibration.organisms=20", given=samples()[:1]
+            )
 
     def test_a_file_is_taken_as_it_is(self, tmp_path):
         points = np.random.default_rng(0).uniform(size=(7, 5))
@@ -136,7 +155,9 @@ def test_what_the_journal_says_reads_back():
 
 class TestShared:
     def test_interface_hosts_ranges_and_centroids_are_the_other_runs(self, undisturbed, tmp_path):
-        run = launch(small(f"calibration.from={undisturbed}", "seed=5", "organism.count=2", "rounds=2"), tmp_path / "b")
+        run = launch(
+            small(f"calibration.from={undisturbed}", "seed=5", "organism.count=2", "rounds=2"), tmp_path / "b"
+        )
         ours, theirs = open_run(run), open_run(undisturbed)
         assert ours.calibration() == theirs.calibration()
         np.testing.assert_array_equal(ours.centroids(), theirs.centroids())
@@ -148,7 +169,9 @@ class TestShared:
         return borrowed(undisturbed, config, prepare(config).data, spec_of(config))
 
     def test_arms_seeds_and_sizes_of_the_population_may_differ(self, undisturbed):
-        spec, calibration = self.take(undisturbed, "births=none", "lag=2", "seed=9", "organism.count=5", "rounds=7")
+        spec, calibration = self.take(
+            undisturbed, "births=none", "lag=2", "seed=9", "organism.count=5", "rounds=7"
+        )
         assert (len(spec.hosts), calibration.centroids.shape) == (3, (32, 5))
 
     @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ class TestWhatItLeaves:
         for round in range(1, 5):
             for elite in run.elites(round).itertuples():
                 assert dict(run.genome(elite.genome).genes) == {
-                    name: getattr(elite, f"gene_{name}") for name in ("rank", "temperature", "width", "window")
+                    name: getattr(elite, f"gene_{name}")
+                    for name in ("rank", "temperature", "width", "window")
                 }
 
     def test_coverage_and_qd_score_never_fall(self, undisturbed):
@@ -97,7 +98,8 @@ class TestWhatItLeaves:
     def test_the_test_split_is_read_in_the_last_round_alone(self, undisturbed):
         with open_run(undisturbed).directory.journal() as journal:
             tested = {
-                (event.round, event.value["test_score"] is not None) for event in journal.events(kind="census")
+                (event.round, event.value["test_score"] is not None)
+                for event in journal.events(kind="census")
             }
         assert tested == {(1, False), (2, False), (3, False), (4, True)}
 
@@ -143,7 +145,9 @@ class TestRefusals:
     def test_what_exists_already_is_refused_and_not_touched(self, tmp_path, content):
         out = tmp_path / "mine"
         out.mkdir() if content is None else out.write_bytes(content)
-        with pytest.raises(ConfigError, match=r"mine exists already; choose another folder, or resume or remove it"):
+        with pytest.raises(
+            ConfigError, match=r"mine exists already; choose another folder, or resume or remove it"
+        ):
             launched(out)
         assert list(tmp_path.iterdir()) == [out]
         assert content is None or out.read_bytes() == content
@@ -181,3 +185,8 @@ def test_execution_can_be_changed_and_nothing_else():
     config = changed(small(), {"executor": "ray", "workers": 3})
     assert (config.execution.executor, config.execution.workers) == ("ray", 3)
     assert config.model_copy(update={"execution": small().execution}) == small()
+
+
+def test_execution_that_cannot_be_is_refused():
+    with pytest.raises(ConfigError, match=r"execution\.num_gpus: must be more than 0 for device cuda"):
+        changed(small("execution.device=cuda"), {"executor": "ray"})

@@ -130,7 +130,9 @@ def test_a_journal_whose_competitions_contradict_one_another_is_refused():
     forged = first.value | {"cell": (first.value["cell"] + 1) % 24}
     rounds[0][first.seq] = numbered(1, [("outcome", forged)])[0]
     journal = SimpleNamespace(last_round=lambda: 5, events=lambda round: iter(rounds[round - 1]))
-    with pytest.raises(RunError, match=r"round 1 of the journal cannot be restored: component .* is journaled as insert"):
+    with pytest.raises(
+        RunError, match=r"round 1 of the journal cannot be restored: component .* is journaled as insert"
+    ):
         restore(Ledger(ledger_config(), calibration()), journal)
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
-from runs.launch import launch, pool_of, prepare, resume
+from runs.launch import launch, resume
+from runs.prepared import pool_of, prepare
 from tests.small_runs import contents, digests, kill_in, killed, launched, small
 
 ray_pool = pytest.importorskip("runs.ray_pool")
@@ -242,14 +243,14 @@ class TestAddress:
         with socket.create_server(("127.0.0.1", 0)) as server:
             thread = threading.Thread(target=lambda: server.accept()[0].sendall(b"SSH-2.0-OpenSSH\r\n"))
             thread.start()
-            with pytest.raises(RunError, match="what answers at address .* is no Ray cluster; start one"):
+            with pytest.raises(RunError, match=r"what answers at address .* is no Ray cluster; start one"):
                 pool(f"127.0.0.1:{server.getsockname()[1]}")
             thread.join()
 
     def test_auto_without_a_cluster(self, monkeypatch):
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
         with pytest.raises(
-            RunError, match="no Ray cluster at address 'auto' .*start one or use --address local"
+            RunError, match=r"no Ray cluster at address 'auto' .*start one or use --address local"
         ):
             pool("auto")
 

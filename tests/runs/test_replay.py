@@ -29,7 +29,9 @@ def tampered(run, round, kind, change, thorough=False):
     with sqlite3.connect(run / "journal.sqlite") as database:
         database.execute("UPDATE event SET body = ? WHERE round = ? AND seq = ?", (body, round, seq))
         if thorough:
-            database.execute("UPDATE event SET mark = ? WHERE round = ? AND seq = ?", (forged.mark, round, seq))
+            database.execute(
+                "UPDATE event SET mark = ? WHERE round = ? AND seq = ?", (forged.mark, round, seq)
+            )
     database.close()
     if thorough:
         rechain(directory)
@@ -47,7 +49,9 @@ def rechain(directory):
         for round in journal.rounds():
             previous = by_round[round] = round_digest(previous, list(journal.events(round)))
     with sqlite3.connect(directory.journal_path) as database:
-        database.executemany("UPDATE round SET digest = ? WHERE round = ?", [(d, r) for r, d in by_round.items()])
+        database.executemany(
+            "UPDATE round SET digest = ? WHERE round = ?", [(d, r) for r, d in by_round.items()]
+        )
     database.close()
     directory.write_manifest(previous)
     directory.check_manifest()
@@ -130,10 +134,14 @@ class TestReplay:
             with open_run(undisturbed).directory.journal() as journal:
                 genuine = next(event for event in journal.events(2) if event.seq == where[1])
             assert difference.replayed == genuine.body
-            with pytest.raises(ChainError, match=rf"round 2, event {where[1]} \(outcome\) is not as it was written"):
+            with pytest.raises(
+                ChainError, match=rf"round 2, event {where[1]} \(outcome\) is not as it was written"
+            ):
                 digests(run)
 
-    @pytest.mark.parametrize(("round", "kind"), [(0, "calibration"), (1, "census"), (3, "decision"), (4, "summary")])
+    @pytest.mark.parametrize(
+        ("round", "kind"), [(0, "calibration"), (1, "census"), (3, "decision"), (4, "summary")]
+    )
     def test_every_kind_of_event_is_compared(self, undisturbed, tmp_path, round, kind):
         run = copied(undisturbed, tmp_path)
         where = tampered(run, round, kind, lambda value: value.update(extra=1), thorough=True)
@@ -144,7 +152,9 @@ class TestReplay:
         with sqlite3.connect(run / "journal.sqlite") as database:
             database.execute("UPDATE round SET digest = ? WHERE round = 3", ("0" * 64,))
         database.close()
-        with pytest.raises(RunError, match=r"in round 3, but journaled their digest as 0{64}, not [0-9a-f]{64};"):
+        with pytest.raises(
+            RunError, match=r"in round 3, but journaled their digest as 0{64}, not [0-9a-f]{64};"
+        ):
             replay(run, None, {})
 
     def test_rounds_after_the_last_are_found(self, undisturbed, tmp_path):
@@ -160,7 +170,9 @@ class TestReplay:
         text = (run / "config.yaml").read_text()
         (run / "config.yaml").write_text(text.replace("seed: 0", "seed: 1"))
         for call in (lambda: replay(run, None, {}), lambda: decisions(run)):
-            with pytest.raises(RunError, match=r"launched with other settings.*: (config\.)?seed: 0 against 1$"):
+            with pytest.raises(
+                RunError, match=r"launched with other settings.*: (config\.)?seed: 0 against 1$"
+            ):
                 call()
 
     def test_another_environment_is_refused(self, undisturbed, tmp_path):
@@ -233,7 +245,9 @@ class TestDecisions:
         with sqlite3.connect(run / "journal.sqlite") as database:
             database.execute("DELETE FROM event WHERE round = 3 AND kind = 'census' AND organism = 1")
         database.close()
-        with pytest.raises(RunError, match="round 3 has not one census of each organism; the journal was altered"):
+        with pytest.raises(
+            RunError, match="round 3 has not one census of each organism; the journal was altered"
+        ):
             decisions(run)
 
     def test_a_census_without_its_parts_is_one_sentence(self, undisturbed, tmp_path):

@@ -177,7 +177,13 @@ class TestRefusals:
     def test_another_corpus(self, tmp_path):
         corpus = tmp_path / "corpus.txt"
         corpus.write_text("plasmodium " * 300)
-        changes = ("task.name=text", f"task.path={corpus}", "task.length=4", "rounds=2", "calibration.steps=2")
+        changes = (
+            "task.name=text",
+            f"task.path={corpus}",
+            "task.length=4",
+            "rounds=2",
+            "calibration.steps=2",
+        )
         killed(launch_and_die, tmp_path / "run", 1, *changes)
         corpus.write_text("physarum " * 400)
         assert "data: " in refused(tmp_path / "run", RunError, "launched with other settings or data")
@@ -279,4 +285,3 @@ def harm_blob(run, digest, harm):
     path = BlobStore(run / "blobs").path(digest)
     data = path.read_bytes()
     path.unlink() if harm == "missing" else path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-
