@@ -117,3 +117,9 @@ class Species(Protocol):
 
 # Import paths, so that a run loads no family but its own.
 FAMILIES: Mapping[str, str] = {"pseudopods": "organisms.pseudopods.species:Pseudopods"}
+
+# What a family must have to be one.
+CONTRACT = (
+    *("family", "genes", "ranks", "analytic_ranges", "cost"),
+    *("organism", "random_genome", "probe", "assay", "host"),
+)

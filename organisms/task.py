@@ -59,6 +59,39 @@ class Task:
     positions: np.ndarray
     causal: bool = False
 
+    def __post_init__(self) -> None:
+        """Check that splits, positions and sizes fit one another.
+
+        Raises
+        ------
+        ValueError
+            For the first thing that does not fit.
+        """
+        positions = np.asarray(self.positions)
+        if positions.ndim != 2 or not len(positions) or not np.isfinite(positions).all():
+            raise ValueError(f"positions must be finite numbers [S, d]; they have shape {positions.shape}")
+        for name in ("train", "probe", "validation", "test"):
+            self._check(name, getattr(self, name))
+
+    def _check(self, name: str, split: Split) -> None:
+        inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
+        wanted = (len(inputs), self.length) + ((self.features,) if self.tokens == "continuous" else ())
+        if inputs.shape != wanted or not len(inputs):
+            raise ValueError(
+                f"{name}.inputs must be [N, {', '.join(map(str, wanted[1:]))}]; it is {inputs.shape}"
+            )
+        wanted = {"class": wanted[:1], "token": wanted[:2], "value": (*wanted[:1], self.outputs)}[self.kind]
+        if targets.shape != wanted:
+            raise ValueError(f"{name}.targets must be {wanted} for a {self.kind} task; it is {targets.shape}")
+        if self.tokens == "discrete":
+            _check_symbols(f"{name}.inputs", inputs, self.features)
+        elif not np.isfinite(inputs).all():
+            raise ValueError(f"{name}.inputs must be finite")
+        if self.kind != "value":
+            _check_symbols(f"{name}.targets", targets, self.outputs)
+        elif not np.isfinite(targets).all():
+            raise ValueError(f"{name}.targets must be finite")
+
     @property
     def length(self) -> int:
         """Number of tokens S."""
@@ -86,4 +119,11 @@ class Task:
                     "arrays": [[str(a.dtype), list(a.shape), sha256(a.tobytes())] for a in arrays],
                 }
             )
+        )
+
+
+def _check_symbols(name: str, symbols: np.ndarray, number: int) -> None:
+    if not np.issubdtype(symbols.dtype, np.integer) or symbols.min() < 0 or symbols.max() >= number:
+        raise ValueError(
+            f"{name} must be whole numbers from 0 to {number - 1}; the largest is {symbols.max()}"
         )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+_PLAIN = frozenset({type(None), bool, int, str})  # types whose values are plain already
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -38,7 +39,9 @@ def _form(kind: type) -> Callable[[Any], Any]:
     """Give the function that reduces values of a type."""
     if dataclasses.is_dataclass(kind):
         names = tuple(field.name for field in dataclasses.fields(kind))
-        return lambda value: {name: plain(getattr(value, name)) for name in names}
+        return lambda value: {
+            name: item if type(item := getattr(value, name)) in _PLAIN else plain(item) for name in names
+        }
     if issubclass(kind, np.generic):
         return lambda value: plain(value.item())
     if issubclass(kind, np.ndarray):
@@ -48,7 +51,7 @@ def _form(kind: type) -> Callable[[Any], Any]:
         int: int,
         float: _float,
         Mapping: _mapping,
-        (list, tuple): lambda value: [plain(item) for item in value],
+        (list, tuple): lambda value: [item if type(item) in _PLAIN else plain(item) for item in value],
     }
     for kinds, form in forms.items():
         if issubclass(kind, kinds):

@@ -7,7 +7,7 @@ messages; the exit status is 0, 1 (a run cannot go on) or 2 (configuration or us
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
@@ -281,7 +281,8 @@ def _reporting(quiet: bool, run: Path | None) -> Iterator[Any]:
     from runs.progress import reporting
 
     try:
-        with reporting(sys.stderr, quiet) as report:
+        # What a user's task or measure prints is a message; stdout carries data.
+        with redirect_stdout(sys.stderr), reporting(sys.stderr, quiet) as report:
             yield report
     except KeyboardInterrupt:
         hint = f"; go on with: plasmodia resume {run}" if run is not None and run.exists() else ""

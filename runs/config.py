@@ -68,9 +68,9 @@ class OrganismConfig(_Section):
 
     kind: str = "pseudopods"
     """Family of the components: pseudopods, or the import path package.module:Name of your own."""
-    count: Count = 8
+    count: Annotated[int, Field(ge=1, le=10_000)] = 8
     """Organisms in the population."""
-    dim: Annotated[int, Field(ge=2)] = 64
+    dim: Annotated[int, Field(ge=2, le=16_384)] = 64
     """Width of the residual stream."""
     depth: Count = 1
     """Layers; every layer has a pool of its own."""

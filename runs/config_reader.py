@@ -138,6 +138,12 @@ def _find(source: str) -> Path:
     if source in known:
         return PRESETS / f"{source}.yaml"
     path = Path(source)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ConfigError(f"{source[:80]} cannot be read: {error.strerror}") from None
     if path.is_dir():
         raise ConfigError(f"{source} is a directory; give a YAML file or a preset: {', '.join(known)}")
     if not path.exists():
@@ -145,6 +151,8 @@ def _find(source: str) -> Path:
         raise ConfigError(
             f"no preset and no file is called {source}{near or ';'} presets: {', '.join(known)}"
         )
+    if not path.is_file():
+        raise ConfigError(f"{source} is no regular file; give a YAML file or a preset: {', '.join(known)}")
     return path
 
 

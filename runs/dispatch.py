@@ -65,7 +65,7 @@ class Dispatcher:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Failed):
-            raise RunError(f"{event.job} failed on its worker: {event.error}")
+            raise RunError(f"{event.job} failed: {event.error}")
         if isinstance(event, Lost):
             self._send_again(event)
         elif event.job.key in self._priorities:

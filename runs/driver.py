@@ -7,10 +7,12 @@ barrier. What is written never depends on who was faster, because `runs.ledger` 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from archive_store.chain import numbered, round_digest
+from archive_store.errors import BlobError
 from archive_store.journal import Journal, Timing
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
@@ -95,7 +97,9 @@ class Driver:
         """Let each organism go on from its newest intact state that is no newer than the journal."""
         for organism, place in self._places.items():
             for stored in sorted(self._journal.states(organism), key=lambda state: -state.round):
-                if stored.round <= self._ledger.closed and self._blobs.has(stored.digest):
+                if stored.round > self._ledger.closed or not self._blobs.has(stored.digest):
+                    continue
+                with suppress(BlobError):  # damaged: an older one leads to the same end
                     place.round, place.state = stored.round, self._blobs.get(stored.digest)
                     break
 

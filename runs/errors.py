@@ -1,5 +1,9 @@
 """What can go wrong on the user's side, as one clear sentence with the exit status that belongs to it."""
 
+import traceback
+
+RAISED = (Exception, SystemExit)  # what a user's code may end with; an interrupt is nobody's fault
+
 
 class PlasmodiaError(Exception):
     """One sentence: what was wrong, where, and what would be right."""
@@ -15,3 +19,11 @@ class ConfigError(PlasmodiaError):
 
 class RunError(PlasmodiaError):
     """A run cannot go on; what is on disk stays usable."""
+
+
+def told(error: BaseException) -> str:
+    """Tell on one line what was raised and where: ``ZeroDivisionError: division by zero (mine.py, line 12)``."""
+    text = " ".join(str(error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{f': {text}' if text else ''}{where}"

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from runs.config_problems import nearest
-from runs.errors import ConfigError
+from runs.errors import RAISED, ConfigError, told
 
 
 def imported(path: str, setting: str) -> Any:
@@ -49,10 +49,8 @@ def _module(name: str, path: str, setting: str) -> ModuleType:
                 f"{nearest(missing, _siblings(missing))}"
             ) from None
         raise ConfigError(f"{setting} is {path!r}, whose module needs {missing!r}: install it") from error
-    except Exception as error:
-        raise ConfigError(
-            f"{setting} is {path!r}, but importing its module raised {type(error).__name__}: {error}"
-        ) from error
+    except RAISED as error:
+        raise ConfigError(f"{setting} is {path!r}, but importing its module raised {told(error)}") from error
 
 
 def _siblings(name: str) -> list[str]:

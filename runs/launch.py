@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,8 +45,7 @@ def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
         If the run cannot start or go on. After round 0 the directory stays and can be resumed.
     """
     report = report or silent
-    if out.exists():
-        raise ConfigError(f"{out} exists already; choose another folder, or resume or remove it")
+    _check_place(out)
     prepared = prepare(config)
     with pool_of(prepared) as pool, started(prepared, out, pool, report) as run:
         run.driver(report).run()
@@ -147,7 +147,7 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     """
     config = prepared.config
     begun = time.monotonic()
-    spec = WorldSpec(plain_config(config), prepared.corpus)
+    spec = WorldSpec(plain_config(config), prepared.corpus, prepared.data)
     if config.calibration.from_run is None:
         dispatcher = Dispatcher(pool, config.execution.attempts, lambda kind, job, what: None, evidence)
         spec, calibration = calibrate(
@@ -160,7 +160,7 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     try:
         directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
         _write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
-        partial.rename(out)
+        _take_name(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -169,6 +169,27 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
         run = Open(prepared, directory, journal, calibration, spec)
         run.attach(pool)
         yield run
+
+
+def _check_place(out: Path) -> None:
+    """Find out before anything is computed whether a run can be written there, and leave no trace."""
+    if out.exists() or out.is_symlink():
+        raise ConfigError(f"{out} exists already; choose another folder, or resume or remove it")
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=there):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"a run cannot be written to {out}: {error.strerror}; choose another folder"
+        ) from None
+
+
+def _take_name(partial: Path, out: Path) -> None:
+    try:
+        partial.rename(out)
+    except OSError:
+        raise ConfigError(f"{out} exists already: another launch was faster; choose another folder") from None
 
 
 def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tuple[Calibration, WorldSpec]:
@@ -184,6 +205,7 @@ def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tup
     spec = WorldSpec(
         plain_config(prepared.config),
         prepared.corpus,
+        prepared.data,
         blobs.get(event["interface"]),
         tuple(blobs.get(host) for host in event["hosts"]),
     )

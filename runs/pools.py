@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from runs.errors import RunError
+from runs.errors import RAISED, PlasmodiaError, RunError, told
 from runs.world import World, WorldSpec, build
 
 Handle = Any
@@ -130,7 +130,18 @@ class InlinePool:
 
 
 def perform(world: World, name: str, arguments: tuple[Any, ...], clock: Callable[[], float]) -> Any:
-    """Do a job in a world; only timed jobs see the clock."""
+    """Do a job in a world; only timed jobs see the clock.
+
+    Raises
+    ------
+    RunError
+        For whatever the job raises, a user's ``sys.exit`` too: in one sentence, wherever it runs.
+    """
     from runs.trainer import JOBS, TIMED
 
-    return JOBS[name](world, *arguments, *([clock] if name in TIMED else []))
+    try:
+        return JOBS[name](world, *arguments, *([clock] if name in TIMED else []))
+    except PlasmodiaError as error:
+        raise RunError(str(error)) from error
+    except RAISED as error:
+        raise RunError(told(error)) from error

@@ -16,6 +16,7 @@ from runs.config_reader import checked
 from runs.errors import ConfigError, RunError
 from runs.import_path import imported
 from runs.pools import InlinePool, Pool
+from runs.world import family_of
 
 FORMAT = 1  # of the journal's content; part of every digest
 
@@ -40,6 +41,7 @@ def prepare(config: Config) -> Prepared:
     modules = tuple(sorted({path.partition(":")[0] for _, path in users_own(config)}))
     corpus = tasks.corpus(config.task)
     task = tasks.load(config.task, corpus)
+    family_of(config, task)
     return Prepared(
         config,
         corpus,

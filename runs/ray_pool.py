@@ -284,4 +284,5 @@ def _all(references: list[Any]) -> list[Any]:
 
 def _last_line(error: RayTaskError) -> str:
     """Give the sentence of what a task raised, without its traceback."""
-    return str(error.cause or error).strip().splitlines()[-1]
+    lines = str(error.cause or error).strip().splitlines()
+    return lines[-1] if lines else type(error.cause or error).__name__

@@ -15,12 +15,13 @@ from torch import Tensor
 from archive_store.encoding import decode, encode
 from organisms.memory import Trace
 from organisms.pool import Occupant
-from organisms.species import FAMILIES, Organism, Species
+from organisms.species import CONTRACT, FAMILIES, Organism, Species
 from organisms.task import Split, Task
-from qd.canonical import canonical, number, sha256
+from qd.canonical import number
 from qd.records import component_id
 from runs import tasks
 from runs.config import Config
+from runs.errors import RAISED, ConfigError, PlasmodiaError, RunError, told
 from runs.import_path import imported
 
 
@@ -30,14 +31,9 @@ class WorldSpec:
 
     config: dict[str, Any]  # the whole configuration
     corpus: bytes | None = None
+    data: str | None = None  # digest of the task, which every world must have; None asks for none
     interface: bytes | None = None
     hosts: tuple[bytes, ...] = ()  # encoded states
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over all of it."""
-        parts = [self.corpus, self.interface, *self.hosts]
-        return sha256(canonical([self.config, *(None if part is None else sha256(part) for part in parts)]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,11 +64,21 @@ class World:
 
 
 def build(spec: WorldSpec) -> World:
-    """Build the world of a specification on this process's device."""
+    """Build the world of a specification on this process's device.
+
+    Raises
+    ------
+    PlasmodiaError
+        If a user's task or family cannot be built, or gives other data than it first gave.
+    """
     config = Config.model_validate(spec.config)
     task = tasks.load(config.task, spec.corpus)
-    kind = config.organism.kind
-    family = imported(FAMILIES.get(kind, kind), "organism.kind")(task, config.organism)
+    if spec.data is not None and task.digest != spec.data:
+        raise RunError(
+            f"the task {config.task.name!r} gives other data each time (digest {spec.data[:12]}, then "
+            f"{task.digest[:12]}); draw them from a generator with a fixed seed"
+        )
+    family = family_of(config, task)
     device = torch.device(config.execution.device)
 
     def examples(split: Split) -> Examples:
@@ -94,6 +100,29 @@ def build(spec: WorldSpec) -> World:
         hosts=(),
     )
     return replace(world, hosts=tuple(_host(world, data) for data in spec.hosts))
+
+
+def family_of(config: Config, task: Task) -> Species:
+    """Build the configured family of components for a task.
+
+    Raises
+    ------
+    ConfigError
+        If a user's family raises or is none.
+    """
+    kind = config.organism.kind
+    try:
+        family: Species = imported(FAMILIES.get(kind, kind), "organism.kind")(task, config.organism)
+    except PlasmodiaError:
+        raise
+    except RAISED as error:
+        raise ConfigError(f"organism.kind {kind!r} raised {told(error)}") from error
+    missing = [name for name in CONTRACT if not hasattr(family, name)]
+    if missing:
+        raise ConfigError(
+            f"organism.kind {kind!r} is no family: it has no {', '.join(missing)}; see organisms.species.Species"
+        )
+    return family
 
 
 def encode_interface(interface: Mapping[str, Tensor]) -> bytes:

@@ -1,10 +1,6 @@
-"""Whole runs of half a second, what they left behind, and drivers that are killed half-way."""
+"""Whole runs of half a second, and what they leave behind."""
 
-import multiprocessing
-import os
 import shutil
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,33 +53,3 @@ def contents(run: Path) -> list[tuple[Any, ...]]:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def die() -> None:
-    """End this process as ``kill -9`` does."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_in(round: int) -> Callable[[Any], None]:
-    """Make a reporter that kills its process when a round has just been journaled."""
-
-    def report(progress: Any) -> None:
-        if (progress.stage, progress.round) == ("rounds", round):
-            die()
-
-    return report
-
-
-def killed(target: Callable[..., Any], *arguments: Any) -> None:
-    """Call a function in a fresh process and see that SIGKILL ended it.
-
-    A server that has loaded everything already is forked from, because loading takes longer than the run.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=target, args=arguments)
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL, (
-        f"the driver was to be killed, but ended with {process.exitcode}"
-    )

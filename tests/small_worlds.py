@@ -27,21 +27,22 @@ KINDS = (
 )  # kind, tokens, causal
 
 
-def small_task(kind="class", tokens="continuous", causal=False, examples=11) -> Task:
-    """Random examples on seven tokens that lie in a plane at no regular distances."""
+def small_task(kind="class", tokens="continuous", causal=False, examples=11, places=None) -> Task:
+    """Random examples on seven tokens that lie in a plane at no regular distances, or on tokens at these places."""
     rng = np.random.default_rng(3)
+    length = LENGTH if places is None else len(places)
 
     def split() -> Split:
         if tokens == "discrete":
-            inputs = rng.integers(0, FEATURES, (examples, LENGTH))
+            inputs = rng.integers(0, FEATURES, (examples, length))
         else:
-            inputs = rng.normal(size=(examples, LENGTH, FEATURES)).astype(np.float32)
-        shape = (examples, LENGTH) if kind == "token" else (examples,)
+            inputs = rng.normal(size=(examples, length, FEATURES)).astype(np.float32)
+        shape = (examples, length) if kind == "token" else (examples,)
         classes = rng.integers(0, OUTPUTS, shape)
         values = rng.normal(size=(examples, OUTPUTS)).astype(np.float32)
         return Split(inputs, values if kind == "value" else classes)
 
-    places = rng.uniform(0, 5, size=(LENGTH, 2))
+    places = rng.uniform(0, 5, size=(LENGTH, 2)) if places is None else places
     splits = {name: split() for name in ("train", "probe", "validation", "test")}
     return Task(
         "small",

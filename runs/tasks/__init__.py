@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from organisms.task import Task
 from runs.config_problems import nearest
-from runs.errors import ConfigError, PlasmodiaError
+from runs.errors import RAISED, ConfigError, PlasmodiaError, told
 from runs.import_path import imported
 from runs.tasks import digits, text, toys
 from runs.tasks.options import Options
@@ -70,8 +70,8 @@ def _users(options: Options, corpus: bytes | None) -> Task:
         task = builder(options, corpus)
     except PlasmodiaError:
         raise
-    except Exception as error:
-        raise ConfigError(f"the task {options.name!r} raised {type(error).__name__}: {error}") from error
+    except RAISED as error:
+        raise ConfigError(f"the task {options.name!r} raised {told(error)}") from error
     if not isinstance(task, Task):
         raise ConfigError(f"the task {options.name!r} gave {_a(task)}; it must give an organisms.task.Task")
     return task

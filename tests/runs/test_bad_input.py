@@ -12,7 +12,8 @@ from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.cli import app
 from runs.launch import launch
-from tests.small_runs import SMALL, copied, files, kill_in, killed, small
+from tests.killed_drivers import killed, launch_and_die
+from tests.small_runs import SMALL, copied, files, small
 
 CONFIG, RUN = 2, 1  # exit statuses
 
@@ -172,12 +173,8 @@ def whole(tmp_path_factory):
 @pytest.fixture(scope="module")
 def half(tmp_path_factory):
     run = tmp_path_factory.mktemp("half") / "run"
-    killed(launch_and_die, run)
+    killed(launch_and_die, run, 2)
     return run
-
-
-def launch_and_die(out):
-    launch(small(), out, kill_in(2))
 
 
 READERS = ["show", "digest", "plot", "replay", "resume"]
@@ -269,4 +266,4 @@ def test_a_run_without_a_round(half, tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    assert "file" in refused(RUN, *launching()[:-2], "file/run", "--quiet")
+    assert "file" in refused(CONFIG, *launching()[:-2], "file/run", "--quiet")

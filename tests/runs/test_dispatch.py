@@ -93,7 +93,7 @@ def test_a_job_that_raised_is_not_sent_again():
     pool = FakePool(script=[lambda job, attempt: [Failed(job, attempt, "the loss became nan")]])
     sender, incidents = dispatcher(pool)
     sender.submit(job(2, round=3), (0,))
-    failure = "advance of organism 2, round 3, failed on its worker: the loss became nan"
+    failure = "advance of organism 2, round 3, failed: the loss became nan"
     with pytest.raises(RunError, match=failure):
         sender.next()
     assert (len(pool.sent), incidents) == (1, [])

@@ -14,7 +14,8 @@ from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
 from runs.launch import launch, resume
 from runs.prepared import pool_of, prepare
-from tests.small_runs import contents, digests, kill_in, killed, launched, small
+from tests.killed_drivers import killed, launch_and_die
+from tests.small_runs import contents, digests, launched, small
 
 ray_pool = pytest.importorskip("runs.ray_pool")
 pytestmark = [
@@ -127,7 +128,7 @@ class TestLocal:
         assert len(workers_of(run)) == workers
 
     def test_a_run_that_was_cut_off_inline_goes_on_with_ray(self, on, undisturbed, tmp_path):
-        killed(launch_and_die, tmp_path / "run")
+        killed(launch_and_die, tmp_path / "run", 2)
         on()
         resume(tmp_path / "run", {"executor": "ray"})
         assert digests(tmp_path / "run") == digests(undisturbed)
@@ -153,15 +154,9 @@ class TestLocal:
     def test_what_a_job_raises_is_one_sentence(self, on, tmp_path):
         on()
         bad = small(*RAY, "training.learning_rate=1e30", "training.clip=1e30")
-        with pytest.raises(
-            RunError, match="interface of organism -1, round 0, failed on its worker: the training loss"
-        ):
+        with pytest.raises(RunError, match="interface of organism -1, round 0, failed: the training loss"):
             launch(bad, tmp_path / "run")
         assert list(tmp_path.iterdir()) == []
-
-
-def launch_and_die(out):
-    launch(small(), out, kill_in(2))
 
 
 def incidents(run):

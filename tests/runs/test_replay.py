@@ -11,9 +11,9 @@ from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical
 from runs.comparison import named
 from runs.errors import RunError
-from runs.launch import launch
 from runs.replay import Difference, decisions, first_difference, replay
-from tests.small_runs import copied, digests, files, kill_in, killed, launched, small
+from tests.killed_drivers import killed, launch_and_die
+from tests.small_runs import copied, digests, files, launched
 
 
 def tampered(run, round, kind, change, thorough=False):
@@ -181,10 +181,6 @@ class TestReplay:
         path.write_text(path.read_text().replace('"MKL_NUM_THREADS": "1"', '"MKL_NUM_THREADS": "2"'))
         with pytest.raises(RunError, match=r"settings\.MKL_NUM_THREADS: 2 against 1"):
             replay(run, None, {})
-
-
-def launch_and_die(out, round):
-    launch(small(), out, kill_in(round))
 
 
 class TestDecisions:

@@ -6,48 +6,21 @@ import yaml
 
 from archive_store.blobs import BlobStore
 from archive_store.errors import BlobError, ChainError, JournalError, RunDirectoryError
-from archive_store.journal import Journal
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
 from runs.launch import launch, resume
-from tests.small_runs import contents, copied, die, digests, files, kill_in, killed, small
+from tests.killed_drivers import (
+    killed,
+    launch_and_die,
+    launch_and_die_before_the_commit,
+    launch_and_die_before_the_manifest,
+    launch_and_die_in_the_transaction,
+    resume_and_die,
+)
+from tests.small_runs import contents, copied, digests, files, small
 
 ROUNDS = range(1, 5)
-
-
-def launch_and_die(out, round, *overrides):
-    launch(small(*overrides), out, kill_in(round))
-
-
-def launch_and_die_before_the_commit(out, round):
-    """Die with the blobs of a round on disk and its transaction not begun."""
-    write = Journal.write_round
-    Journal.write_round = lambda self, number, *rest: die() if number == round else write(self, number, *rest)
-    launch(small(), out)
-
-
-def launch_and_die_in_the_transaction(out, round):
-    """Die with half of a round's rows written."""
-    check = Journal._check_continues
-
-    def dying(self, number, events, digest):
-        check(self, number, events, digest)
-        if number == round:
-            self._database.execute("INSERT INTO round VALUES (?, ?)", (number, digest))
-            die()
-
-    Journal._check_continues = dying
-    launch(small(), out)
-
-
-def launch_and_die_before_the_manifest(out):
-    RunDirectory.write_manifest = lambda self, digest: die()
-    launch(small(), out)
-
-
-def resume_and_die(run, round):
-    resume(run, {}, kill_in(round))
 
 
 @pytest.fixture(scope="module")
@@ -218,12 +191,13 @@ class TestRefusals:
         harm_blob(run, digest, harm)
         stopped(run, BlobError, rf"{digest}.* is {harm}")
 
-    def test_a_damaged_state(self, cut_off, tmp_path):
+    def test_a_damaged_state_is_computed_again(self, cut_off, undisturbed, tmp_path):
         run = copied(cut_off, tmp_path)
         with RunDirectory.open(run).journal() as journal:
             digest = journal.states()[0].digest
         harm_blob(run, digest, "damaged")
-        stopped(run, BlobError, rf"{digest}.* is damaged")
+        resume(run, {})
+        assert digests(run) == digests(undisturbed)
 
     def test_a_journal_that_is_none(self, cut_off, tmp_path):
         run = copied(cut_off, tmp_path)

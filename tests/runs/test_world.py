@@ -8,7 +8,8 @@ import torch
 
 from archive_store.encoding import decode
 from organisms.memory import Trace
-from runs.errors import ConfigError
+from organisms.pseudopods.species import Pseudopods
+from runs.errors import ConfigError, RunError
 from runs.newborns import bear, found
 from runs.world import (
     Individual,
@@ -50,26 +51,6 @@ def lived(number=5) -> Individual:
     return Individual(number, organism, 2, 31, Trace(0.95, 1 / 3), 2 / 3)
 
 
-class TestSpec:
-    def test_its_digest_covers_every_part(self):
-        whole = replace(spec(), corpus=b"c", interface=b"i", hosts=(b"x", b"y"))
-        others = [
-            replace(whole, corpus=None),
-            replace(whole, corpus=b"d"),
-            replace(whole, interface=b"j"),
-            replace(whole, hosts=(b"x",)),
-            replace(whole, hosts=(b"y", b"x")),
-            replace(whole, hosts=(b"xy", b"")),
-            replace(whole, corpus=b"i", interface=b"c"),
-            replace(spec(seed=1), corpus=b"c", interface=b"i", hosts=(b"x", b"y")),
-        ]
-        assert len({one.digest for one in [whole, *others]}) == 9
-        assert whole.digest == replace(whole).digest
-
-    def test_none_is_not_empty(self):
-        assert spec().digest != replace(spec(), corpus=b"").digest
-
-
 class TestBuild:
     def test_splits_are_the_tasks(self):
         world = build(spec())
@@ -101,10 +82,19 @@ class TestBuild:
             assert torch.equal(host.organism.pool.stacks["ov.U"][0], whole.pool.stacks["ov.U"][0])
 
     def test_a_family_of_ones_own_comes_by_import_path(self, monkeypatch):
-        monkeypatch.setitem(
-            sys.modules, "mine", SimpleNamespace(Towers=lambda task, options: (task.name, options.dim))
-        )
-        assert build(spec(organism={"kind": "mine:Towers"})).species == ("digits", 12)
+        class Nearsighted(Pseudopods):
+            family = "nearsighted"
+
+        monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(Nearsighted=Nearsighted, nothing=print))
+        assert build(spec(organism={"kind": "mine:Nearsighted"})).species.family == "nearsighted"
+        with pytest.raises(ConfigError, match=r"'mine:nothing' is no family: it has no family, genes, ranks"):
+            build(spec(organism={"kind": "mine:nothing"}))
+
+    def test_a_task_that_gives_other_data_each_time_is_refused(self):
+        with pytest.raises(
+            RunError, match=r"the task 'digits' gives other data each time \(digest 0{12}, then"
+        ):
+            build(replace(spec(), data="0" * 64))
 
     def test_a_family_that_is_not_there_is_named(self):
         with pytest.raises(

@@ -15,7 +15,7 @@ TASK = small_task()
 
 
 def on_a_line(length, causal=False):
-    return replace(small_task(causal=causal), positions=np.arange(length, dtype=np.float64)[:, None])
+    return small_task(causal=causal, places=np.arange(length, dtype=np.float64)[:, None])
 
 
 def genes(**values):

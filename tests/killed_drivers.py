@@ -1,0 +1,85 @@
+"""Drivers that are killed half-way, as by ``kill -9``: real processes and a real signal."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from archive_store.journal import Journal
+from archive_store.run_directory import RunDirectory
+from runs.launch import launch, resume
+from tests.small_runs import small
+
+# What a run imports when it comes to need it.
+LATE = ("factor_analyzer", "sklearn.datasets", "organisms.pseudopods.species")
+
+
+def killed(target: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function of this module in a fresh process and see that SIGKILL ended it.
+
+    The process is forked from a server that has loaded all that a run needs, because loading takes several
+    times as long as the run.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *LATE])
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    code = process.exitcode
+    assert code == -signal.SIGKILL, f"the driver was to be killed, but ended with {code}"
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_in(round: int) -> Callable[[Any], None]:
+    """Make a reporter that dies when a round has just been journaled."""
+
+    def report(progress: Any) -> None:
+        if (progress.stage, progress.round) == ("rounds", round):
+            die()
+
+    return report
+
+
+def launch_and_die(out: Path, round: int, *overrides: str) -> None:
+    launch(small(*overrides), out, die_in(round))
+
+
+def resume_and_die(run: Path, round: int) -> None:
+    resume(run, {}, die_in(round))
+
+
+def launch_and_die_before_the_commit(out: Path, round: int) -> None:
+    """Die with the blobs of a round on disk and its transaction not begun."""
+    write = Journal.write_round
+
+    def dying(self: Journal, number: int, *rest: Any) -> None:
+        if number == round:
+            die()
+        write(self, number, *rest)
+
+    Journal.write_round = dying
+    launch(small(), out)
+
+
+def launch_and_die_in_the_transaction(out: Path, round: int) -> None:
+    """Die with half of a round's rows written."""
+    check = Journal._check_continues
+
+    def dying(self: Journal, number: int, events: Any, digest: str) -> None:
+        check(self, number, events, digest)
+        if number == round:
+            self._database.execute("INSERT INTO round VALUES (?, ?)", (number, digest))
+            die()
+
+    Journal._check_continues = dying
+    launch(small(), out)
+
+
+def launch_and_die_before_the_manifest(out: Path) -> None:
+    RunDirectory.write_manifest = lambda self, digest: die()
+    launch(small(), out)

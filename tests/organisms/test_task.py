@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from organisms.task import Split
+from tests.small_worlds import small_task
+
+
+def test_equal_data_have_equal_digests_and_a_changed_number_another():
+    task = small_task()
+    assert task.digest == small_task().digest
+    targets = task.test.targets.copy()
+    targets[0] = (targets[0] + 1) % task.outputs
+    assert replace(task, test=Split(task.test.inputs, targets)).digest != task.digest
+
+
+def test_distances_are_euclidean():
+    task = small_task(places=np.array([[0.0, 0.0], [3.0, 4.0]]))
+    np.testing.assert_allclose(task.distances, [[0, 5], [5, 0]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "tokens", "change", "message"),
+    [
+        ("class", "continuous", {"positions": np.zeros((0, 1))}, "positions must be finite numbers"),
+        ("class", "continuous", {"positions": np.full((7, 1), np.nan)}, "positions must be finite numbers"),
+        ("class", "continuous", {"features": 9}, r"train.inputs must be \[N, 7, 9\]"),
+        ("class", "continuous", {"outputs": 1}, "train.targets must be whole numbers from 0 to 0"),
+        ("token", "discrete", {"features": 1}, "train.inputs must be whole numbers from 0 to 0"),
+        ("value", "continuous", {"outputs": 9}, r"train.targets must be \(11, 9\) for a value task"),
+        ("token", "continuous", {"kind": "class"}, r"train.targets must be \(11,\) for a class task"),
+    ],
+)
+def test_what_does_not_fit_is_named(kind, tokens, change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(small_task(kind, tokens), **change)
+
+
+@pytest.mark.parametrize("kind", ["class", "value"])
+def test_numbers_must_be_finite(kind):
+    task = small_task(kind)
+    inputs, targets = task.probe.inputs.copy(), task.probe.targets.astype(np.float32)
+    inputs[0, 0, 0] = np.inf
+    with pytest.raises(ValueError, match=r"probe\.inputs must be finite"):
+        replace(task, probe=Split(inputs, task.probe.targets))
+    targets.flat[0] = np.nan
+    with pytest.raises(ValueError, match=r"probe\.targets must be (finite|whole numbers)"):
+        replace(task, probe=Split(task.probe.inputs, targets))
+
+
+def test_no_split_may_be_empty():
+    task = small_task()
+    with pytest.raises(ValueError, match=r"validation\.inputs must be \[N, 7, 3\]; it is \(0, 7, 3\)"):
+        replace(task, validation=Split(task.test.inputs[:0], task.test.targets[:0]))
