@@ -13,7 +13,7 @@ from runs.launch import launch, resume
 from tests.small_runs import small
 
 # What a run imports when it comes to need it.
-LATE = ("factor_analyzer", "sklearn.datasets", "organisms.pseudopods.species")
+LATE = ("factor_analyzer", "sklearn.datasets", "organisms.pseudopods.species", "torch._inductor.config")
 
 
 def killed(target: Callable[..., Any], *arguments: Any) -> None:

@@ -309,7 +309,7 @@ def test_show_prints_the_table_or_json(run):
 
 
 def test_validate_says_valid_or_what_is_wrong(tmp_path):
-    assert call("validate", "digits").stdout == "digits: valid (8 organisms, 24 rounds, digits)\n"
+    assert call("validate", "digits").stdout == "digits: valid (8 organisms, 20 rounds, digits)\n"
     path = tmp_path / "c.yaml"
     path.write_text("seed: 1e-3\nsed: 1\n")
     result = call("validate", path)
