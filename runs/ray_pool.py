@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from runs import environment
 from runs.errors import RunError
@@ -227,7 +227,7 @@ def _connect(address: str, workers: int, modules: Sequence[str]) -> Path | None:
         settings["runtime_env"] = {"env_vars": variables, "working_dir": str(shipped)}
     try:
         ray.init(address=address, **settings)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (ConnectionError, ImportError, RuntimeError, ValueError, OSError) as error:
         if shipped is not None:
             shutil.rmtree(shipped, ignore_errors=True)
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -275,11 +275,13 @@ def _all(references: list[Any]) -> list[Any]:
         return ray.get(references, timeout=PATIENCE_SECONDS)
     except RayTaskError as error:
         raise RunError(f"a trainer could not start: {_last_line(error)}") from error
-    except RayError as error:
+    except GetTimeoutError as error:
         raise RunError(
-            f"trainers did not start within {PATIENCE_SECONDS:g} s ({type(error).__name__}); "
+            f"trainers did not start within {PATIENCE_SECONDS:g} s; "
             "are there enough free CPUs and GPUs in the cluster?"
         ) from error
+    except RayError as error:
+        raise RunError(f"a trainer died while it started ({type(error).__name__}); see Ray's logs") from error
 
 
 def _last_line(error: RayTaskError) -> str:

@@ -196,6 +196,11 @@ class TestCluster:
         assert digests(run) == digests(perilous[0] / "inline")
         assert len(workers_of(run)) == 2
 
+    def test_workers_that_do_not_start_in_time(self, config, monkeypatch):
+        monkeypatch.setattr(ray_pool, "PATIENCE_SECONDS", 0.01)
+        with pytest.raises(RunError, match=r"did not start within 0\.01 s; are there enough free CPUs"):
+            pool(config.execution.address)
+
     def test_a_worker_that_computes_otherwise_is_refused_by_its_hosts_name(self, config):
         prepared = prepare(config)
         other = {**prepared.fingerprint, "probe": {**prepared.fingerprint["probe"], "svd": "0" * 64}}
@@ -242,12 +247,17 @@ class TestAddress:
                 pool(f"127.0.0.1:{server.getsockname()[1]}")
             thread.join()
 
-    def test_auto_without_a_cluster(self, monkeypatch):
+    def test_auto_without_a_cluster(self, monkeypatch, tmp_path):
+        def nowhere(**arguments):
+            raise ConnectionError("Could not find any running Ray instance.\nPlease specify")
+
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
-        with pytest.raises(
-            RunError, match=r"no Ray cluster at address 'auto' .*start one or use --address local"
-        ):
+        monkeypatch.setattr(ray_pool.ray, "init", nowhere)
+        monkeypatch.setattr(ray_pool.tempfile, "tempdir", str(tmp_path))
+        told = r"no Ray cluster at address 'auto' \(Could not find any running Ray instance\.\); start one"
+        with pytest.raises(RunError, match=told):
             pool("auto")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_shipped_is_source_alone(perilous):
