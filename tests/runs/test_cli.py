@@ -357,4 +357,4 @@ class TestProcess:
     def test_what_a_dry_run_prints_can_be_validated(self, tmp_path):
         path = tmp_path / "c.yaml"
         path.write_text(command("launch", "text", "--dry-run").stdout)
-        assert command("validate", path).stdout == f"{path}: valid (8 organisms, 60 rounds, text)\n"
+        assert command("validate", path).stdout == f"{path}: valid (8 organisms, 40 rounds, text)\n"
