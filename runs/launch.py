@@ -161,6 +161,9 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
         directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
         _write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
         _take_name(partial, out)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise RunError(f"{out} cannot be written: {error.strerror}; nothing was left there") from error
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

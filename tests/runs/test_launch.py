@@ -162,7 +162,9 @@ class TestRefusals:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("archive_store.journal.Journal.write_round", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(
+            RunError, match="run cannot be written: No space left on device; nothing was left there"
+        ):
             launched(tmp_path / "run")
         assert list(tmp_path.iterdir()) == []
 
