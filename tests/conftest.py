@@ -9,6 +9,9 @@ from runs.environment import prepare
 install_import_hook(
     ["qd", "kernels", "organisms", "archive_store", "analysis"], typechecker="tests.shapes.checked"
 )
-settings.register_profile("plasmodia", deadline=None)  # no test asserts a time
+# No test asserts a time. The suite tries the same examples each time, so that it is as repeatable as a run;
+# `--hypothesis-profile=explore` tries new ones, and ten times as many.
+settings.register_profile("plasmodia", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("plasmodia")
 prepare()
