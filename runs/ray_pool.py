@@ -1,4 +1,4 @@
-"""Trainers as Ray actors, on this machine or on a cluster. The only file that imports Ray.
+"""Trainers as Ray actors, on this machine or on a cluster.
 
 Ray is asked for processes and a place to keep results, nothing else: it never restarts an actor or
 repeats a task by itself. States, reports and genomes are separate task returns, which the driver owns;
@@ -6,15 +6,10 @@ objects that an actor put would die with it.
 """
 
 import contextlib
-import os
-import shutil
 import socket
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,12 +18,9 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from runs import environment
 from runs.errors import RunError
 from runs.pools import Done, Event, Failed, Handle, Job, Lost, perform
+from runs.ray_cluster import connect
 from runs.world import World, WorldSpec, build
 
-ANSWER_SECONDS = 5.0  # for a cluster's address to answer
-# How an HTTP/2 connection, and so one to Ray, begins on both sides (RFC 9113, 3.4): with a SETTINGS frame.
-_FRAME_HEADER, _SETTINGS = 9, b"\x04"  # bytes; the type of a frame, its fourth byte
-_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + b"\x00" * 5
 PATIENCE_SECONDS = 120.0  # for an actor to start
 
 
@@ -109,7 +101,7 @@ class RayPool:
         self._clock = clock
         self._options = {"num_cpus": 1, "num_gpus": num_gpus, "max_restarts": 0, "max_task_retries": 0}
         self._spec: Any = None
-        self._shipped = _connect(address, workers, modules)
+        self._connection = connect(address, workers, modules)
         self._born = 0
         try:
             self._workers = self._start(workers)
@@ -159,9 +151,7 @@ class RayPool:
 
     def close(self) -> None:
         """Leave the cluster; one of our own ends with it."""
-        ray.shutdown()
-        if self._shipped is not None:
-            shutil.rmtree(self._shipped, ignore_errors=True)
+        self._connection.close()
 
     def _is_late(self, worker: _Worker, now: float) -> bool:
         return worker.errand is not None and now - worker.errand.started > self._timeout
@@ -205,69 +195,6 @@ class RayPool:
         if self._spec is not None:
             _all([worker.actor.configure.remote(self._spec) for worker in workers])
         return workers
-
-
-def _connect(address: str, workers: int, modules: Sequence[str]) -> Path | None:
-    """Join or start a cluster; give the folder of shipped code, if code had to be shipped."""
-    settings: dict[str, Any] = {
-        "logging_level": "ERROR",
-        "log_to_driver": False,
-        "configure_logging": False,
-        "namespace": f"plasmodia-{os.getpid()}",
-    }
-    variables = dict(environment.VARIABLES)
-    shipped: Path | None = None
-    if address == "local":
-        variables["PYTHONPATH"] = os.pathsep.join(path for path in [os.getcwd(), *sys.path] if path)
-        settings |= {"num_cpus": workers, "include_dashboard": False}
-        settings["runtime_env"] = {"env_vars": variables}
-    else:
-        _check_answers(address)
-        shipped = _packed(modules)
-        settings["runtime_env"] = {"env_vars": variables, "working_dir": str(shipped)}
-    try:
-        ray.init(address=address, **settings)
-    except (ConnectionError, ImportError, RuntimeError, ValueError, OSError) as error:
-        if shipped is not None:
-            shutil.rmtree(shipped, ignore_errors=True)
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RunError(
-            f"no Ray cluster at address {address!r} ({first}); start one or use --address local"
-        ) from error
-    return shipped
-
-
-def _check_answers(address: str) -> None:
-    """Ask for a first frame, because Ray itself waits minutes for an address that stays silent."""
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS", "")
-        if address in ("", "auto", "local"):
-            return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as connection:
-            connection.sendall(_GREETING)
-            answer = connection.recv(_FRAME_HEADER)
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"no Ray cluster answers at address {address!r} ({error}); start one or use --address local"
-        ) from error
-    encrypted = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
-    if answer[3:4] != _SETTINGS and not encrypted:
-        raise RunError(
-            f"what answers at address {address!r} is no Ray cluster; start one or use --address local"
-        )
-
-
-def _packed(modules: Sequence[str]) -> Path:
-    """Copy the source of the six packages and of the user's modules to a folder that Ray ships."""
-    folder = Path(tempfile.mkdtemp(prefix="plasmodia-code-"))
-    for source in environment.sources(modules):
-        if source.is_dir():
-            shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / source.name)
-    return folder
 
 
 def _all(references: list[Any]) -> list[Any]:
