@@ -1,16 +1,17 @@
-"""What this machine has of what runs need, checked one thing at a time."""
+"""What this machine has of what runs need, and whether it is safe, checked one thing at a time."""
 
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from runs import environment
+from runs import environment, exposure
+from runs.check import Check
 from runs.errors import RunError
 
 DISTRIBUTION = "plasmodia"
@@ -19,20 +20,12 @@ LEAST_SHARED = 1 * GIB  # for Ray's object store
 LEAST_DISK = 2 * GIB  # a run of the presets takes well under a tenth of it
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; `warn` slows or limits runs, `fail` prevents them."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    detail: str
-
-
 def doctor() -> list[dict[str, str]]:
     """Check the machine and give one ``{"name", "status", "detail"}`` per check.
 
     `status` is ``ok``, ``warn`` or ``fail``. A check that raises counts as failed with its message; none
-    changes anything but the settings of this process (`runs.environment.prepare`).
+    changes anything but the settings of this process (`runs.environment.prepare`), and what is started or
+    written to look at it is stopped and removed again.
     """
     return [asdict(check) for look in CHECKS for check in _guarded(look)]
 
@@ -46,18 +39,53 @@ def _guarded(look: Callable[[], list[Check]]) -> list[Check]:
 
 
 def _settings() -> list[Check]:
+    found = os.environ.get("MKL_CBWR")
     try:
         environment.prepare()
     except RunError as error:
-        return [Check("settings", "fail", str(error))]
+        return [Check("MKL_CBWR", "fail", str(error))]
+    import threadpoolctl  # type: ignore[import-untyped]
     import torch
 
     return [
-        Check("MKL_CBWR", "ok", os.environ["MKL_CBWR"]),
-        Check(
-            "threads", "ok", f"{torch.get_num_threads()} in torch, {os.cpu_count()} processors for workers"
-        ),
+        mkl(found),
+        threads(torch.get_num_threads(), threadpoolctl.threadpool_info()),
+        algorithms(torch.are_deterministic_algorithms_enabled()),
     ]
+
+
+def mkl(found: str | None) -> Check:
+    """Judge the mode of MKL that this process was started with; runs set it if it is unset."""
+    wanted = environment.VARIABLES["MKL_CBWR"]
+    if found in (None, wanted):
+        return Check("MKL_CBWR", "ok", wanted)
+    return Check(
+        "MKL_CBWR",
+        "fail",
+        f"set to {found!r} outside, but runs on this processor need {wanted!r}: what imports torch first "
+        "computes other bits; unset it",
+    )
+
+
+def threads(in_torch: int, libraries: Sequence[Mapping[str, Any]]) -> Check:
+    """Judge the threads of torch and of each library that `threadpoolctl.threadpool_info` knows."""
+    counts = {"torch": in_torch}
+    for library in libraries:
+        name = library["internal_api"]
+        counts[name] = max(counts.get(name, 0), library["num_threads"])
+    said = ", ".join(f"{count} in {name}" for name, count in counts.items())
+    if any(count != 1 for count in counts.values()):
+        return Check("threads", "fail", f"{said}: sums change with their number; runs need 1 in each")
+    return Check("threads", "ok", f"{said}; {os.cpu_count()} processors for workers")
+
+
+def algorithms(are_deterministic: bool) -> Check:
+    """Judge whether torch uses deterministic algorithms."""
+    if are_deterministic:
+        return Check("algorithms", "ok", "deterministic in torch")
+    return Check(
+        "algorithms", "fail", "torch.use_deterministic_algorithms is off: something turns it off again"
+    )
 
 
 def _packages() -> list[Check]:
@@ -112,7 +140,19 @@ def requirement(wanted: str, version: str, found: str) -> Check:
 def _processor() -> list[Check]:
     import torch
 
-    return [Check("processor", "ok", f"{environment.processor()}, {torch.backends.cpu.get_cpu_capability()}")]
+    found = f"{environment.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    return [capability(found, os.environ.get("ATEN_CPU_CAPABILITY"))]
+
+
+def capability(found: str, limit: str | None) -> Check:
+    """Warn where torch was told to use less of the processor than there is."""
+    if limit is None:
+        return Check("processor", "ok", found)
+    return Check(
+        "processor",
+        "warn",
+        f"{found}, limited by ATEN_CPU_CAPABILITY={limit}: workers without it are refused, or unset it",
+    )
 
 
 def _gpu() -> list[Check]:
@@ -156,19 +196,21 @@ def _import_ribs() -> list[Check]:
     return [_importable("ribs")]
 
 
-def _import_ray() -> list[Check]:
-    return [_importable("ray")]
-
-
 def _importable(name: str) -> Check:
     module = import_module(name)
     return Check(f"import {name}", "ok", str(getattr(module, "__version__", "no version")))
 
 
+def _run_directories() -> list[Check]:
+    return [exposure.run_directories(Path("out") if Path("out").exists() else Path.cwd())]
+
+
 def _temporary_directory() -> list[Check]:
-    with tempfile.TemporaryFile() as file:
-        file.write(b"plasmodia")
-    return [Check("temporary directory", "ok", f"{tempfile.gettempdir()} is writable")]
+    return [exposure.temporary_directory(Path(tempfile.gettempdir()))]
+
+
+def _source() -> list[Check]:
+    return [exposure.source(environment.sources(()))]
 
 
 def _arithmetic() -> list[Check]:
@@ -191,7 +233,9 @@ CHECKS: tuple[Callable[[], list[Check]], ...] = (
     _shared_memory,
     _disk,
     _import_ribs,
-    _import_ray,
-    _temporary_directory,
     _arithmetic,
+    _run_directories,
+    _temporary_directory,
+    _source,
+    exposure.ray,
 )

@@ -19,7 +19,12 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # not in its stub
+from ray._raylet import (  # type: ignore[attr-defined] # its stub lacks them
+    AuthenticationMode,
+    AuthenticationTokenLoader,
+    Config,
+    get_authentication_mode,
+)
 from ray.exceptions import RayError
 
 from runs import environment
@@ -86,6 +91,11 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
                 f"no Ray cluster at address {address!r} ({first}); start one or use --address local"
             ) from error
         return stack.pop_all()
+
+
+def wants_token() -> bool:
+    """Say whether the cluster of this process answers only who knows its token."""
+    return get_authentication_mode() == AuthenticationMode.TOKEN
 
 
 def _own(workers: int, directory: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs import doctor, environment, source_digest
+from runs import environment, source_digest
 from runs.errors import RunError
 
 ROOT = Path(environment.__file__).parents[1]
@@ -236,72 +235,3 @@ class TestSourceDigests:
         monkeypatch.setattr(Path, "read_bytes", refuse)
         with pytest.raises(RunError, match=r"'qd' cannot be read, but is part of a run: .*Permission denied"):
             source_digest.source_digests(["qd"])
-
-
-class TestDoctor:
-    def test_each_check_has_a_name_a_status_and_a_detail(self, monkeypatch):
-        quick = [look for look in doctor.CHECKS if not look.__name__.startswith("_import")]
-        monkeypatch.setattr(doctor, "CHECKS", quick)
-        checks = doctor.doctor()
-        assert all(set(check) == {"name", "status", "detail"} for check in checks)
-        assert {"threads", "MKL_CBWR", "processor", "gpu", "disk", "arithmetic"} <= {
-            check["name"] for check in checks
-        }
-        assert {check["status"] for check in checks} <= {"ok", "warn"}
-
-    def test_a_check_that_raises_has_failed(self, monkeypatch):
-        def _broken_thing():
-            raise ImportError("no such library")
-
-        monkeypatch.setattr(doctor, "CHECKS", [_broken_thing])
-        failed = {"name": "broken thing", "status": "fail", "detail": "ImportError: no such library"}
-        assert doctor.doctor() == [failed]
-
-    def test_settings_that_come_too_late_fail(self, monkeypatch):
-        monkeypatch.setenv("MKL_CBWR", "AUTO")
-        monkeypatch.setattr(doctor, "CHECKS", [doctor._settings])
-        (check,) = doctor.doctor()
-        assert check["status"] == "fail"
-        assert "torch was loaded with MKL_CBWR 'AUTO'" in check["detail"]
-
-    def test_arithmetic_that_does_not_repeat_fails(self, monkeypatch):
-        digests = iter([{"svd": "a", "exp": "b"}, {"svd": "c", "exp": "b"}])
-        monkeypatch.setattr(environment, "probe", lambda: next(digests))
-        monkeypatch.setattr(doctor, "CHECKS", [doctor._arithmetic])
-        assert "svd repeated gave other bits" in doctor.doctor()[0]["detail"]
-
-    def packages(self, monkeypatch, distribution):
-        monkeypatch.setattr(doctor, "DISTRIBUTION", distribution)
-        monkeypatch.setattr(doctor, "CHECKS", [doctor._packages])
-        return doctor.doctor()
-
-    def test_a_source_tree_without_an_install_warns(self, monkeypatch):
-        (check,) = self.packages(monkeypatch, "no-such-distribution")
-        assert check["status"] == "warn"
-        assert "not installed here" in check["detail"]
-
-    def test_installed_requirements_are_met_and_those_of_extras_are_left_out(self, monkeypatch):
-        checks = self.packages(monkeypatch, "scipy")
-        assert [check["name"] for check in checks] == ["python", "numpy"]
-        assert {check["status"] for check in checks} == {"ok"}
-
-    def test_a_missing_requirement_fails(self, monkeypatch):
-        monkeypatch.setattr(metadata, "requires", lambda name: ["plasmodia-nothing>=1"])
-        _, check = self.packages(monkeypatch, "scipy")
-        assert check == {
-            "name": "plasmodia-nothing",
-            "status": "fail",
-            "detail": "not installed; plasmodia-nothing>=1 is needed: run `make setup`",
-        }
-
-    def test_an_old_version_fails(self):
-        assert doctor.requirement("torch>=2.11", "2.13.0+cpu", "torch 2.13.0").status == "ok"
-        old = doctor.requirement("torch>=2.11", "2.9.1", "torch 2.9.1")
-        assert old == doctor.Check(
-            "torch", "fail", "torch 2.9.1, but torch>=2.11 is needed: run `make setup`"
-        )
-
-    def test_little_room_warns(self):
-        assert doctor.room("disk", 2 * doctor.GIB, doctor.GIB, "here", "slow").status == "ok"
-        little = doctor.room("disk", doctor.GIB // 16, doctor.GIB, "here", "slow")
-        assert little == doctor.Check("disk", "warn", "0.06 GiB in here, 1 GiB advised: slow")

@@ -1,12 +1,9 @@
 """Real Ray clusters on this machine; starting one takes seconds, so that tests share two."""
 
 import os
-import shutil
 import socket
 import sys
-import threading
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -215,59 +212,3 @@ def pool(address, expected=None, modules=()):
     made = ray_pool.RayPool(1, address, 0.0, expected or {}, modules, "cpu", 60.0, lambda: 0.0)
     made.close()
     return made
-
-
-class TestAddress:
-    def test_where_nobody_listens(self):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
-            with pytest.raises(
-                RunError, match=rf"no Ray cluster answers at address '{address}' \(.*refused\); start one"
-            ):
-                pool(address)
-
-    def test_where_somebody_listens_and_says_nothing(self, monkeypatch):
-        monkeypatch.setattr(ray_pool, "ANSWER_SECONDS", 0.1)
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            address = f"127.0.0.1:{server.getsockname()[1]}"
-            with pytest.raises(
-                RunError, match=rf"no Ray cluster answers at address '{address}' \(timed out\); start"
-            ):
-                pool(address)
-            monkeypatch.setenv("RAY_ADDRESS", address)
-            with pytest.raises(RunError, match="timed out"):
-                pool("auto")
-
-    def test_where_something_else_answers(self):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            thread = threading.Thread(target=lambda: server.accept()[0].sendall(b"SSH-2.0-OpenSSH\r\n"))
-            thread.start()
-            with pytest.raises(RunError, match=r"what answers at address .* is no Ray cluster; start one"):
-                pool(f"127.0.0.1:{server.getsockname()[1]}")
-            thread.join()
-
-    def test_auto_without_a_cluster(self, monkeypatch, tmp_path):
-        def nowhere(**arguments):
-            raise ConnectionError("Could not find any running Ray instance.\nPlease specify")
-
-        monkeypatch.delenv("RAY_ADDRESS", raising=False)
-        monkeypatch.setattr(ray_pool.ray, "init", nowhere)
-        monkeypatch.setattr(ray_pool.tempfile, "tempdir", str(tmp_path))
-        told = r"no Ray cluster at address 'auto' \(Could not find any running Ray instance\.\); start one"
-        with pytest.raises(RunError, match=told):
-            pool("auto")
-        assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_shipped_is_source_alone(perilous):
-    folder = ray_pool._packed(["perilous_module_of_a_user"])
-    try:
-        names = {path.name for path in folder.iterdir()}
-        packages = {"qd", "kernels", "organisms", "archive_store", "runs", "analysis"}
-        assert names == packages | {"perilous_module_of_a_user.py"}
-        assert not list(folder.rglob("__pycache__"))
-        assert (folder / "runs" / "presets" / "smoke.yaml").is_file()
-        assert Path(ray_pool.__file__).read_bytes() == (folder / "runs" / "ray_pool.py").read_bytes()
-    finally:
-        shutil.rmtree(folder)
