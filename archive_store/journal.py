@@ -177,6 +177,12 @@ class Journal:
                 ],
             )
 
+    def write_states(self, round: int, states: Mapping[int, str]) -> None:
+        """Note where the states at the end of a committed round are kept, by organism."""
+        with self._transaction():
+            rows = [(organism, round, digest) for organism, digest in states.items()]
+            self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", rows)
+
     def rounds(self) -> dict[int, str]:
         """Give the digest of every committed round, in order."""
         return dict(self._rows("SELECT round, digest FROM round ORDER BY round"))
@@ -217,6 +223,10 @@ class Journal:
         condition, values = ("", ()) if organism is None else ("WHERE organism = ?", (organism,))
         query = f"SELECT organism, round, digest FROM state {condition} ORDER BY organism, round DESC"
         return [State(*row) for row in self._rows(query, values)]
+
+    def elite_genomes(self) -> list[str]:
+        """Give the genome's digest of every elite there is after the last round, by cell."""
+        return [row[0] for row in self._rows("SELECT genome FROM elite ORDER BY cell")]
 
     def timings(self) -> list[Timing]:
         """Give all durations by round."""

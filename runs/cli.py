@@ -134,14 +134,26 @@ def launch(
 
 
 @_command("resume")
-def resume(run: RunPath, workers: Workers = None, executor: Executor = None, quiet: Quiet = False) -> None:
+def resume(
+    run: RunPath,
+    workers: Workers = None,
+    executor: Executor = None,
+    accept_environment: Annotated[
+        bool,
+        typer.Option(
+            "--accept-environment",
+            help="Go on although this machine computes otherwise; marks all later digests.",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
     """Go on with a run that was cut off, to the same end."""
     changes = _execution(workers, executor)
     _prepare()
     from runs.launch import resume as go_on
 
     with _reporting(quiet, run) as report:
-        finished = go_on(run, changes, report)
+        finished = go_on(run, changes, report, accept_environment)
     _finish(finished, as_json=False)
 
 

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, plain
 from runs import environment, tasks
 from runs.config import Config, scientific
 from runs.config import plain as plain_config
 from runs.config_reader import checked
-from runs.errors import ConfigError, RunError
+from runs.errors import ConfigError
 from runs.import_path import imported
 from runs.pools import InlinePool, Pool
 from runs.world import family_of
@@ -86,25 +85,6 @@ def described(prepared: Prepared) -> dict[str, Any]:
     return {"fingerprint": plain(prepared.fingerprint), "revision": environment.revision()}
 
 
-def check_environment(directory: RunDirectory, prepared: Prepared) -> None:
-    """Compare this machine's fingerprint with a run's.
-
-    Raises
-    ------
-    RunError
-        If they differ, with the differences.
-    """
-    made = directory.environment().get("fingerprint")
-    if not isinstance(made, dict):
-        raise RunError(f"{directory.environment_path} holds no fingerprint; restore it from a copy")
-    different = environment.differences(made, plain(prepared.fingerprint))
-    if different:
-        raise RunError(
-            f"{directory.path} was made in another environment ({'; '.join(different)}); "
-            "its bits cannot be continued here"
-        )
-
-
 @contextmanager
 def pool_of(prepared: Prepared) -> Iterator[Pool]:
     """Start the pool that the configuration asks for, and let it go in the end."""
@@ -122,7 +102,6 @@ def pool_of(prepared: Prepared) -> Iterator[Pool]:
             expected=prepared.fingerprint,
             modules=prepared.modules,
             device=execution.device,
-            timeout=execution.order_timeout,
             clock=time.monotonic,
         )
     try:
