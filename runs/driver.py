@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from archive_store.chain import numbered, round_digest
 from archive_store.errors import BlobError
-from archive_store.journal import Journal, Timing
+from archive_store.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
 from qd.records import Census, Decision, Outcome, read
@@ -25,8 +24,8 @@ from runs.errors import RunError, Stopped
 from runs.ledger import Closed, Ledger
 from runs.pools import Done, Gone, Handle, Job, Starved
 from runs.progress import Progress
-from runs.recovery import Recovery, newest_intact
-from runs.summary import WALL
+from runs.recovery import Recovery
+from runs.scribe import Scribe
 from runs.trainer import Report
 
 KEPT_STATES = 2  # checkpoints per organism that stay on disk while the run goes on
@@ -101,12 +100,11 @@ class Driver:
         self._ledger = ledger
         self._directory = directory
         self._blobs = directory.blobs
-        self._journal = journal
         self._dispatcher = dispatcher
         self._conditions = conditions
-        self._moved = conditions.moved
-        self._written = conditions.clock()  # when the last round was
-        self._journaled = ledger.closed
+        self._scribe = Scribe(
+            config, directory.blobs, journal, dispatcher.pool.fetch, conditions.clock, conditions.moved
+        )
         self._closed: Closed | None = None  # a round that is closed and not journaled yet
         self._places = {organism: _Place() for organism in ledger.organisms}
         self._answers: dict[tuple[int, int], Done] = {}  # (round, organism), from the last journaled round on
@@ -125,9 +123,9 @@ class Driver:
         """
         last = self._config.rounds if until is None else min(until, self._config.rounds)
         for organism, place in self._places.items():
-            place.round, place.state = newest_intact(self._journal, self._blobs, organism, self._journaled)
+            place.round, place.state = self._recovery.checkpoint(organism, self._scribe.journaled)
         self._recovery.look_for([elite.genome for elite in self._ledger.view.elites])
-        while self._journaled < last or self._recovery.needed:
+        while self._scribe.journaled < last or self._recovery.needed:
             stopping = self._conditions.stop()
             if stopping and not self._dispatcher.busy:
                 self._stop()
@@ -200,7 +198,7 @@ class Driver:
         if done.job.name == AUDIT:
             self._audits.discard(key)
             return
-        if census.round >= self._journaled:
+        if census.round >= self._scribe.journaled:
             self._answers[key] = done
         if census.round == place.round + 1:
             place.round, place.state, place.sent = census.round, done.payload, False
@@ -245,80 +243,31 @@ class Driver:
 
     def _journal_rounds(self, last: int) -> None:
         """Close and journal what is complete; a round waits for its audits and for what was lost of it."""
-        while self._journaled < last:
-            following = self._journaled + 1
+        while self._scribe.journaled < last:
+            following = self._scribe.journaled + 1
             if self._closed is None:
                 if not self._ledger.complete() or any(round == following for round, _ in self._audits):
                     return
                 self._closed = self._ledger.close()
-            if not self._write(self._closed):
+            answers = {o: self._answers[self._closed.round, o] for o in self._ledger.organisms}
+            lost = self._scribe.write(self._closed, answers)
+            for organism in lost:
+                self._recovery.need(organism, following)
+            if lost:
                 return
+            for organism in self._ledger.organisms:
+                self._answers.pop((following - 1, organism), None)
             self._conditions.closed(self._closed)
             self._tell(self._closed)
             self._closed = None
 
-    def _write(self, closed: Closed) -> bool:
-        """Journal a round, unless something of it was lost with its machine; then have that made again."""
-        answers = {organism: self._answers[closed.round, organism] for organism in self._ledger.organisms}
-        keeps = (
-            closed.round % self._config.execution.checkpoint_every == 0 or closed.round == self._config.rounds
-        )
-        won: dict[int, list[str]] = {}
-        for organism, digest in closed.genomes:
-            won.setdefault(organism, []).append(digest)
-        genomes = {organism: self._fetched(answers[organism], "genomes") for organism in won}
-        payloads = {organism: self._fetched(answers[organism], "payload") for organism in answers if keeps}
-        lost = [
-            organism for found in (genomes, payloads) for organism, value in found.items() if value is None
-        ]
-        if lost:
-            for organism in lost:
-                self._recovery.need(organism, closed.round)
-            return False
-        blobs = [genomes[organism][digest] for organism, digests in won.items() for digest in digests]
-        self._blobs.put_all([*blobs, *payloads.values()])
-        states = {organism: sha256(payload) for organism, payload in payloads.items()}
-        self._commit(closed, states, _timings(answers))
-        if keeps:
-            self._forget_old_states()
-        for organism in self._ledger.organisms:
-            self._answers.pop((closed.round - 1, organism), None)
-        return True
-
-    def _commit(self, closed: Closed, states: Mapping[int, str], timings: list[Timing]) -> None:
-        items = closed.items if self._moved is None else (("environment", self._moved), *closed.items)
-        events = numbered(closed.round, items)
-        digest = round_digest(self._journal.digest(), events)
-        now = self._conditions.clock()
-        wall = Timing(organism=None, name=WALL, seconds=now - self._written, worker="driver")
-        self._journal.write_round(closed.round, events, states, [wall, *timings], digest)
-        self._written, self._journaled, self._moved = now, closed.round, None
-
-    def _fetched(self, done: Done, what: str) -> Any:
-        try:
-            return self._dispatcher.pool.fetch(getattr(done, what))
-        except Gone:
-            return None
-
-    def _forget_old_states(self) -> None:
-        for organism in self._ledger.organisms:
-            stored = sorted(self._journal.states(organism), key=lambda state: -state.round)
-            for state in stored[KEPT_STATES:]:
-                self._blobs.remove(state.digest)
-
     def _stop(self) -> None:
-        """Keep the states at the end of the last journaled round, as far as they are still known, and stop."""
-        ends = {
-            organism: self._answers.get((self._journaled, organism)) for organism in self._ledger.organisms
-        }
-        payloads = {o: self._fetched(done, "payload") for o, done in ends.items() if done is not None}
-        there = {organism: payload for organism, payload in payloads.items() if payload is not None}
-        self._blobs.put_all(there.values())
-        self._journal.write_states(
-            self._journaled, {organism: sha256(payload) for organism, payload in there.items()}
+        journaled = self._scribe.journaled
+        self._scribe.keep_states(
+            {organism: done for (round, organism), done in self._answers.items() if round == journaled}
         )
         raise Stopped(
-            f"stopped after round {self._journaled} of {self._config.rounds}, as asked; "
+            f"stopped after round {journaled} of {self._config.rounds}, as asked; "
             f"go on with: plasmodia resume {self._directory.path}"
         )
 
@@ -366,11 +315,3 @@ def evidence(done: Done) -> str:
     if isinstance(done.report, Report):
         return sha256(canonical(done.report.census))
     return sha256(canonical(done.report))
-
-
-def _timings(answers: Mapping[int, Done]) -> list[Timing]:
-    return [
-        Timing(organism=organism, name=name, seconds=seconds, worker=done.worker)
-        for organism, done in answers.items()
-        for name, seconds in done.report.seconds.items()
-    ]

@@ -49,6 +49,17 @@ class Recovery:
         """Say whether an organism's result of a round is to be made again."""
         return round in self._rounds.get(organism, ())
 
+    def checkpoint(self, organism: int, until: int) -> tuple[int, bytes | None]:
+        """Give round and state of an organism's newest intact checkpoint up to a round; (0, None) without one."""
+        for stored in sorted(self._journal.states(organism), key=lambda state: -state.round):
+            if stored.round > until:
+                continue
+            try:
+                return stored.round, self._blobs.get(stored.digest)
+            except BlobError:  # missing or damaged: an older one leads to the same end
+                continue
+        return 0, None
+
     def need(self, organism: int, round: int) -> None:
         """Have an organism's round done again, for the state and genomes at its end."""
         self._rounds.setdefault(organism, set()).add(round)
@@ -118,8 +129,7 @@ class Recovery:
     def _track(self, organism: int) -> _Track:
         rounds, track = self._rounds[organism], self._tracks.get(organism)
         if track is None or (not track.sent and track.round >= min(rounds)):
-            start, state = newest_intact(self._journal, self._blobs, organism, min(rounds) - 1)
-            track = self._tracks[organism] = _Track(start, state)
+            track = self._tracks[organism] = _Track(*self.checkpoint(organism, min(rounds) - 1))
         return track
 
     def _makers(self) -> dict[str, tuple[int, int]]:
@@ -136,15 +146,3 @@ class Recovery:
                     f"{self._blobs.path(digest)} from a copy"
                 )
         self._blobs.put_all(genomes[digest] for digest in sorted(wanted))
-
-
-def newest_intact(journal: Journal, blobs: BlobStore, organism: int, until: int) -> tuple[int, bytes | None]:
-    """Give round and state of an organism's newest intact checkpoint up to a round; (0, None) if it has none."""
-    for stored in sorted(journal.states(organism), key=lambda state: -state.round):
-        if stored.round > until:
-            continue
-        try:
-            return stored.round, blobs.get(stored.digest)
-        except BlobError:  # missing or damaged: an older one leads to the same end
-            continue
-    return 0, None

@@ -7,7 +7,7 @@ from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
 from runs.launch import resume
-from runs.recovery import Recovery, newest_intact
+from runs.recovery import Recovery
 from tests.killed_drivers import killed, launch_and_die
 from tests.small_runs import contents, copied, digests, small
 
@@ -114,7 +114,7 @@ def test_the_newest_intact_checkpoint_is_taken(undisturbed, tmp_path):
         assert sorted(kept) == [2, 4]
 
         def newest(until):
-            round, state = newest_intact(journal, directory.blobs, 1, until)
+            round, state = Recovery(directory.blobs, journal).checkpoint(1, until)
             assert state == (directory.blobs.get(kept[round]) if round else None)
             return round
 
