@@ -195,9 +195,16 @@ def digest(
 
     with RunDirectory.open(run).journal() as journal:
         journal.verify_chain()
+        moves = journal.moves()
     committed = _rounds(run)
+    for round, differences in moves.items():
+        typer.echo(
+            f"plasmodia: from round {round} on in another environment: {'; '.join(differences)}", err=True
+        )
     if rounds:
-        typer.echo("\n".join(f"{round} {text}" for round, text in committed))
+        environments = {round: 1 + sum(move <= round for move in moves) for round, _ in committed}
+        marks = {round: f" environment {number}" for round, number in environments.items() if number > 1}
+        typer.echo("\n".join(f"{round} {text}{marks.get(round, '')}" for round, text in committed))
     else:
         typer.echo(committed[-1][1])
 

@@ -8,14 +8,12 @@ for those of a run that stayed where it was.
 from collections.abc import Mapping
 from typing import Any
 
-from archive_store.journal import Journal
+from archive_store.journal import ENVIRONMENT, Journal
 from archive_store.run_directory import RunDirectory
 from qd.canonical import plain
 from runs import environment
 from runs.errors import RunError
 from runs.prepared import Prepared
-
-EVENT = "environment"
 
 
 def moved_to(
@@ -58,7 +56,7 @@ def check_unmoved(directory: RunDirectory, journal: Journal, prepared: Prepared,
         If a round up to `until` was made in another environment than the launch: names the first one. Or if
         this machine's is another: with the differences.
     """
-    for round in moves(journal):
+    for round in journal.moves():
         if round <= until:
             raise RunError(
                 f"{directory.path} moved to another environment before round {round}; only the rounds before "
@@ -72,18 +70,13 @@ def check_unmoved(directory: RunDirectory, journal: Journal, prepared: Prepared,
         )
 
 
-def moves(journal: Journal) -> dict[int, list[str]]:
-    """Give the first round in each further environment, and what was different there."""
-    return {event.round: event.value["differences"] for event in journal.events(kind=EVENT)}
-
-
 def last_move(journal: Journal) -> int:
     """Give the first round that was made in the run's present environment."""
-    return max(moves(journal), default=1)
+    return max(journal.moves(), default=1)
 
 
 def _last(directory: RunDirectory, journal: Journal) -> Mapping[str, Any]:
-    accepted = [event.value["fingerprint"] for event in journal.events(kind=EVENT)]
+    accepted = [event.value["fingerprint"] for event in journal.events(kind=ENVIRONMENT)]
     return accepted[-1] if accepted else _launched(directory)
 
 

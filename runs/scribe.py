@@ -5,10 +5,9 @@ from typing import Any
 
 from archive_store.blobs import BlobStore
 from archive_store.chain import numbered, round_digest
-from archive_store.journal import Journal, Timing
+from archive_store.journal import ENVIRONMENT, Journal, Timing
 from runs.config import Config
 from runs.ledger import Closed
-from runs.moves import EVENT
 from runs.pools import Done, Gone, Handle
 from runs.summary import WALL
 
@@ -101,7 +100,7 @@ class Scribe:
         return dict(zip(states, self._blobs.put_all(states.values()), strict=True))
 
     def _commit(self, closed: Closed, states: Mapping[int, str], timings: list[Timing]) -> None:
-        items = closed.items if self._moved is None else ((EVENT, self._moved), *closed.items)
+        items = closed.items if self._moved is None else ((ENVIRONMENT, self._moved), *closed.items)
         events = numbered(closed.round, items)
         digest = round_digest(self._journal.digest(), events)
         now = self._clock()

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
+from runs.cli import app
 from runs.errors import RunError
 from runs.launch import resume
-from runs.moves import last_move, moves
+from runs.moves import last_move
 from runs.replay import decisions, replay
 from tests.killed_drivers import killed, launch_and_die
 from tests.small_runs import copied, digests
@@ -45,7 +47,7 @@ def test_later_digests_are_marked_and_earlier_ones_stay(moved, undisturbed):
     found = digests(moved)
     assert [found[round] == whole[round] for round in range(5)] == [True, True, True, False, False]
     with open_run(moved).directory.journal() as journal:
-        ((round, differences),) = moves(journal).items()
+        ((round, differences),) = journal.moves().items()
         (event,) = journal.events(kind="environment")
     assert (round, event.seq, last_move(journal_of(moved))) == (3, 0, 3)
     assert differences[0].startswith("libraries.numpy: 1.0 against")
@@ -99,3 +101,18 @@ def test_only_rounds_of_the_first_environment_can_be_made_again(moved, undisturb
     home = copied(moved, tmp_path)
     (home / "environment.json").write_bytes((undisturbed / "environment.json").read_bytes())
     assert replay(home, 2, {}) is None
+
+
+def test_marked_digests_are_shown_as_such(moved, undisturbed):
+    whole, found = digests(undisturbed), digests(moved)
+    told = CliRunner().invoke(app, ["digest", str(moved), "--rounds"])
+    marks = ["", "", "", " environment 2", " environment 2"]
+    assert told.stdout.splitlines() == [f"{round} {found[round]}{mark}" for round, mark in enumerate(marks)]
+    assert told.stderr.startswith(
+        "plasmodia: from round 3 on in another environment: libraries.numpy: 1.0 against"
+    )
+    shown = CliRunner().invoke(app, ["show", str(moved)]).stdout
+    assert f"{found[4]} (made in 2 environments)" in shown
+    assert json.loads(CliRunner().invoke(app, ["show", str(moved), "--json"]).stdout)["environments"] == 2
+    told = CliRunner().invoke(app, ["digest", str(undisturbed)])
+    assert (told.stdout, told.stderr) == (f"{whole[4]}\n", "")
