@@ -15,6 +15,7 @@ from runs.world import World, WorldSpec, build
 Handle = Any
 Key = tuple[str, int, int]  # (name, round, organism): what a job answers for
 SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class Exhausted(RunError):
@@ -201,7 +202,5 @@ def perform(world: World, name: str, arguments: tuple[Any, ...], clock: Callable
 def _is_shortage(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in SHORTAGES
-    # torch's allocator on the CPU raises a bare RuntimeError.
-    return (
-        isinstance(error, MemoryError) or "not enough memory" in str(error) or "out of memory" in str(error)
-    )
+    # torch raises a bare RuntimeError on the CPU, and one of its own on CUDA.
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
