@@ -25,7 +25,7 @@ from runs.environment import differences
 from runs.errors import RunError
 from runs.launch import Reporter, calibrated, silent, started
 from runs.ledger import Ledger
-from runs.prepared import changed, check_environment, pool_of, prepare
+from runs.prepared import changed, check_environment, check_format, pool_of, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Difference:
     replayed: str | None
 
 
-DERIVED = ("decision", "outcome", "summary")  # what `decisions` derives from censuses
+DERIVED = ("decision", "quarantine", "outcome", "summary")  # what `decisions` derives from censuses
 
 
 class _Differs(Exception):
@@ -117,6 +117,7 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     directory = RunDirectory.open(run)
     config = read_config(directory.config_path)
     with directory.journal() as journal:
+        check_format(run, journal)
         last = _last(run, journal, until)
         calibration = _calibration(directory, journal, config)
         rounds = [_journaled(config, list(journal.events(round))) for round in range(1, last + 1)]
