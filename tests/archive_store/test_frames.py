@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,16 @@ def test_a_census_is_one_row():
         "validation_score": 0.9, "step": 125, "alive": 1, "state": "b" * 64,
         "quarantine": None,
     }  # fmt: skip
+
+
+def test_a_quarantined_census_is_a_row_without_losses_or_components():
+    lost = dict.fromkeys(("loss", "loss_ema", "probe_loss", "validation_loss", "validation_score"), math.nan)
+    quarantined = replace(CENSUS, **lost, records=(), quarantine="training loss became nan")
+    found = frames.census(events("census", quarantined, CENSUS))
+    assert found["quarantine"].tolist() == ["training loss became nan", None]
+    assert found["alive"].tolist() == [0, 1]
+    assert found["loss"].isna().tolist() == found["validation_score"].isna().tolist() == [True, False]
+    assert len(frames.records(events("census", quarantined), MEASURES)) == 0
 
 
 def test_a_record_is_one_row_with_its_measures_and_genes():
