@@ -65,6 +65,14 @@ class BlobStore:
         """Say whether there is a file for this digest; only `get` says whether it is intact."""
         return self.path(digest).is_file()
 
+    def intact(self, digest: str) -> bool:
+        """Say whether there is a file for this digest, with the bytes that belong to it."""
+        try:
+            self.get(digest)
+        except BlobError:
+            return False
+        return True
+
     def get(self, digest: str) -> bytes:
         """Read a blob and verify it.
 

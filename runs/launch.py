@@ -20,12 +20,14 @@ from runs.calibration import Calibration, calibrate
 from runs.config import Config, to_yaml
 from runs.config import plain as plain_config
 from runs.config_reader import read_config
-from runs.dispatch import Dispatcher
-from runs.driver import Driver, evidence, restore
+from runs.dispatch import Dispatcher, Incident
+from runs.driver import Conditions, Driver, evidence, restore
 from runs.errors import ConfigError, RunError
-from runs.ledger import Closed, Ledger
+from runs.interruption import listening
+from runs.ledger import Ledger
+from runs.moves import last_move, moved_to
 from runs.pools import Job, Pool
-from runs.prepared import Prepared, base_text, changed, check_environment, described, pool_of, prepare
+from runs.prepared import Prepared, base_text, changed, check_format, described, pool_of, prepare
 from runs.progress import Progress
 from runs.shared_calibration import borrowed
 from runs.summary import SCORE_NAME, WALL
@@ -43,51 +45,75 @@ def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
         If the directory exists or the configuration's files cannot be used; nothing was written.
     RunError
         If the run cannot start or go on. After round 0 the directory stays and can be resumed.
+    Stopped
+        If SIGINT or SIGTERM asked it to stop after round 0.
     """
     report = report or silent
     _check_place(out)
     prepared = prepare(config)
-    with pool_of(prepared) as pool, started(prepared, out, pool, report) as run:
-        run.driver(report).run()
+    with (
+        pool_of(prepared) as pool,
+        listening() as stop,  # after Ray has started, which sets a handler of its own
+        started(prepared, out, pool, report) as run,
+    ):
+        run.driver(Conditions(time.monotonic, report, stop=stop.patiently)).run()
         run.finish()
     return out
 
 
-def resume(path: Path, execution: Mapping[str, Any], report: Reporter | None = None) -> Path:
-    """Go on with a run that was cut off; a finished one is left as it is.
+def resume(
+    path: Path,
+    execution: Mapping[str, Any],
+    report: Reporter | None = None,
+    accept_environment: bool = False,
+) -> Path:
+    """Go on with a run that was cut off; a finished one whose elites are intact is left as it is.
 
     Parameters
     ----------
     execution
         Keys of the ``execution:`` section that differ from now on.
+    accept_environment
+        Go on although this machine's fingerprint is not the run's. The journal says so from the next round
+        on, and all later digests cover it.
 
     Raises
     ------
     RunError
         If the run's data or environment are not what they were, or it cannot go on.
+    Stopped
+        If SIGINT or SIGTERM asked it to stop.
     """
     report = report or silent
     directory = RunDirectory.open(path)
     config = changed(read_config(directory.config_path), execution)
-    if directory.finished():
+    if directory.finished() and not _damaged_elites(directory):
         return path
     prepared = prepare(config)
-    check_environment(directory, prepared)
     with directory.journal(readonly=False) as journal:
         journal.verify_chain()
         calibration, spec = stored(directory, journal, prepared)
+        moved = moved_to(directory, journal, prepared, accept_environment)
         run = Open(prepared, directory, journal, calibration, spec)
         restore(run.ledger, journal)
+        directory.remove_manifest()
         directory.write_config(to_yaml(config))
         directory.blobs.remove_partial()
         run.incident("resume", None, f"after round {journal.last_round()}")
-        if run.ledger.closed < config.rounds:
-            with pool_of(prepared) as pool:
-                run.attach(pool)
-                pool.configure(spec)
-                run.driver(report).run()
+        with pool_of(prepared) as pool, listening() as stop:
+            run.attach(pool)
+            pool.configure(spec)
+            since = run.ledger.closed + 1 if moved else last_move(journal)
+            conditions = Conditions(time.monotonic, report, stop=stop.patiently, moved=moved, since=since)
+            run.driver(conditions).run()
         run.finish()
     return path
+
+
+def _damaged_elites(directory: RunDirectory) -> bool:
+    with directory.journal() as journal:
+        digests = journal.elite_genomes()
+    return not all(directory.blobs.intact(digest) for digest in digests)
 
 
 class Open:
@@ -110,21 +136,12 @@ class Open:
 
     def attach(self, pool: Pool) -> None:
         """Let a pool do the work."""
-        self._dispatcher = Dispatcher(pool, self.config.execution.attempts, self.incident, evidence)
+        self._dispatcher = _dispatcher(self.config, pool, self.incident)
 
-    def driver(self, report: Reporter, closed: Callable[[Closed], None] = lambda closed: None) -> Driver:
+    def driver(self, conditions: Conditions) -> Driver:
         """Make the driver of this run."""
         assert self._dispatcher is not None, "a run is attached to a pool before it is driven"
-        return Driver(
-            self.config,
-            self.ledger,
-            self.directory,
-            self.journal,
-            self._dispatcher,
-            report,
-            closed,
-            time.monotonic,
-        )
+        return Driver(self.config, self.ledger, self.directory, self.journal, self._dispatcher, conditions)
 
     def incident(self, kind: str, job: Job | None, what: str) -> None:
         """Note something that no digest covers."""
@@ -149,7 +166,7 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     begun = time.monotonic()
     spec = WorldSpec(plain_config(config), prepared.corpus, prepared.data)
     if config.calibration.from_run is None:
-        dispatcher = Dispatcher(pool, config.execution.attempts, lambda kind, job, what: None, evidence)
+        dispatcher = _dispatcher(config, pool, lambda kind, job, what: None)
         spec, calibration = calibrate(
             config, spec, dispatcher, lambda done: report(_calibrating(config, done))
         )
@@ -172,6 +189,11 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
         run = Open(prepared, directory, journal, calibration, spec)
         run.attach(pool)
         yield run
+
+
+def _dispatcher(config: Config, pool: Pool, incident: Incident) -> Dispatcher:
+    execution = config.execution
+    return Dispatcher(pool, execution.attempts, execution.order_timeout, incident, evidence, time.monotonic)
 
 
 def _check_place(out: Path) -> None:
@@ -216,13 +238,14 @@ def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tup
 
 
 def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) -> Mapping[str, Any]:
-    """Give what the journal says of calibration, and check that configuration and data are the run's.
+    """Give what the journal says of calibration, and check that format, configuration and data are the run's.
 
     Raises
     ------
     RunError
-        If the journal has no calibration, or configuration or data are not those of the run.
+        If the journal has no calibration, or format, configuration or data are not those of the run.
     """
+    check_format(directory.path, journal)
     base = journal.meta(BASE)
     events = list(journal.events(0, "calibration"))
     if base is None or not events:

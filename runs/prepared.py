@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from archive_store.journal import BASE, Journal
-from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, plain
 from runs import environment, tasks
 from runs.config import Config, scientific
@@ -105,27 +104,6 @@ def described(prepared: Prepared) -> dict[str, Any]:
     return {"fingerprint": plain(prepared.fingerprint), "revision": environment.revision()}
 
 
-def check_environment(directory: RunDirectory, prepared: Prepared) -> None:
-    """Compare this version's format and this machine's fingerprint with a run's.
-
-    Raises
-    ------
-    RunError
-        If they differ, with the differences.
-    """
-    with directory.journal() as journal:
-        check_format(directory.path, journal)  # first: another version is another environment as well
-    made = directory.environment().get("fingerprint")
-    if not isinstance(made, dict):
-        raise RunError(f"{directory.environment_path} holds no fingerprint; restore it from a copy")
-    different = environment.differences(made, plain(prepared.fingerprint))
-    if different:
-        raise RunError(
-            f"{directory.path} was made in another environment ({'; '.join(different)}); "
-            "its bits cannot be continued here"
-        )
-
-
 @contextmanager
 def pool_of(prepared: Prepared) -> Iterator[Pool]:
     """Start the pool that the configuration asks for, and let it go in the end."""
@@ -143,7 +121,6 @@ def pool_of(prepared: Prepared) -> Iterator[Pool]:
             expected=prepared.fingerprint,
             modules=prepared.modules,
             device=execution.device,
-            timeout=execution.order_timeout,
             clock=time.monotonic,
         )
     try:

@@ -38,6 +38,7 @@ class Summary:
     births: int
     deaths: int
     quarantines: int  # rounds of single organisms that were undone
+    environments: int  # in which it was made: 1, and 1 more for each accepted move
     digest: str
     wall_seconds: float | None
 
@@ -74,6 +75,7 @@ def summarise(path: Path) -> Summary:
             score_name=journal.meta(SCORE_NAME) or "score",
             **_validity(journal),
             **_lifecycle(_bodies(journal, "decision"), _bodies(journal, "quarantine")),
+            environments=1 + len(journal.moves()),
             digest=journal.digest(last),
             wall_seconds=_wall(journal),
         )
@@ -152,10 +154,14 @@ def table(summary: Summary) -> str:
         ("deaths", f"{summary.deaths}"),
         ("quarantines", f"{summary.quarantines}"),
         ("wall time", "-" if summary.wall_seconds is None else f"{summary.wall_seconds:.1f} s"),
-        ("digest", summary.digest),
+        ("digest", f"{summary.digest}{_moved(summary.environments)}"),
     )
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _moved(environments: int) -> str:
+    return "" if environments == 1 else f" (made in {environments} environments)"
 
 
 def _written(value: float | None) -> str:

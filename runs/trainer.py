@@ -309,8 +309,9 @@ def _every_second(examples: Examples, first: int) -> Examples:
 
 JOBS: Mapping[str, Callable[..., Job]] = {
     "advance": advance,
+    "audit": advance,
     "interface": interface,
     "reference": reference,
     "assays": assays,
 }
-TIMED: Sequence[str] = ("advance",)  # jobs that take a clock
+TIMED: Sequence[str] = ("advance", "audit")  # jobs that take a clock

@@ -89,17 +89,21 @@ class Limited:
     def __init__(self, pool, workers):
         self._pool, self._workers = pool, workers
         self.submit, self.wait, self.fetch = pool.submit, pool.wait, pool.fetch
-        self.configure = pool.configure
+        self.configure, self.replace = pool.configure, pool.replace
+
+    @property
+    def workers(self):
+        return self._pool.workers[: self._workers]
 
     @property
     def idle(self):
-        return max(0, self._pool.idle - 3 + self._workers)
+        return [worker for worker in self._pool.idle if worker in self.workers]
 
 
 @pytest.fixture(scope="class")
 def local_pool(perilous):
     _, overrides = perilous
-    config = small(*overrides, *RAY, "execution.workers=3", f"execution.order_timeout={TIMEOUT}")
+    config = small(*overrides, *RAY, "execution.workers=3")
     with pool_of(prepare(config)) as pool:
         yield pool
 
@@ -144,7 +148,8 @@ class TestLocal:
                 (folder / signal).touch()
 
         on()
-        run = launch(small(*overrides, *RAY), tmp_path / "run", strike)
+        config = small(*overrides, *RAY, f"execution.order_timeout={TIMEOUT}")
+        run = launch(config, tmp_path / "run", strike)
         assert not (folder / signal).exists()
         assert digests(run) == digests(folder / "inline")
         (incident,) = incidents(run)
@@ -154,7 +159,9 @@ class TestLocal:
     def test_what_a_job_raises_is_one_sentence(self, on, tmp_path):
         on()
         bad = small(*RAY, "training.learning_rate=1e30", "training.clip=1e30")
-        with pytest.raises(RunError, match="interface of organism -1, round 0, failed: the training loss"):
+        with pytest.raises(
+            RunError, match="interface of organism -1, round 0, failed twice: the training loss"
+        ):
             launch(bad, tmp_path / "run")
         assert list(tmp_path.iterdir()) == []
 
@@ -212,7 +219,7 @@ class TestCluster:
 
 
 def pool(address, expected=None, modules=()):
-    made = ray_pool.RayPool(1, address, 0.0, expected or {}, modules, "cpu", 60.0, lambda: 0.0)
+    made = ray_pool.RayPool(1, address, 0.0, expected or {}, modules, "cpu", lambda: 0.0)
     made.close()
     return made
 

@@ -196,21 +196,6 @@ class TestRefusals:
         harm_blob(run, digest, harm)
         refused(run, BlobError, rf"{digest}.* is {harm}")
 
-    @pytest.mark.parametrize("harm", ["missing", "damaged"])
-    def test_a_missing_or_damaged_parent(self, cut_off, tmp_path, harm):
-        run = copied(cut_off, tmp_path)
-        digest = parent_of_the_next_birth(run)
-        harm_blob(run, digest, harm)
-        stopped(run, BlobError, rf"{digest}.* is {harm}")
-
-    def test_a_damaged_state_is_computed_again(self, cut_off, undisturbed, tmp_path):
-        run = copied(cut_off, tmp_path)
-        with RunDirectory.open(run).journal() as journal:
-            digest = journal.states()[0].digest
-        harm_blob(run, digest, "damaged")
-        resume(run, {})
-        assert digests(run) == digests(undisturbed)
-
     def test_a_journal_that_is_none(self, cut_off, tmp_path):
         run = copied(cut_off, tmp_path)
         for path in run.glob("journal.sqlite*"):
@@ -257,14 +242,6 @@ class TestRefusals:
         run = copied(cut_off, tmp_path)
         monkeypatch.setattr("runs.trainer.learning_rate", lambda world, steps: lambda step: 1e-3)
         stopped(run, RunError, r"round 3 .*came out differently .*: state [0-9a-f]{64}")
-
-
-def parent_of_the_next_birth(run):
-    """Name a stored genome that an order after the last kept state (of round 2) needs."""
-    with RunDirectory.open(run).journal() as journal:
-        orders = [event.value for event in journal.events(3, "decision")]
-    births = [birth for order in orders for birth in order["births"] if birth["happens"] and birth["genomes"]]
-    return births[0]["genomes"][0]
 
 
 def harm_blob(run, digest, harm):
