@@ -5,6 +5,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from archive_store.chain import round_digest
+from archive_store.journal import BASE, Journal
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.config import Config
@@ -44,7 +46,23 @@ def older(run: Path) -> Path:
     with sqlite3.connect(run / "journal.sqlite") as database:
         database.execute("UPDATE meta SET value = replace(value, '\"format\":2', '\"format\":1')")
     database.close()
+    rechained(run)
     return run
+
+
+def rechained(run: Path) -> str:
+    """Make all digests of rounds fit the journal again, and give the last."""
+    path = RunDirectory.open(run).journal_path
+    with Journal.open(path, readonly=True) as journal:
+        previous, by_round = journal.meta(BASE) or "", {}
+        for round in journal.rounds():
+            previous = by_round[round] = round_digest(previous, list(journal.events(round)))
+    with sqlite3.connect(path) as database:
+        database.executemany(
+            "UPDATE round SET digest = ? WHERE round = ?", [(d, r) for r, d in by_round.items()]
+        )
+    database.close()
+    return previous
 
 
 def digests(run: Path) -> dict[int, str]:
