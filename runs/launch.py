@@ -27,7 +27,7 @@ from runs.interruption import listening
 from runs.ledger import Ledger
 from runs.moves import last_move, moved_to
 from runs.pools import Job, Pool
-from runs.prepared import Prepared, base_text, changed, described, pool_of, prepare
+from runs.prepared import Prepared, base_text, changed, check_format, described, pool_of, prepare
 from runs.progress import Progress
 from runs.shared_calibration import borrowed
 from runs.summary import SCORE_NAME, WALL
@@ -238,13 +238,14 @@ def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tup
 
 
 def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) -> Mapping[str, Any]:
-    """Give what the journal says of calibration, and check that configuration and data are the run's.
+    """Give what the journal says of calibration, and check that format, configuration and data are the run's.
 
     Raises
     ------
     RunError
-        If the journal has no calibration, or configuration or data are not those of the run.
+        If the journal has no calibration, or format, configuration or data are not those of the run.
     """
+    check_format(directory.path, journal)
     base = journal.meta(BASE)
     events = list(journal.events(0, "calibration"))
     if base is None or not events:

@@ -1,23 +1,26 @@
 """What a run needs before it starts: data, fingerprint, and a pool of trainers."""
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from archive_store.journal import BASE, Journal
 from qd.canonical import canonical, plain
 from runs import environment, tasks
 from runs.config import Config, scientific
 from runs.config import plain as plain_config
 from runs.config_reader import checked
-from runs.errors import ConfigError
+from runs.errors import ConfigError, RunError
 from runs.import_path import imported
 from runs.pools import InlinePool, Pool
 from runs.world import family_of
 
-FORMAT = 1  # of the journal's content; part of every digest
+FORMAT = 2  # of the journal's content and the states; part of every digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,22 @@ def base_text(prepared: Prepared, centroids: str) -> str:
             "centroids": centroids,
         }
     )
+
+
+def check_format(path: Path, journal: Journal) -> None:
+    """Check that a run's journal and states mean what this version takes them for.
+
+    Raises
+    ------
+    RunError
+        If another version wrote them.
+    """
+    made = json.loads(journal.meta(BASE) or "{}").get("format", FORMAT)
+    if made != FORMAT:
+        raise RunError(
+            f"{path} has the content of format {made} and this version works with format {FORMAT}; "
+            "use the version that launched it"
+        )
 
 
 def described(prepared: Prepared) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from runs.errors import RunError
 from runs.launch import Reporter, calibrated, silent, started
 from runs.ledger import Closed, Ledger
 from runs.moves import check_unmoved
-from runs.prepared import changed, pool_of, prepare
+from runs.prepared import changed, check_format, pool_of, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Difference:
     replayed: str | None
 
 
-DERIVED = ("decision", "outcome", "summary")  # what `decisions` derives from censuses
+DERIVED = ("decision", "quarantine", "outcome", "summary")  # what `decisions` derives from censuses
 
 
 class _Differs(Exception):
@@ -118,6 +118,7 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     directory = RunDirectory.open(run)
     config = read_config(directory.config_path)
     with directory.journal() as journal:
+        check_format(run, journal)
         last = _last(run, journal, until)
         calibration = _calibration(directory, journal, config)
         rounds = [_journaled(config, list(journal.events(round))) for round in range(1, last + 1)]

@@ -63,6 +63,7 @@ class FakeTrainer:
                 test_score=None,
                 state=sha256(f"{self.organism} {order}"),
                 records=tuple(self._record(order.round, *part) for part in sorted(self.pool.values())),
+                quarantine=None,
             )
         )
 

@@ -10,6 +10,7 @@ from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
 from runs.launch import launch, resume
+from runs.replay import decisions, replay
 from tests.killed_drivers import (
     killed,
     launch_and_die,
@@ -18,7 +19,7 @@ from tests.killed_drivers import (
     launch_and_die_in_the_transaction,
     resume_and_die,
 )
-from tests.small_runs import contents, copied, digests, files, small
+from tests.small_runs import contents, copied, digests, files, older, small
 
 ROUNDS = range(1, 5)
 
@@ -167,6 +168,17 @@ class TestRefusals:
         found["fingerprint"]["libraries"]["numpy"] = "1.0"
         (run / "environment.json").write_text(json.dumps(found))
         refused(run, RunError, r"made in another environment \(libraries\.numpy: 1\.0 against")
+
+    def test_a_run_of_another_format(self, cut_off, tmp_path):
+        """Said before its environment, which is another one for that reason alone."""
+        run = older(copied(cut_off, tmp_path))
+        path = run / "environment.json"
+        path.write_text(path.read_text().replace('"MKL_NUM_THREADS": "1"', '"MKL_NUM_THREADS": "2"'))
+        told = refused(run, RunError, "has the content of format 1 and this version works with format 2; use")
+        for other in (lambda: replay(run, None, {}), lambda: decisions(run)):
+            with pytest.raises(RunError) as caught:
+                other()
+            assert str(caught.value) == told
 
     @pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
     def test_a_damaged_environment(self, cut_off, tmp_path, content):

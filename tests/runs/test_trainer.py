@@ -172,11 +172,6 @@ class TestAdvance:
         assert all(value > 0 for value in rounds[0][0].seconds.values())
         assert (report.census, state, genomes) == (rounds[0][0].census, *rounds[0][1:])
 
-    def test_a_diverging_organism_is_named(self):
-        broken = {name: tensor * float("nan") for name, tensor in WORLD.interface.items()}
-        with pytest.raises(RunError, match=r"loss of organism 3 became nan in round 1, optimizer step 0"):
-            advance(replace(WORLD, interface=broken), None, order(3, 1), {}, clock())
-
 
 @pytest.fixture(scope="module")
 def taken(rounds):
@@ -261,6 +256,16 @@ class TestCalibrationJobs:
         trained = decode_interface(data, WORLD.device)
         assert trained["bias"].any()  # it is drawn as zeros
         assert not any(tensor.requires_grad for tensor in trained.values())
+
+    def test_a_calibration_that_diverges_is_one_sentence(self):
+        wild = replace(WORLD, config=small_config(training={"learning_rate": 1e30, "clip": 1e30}))
+        told = (
+            r"loss of organism {} became (nan|inf) in calibration, optimizer step \d; lower training\.learn"
+        )
+        with pytest.raises(RunError, match=told.format(-1)):
+            trainer.interface(wild)
+        with pytest.raises(RunError, match=told.format(-5)):
+            trainer.reference(wild, -5)
 
     def test_a_reference_is_measured_at_every_checkpoint(self):
         samples, state, _ = trainer.reference(WORLD, -5)
