@@ -17,9 +17,10 @@ from organisms.nn import example_losses, score
 from qd.canonical import canonical, sha256
 from qd.records import ComponentId
 from runs import trainer
+from runs.census import evaluate, lower_bounds, take_records
 from runs.errors import RunError
 from runs.newborns import found
-from runs.trainer import JOBS, TIMED, advance, evaluate, lower_bounds, take_records
+from runs.trainer import JOBS, TIMED, advance
 from runs.world import WorldSpec, build, decode_interface, decode_state, encode_state
 from tests.small_worlds import (
     birth,
