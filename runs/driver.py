@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from archive_store.blobs import BlobStore
 from archive_store.chain import numbered, round_digest
 from archive_store.errors import BlobError
 from archive_store.journal import Journal, Timing
@@ -160,18 +161,12 @@ class Driver:
         self._journal.write_round(closed.round, events, states, [wall, *_timings(answers)], digest)
         self._written = now
         if keeps:
-            self._forget_old_states()
+            forget_old_states(self._journal, self._blobs)
         self._closed(closed)
         self._tell(closed)
 
     def _fetch(self, handle: Handle) -> Any:
         return self._dispatcher.pool.fetch(handle)
-
-    def _forget_old_states(self) -> None:
-        for organism in self._ledger.organisms:
-            stored = sorted(self._journal.states(organism), key=lambda state: -state.round)
-            for state in stored[KEPT_STATES:]:
-                self._blobs.remove(state.digest)
 
     def _tell(self, closed: Closed) -> None:
         self._report(
@@ -187,6 +182,15 @@ class Driver:
                 done=closed.round / self._config.rounds,
             )
         )
+
+
+def forget_old_states(journal: Journal, blobs: BlobStore) -> None:
+    """Remove the states that are older than an organism's last checkpoints."""
+    kept: dict[int, int] = {}
+    for state in journal.states():  # by organism, newest first
+        kept[state.organism] = kept.get(state.organism, 0) + 1
+        if kept[state.organism] > KEPT_STATES:
+            blobs.remove(state.digest)
 
 
 def restore(ledger: Ledger, journal: Journal) -> None:

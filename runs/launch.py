@@ -6,13 +6,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from archive_store import durable
 from archive_store.chain import numbered, round_digest
 from archive_store.encoding import decode
+from archive_store.errors import WriteError
 from archive_store.journal import BASE, Journal, Timing
 from archive_store.run_directory import RunDirectory
 from runs import environment
@@ -21,7 +23,7 @@ from runs.config import Config, to_yaml
 from runs.config import plain as plain_config
 from runs.config_reader import read_config
 from runs.dispatch import Dispatcher
-from runs.driver import Driver, evidence, restore
+from runs.driver import Driver, evidence, forget_old_states, restore
 from runs.errors import ConfigError, RunError
 from runs.ledger import Closed, Ledger
 from runs.pools import Job, Pool
@@ -73,21 +75,29 @@ def resume(path: Path, execution: Mapping[str, Any], report: Reporter | None = N
         return path
     prepared = prepare(config)
     check_environment(directory, prepared)
+    carry_on(directory, prepared, pool_of(prepared), report)
+    return path
+
+
+def carry_on(
+    directory: RunDirectory, prepared: Prepared, pool: AbstractContextManager[Pool], report: Reporter
+) -> None:
+    """Go on with an unfinished run; the pool is only started if there is a round left to compute."""
     with directory.journal(readonly=False) as journal:
         journal.verify_chain()
         calibration, spec = stored(directory, journal, prepared)
         run = Open(prepared, directory, journal, calibration, spec)
         restore(run.ledger, journal)
-        directory.write_config(to_yaml(config))
-        directory.blobs.remove_partial()
+        directory.recover()
+        directory.write_config(to_yaml(prepared.config))
         run.incident("resume", None, f"after round {journal.last_round()}")
-        if run.ledger.closed < config.rounds:
-            with pool_of(prepared) as pool:
-                run.attach(pool)
-                pool.configure(spec)
+        forget_old_states(journal, directory.blobs)
+        if run.ledger.closed < prepared.config.rounds:
+            with pool as workers:
+                run.attach(workers)
+                workers.configure(spec)
                 run.driver(report).run()
         run.finish()
-    return path
 
 
 class Open:
@@ -156,22 +166,38 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     else:
         spec, calibration = borrowed(Path(config.calibration.from_run), config, prepared.data, spec)
         pool.configure(spec)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    with placed(out) as partial:
         directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
-        _write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
-        _take_name(partial, out)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise RunError(f"{out} cannot be written: {error.strerror}; nothing was left there") from error
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
     directory = RunDirectory.open(out)
     with directory.journal(readonly=False) as journal:
         run = Open(prepared, directory, journal, calibration, spec)
         run.attach(pool)
         yield run
+
+
+@contextmanager
+def placed(out: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes its name in the end or, on an error, leaves nothing.
+
+    Raises
+    ------
+    ConfigError
+        If something of that name has come to be there.
+    RunError
+        If the disk is full or fails.
+    """
+    partial = out.with_name(f".{out.name}.{os.getpid()}{durable.PARTIAL}")
+    # A killed process may have had the same number: in a container it is the rule.
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        _take_name(partial, out)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, WriteError) and not out.exists():
+            raise RunError(f"{out} cannot be written: {error.reason}; nothing was left there") from error
+        raise
 
 
 def _check_place(out: Path) -> None:
@@ -190,9 +216,12 @@ def _check_place(out: Path) -> None:
 
 def _take_name(partial: Path, out: Path) -> None:
     try:
-        partial.rename(out)
-    except OSError:
-        raise ConfigError(f"{out} exists already: another launch was faster; choose another folder") from None
+        durable.rename(partial, out)
+    except WriteError:
+        if partial.exists() and os.path.lexists(out):
+            message = f"{out} exists already: another launch was faster; choose another folder"
+            raise ConfigError(message) from None
+        raise
 
 
 def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tuple[Calibration, WorldSpec]:
@@ -234,9 +263,10 @@ def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) ->
     return event
 
 
-def _write_round_0(
+def write_round_0(
     directory: RunDirectory, prepared: Prepared, calibration: Calibration, spec: WorldSpec, seconds: float
 ) -> None:
+    """Store what calibration found, and journal it."""
     assert spec.interface is not None
     event = calibration.event(spec)
     directory.blobs.put_all([spec.interface, *spec.hosts, calibration.encoded_centroids()])
