@@ -17,6 +17,7 @@ FORMAT = 1
 _WAL, _ROLLBACK = "-wal", "-journal"  # how SQLite calls the files beside a database
 _BUSY = 60.0  # seconds to wait for another connection's lock
 _DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+_TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 @contextmanager
@@ -27,7 +28,8 @@ def explained(path: Path) -> Iterator[None]:
     except (sqlite3.DatabaseError, OSError) as error:
         if _kind(error) in _DISK:
             raise WriteError(path, str(error), _kind(error) == sqlite3.SQLITE_FULL) from error
-        raise JournalError(f"journal {path} cannot be used: {error}; restore it from a copy") from None
+        remedy = "close the program that uses it" if _kind(error) in _TAKEN else "restore it from a copy"
+        raise JournalError(f"journal {path} cannot be used: {error}; {remedy}") from None
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -104,7 +106,7 @@ def leave_wal(connection: sqlite3.Connection, path: Path, patience: float = _BUS
             connection.execute("PRAGMA journal_mode = DELETE")
             return
         except sqlite3.OperationalError as error:
-            if _kind(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if _kind(error) not in _TAKEN:
                 raise
             if time.monotonic() >= deadline:
                 message = f"journal {path} is complete but cannot become a single file: {error}"
