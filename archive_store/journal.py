@@ -80,7 +80,8 @@ class Incident:
 class Journal:
     """An open journal: made by `create` or `open`, closed by `close` or as a context manager.
 
-    Every method raises `JournalError` when the file is damaged or locked for too long.
+    Every method raises `JournalError` when the file is damaged or locked for too long, and `WriteError` when
+    the disk is full or fails.
     """
 
     def __init__(
@@ -94,8 +95,14 @@ class Journal:
     def create(cls, path: Path) -> "Journal":
         """Make a new journal, open for writing; refuses an existing file."""
         database = connection.create(path)
-        database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        return cls(path, database)
+        journal = cls(path, database)
+        try:
+            with connection.explained(path):
+                database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        except BaseException:
+            journal.close()
+            raise
+        return journal
 
     @classmethod
     def open(cls, path: Path, readonly: bool = False) -> "Journal":
@@ -267,7 +274,8 @@ class Journal:
 
         Waits up to `patience` seconds for readers to close.
         """
-        connection.leave_wal(self._database, self.path, patience)
+        with connection.explained(self.path):
+            connection.leave_wal(self._database, self.path, patience)
         self.close()
 
     def _base(self) -> str:

@@ -74,7 +74,7 @@ class Scribe:
         )
         self._commit(closed, self._put(states), _timings(answers))
         if keeps:
-            self._forget_old_states()
+            forget_old_states(self._journal, self._blobs)
         return []
 
     def keep_states(self, answers: Mapping[int, Done]) -> None:
@@ -108,13 +108,14 @@ class Scribe:
         self._journal.write_round(closed.round, events, states, [wall, *timings], digest)
         self._written, self.journaled, self._moved = now, closed.round, None
 
-    def _forget_old_states(self) -> None:
-        by_organism: dict[int, list[tuple[int, str]]] = {}
-        for state in self._journal.states():
-            by_organism.setdefault(state.organism, []).append((state.round, state.digest))
-        for states in by_organism.values():
-            for _, digest in sorted(states)[:-KEPT_STATES]:
-                self._blobs.remove(digest)
+
+def forget_old_states(journal: Journal, blobs: BlobStore) -> None:
+    """Remove the states that are older than an organism's last checkpoints."""
+    kept: dict[int, int] = {}
+    for state in journal.states():  # by organism, newest first
+        kept[state.organism] = kept.get(state.organism, 0) + 1
+        if kept[state.organism] > KEPT_STATES:
+            blobs.remove(state.digest)
 
 
 def _timings(answers: Mapping[int, Done]) -> list[Timing]:
