@@ -15,6 +15,7 @@ from archive_store.errors import JournalError
 from qd.canonical import canonical
 
 BASE = "base"  # meta key of the text that round 0 is chained to
+ENVIRONMENT = "environment"  # kind of the event that begins the first round in another environment
 
 # `mark` tells which event of an altered round was changed; the round's digest does not need it.
 # `elite` and `metric` are views, so that nothing is written twice and can disagree.
@@ -79,7 +80,8 @@ class Incident:
 class Journal:
     """An open journal: made by `create` or `open`, closed by `close` or as a context manager.
 
-    Every method raises `JournalError` when the file is damaged or locked for too long.
+    Every method raises `JournalError` when the file is damaged or locked for too long, and `WriteError` when
+    the disk is full or fails.
     """
 
     def __init__(
@@ -93,8 +95,14 @@ class Journal:
     def create(cls, path: Path) -> "Journal":
         """Make a new journal, open for writing; refuses an existing file."""
         database = connection.create(path)
-        database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        return cls(path, database)
+        journal = cls(path, database)
+        try:
+            with connection.explained(path):
+                database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        except BaseException:
+            journal.close()
+            raise
+        return journal
 
     @classmethod
     def open(cls, path: Path, readonly: bool = False) -> "Journal":
@@ -177,6 +185,12 @@ class Journal:
                 ],
             )
 
+    def write_states(self, round: int, states: Mapping[int, str]) -> None:
+        """Note where the states at the end of a committed round are kept, by organism."""
+        with self._transaction():
+            rows = [(organism, round, digest) for organism, digest in states.items()]
+            self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", rows)
+
     def rounds(self) -> dict[int, str]:
         """Give the digest of every committed round, in order."""
         return dict(self._rows("SELECT round, digest FROM round ORDER BY round"))
@@ -218,6 +232,14 @@ class Journal:
         query = f"SELECT organism, round, digest FROM state {condition} ORDER BY organism, round DESC"
         return [State(*row) for row in self._rows(query, values)]
 
+    def elite_genomes(self) -> list[str]:
+        """Give the genome's digest of every elite there is after the last round, by cell."""
+        return [row[0] for row in self._rows("SELECT genome FROM elite ORDER BY cell")]
+
+    def moves(self) -> dict[int, list[str]]:
+        """Give the first round in each further environment that was accepted, and what was different there."""
+        return {event.round: event.value["differences"] for event in self.events(kind=ENVIRONMENT)}
+
     def timings(self) -> list[Timing]:
         """Give all durations by round."""
         rows = self._rows("SELECT organism, name, seconds, worker, round FROM timing ORDER BY round, rowid")
@@ -252,7 +274,8 @@ class Journal:
 
         Waits up to `patience` seconds for readers to close.
         """
-        connection.leave_wal(self._database, self.path, patience)
+        with connection.explained(self.path):
+            connection.leave_wal(self._database, self.path, patience)
         self.close()
 
     def _base(self) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from archive_store import durable
 from archive_store.blobs import BlobStore
-from archive_store.errors import RunDirectoryError
+from archive_store.errors import RunDirectoryError, WriteError
 from archive_store.journal import Journal
 from qd.canonical import plain
 
@@ -37,21 +38,18 @@ class RunDirectory:
         RunDirectoryError
             If something is there already, or the folder cannot be made.
         """
+        if os.path.lexists(path):
+            raise RunDirectoryError(f"{path} exists already; choose another folder or remove it first")
         try:
-            path.mkdir(parents=True)
-        except FileExistsError:
+            durable.make_directory(path)
+        except WriteError as error:
             raise RunDirectoryError(
-                f"{path} exists already; choose another folder or remove it first"
-            ) from None
-        except OSError as error:
-            raise RunDirectoryError(
-                f"folder {path} cannot be made: {error.strerror}; choose another one"
+                f"folder {path} cannot be made: {error.reason}; choose another one"
             ) from None
         directory = cls(path)
-        directory.blobs.root.mkdir()
+        durable.make_directory(directory.blobs.root)
         directory.write_config(config)
         durable.write(directory.environment_path, _json(environment))
-        durable.sync_directory(path.parent)
         return directory
 
     @classmethod
@@ -167,7 +165,7 @@ class RunDirectory:
 
     def remove_manifest(self) -> None:
         """Take back that the run has ended, before it is written to again."""
-        self.manifest_path.unlink(missing_ok=True)
+        durable.remove(self.manifest_path)
         durable.sync_directory(self.path)
 
     def check_manifest(self, blobs: bool = True) -> None:
@@ -195,6 +193,19 @@ class RunDirectory:
             if blobs or not name.startswith("blobs/"):
                 _check_file(self.path / name, files[name])
 
+    def recover(self) -> None:
+        """Clear up after a process that was killed, before the run is written to again.
+
+        What it had not finished writing is removed. Names that it had not come to synchronise are made
+        durable, because from now on they are taken for it.
+        """
+        folders = [self.path, *self.blobs.folders()]
+        for folder in folders:
+            for partial in sorted(folder.glob(f"*{durable.PARTIAL}")):
+                durable.remove(partial)
+        for folder in (self.path.parent, *folders):
+            durable.sync_directory(folder)
+
     def _lasting(self) -> Iterator[Path]:
         yield from (self.config_path, self.environment_path, self.journal_path)
         yield from (self.blobs.path(digest) for digest in self.blobs.digests())
@@ -212,8 +223,11 @@ def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
 
 
 def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

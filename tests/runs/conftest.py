@@ -1,5 +1,7 @@
 import pytest
 
+from tests.crashes import cut_off, forks, memory, start
+from tests.miniature import outcome
 from tests.small_runs import launched
 
 
@@ -7,3 +9,45 @@ from tests.small_runs import launched
 def undisturbed(tmp_path_factory):
     """A small run, launched inline and finished; copy it before changing it."""
     return launched(tmp_path_factory.mktemp("undisturbed") / "run")
+
+
+@pytest.fixture(scope="session")
+def forking():
+    """Call a function in a process of its own."""
+    with forks() as fork:
+        yield fork
+
+
+@pytest.fixture
+def folder():
+    """Where a run in miniature can be made, again and again."""
+    with memory() as place:
+        yield place / "run"
+
+
+@pytest.fixture(scope="session")
+def unharmed():
+    """What comes of a run in miniature that nothing befalls."""
+    with memory() as place:
+        start(place / "run")
+        return outcome(place / "run")
+
+
+@pytest.fixture(scope="session")
+def half_way(forking):
+    """A run in miniature whose process was stopped right after round 3; states are kept of round 2."""
+    with memory() as place:
+        yield cut_off(place / "run", 3, forking)
+
+
+@pytest.fixture
+def some(request, record_property):
+    """Choose from many cases, by a stride, as many as there is time for: all with ``--crash-points all``."""
+
+    def choose(cases, at_most):
+        stride = 1 if request.config.getoption("--crash-points") == "all" else -(-len(cases) // at_most)
+        chosen = cases[::stride]
+        record_property("cases", f"{len(chosen)} of {len(cases)}")
+        return chosen
+
+    return choose

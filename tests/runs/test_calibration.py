@@ -16,7 +16,7 @@ from runs.prepared import prepare
 from runs.shared_calibration import borrowed
 from runs.trainer import Sample
 from runs.world import WorldSpec, build
-from tests.small_runs import small
+from tests.small_runs import copied, older, small
 
 COMPONENTS = 40
 
@@ -188,6 +188,12 @@ class TestShared:
         with pytest.raises(RunError, match="does not fit this run: ") as caught:
             self.take(undisturbed, override)
         assert named in str(caught.value)
+
+    def test_a_run_of_another_format_is_refused(self, undisturbed, tmp_path):
+        with pytest.raises(
+            RunError, match="has the content of format 1 and this version works with format 2"
+        ):
+            self.take(older(copied(undisturbed, tmp_path)))
 
     def test_a_run_without_calibration_is_refused(self, tmp_path):
         directory = RunDirectory.create(tmp_path / "run", "seed: 0\n", {})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from archive_store.errors import WriteError
 from archive_store.reading import open_run
 from runs.config_reader import load
 from runs.errors import ConfigError, RunError
@@ -159,7 +160,7 @@ class TestRefusals:
 
     def test_a_failure_while_round_0_is_written_leaves_nothing_behind(self, tmp_path, monkeypatch):
         def full(self, *arguments):
-            raise OSError(28, "No space left on device")
+            raise WriteError(self.path, "No space left on device", full=True)
 
         monkeypatch.setattr("archive_store.journal.Journal.write_round", full)
         with pytest.raises(
