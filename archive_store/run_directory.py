@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from archive_store import durable
 from archive_store.blobs import BlobStore
-from archive_store.errors import RunDirectoryError
+from archive_store.errors import RunDirectoryError, YamlError
 from archive_store.journal import Journal
+from archive_store.strict_yaml import read
 from qd.canonical import plain
 
 FORMAT = 1
@@ -119,12 +118,12 @@ class RunDirectory:
     def config(self) -> dict[str, Any]:
         """Read the configuration."""
         try:
-            value = yaml.safe_load(_text(self.config_path))
-        except yaml.YAMLError as error:
-            raise RunDirectoryError(
-                f"{self.config_path} is not YAML ({str(error).splitlines()[0]}); restore it"
-            ) from None
-        return _mapping(self.config_path, value)
+            document = read(_text(self.config_path), str(self.config_path))
+        except YamlError as error:
+            raise RunDirectoryError(f"{error}; restore it from a copy") from None
+        if document.problems:
+            raise RunDirectoryError(f"{self.config_path}, {document.problems[0]}; restore it from a copy")
+        return _mapping(self.config_path, document.value)
 
     def environment(self) -> dict[str, Any]:
         """Read the environment."""

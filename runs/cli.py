@@ -264,7 +264,7 @@ def _prepare() -> None:
 
 
 def _scalar(text: str | None) -> Any:
-    from runs.yaml_reader import scalar
+    from archive_store.strict_yaml import scalar
 
     return None if text is None else scalar(text)
 

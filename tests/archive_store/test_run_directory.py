@@ -144,11 +144,17 @@ def test_another_manifest_is_refused(finished, text):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(b"a: [", "is not YAML"), (b"[1]", "has no keys at its top"), (b"\xff\xfe\xfa", "cannot be read")],
+    [
+        (b"a: [", ", line 1, column 5: not YAML: .*; restore it from a copy"),
+        (b"a: &b 1\nc: *b", r", line 2: the alias \*b is not allowed; .*; restore it from a copy"),
+        (b"a: 1\na: 2", ", line 2: the key a was already given in line 1; restore it from a copy"),
+        (b"[1]", " has no keys at its top"),
+        (b"\xff\xfe\xfa", " cannot be read"),
+    ],
 )
 def test_a_damaged_config_is_named(run, text, message):
     run.config_path.write_bytes(text)
-    with pytest.raises(RunDirectoryError, match=rf"config.yaml {message}"):
+    with pytest.raises(RunDirectoryError, match=rf"config.yaml{message}"):
         run.config()
 
 
