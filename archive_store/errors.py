@@ -15,6 +15,10 @@ class EncodingError(StoreError):
     """Bytes are not an encoding of named arrays, or arrays have no encoding."""
 
 
+class LockError(StoreError):
+    """Another process is writing the run, or nobody can."""
+
+
 class YamlError(StoreError):
     """A text is not the plain YAML that is read here."""
 

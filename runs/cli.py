@@ -122,6 +122,9 @@ def launch(
         return
     directory = Path("out") / config.name if out is None else out
     if directory.exists():
+        from archive_store.lock import check_free
+
+        check_free(directory)
         raise ConfigError(
             f"{directory} exists already; choose another --out, or go on with: plasmodia resume {directory}"
         )

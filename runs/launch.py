@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from archive_store.chain import numbered, round_digest
 from archive_store.encoding import decode
 from archive_store.journal import BASE, Journal, Timing
+from archive_store.lock import check_free, held
 from archive_store.run_directory import RunDirectory
 from runs import environment
 from runs.calibration import Calibration, calibrate
@@ -65,12 +66,20 @@ def resume(path: Path, execution: Mapping[str, Any], report: Reporter | None = N
     ------
     RunError
         If the run's data or environment are not what they were, or it cannot go on.
+    LockError
+        If another process is writing the run.
     """
-    report = report or silent
     directory = RunDirectory.open(path)
+    if not directory.finished():
+        with held(path):
+            _go_on(directory, execution, report or silent)
+    return path
+
+
+def _go_on(directory: RunDirectory, execution: Mapping[str, Any], report: Reporter) -> None:
     config = changed(read_config(directory.config_path), execution)
-    if directory.finished():
-        return path
+    if directory.finished():  # by whoever held the lock until now
+        return
     prepared = prepare(config)
     check_environment(directory, prepared)
     with directory.journal(readonly=False) as journal:
@@ -87,7 +96,6 @@ def resume(path: Path, execution: Mapping[str, Any], report: Reporter | None = N
                 pool.configure(spec)
                 run.driver(report).run()
         run.finish()
-    return path
 
 
 class Open:
@@ -156,10 +164,24 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     else:
         spec, calibration = borrowed(Path(config.calibration.from_run), config, prepared.data, spec)
         pool.configure(spec)
+    with ExitStack() as stack:
+        with _placed(out) as partial:
+            directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
+            stack.enter_context(held(partial))
+            _write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
+        directory = RunDirectory.open(out)
+        journal = stack.enter_context(directory.journal(readonly=False))
+        run = Open(prepared, directory, journal, calibration, spec)
+        run.attach(pool)
+        yield run
+
+
+@contextmanager
+def _placed(out: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes its name in the end or, on an error, leaves nothing."""
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
-        _write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
+        yield partial
         _take_name(partial, out)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -167,16 +189,12 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    directory = RunDirectory.open(out)
-    with directory.journal(readonly=False) as journal:
-        run = Open(prepared, directory, journal, calibration, spec)
-        run.attach(pool)
-        yield run
 
 
 def _check_place(out: Path) -> None:
     """Find out before anything is computed whether a run can be written there, and leave no trace."""
     if out.exists() or out.is_symlink():
+        check_free(out)
         raise ConfigError(f"{out} exists already; choose another folder, or resume or remove it")
     there = next(folder for folder in out.absolute().parents if folder.exists())
     try:
@@ -192,6 +210,7 @@ def _take_name(partial: Path, out: Path) -> None:
     try:
         partial.rename(out)
     except OSError:
+        check_free(out)
         raise ConfigError(f"{out} exists already: another launch was faster; choose another folder") from None
 
 

@@ -299,7 +299,10 @@ class TestFiles:
         [
             ("task: {name: text, path: gone}", "task.path: no readable file at /.*gone"),
             ("task: {name: text, path: .}", "task.path: no readable file at"),
-            ("task: {name: text, path: ~no.such.user/x}", "task.path: no readable file at /.*~no.such.user/x"),
+            (
+                "task: {name: text, path: ~no.such.user/x}",
+                "task.path: no readable file at /.*~no.such.user/x",
+            ),
             ("archive: {centroids: gone.npy}", "archive.centroids: no readable file at /.*gone.npy"),
             ("calibration: {from: gone}", "calibration.from: no readable directory at /.*gone"),
             ("- 1", "a configuration is a mapping such as 'rounds: 40', not .1."),
