@@ -13,7 +13,7 @@ from typing import Any
 
 from archive_store.chain import numbered, round_digest
 from archive_store.errors import BlobError
-from archive_store.journal import Journal, Timing
+from archive_store.journal import KEPT_STATES, Journal, Timing
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
 from qd.records import Census, Decision, Outcome, read
@@ -25,8 +25,6 @@ from runs.pools import Done, Handle, Job
 from runs.progress import Progress
 from runs.summary import WALL
 from runs.trainer import Report
-
-KEPT_STATES = 2  # checkpoints per organism that stay on disk while the run goes on
 
 
 @dataclass(slots=True)
