@@ -10,7 +10,7 @@ from qd.canonical import plain, sha256, written
 from qd.records import T, read
 
 # What reading a record (`qd.records.read`) or an event's parts raises where they are not what they should be.
-UNREADABLE = (KeyError, IndexError, TypeError, ValueError, OverflowError)
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
 MARK_DIGITS = 16  # enough to find an accident; forgers are caught by the round's digest
 
 

@@ -23,7 +23,7 @@ def explained(path: Path) -> Iterator[None]:
     """Turn whatever SQLite or the system raises into one sentence that names the file."""
     try:
         yield
-    except (sqlite3.DatabaseError, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # SQLite's messages can quote damaged bytes
         raise JournalError(f"journal {path} cannot be used: {error}; restore it from a copy") from None
 
 

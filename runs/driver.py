@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from archive_store.chain import numbered, round_digest
+from archive_store.chain import UNREADABLE, numbered, round_digest
 from archive_store.errors import BlobError
 from archive_store.journal import KEPT_STATES, Journal, Timing
 from archive_store.run_directory import RunDirectory
@@ -204,7 +204,7 @@ def restore(ledger: Ledger, journal: Journal) -> None:
                 [read(Census, event.value) for event in events if event.kind == "census"],
                 [read(Outcome, event.value) for event in events if event.kind == "outcome"],
             )
-        except (AssertionError, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise RunError(
                 f"round {round} of the journal cannot be restored: {error}; the journal was altered"
             ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archive_store.chain import numbered, round_digest
-from archive_store.encoding import decode
+from archive_store.encoding import decode_centroids
 from archive_store.journal import BASE, Journal, Timing
 from archive_store.lock import check_free, held
 from archive_store.run_directory import RunDirectory
@@ -28,6 +28,7 @@ from runs.ledger import Closed, Ledger
 from runs.pools import Job, Pool
 from runs.prepared import Prepared, base_text, changed, check_environment, described, pool_of, prepare
 from runs.progress import Progress
+from runs.readable import readable
 from runs.shared_calibration import borrowed
 from runs.summary import SCORE_NAME, WALL
 from runs.world import WorldSpec
@@ -223,7 +224,7 @@ def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tup
         As `calibrated`.
     """
     event, blobs = calibrated(directory, journal, prepared), directory.blobs
-    centroids = decode(blobs.get(event["centroids"]))[0]["centroids"]
+    centroids = decode_centroids(blobs.get(event["centroids"]))
     spec = WorldSpec(
         plain_config(prepared.config),
         prepared.corpus,
@@ -247,7 +248,11 @@ def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) ->
     if base is None or not events:
         raise RunError(f"{directory.path} has no calibration in its journal; launch it again")
     event = events[0].value
-    different = environment.differences(json.loads(base), json.loads(base_text(prepared, event["centroids"])))
+    with readable("the calibration in the journal"):
+        if not (isinstance(event["interface"], str) and isinstance(event["hosts"], list)):
+            raise ValueError("interface and hosts are named by digests")
+        ours = json.loads(base_text(prepared, event["centroids"]))
+        different = environment.differences(json.loads(base), ours)
     if different:
         raise RunError(f"{directory.path} was launched with other settings or data: {'; '.join(different)}")
     return event
