@@ -79,7 +79,7 @@ def decode(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
         )
     _check_names(header)
     for name, entry in header.items():
-        if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
+        if not isinstance(entry, dict) or str(entry.get("dtype")) not in _DTYPES:
             raise EncodingError(
                 f"array {name!r} has no type that is stored here; known are {', '.join(_DTYPES)}"
             )

@@ -8,7 +8,7 @@ two equal keys and expands aliases without end.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -123,8 +123,8 @@ class _Builder:
             return self._mapping(events, depth)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(events, depth)
-        assert isinstance(event, yaml.ScalarEvent), "no other event starts a node"
-        return scalar(event.value) if event.style is None else event.value
+        text = cast(yaml.ScalarEvent, event)  # no other event starts a node
+        return scalar(text.value) if text.style is None else text.value
 
     def _sequence(self, events: Iterator[yaml.Event], depth: int) -> list[Any]:
         items: list[Any] = []

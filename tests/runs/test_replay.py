@@ -179,7 +179,9 @@ class TestReplay:
     def test_a_calibration_of_another_form_is_one_sentence(self, undisturbed, tmp_path, change):
         run = copied(undisturbed, tmp_path)
         tampered(run, 0, "calibration", lambda value: value.update(change), thorough=True)
-        with pytest.raises(RunError, match=r"the calibration in the journal cannot be read .*named by digests"):
+        with pytest.raises(
+            RunError, match=r"the calibration in the journal cannot be read .*named by digests"
+        ):
             replay(run, None, {})
 
     def test_another_environment_is_refused(self, undisturbed, tmp_path):
