@@ -1,4 +1,5 @@
 import dataclasses
+import sqlite3
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from runs.prepared import prepare
 from runs.shared_calibration import borrowed
 from runs.trainer import Sample
 from runs.world import WorldSpec, build
-from tests.small_runs import small
+from tests.small_runs import copied, small
 
 COMPONENTS = 40
 
@@ -188,6 +189,15 @@ class TestShared:
         with pytest.raises(RunError, match="does not fit this run: ") as caught:
             self.take(undisturbed, override)
         assert named in str(caught.value)
+
+    @pytest.mark.parametrize("base", ["[]", "{"])
+    def test_a_beginning_that_is_none_is_refused(self, undisturbed, tmp_path, base):
+        run = copied(undisturbed, tmp_path)
+        with sqlite3.connect(run / "journal.sqlite") as database:
+            database.execute("UPDATE meta SET value = ? WHERE key = 'base'", (base,))
+        database.close()
+        with pytest.raises(RunError, match=r"what the journal of .* begins with cannot be read"):
+            self.take(run)
 
     def test_a_run_without_calibration_is_refused(self, tmp_path):
         directory = RunDirectory.create(tmp_path / "run", "seed: 0\n", {})
