@@ -1,6 +1,7 @@
 """The life of each organism: its pool, births and deaths over the rounds, under the run's temperature."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -14,6 +15,14 @@ from analysis import style
 # Which colour a phase has; one that is not named here stays white.
 PHASES: Mapping[str, str] = {"warm-up": "#E4E4E4", "gentle": "#DCEBF5", "full": "#FBEBD0"}
 _BAR = 0.8  # rounds
+_CROSS: Mapping[str, Any] = {
+    "color": style.PURPLE,
+    "linestyle": "none",
+    "marker": "x",
+    "markersize": 4,
+    "markeredgewidth": 1.1,
+    "zorder": 3,
+}
 
 
 def spans(rounds: pd.DataFrame) -> list[tuple[str, int, int]]:
@@ -62,14 +71,15 @@ def pool(
     """Draw one organism's living components, with births as bars up and deaths as bars down.
 
     All three count components, so they share one scale. A bar stands at the round before which the birth
-    or death took place; the pool is counted at the round's end.
+    or death took place; the pool is counted at the round's end. A round in quarantine, which undid its births
+    and deaths, is a gap with a cross.
 
     Parameters
     ----------
     rounds
         One row per round, for its span and phases.
     census
-        ``organism``, ``round``, ``alive``.
+        ``organism``, ``round``, ``alive``, ``quarantine`` (None for a finite round).
     decisions
         ``organism``, ``round``, ``kind`` (birth or death), ``happens``.
     organism
@@ -79,11 +89,13 @@ def pool(
     """
     phases(rounds, axes)
     own = census[census["organism"] == organism].sort_values("round")
-    axes.step(own["round"], own["alive"], where="mid", color=style.INK, linewidth=1.1)
+    undone = own["quarantine"].notna()
+    axes.step(own["round"], own["alive"].mask(undone), where="mid", color=style.INK, linewidth=1.1)
     if len(own) == 1:
-        axes.plot(own["round"], own["alive"], "o", color=style.INK)
+        axes.plot(own["round"], own["alive"].mask(undone), "o", color=style.INK)
+    axes.plot(own["round"][undone], own["round"][undone] * 0, **_CROSS)
     for kind, colour, sign in (("birth", style.BLUE, 1), ("death", style.VERMILLION, -1)):
-        counts = happened(decisions, organism, kind)
+        counts = happened(decisions, organism, kind).drop(own["round"][undone], errors="ignore")
         axes.bar(counts.index, sign * counts, width=_BAR, color=colour, linewidth=0, zorder=2)
     axes.margins(y=0.12)
     axes.axhline(0.0, color=style.INK, linewidth=0.6)
@@ -128,13 +140,14 @@ def lifecycle(
     return axes
 
 
-def key() -> list[Artist]:
-    """Make the legend's entries for `pool`, the same for every organism."""
-    return [
+def key(quarantined: bool) -> list[Artist]:
+    """Make the legend's entries for `pool`, the same for every organism, with the cross where it is needed."""
+    entries: list[Artist] = [
         Line2D([], [], color=style.INK, linewidth=1.1, label="living components"),
         Patch(facecolor=style.BLUE, label="births"),
         Patch(facecolor=style.VERMILLION, label="deaths"),
     ]
+    return [*entries, Line2D([], [], **_CROSS, label="quarantine")] if quarantined else entries
 
 
 def _rounds(axes: Axes, rounds: pd.DataFrame) -> Axes:

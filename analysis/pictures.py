@@ -166,7 +166,8 @@ def _lifecycle(run: Run, figure: Figure) -> None:
     axes = figure.subplots(count + 1, 1, sharex=True, height_ratios=[1.3, *[1.0] * count])
     lifecycle.lifecycle(rounds, census, run.decisions(), list(axes))
     style.legend_above(axes[0], columns=4)
-    style.legend_above(axes[1], columns=3, handles=lifecycle.key())
+    quarantined = bool(census["quarantine"].notna().any())
+    style.legend_above(axes[1], columns=4, handles=lifecycle.key(quarantined))
     figure.align_ylabels(axes)
     _title(figure, title)
     return None

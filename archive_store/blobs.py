@@ -55,13 +55,10 @@ class BlobStore:
             digest = sha256(data)
             path = self.path(digest)
             digests.append(digest)
-            if path.is_file() and path.read_bytes() == data:
-                continue
-            if not path.parent.is_dir():
-                path.parent.mkdir(parents=True)
-                touched.update((self.root, self.root.parent))
-            durable.place(path, data)
-            touched.add(path.parent)
+            if not self._holds(path, data):
+                durable.make_directory(path.parent)
+                durable.place(path, data)
+                touched.add(path.parent)
         for folder in sorted(touched):
             durable.sync_directory(folder)
         return digests
@@ -69,6 +66,14 @@ class BlobStore:
     def has(self, digest: str) -> bool:
         """Say whether there is a file for this digest; only `get` says whether it is intact."""
         return self.path(digest).is_file()
+
+    def intact(self, digest: str) -> bool:
+        """Say whether there is a file for this digest, with the bytes that belong to it."""
+        try:
+            self.get(digest)
+        except BlobError:
+            return False
+        return True
 
     def get(self, digest: str) -> bytes:
         """Read a blob and verify it.
@@ -94,7 +99,7 @@ class BlobStore:
 
     def remove(self, digest: str) -> None:
         """Remove a blob, if it is there."""
-        self.path(digest).unlink(missing_ok=True)
+        durable.remove(self.path(digest))
 
     def digests(self) -> Iterator[str]:
         """Give the digests of all blobs in order."""
@@ -102,9 +107,12 @@ class BlobStore:
             if is_digest(path.stem):
                 yield path.stem
 
-    def remove_partial(self) -> int:
-        """Remove what an interrupted write left behind and say how many files that were."""
-        partial = sorted(self.root.glob(f"*/*{durable.PARTIAL}"))
-        for path in partial:
-            path.unlink(missing_ok=True)
-        return len(partial)
+    def folders(self) -> list[Path]:
+        """Give the folders that hold blobs, and the one that holds these."""
+        return [self.root, *sorted(path for path in self.root.glob("??") if path.is_dir())]
+
+    def _holds(self, path: Path, data: bytes) -> bool:
+        try:
+            return path.read_bytes() == data
+        except OSError:  # not there, or not readable: then it is written again
+            return False

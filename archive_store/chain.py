@@ -21,7 +21,7 @@ class Event:
     round: int
     seq: int  # position within the round, from 0
     organism: int | None  # whom it concerns, as the body says
-    kind: str  # calibration, decision, census, outcome, validity or summary
+    kind: str  # calibration, environment, decision, census, quarantine, outcome, validity or summary
     body: str  # canonical JSON of the value with "kind" added: the very bytes that are hashed
 
     @property

@@ -10,12 +10,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from archive_store import durable
-from archive_store.errors import JournalError
+from archive_store.errors import JournalError, WriteError
 
 APPLICATION = 0x504C534D  # "PLSM", in the file's header
 FORMAT = 1
 _WAL, _ROLLBACK = "-wal", "-journal"  # how SQLite calls the files beside a database
 _BUSY = 60.0  # seconds to wait for another connection's lock
+_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+_TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 @contextmanager
@@ -24,7 +26,10 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # SQLite's messages can quote damaged bytes
-        raise JournalError(f"journal {path} cannot be used: {error}; restore it from a copy") from None
+        if _kind(error) in _DISK:
+            raise WriteError(path, str(error), _kind(error) == sqlite3.SQLITE_FULL) from error
+        remedy = "close the program that uses it" if _kind(error) in _TAKEN else "restore it from a copy"
+        raise JournalError(f"journal {path} cannot be used: {error}; {remedy}") from None
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -39,9 +44,10 @@ def create(path: Path) -> sqlite3.Connection:
         raise JournalError(f"journal {path} exists already; a journal is written once: choose another folder")
     with explained(path):
         connection = _connect(path, "mode=rwc")
-        _set_mode(connection, path)
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        with _closed_on_error(connection):
+            _set_mode(connection, path)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
     return connection
 
 
@@ -49,7 +55,8 @@ def writing(path: Path) -> sqlite3.Connection:
     """Open a journal to go on writing it."""
     with _opened(path):
         connection = _checked(_connect(path, "mode=rw"), path)
-        _set_mode(connection, path)
+        with _closed_on_error(connection):
+            _set_mode(connection, path)
     return connection
 
 
@@ -99,6 +106,8 @@ def leave_wal(connection: sqlite3.Connection, path: Path, patience: float = _BUS
             connection.execute("PRAGMA journal_mode = DELETE")
             return
         except sqlite3.OperationalError as error:
+            if _kind(error) not in _TAKEN:
+                raise
             if time.monotonic() >= deadline:
                 message = f"journal {path} is complete but cannot become a single file: {error}"
                 raise JournalError(f"{message}; close the program that reads it and resume the run") from None
@@ -118,6 +127,12 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
 def _set_mode(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA journal_mode = {'DELETE' if durable.on_network(path) else 'WAL'}")
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _kind(error: Exception) -> int | None:
+    """Give SQLite's primary result code."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -142,12 +157,18 @@ def _opened(path: Path) -> Iterator[None]:
 
 
 def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    try:
+    with _closed_on_error(connection):
         _check(connection, path)
+    return connection
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         connection.close()
         raise
-    return connection
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,13 +1,23 @@
-"""Files that are either wholly there after a power cut or not there at all."""
+"""Files that are either wholly there after a power cut or not there at all.
 
+All that the store changes in a file system is done here, but for the journal, which SQLite looks after.
+A function that cannot do its work raises `WriteError`.
+"""
+
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from archive_store.errors import WriteError
 
 _NETWORK = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs",
     "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs", "wekafs",
 })  # fmt: skip
 _MOUNTS = Path("/proc/self/mounts")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 PARTIAL = ".partial"  # how the name of a file ends that is still being written
 
 
@@ -20,24 +30,65 @@ def write(path: Path, data: bytes) -> None:
 def place(path: Path, data: bytes) -> None:
     """Write, fsync and rename; the name itself is safe only after `sync_directory` of the folder."""
     partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with _explained(path):
+        try:
+            _fill(partial, data)
+            os.replace(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(partial)
+            raise
 
 
 def sync_directory(path: Path) -> None:
     """Make the names in a folder durable (a rename is not, until its folder is synchronised)."""
-    descriptor = os.open(path, os.O_RDONLY)
+    with _explained(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Make a folder, and those above it that are missing, under durable names; one that is there is kept."""
+    if not path.is_dir():
+        make_directory(path.parent)
+        with _explained(path), suppress(FileExistsError):  # another process was faster
+            os.mkdir(path)
+        sync_directory(path.parent)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a file or a folder another name beside the one that it has."""
+    with _explained(new):
+        os.rename(old, new)
+    sync_directory(new.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; after a power cut it can be back."""
+    with _explained(path), suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _fill(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(path, error.strerror or str(error), error.errno in _FULL) from error
 
 
 def on_network(path: Path, mounts: Path = _MOUNTS) -> bool:

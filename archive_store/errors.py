@@ -1,5 +1,7 @@
 """What can be wrong with a stored run, each as one sentence that names the file and the remedy."""
 
+from pathlib import Path
+
 
 class StoreError(Exception):
     """Something on disk is missing, damaged or not what it should be."""
@@ -42,6 +44,21 @@ class ChainError(JournalError):
         super().__init__(message)
         self.round = round
         self.seq = seq
+
+
+class WriteError(StoreError):
+    """A disk is full or fails while a run is written; what was committed before is not touched by it.
+
+    Attributes
+    ----------
+    reason
+        In the system's words.
+    """
+
+    def __init__(self, path: Path, reason: str, full: bool) -> None:
+        when = "there is room again" if full else "the disk works again"
+        super().__init__(f"{path} cannot be written: {reason}; the run can be resumed when {when}")
+        self.reason = reason
 
 
 class RunDirectoryError(StoreError):

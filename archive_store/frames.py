@@ -26,13 +26,14 @@ _ROUNDS = {
     "round": "int64", "digest": "object", "coverage": "float64", "component_coverage": "float64",
     "lineage_coverage": "float64", "qd_score": "float64", "normalised_qd_score": "float64",
     "best_objective": "float64", "mean_objective": "float64", "births": "int64", "deaths": "int64",
-    "alive": "int64", "temperature": "float64", "phase": "object", "mean_loss": "float64",
+    "alive": "int64", "quarantined": "int64", "temperature": "float64", "phase": "object",
+    "mean_loss": "float64",
     "best_validation_score": "float64", "mean_validation_score": "float64",
 }  # fmt: skip
 _CENSUS = {
     "organism": "int64", "round": "int64", "loss": "float64", "probe_loss": "float64",
     "validation_loss": "float64", "validation_score": "float64", "step": "int64", "alive": "int64",
-    "test_loss": "float64", "test_score": "float64", "state": "object",
+    "test_loss": "float64", "test_score": "float64", "state": "object", "quarantine": "object",
 }  # fmt: skip
 _RECORDS = {
     "organism": "int64", "round": "int64", "slot": "int64", "born": "int64", "component": "object",
@@ -82,7 +83,11 @@ def rounds(events: Iterable[Event], digests: Mapping[int, str], measures: Sequen
 
 
 def census(events: Iterable[Event]) -> "pd.DataFrame":
-    """One row per organism and round; losses in nats per example."""
+    """One row per organism and round; losses in nats per example.
+
+    In quarantine ``quarantine`` says why, no component is counted as ``alive`` and losses are NaN: the round
+    was undone.
+    """
     rows = []
     for value in values(events, Census):
         row = {name: getattr(value, name) for name in _CENSUS if name != "alive"}
@@ -105,7 +110,8 @@ def records(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
 def decisions(events: Iterable[Event]) -> "pd.DataFrame":
     """One row per birth or death that was considered; ``kind`` says which, ``happens`` what came of it.
 
-    The component of a birth is the newborn, its ``objective`` the first parent's.
+    The component of a birth is the newborn, its ``objective`` the first parent's. What happened is undone where
+    the same round of the organism ends in quarantine (see `census`).
     """
     rows = []
     for value in values(events, Decision):

@@ -19,6 +19,7 @@ Kinds = tuple[type | tuple[type, ...], ...]  # of the columns of a query
 _EVENT: Kinds = (int, int, (int, NoneType), str, str)
 KEPT_STATES = 2  # checkpoints per organism whose blobs stay on disk while the run goes on
 BASE = "base"  # meta key of the text that round 0 is chained to
+ENVIRONMENT = "environment"  # kind of the event that begins the first round in another environment
 
 # `mark` tells which event of an altered round was changed; the round's digest does not need it.
 # `elite` and `metric` are views, so that nothing is written twice and can disagree.
@@ -83,7 +84,8 @@ class Incident:
 class Journal:
     """An open journal: made by `create` or `open`, closed by `close` or as a context manager.
 
-    Every method raises `JournalError` when the file is damaged or locked for too long.
+    Every method raises `JournalError` when the file is damaged or locked for too long, and `WriteError` when
+    the disk is full or fails.
     """
 
     def __init__(
@@ -97,8 +99,14 @@ class Journal:
     def create(cls, path: Path) -> "Journal":
         """Make a new journal, open for writing; refuses an existing file."""
         database = connection.create(path)
-        database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        return cls(path, database)
+        journal = cls(path, database)
+        try:
+            with connection.explained(path):
+                database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        except BaseException:
+            journal.close()
+            raise
+        return journal
 
     @classmethod
     def open(cls, path: Path, readonly: bool = False) -> "Journal":
@@ -181,6 +189,12 @@ class Journal:
                 ],
             )
 
+    def write_states(self, round: int, states: Mapping[int, str]) -> None:
+        """Note where the states at the end of a committed round are kept, by organism."""
+        with self._transaction():
+            rows = [(organism, round, digest) for organism, digest in states.items()]
+            self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", rows)
+
     def rounds(self) -> dict[int, str]:
         """Give the digest of every committed round, in order."""
         return dict(self._rows((int, str), "SELECT round, digest FROM round ORDER BY round"))
@@ -221,6 +235,14 @@ class Journal:
         condition, values = ("", ()) if organism is None else ("WHERE organism = ?", (organism,))
         query = f"SELECT organism, round, digest FROM state {condition} ORDER BY organism, round DESC"
         return [State(*row) for row in self._rows((int, int, str), query, values)]
+
+    def elite_genomes(self) -> list[str]:
+        """Give the genome's digest of every elite there is after the last round, by cell."""
+        return [row[0] for row in self._rows((str,), "SELECT genome FROM elite ORDER BY cell")]
+
+    def moves(self) -> dict[int, list[str]]:
+        """Give the first round in each further environment that was accepted, and what was different there."""
+        return {event.round: event.value["differences"] for event in self.events(kind=ENVIRONMENT)}
 
     def timings(self) -> list[Timing]:
         """Give all durations by round."""
@@ -285,7 +307,8 @@ class Journal:
 
         Waits up to `patience` seconds for readers to close.
         """
-        connection.leave_wal(self._database, self.path, patience)
+        with connection.explained(self.path):
+            connection.leave_wal(self._database, self.path, patience)
         self.close()
 
     def _base(self) -> str:

@@ -76,7 +76,7 @@ class Run:
             return frames.rounds(journal.events(kind="summary"), journal.rounds(), self.measures)
 
     def census(self) -> "pd.DataFrame":
-        """One row per organism and round: losses in nats per example, scores, living components."""
+        """One row per organism and round: losses in nats per example, scores, components, quarantines."""
         return frames.census(self._events("census"))
 
     def records(self) -> "pd.DataFrame":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,7 +10,7 @@ from typing import Any, TypeGuard
 
 from archive_store import durable
 from archive_store.blobs import BlobStore
-from archive_store.errors import RunDirectoryError, YamlError
+from archive_store.errors import RunDirectoryError, WriteError, YamlError
 from archive_store.journal import Journal
 from archive_store.strict_yaml import read
 from qd.canonical import plain, sha256
@@ -36,21 +37,18 @@ class RunDirectory:
         RunDirectoryError
             If something is there already, or the folder cannot be made.
         """
+        if os.path.lexists(path):
+            raise RunDirectoryError(f"{path} exists already; choose another folder or remove it first")
         try:
-            path.mkdir(parents=True)
-        except FileExistsError:
+            durable.make_directory(path)
+        except WriteError as error:
             raise RunDirectoryError(
-                f"{path} exists already; choose another folder or remove it first"
-            ) from None
-        except OSError as error:
-            raise RunDirectoryError(
-                f"folder {path} cannot be made: {error.strerror}; choose another one"
+                f"folder {path} cannot be made: {error.reason}; choose another one"
             ) from None
         directory = cls(path)
-        directory.blobs.root.mkdir()
+        durable.make_directory(directory.blobs.root)
         directory.write_config(config)
         durable.write(directory.environment_path, _json(environment))
-        durable.sync_directory(path.parent)
         return directory
 
     @classmethod
@@ -187,7 +185,7 @@ class RunDirectory:
 
     def remove_manifest(self) -> None:
         """Take back that the run has ended, before it is written to again."""
-        self.manifest_path.unlink(missing_ok=True)
+        durable.remove(self.manifest_path)
         durable.sync_directory(self.path)
 
     def check_manifest(self, blobs: bool = True) -> None:
@@ -210,6 +208,19 @@ class RunDirectory:
             if blobs or not name.startswith("blobs/"):
                 _check_file(self.path / name, files[name])
 
+    def recover(self) -> None:
+        """Clear up after a process that was killed, before the run is written to again.
+
+        What it had not finished writing is removed. Names that it had not come to synchronise are made
+        durable, because from now on they are taken for it.
+        """
+        folders = [self.path, *self.blobs.folders()]
+        for folder in folders:
+            for partial in sorted(folder.glob(f"*{durable.PARTIAL}")):
+                durable.remove(partial)
+        for folder in (self.path.parent, *folders):
+            durable.sync_directory(folder)
+
     def _lasting(self) -> Iterator[Path]:
         yield from (self.config_path, self.environment_path, self.journal_path)
         yield from (self.blobs.path(digest) for digest in self.blobs.digests())
@@ -228,7 +239,10 @@ def _is_listing(files: Any) -> TypeGuard[dict[str, dict[str, Any]]]:
 def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
     if not path.is_file():
         raise RunDirectoryError(f"{path} is missing; restore it from a copy")
-    found, wanted = file_digest(path), entry["sha256"]
+    try:
+        found, wanted = file_digest(path), entry["sha256"]
+    except OSError as error:
+        raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
     if found != wanted:
         raise RunDirectoryError(
             f"{path} was altered: SHA-256 {found}, in the manifest {wanted}; restore it from a copy"

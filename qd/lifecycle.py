@@ -6,76 +6,32 @@ record; trainers act on it, and replay derives it again.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
 
-from qd import chemotaxis
-from qd.annealing import Schedule, metropolis
+from qd import chemotaxis, quarantine
+from qd.annealing import metropolis
 from qd.canonical import canonical, sha256
 from qd.comonad import relative_fitness_all
 from qd.fitness import shares
 from qd.measures import Ranges
 from qd.records import Birth, Candidate, Census, ComponentId, Death, Decision, Record
+from qd.rules import Rules, culls, phase
 from qd.seeding import generator, happens, uniform
 from qd.view import View
 
 BUDGET_CULL = 0.2  # share of an organism's components that one cull for memory takes
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Everything that decisions depend on besides censuses and views; shares are of all rounds."""
-
-    seed: int
-    rounds: int
-    steps_per_round: int
-    arm: str  # archive, random, genes, clone or none
-    depth: int  # layers
-    capacity: int  # slots per layer
-    temperature: Schedule  # of optimizer steps
-    start_temperature: float
-    warmup: float
-    gentle: float
-    quiet: float
-    births_per_round: int
-    slow_every: int
-    min_alive: int  # per layer
-    min_age: int
-    floor: float
-    neighbours: int
-    loss_ratio: float
-    budget_bytes: float | None
-    sigma: float
-    line_share: float
-    tau: float
-    window: int
-
-
-def phase(rules: Rules, round: int) -> str:
-    """Say which phase a round belongs to: ``warm-up`` (static), ``gentle`` (births only) or ``full``."""
-    if _within(round, rules.warmup, rules.rounds):
-        return "warm-up"
-    return "gentle" if _within(round, rules.gentle, rules.rounds) else "full"
-
-
-def _within(round: int, share: float, rounds: int) -> bool:
-    return round <= share * rounds + 1e-9  # 0.29 * 100 is a little less than 29
-
-
-def culls(rules: Rules, round: int) -> bool:
-    """Say whether deaths are considered before a round: every tenth, say, neither early nor at the end."""
-    due = round % rules.slow_every == 0
-    return due and phase(rules, round) == "full" and _within(round, 1 - rules.quiet, rules.rounds)
-
-
 def loss_gate(census: Census, ratio: float) -> str | None:
     """Say why the lifecycle must stand still, or None.
 
-    Births and deaths wait while ``loss > ratio * max(moving average, first loss / 10)``: a diverging
-    organism must not be blamed on its parts.
+    Births and deaths wait in the round after a quarantine, and while ``loss > ratio * max(moving average,
+    first loss / 10)``: a diverging organism must not be blamed on its parts.
     """
+    if census.quarantine is not None:
+        return f"round {census.round} was quarantined: {census.quarantine}"
     limit = ratio * max(census.loss_ema, 0.1 * census.first_loss)
     if census.loss <= limit:
         return None
@@ -109,17 +65,23 @@ def decide(
     """
     census = censuses[-1]
     temperature = rules.temperature(census.step)
-    hunger = chemotaxis.hunger([past.validation_loss for past in censuses], rules.window)
-    frozen = loss_gate(census, rules.loss_ratio)
+    hunger = chemotaxis.hunger(
+        [past.validation_loss for past in censuses if past.quarantine is None], rules.window
+    )
+    reseed = quarantine.in_a_row(censuses) == quarantine.RESEED_AFTER
+    frozen = None if reseed else loss_gate(census, rules.loss_ratio)
     now = phase(rules, round)
     deaths: tuple[Death, ...] = ()
     births: tuple[Birth, ...] = ()
-    if frozen is None and culls(rules, round):
-        deaths = _deaths(rules, round, census, temperature, ranges)
-    if frozen is None and now != "warm-up" and rules.arm != "none":
-        gone = {death.component for death in deaths if death.happens}
-        survivors = [record for record in census.records if record.component not in gone]
-        births = _births(rules, round, census, survivors, temperature, hunger, view, neighbours)
+    if reseed:
+        births = quarantine.reseed(rules, round, census.organism, temperature, hunger, view, neighbours)
+    elif frozen is None:
+        if culls(rules, round):
+            deaths = _deaths(rules, round, census, temperature, ranges)
+        if now != "warm-up" and rules.arm != "none":
+            gone = {death.component for death in deaths if death.happens}
+            survivors = [record for record in census.records if record.component not in gone]
+            births = _births(rules, round, census, survivors, temperature, hunger, view, neighbours)
     return Decision(
         organism=census.organism,
         round=round,
@@ -130,6 +92,7 @@ def decide(
         frozen=frozen,
         births=births,
         deaths=deaths,
+        reseed=reseed,
     )
 
 

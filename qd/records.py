@@ -79,6 +79,10 @@ class Census:
     test_score: float | None
     state: str  # SHA-256 of the encoded state
     records: tuple[Record, ...]  # by component id
+    # What was not finite, or None. In quarantine the organism went back to the state that it had before the
+    # round: `step`, `first_loss` and `loss_ema` are of that one (NaN where it has none yet), the other losses
+    # and the score NaN, and there are no records.
+    quarantine: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +117,17 @@ class Birth:
     """A birth that was considered: it happens iff the draw says so."""
 
     slot: int
-    arm: str  # archive, random, genes or clone
+    arm: str  # archive, random, genes, clone, or none (in a re-seed)
     operator: str  # bootstrap, line, random, genes or clone: what makes the newborn
     parents: tuple[ComponentId, ...]
     genomes: tuple[str, ...]  # the parents' stored genomes
     lineage: ComponentId | None  # of the first parent; None starts a new line
-    objective: float  # of the first parent
-    threshold: float  # the view's median objective
+    objective: float | None  # of the first parent; None in a re-seed without one
+    threshold: float | None  # the view's median objective; None in a re-seed from an empty view
     sigma: float  # relative mutation noise
     probability: float  # in [0, 1]
     draw: float  # uniform(seed, round, context)
-    context: str  # birth:<organism>:<slot>:<behaviour hash>
+    context: str  # birth:<organism>:<slot>:<behaviour hash>, or reseed:<organism>:<slot>
     happens: bool
 
 
@@ -153,6 +157,7 @@ class Decision:
     frozen: str | None  # why the lifecycle stands still, or None
     births: tuple[Birth, ...]
     deaths: tuple[Death, ...]
+    reseed: bool  # whether the births make up a new organism in place of the old one
 
 
 def component_id(value: Any) -> ComponentId:

@@ -125,7 +125,7 @@ def gather(dispatcher: Dispatcher, jobs: Sequence[Job], progress: Callable[[], N
         dispatcher.submit(job, (job.round, index))
     answers = {}
     for _ in jobs:
-        done = dispatcher.next()
+        done = dispatcher.answer()
         answers[done.job.organism] = done
         progress()
     return answers

@@ -137,14 +137,26 @@ def launch(
 
 
 @_command("resume")
-def resume(run: RunPath, workers: Workers = None, executor: Executor = None, quiet: Quiet = False) -> None:
+def resume(
+    run: RunPath,
+    workers: Workers = None,
+    executor: Executor = None,
+    accept_environment: Annotated[
+        bool,
+        typer.Option(
+            "--accept-environment",
+            help="Go on although this machine computes otherwise; marks all later digests.",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
     """Go on with a run that was cut off, to the same end."""
     changes = _execution(workers, executor)
     _prepare()
     from runs.launch import resume as go_on
 
     with _reporting(quiet, run) as report:
-        finished = go_on(run, changes, report)
+        finished = go_on(run, changes, report, accept_environment)
     _finish(finished, as_json=False)
 
 
@@ -186,9 +198,16 @@ def digest(
 
     with RunDirectory.open(run).journal() as journal:
         journal.verify_chain()
+        moves = journal.moves()
     committed = _rounds(run)
+    for round, differences in moves.items():
+        typer.echo(
+            f"plasmodia: from round {round} on in another environment: {'; '.join(differences)}", err=True
+        )
     if rounds:
-        typer.echo("\n".join(f"{round} {text}" for round, text in committed))
+        environments = {round: 1 + sum(move <= round for move in moves) for round, _ in committed}
+        marks = {round: f" environment {number}" for round, number in environments.items() if number > 1}
+        typer.echo("\n".join(f"{round} {text}{marks.get(round, '')}" for round, text in committed))
     else:
         typer.echo(committed[-1][1])
 

@@ -1,8 +1,11 @@
 """Two JSON values side by side: where they differ and how."""
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
+
+from qd.canonical import plain
 
 MISSING = "(missing)"
 
@@ -49,6 +52,13 @@ def _present(
             json.dumps(first[key]) if in_first else MISSING,
             json.dumps(second[key]) if in_second else MISSING,
         )
+
+
+def difference_of(first: Any, second: Any, measures: Sequence[str] = ()) -> str:
+    """Name the first place where two records differ; a place among the measures by the measure's name."""
+    path = next((path for path, _, _ in differences(plain(first), plain(second))), "")
+    place = re.search(r"measures\[(\d+)\]", path)
+    return f"{path} ({measures[int(place[1])]})" if place and measures else path
 
 
 def side_by_side(difference: Difference) -> str:

@@ -259,6 +259,8 @@ class ExecutionConfig(_Section):
     """Rounds between the states that a resume can start from."""
     attempts: Count = 3
     """Times that an order is sent before the run stops."""
+    audit: Share = 0.0
+    """Share of the orders, chosen by a named draw, that a second worker does again and must agree on."""
 
     @field_validator("address")
     @classmethod

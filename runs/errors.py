@@ -21,6 +21,12 @@ class RunError(PlasmodiaError):
     """A run cannot go on; what is on disk stays usable."""
 
 
+class Stopped(PlasmodiaError):
+    """A run was stopped as it was asked to; everything that it had come to is on disk."""
+
+    exit_status = 3
+
+
 def told(error: BaseException) -> str:
     """Tell on one line what was raised and where: ``ZeroDivisionError: division by zero (mine.py, line 12)``."""
     text = " ".join(str(error).split())

@@ -6,13 +6,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from archive_store import durable
 from archive_store.chain import numbered, round_digest
 from archive_store.encoding import decode_centroids
+from archive_store.errors import WriteError
 from archive_store.journal import BASE, Journal, Timing
 from archive_store.lock import check_free, held
 from archive_store.run_directory import RunDirectory
@@ -21,14 +23,17 @@ from runs.calibration import Calibration, calibrate
 from runs.config import Config, to_yaml
 from runs.config import plain as plain_config
 from runs.config_reader import read_config
-from runs.dispatch import Dispatcher
-from runs.driver import Driver, evidence, restore
+from runs.dispatch import Clock, Dispatcher, Incident
+from runs.driver import Conditions, Driver, evidence, restore
 from runs.errors import ConfigError, RunError
-from runs.ledger import Closed, Ledger
+from runs.interruption import listening
+from runs.ledger import Ledger
+from runs.moves import last_move, moved_to
 from runs.pools import Job, Pool
-from runs.prepared import Prepared, base_text, changed, check_environment, described, pool_of, prepare
+from runs.prepared import Prepared, base_text, changed, check_format, described, pool_of, prepare
 from runs.progress import Progress
 from runs.readable import readable
+from runs.scribe import forget_old_states
 from runs.shared_calibration import borrowed
 from runs.summary import SCORE_NAME, WALL
 from runs.world import WorldSpec
@@ -45,23 +50,37 @@ def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
         If the directory exists or the configuration's files cannot be used; nothing was written.
     RunError
         If the run cannot start or go on. After round 0 the directory stays and can be resumed.
+    Stopped
+        If SIGINT or SIGTERM asked it to stop after round 0.
     """
     report = report or silent
     _check_place(out)
     prepared = prepare(config)
-    with pool_of(prepared) as pool, started(prepared, out, pool, report) as run:
-        run.driver(report).run()
+    with (
+        pool_of(prepared) as pool,
+        listening() as stop,  # after Ray has started, which sets a handler of its own
+        started(prepared, out, pool, report) as run,
+    ):
+        run.driver(Conditions(time.monotonic, report, stop=stop.patiently)).run()
         run.finish()
     return out
 
 
-def resume(path: Path, execution: Mapping[str, Any], report: Reporter | None = None) -> Path:
-    """Go on with a run that was cut off; a finished one is left as it is.
+def resume(
+    path: Path,
+    execution: Mapping[str, Any],
+    report: Reporter | None = None,
+    accept_environment: bool = False,
+) -> Path:
+    """Go on with a run that was cut off; a finished one whose elites are intact is left as it is.
 
     Parameters
     ----------
     execution
         Keys of the ``execution:`` section that differ from now on.
+    accept_environment
+        Go on although this machine's fingerprint is not the run's. The journal says so from the next round
+        on, and all later digests cover it.
 
     Raises
     ------
@@ -69,34 +88,64 @@ def resume(path: Path, execution: Mapping[str, Any], report: Reporter | None = N
         If the run's data or environment are not what they were, or it cannot go on.
     LockError
         If another process is writing the run.
+    Stopped
+        If SIGINT or SIGTERM asked it to stop.
     """
     directory = RunDirectory.open(path)
-    if not directory.finished():
+    if not _is_done(directory):
         with held(path):
-            _go_on(directory, execution, report or silent)
+            _go_on(directory, execution, report or silent, accept_environment)
     return path
 
 
-def _go_on(directory: RunDirectory, execution: Mapping[str, Any], report: Reporter) -> None:
-    config = changed(read_config(directory.config_path), execution)
-    if directory.finished():  # by whoever held the lock until now
-        return
-    prepared = prepare(config)
-    check_environment(directory, prepared)
+def _go_on(
+    directory: RunDirectory, execution: Mapping[str, Any], report: Reporter, accept_environment: bool
+) -> None:
+    prepared = prepare(changed(read_config(directory.config_path), execution))
+    if not _is_done(directory):  # by whoever held the lock until now
+        carry_on(directory, prepared, pool_of(prepared), report, accept_environment)
+
+
+def carry_on(
+    directory: RunDirectory,
+    prepared: Prepared,
+    pool: AbstractContextManager[Pool],
+    report: Reporter,
+    accept_environment: bool = False,
+    clock: Clock = time.monotonic,
+) -> None:
+    """Go on with a run; the pool is only started if there is something left to compute."""
     with directory.journal(readonly=False) as journal:
         journal.verify_chain()
         calibration, spec = stored(directory, journal, prepared)
+        moved = moved_to(directory, journal, prepared, accept_environment)
         run = Open(prepared, directory, journal, calibration, spec)
         restore(run.ledger, journal)
-        directory.write_config(to_yaml(config))
-        directory.blobs.remove_partial()
+        directory.remove_manifest()
+        directory.recover()
+        directory.write_config(to_yaml(prepared.config))
         run.incident("resume", None, f"after round {journal.last_round()}")
-        if run.ledger.closed < config.rounds:
-            with pool_of(prepared) as pool:
-                run.attach(pool)
-                pool.configure(spec)
-                run.driver(report).run()
+        forget_old_states(journal, directory.blobs)
+        if run.ledger.closed < prepared.config.rounds or damaged_elites(directory, journal):
+            with pool as workers, listening() as stop:
+                run.attach(workers, clock)
+                workers.configure(spec)
+                since = run.ledger.closed + 1 if moved else last_move(journal)
+                run.driver(Conditions(clock, report, stop=stop.patiently, moved=moved, since=since)).run()
         run.finish()
+
+
+def damaged_elites(directory: RunDirectory, journal: Journal) -> bool:
+    """Say whether the genome of any elite is missing or damaged."""
+    return not all(directory.blobs.intact(digest) for digest in journal.elite_genomes())
+
+
+def _is_done(directory: RunDirectory) -> bool:
+    """Say whether a run has ended and the genomes of its elites are intact."""
+    if not directory.finished():
+        return False
+    with directory.journal() as journal:
+        return not damaged_elites(directory, journal)
 
 
 class Open:
@@ -117,23 +166,14 @@ class Open:
         self.spec = spec
         self._dispatcher: Dispatcher | None = None
 
-    def attach(self, pool: Pool) -> None:
+    def attach(self, pool: Pool, clock: Clock = time.monotonic) -> None:
         """Let a pool do the work."""
-        self._dispatcher = Dispatcher(pool, self.config.execution.attempts, self.incident, evidence)
+        self._dispatcher = _dispatcher(self.config, pool, self.incident, clock)
 
-    def driver(self, report: Reporter, closed: Callable[[Closed], None] = lambda closed: None) -> Driver:
+    def driver(self, conditions: Conditions) -> Driver:
         """Make the driver of this run."""
         assert self._dispatcher is not None, "a run is attached to a pool before it is driven"
-        return Driver(
-            self.config,
-            self.ledger,
-            self.directory,
-            self.journal,
-            self._dispatcher,
-            report,
-            closed,
-            time.monotonic,
-        )
+        return Driver(self.config, self.ledger, self.directory, self.journal, self._dispatcher, conditions)
 
     def incident(self, kind: str, job: Job | None, what: str) -> None:
         """Note something that no digest covers."""
@@ -158,7 +198,7 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     begun = time.monotonic()
     spec = WorldSpec(plain_config(config), prepared.corpus, prepared.data)
     if config.calibration.from_run is None:
-        dispatcher = Dispatcher(pool, config.execution.attempts, lambda kind, job, what: None, evidence)
+        dispatcher = _dispatcher(config, pool, lambda kind, job, what: None)
         spec, calibration = calibrate(
             config, spec, dispatcher, lambda done: report(_calibrating(config, done))
         )
@@ -166,10 +206,10 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
         spec, calibration = borrowed(Path(config.calibration.from_run), config, prepared.data, spec)
         pool.configure(spec)
     with ExitStack() as stack:
-        with _placed(out) as partial:
+        with placed(out) as partial:
             directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
             stack.enter_context(held(partial))
-            _write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
+            write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
         directory = RunDirectory.open(out)
         journal = stack.enter_context(directory.journal(readonly=False))
         run = Open(prepared, directory, journal, calibration, spec)
@@ -177,18 +217,32 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
         yield run
 
 
+def _dispatcher(config: Config, pool: Pool, incident: Incident, clock: Clock = time.monotonic) -> Dispatcher:
+    execution = config.execution
+    return Dispatcher(pool, execution.attempts, execution.order_timeout, incident, evidence, clock)
+
+
 @contextmanager
-def _placed(out: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes its name in the end or, on an error, leaves nothing."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+def placed(out: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes its name in the end or, on an error, leaves nothing.
+
+    Raises
+    ------
+    ConfigError
+        If something of that name has come to be there.
+    RunError
+        If the disk is full or fails.
+    """
+    partial = out.with_name(f".{out.name}.{os.getpid()}{durable.PARTIAL}")
+    # A killed process may have had the same number: in a container it is the rule.
+    shutil.rmtree(partial, ignore_errors=True)
     try:
         yield partial
         _take_name(partial, out)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise RunError(f"{out} cannot be written: {error.strerror}; nothing was left there") from error
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, WriteError) and not out.exists():
+            raise RunError(f"{out} cannot be written: {error.reason}; nothing was left there") from error
         raise
 
 
@@ -209,10 +263,13 @@ def _check_place(out: Path) -> None:
 
 def _take_name(partial: Path, out: Path) -> None:
     try:
-        partial.rename(out)
-    except OSError:
-        check_free(out)
-        raise ConfigError(f"{out} exists already: another launch was faster; choose another folder") from None
+        durable.rename(partial, out)
+    except WriteError:
+        if partial.exists() and os.path.lexists(out):
+            check_free(out)
+            message = f"{out} exists already: another launch was faster; choose another folder"
+            raise ConfigError(message) from None
+        raise
 
 
 def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tuple[Calibration, WorldSpec]:
@@ -236,13 +293,14 @@ def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tup
 
 
 def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) -> Mapping[str, Any]:
-    """Give what the journal says of calibration, and check that configuration and data are the run's.
+    """Give what the journal says of calibration, and check that format, configuration and data are the run's.
 
     Raises
     ------
     RunError
-        If the journal has no calibration, or configuration or data are not those of the run.
+        If the journal has no calibration, or format, configuration or data are not those of the run.
     """
+    check_format(directory.path, journal)
     base = journal.meta(BASE)
     events = list(journal.events(0, "calibration"))
     if base is None or not events:
@@ -258,9 +316,10 @@ def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) ->
     return event
 
 
-def _write_round_0(
+def write_round_0(
     directory: RunDirectory, prepared: Prepared, calibration: Calibration, spec: WorldSpec, seconds: float
 ) -> None:
+    """Store what calibration found, and journal it."""
     assert spec.interface is not None
     event = calibration.event(spec)
     directory.blobs.put_all([spec.interface, *spec.hosts, calibration.encoded_centroids()])

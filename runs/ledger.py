@@ -6,7 +6,7 @@ of configuration, calibration and censuses alone.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,10 @@ from qd import annealing
 from qd.archive import Archive
 from qd.centroids import neighbours
 from qd.fitness import Weights, candidates
-from qd.lifecycle import Rules, decide, phase
+from qd.lifecycle import decide
+from qd.quarantine import in_a_row
 from qd.records import Census, Decision, Outcome
+from qd.rules import Rules, phase
 from qd.validity import assess
 from qd.view import View
 from runs.calibration import Calibration, plain_verdict
@@ -48,6 +50,7 @@ def rules(config: Config) -> Rules:
         arm=config.births,
         depth=config.organism.depth,
         capacity=config.organism.capacity,
+        initial=config.organism.initial,
         temperature=annealing.make(
             config.annealing.kind, config.annealing.start, config.annealing.floor, steps * config.rounds
         ),
@@ -151,11 +154,13 @@ class Ledger:
         items: list[Item] = []
         for decision, census in zip(decisions, censuses, strict=True):
             items += [("decision", decision), ("census", census)]
+            if census.quarantine is not None:
+                items.append(("quarantine", self._quarantine(census)))
         items += [("outcome", outcome) for outcome in outcomes]
         due = round % self._config.lifecycle.slow_every == 0 or round == self._config.rounds
         if validity and due:
             items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
-        births, deaths = self._count(decisions)
+        births, deaths = self._count(decisions, censuses)
         items.append(("summary", self._summary(round, decisions, censuses, births, deaths)))
         won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
         held = {elite.genome for elite in self.view.elites}
@@ -164,18 +169,18 @@ class Ledger:
             items=tuple(items),
             genomes=tuple((c.component.organism, c.genome) for c in won if c.genome in held),
             view=self.view,
-            temperature=decisions[0].temperature,
+            temperature=_furthest(decisions).temperature,
         )
 
     def restore(
-        self, decisions: Iterable[Decision], censuses: Iterable[Census], outcomes: Sequence[Outcome]
+        self, decisions: Sequence[Decision], censuses: Sequence[Census], outcomes: Sequence[Outcome]
     ) -> None:
         """Take over the next round as it was journaled."""
         for decision in decisions:
             self._decisions[(decision.round, decision.organism)] = decision
-            self._count([decision])
         for census in censuses:
             self.accept(census)
+        self._count(decisions, censuses)
         self._archive.restore(outcomes)
         self._advance(self._archive.view())
 
@@ -202,7 +207,7 @@ class Ledger:
     def _decide(self, organism: int, round: int) -> Decision:
         if round == 1:
             temperature = self._rules.temperature(0)
-            return Decision(organism, 1, 0, phase(self._rules, 1), temperature, 1.0, None, (), ())
+            return Decision(organism, 1, 0, phase(self._rules, 1), temperature, 1.0, None, (), (), False)
         return decide(
             self._rules,
             round,
@@ -212,10 +217,15 @@ class Ledger:
             self._calibration.ranges,
         )
 
-    def _count(self, decisions: Sequence[Decision]) -> tuple[int, int]:
-        """Add up the births and deaths of a round, and give them."""
-        births = sum(birth.happens for decision in decisions for birth in decision.births)
-        deaths = sum(death.happens for decision in decisions for death in decision.deaths)
+    def _count(self, decisions: Sequence[Decision], censuses: Sequence[Census]) -> tuple[int, int]:
+        """Add up the births and deaths of a round, but for those that a quarantine undid, and give them."""
+        kept = [
+            decision
+            for decision, census in zip(decisions, censuses, strict=True)
+            if census.quarantine is None
+        ]
+        births = sum(birth.happens for decision in kept for birth in decision.births)
+        deaths = sum(death.happens for decision in kept for death in decision.deaths)
         self.births += births
         self.deaths += deaths
         return births, deaths
@@ -225,9 +235,18 @@ class Ledger:
         self._views[self.closed] = view
         self._views.pop(self.closed - self._config.lag - 1, None)  # no order will read it any more
 
+    def _quarantine(self, census: Census) -> dict[str, Any]:
+        return {
+            "organism": census.organism,
+            "round": census.round,
+            "reason": census.quarantine,
+            "in_a_row": in_a_row(self._censuses[census.organism][: census.round]),
+        }
+
     def _verdict(self, censuses: Sequence[Census]) -> Any:
+        rows = [record.measures for census in censuses for record in census.records]
         verdict = assess(
-            np.array([record.measures for census in censuses for record in census.records]),
+            np.array(rows, dtype=np.float64).reshape(-1, len(self._config.measures)),
             [census.organism for census in censuses for _ in census.records],
             self._config.measures,
             None,
@@ -242,8 +261,10 @@ class Ledger:
         self, round: int, decisions: Sequence[Decision], censuses: Sequence[Census], births: int, deaths: int
     ) -> dict[str, Any]:
         view = self.view
-        scores = [census.validation_score for census in censuses]
+        finite = [census for census in censuses if census.quarantine is None]
+        scores = [census.validation_score for census in finite]
         best = view.best
+        furthest = _furthest(decisions)
         return {
             "round": round,
             "coverage": view.coverage,
@@ -255,13 +276,23 @@ class Ledger:
             "mean_objective": view.mean_objective,
             "births": births,
             "deaths": deaths,
-            "alive": sum(len(census.records) for census in censuses),
-            "phase": decisions[0].phase,
-            "temperature": decisions[0].temperature,
-            "mean_loss": math.fsum(census.loss for census in censuses) / len(censuses),
-            "best_validation_score": max(scores),
-            "mean_validation_score": math.fsum(scores) / len(scores),
+            "alive": sum(len(census.records) for census in finite),
+            "quarantined": len(censuses) - len(finite),
+            "phase": furthest.phase,
+            "temperature": furthest.temperature,
+            "mean_loss": _mean([census.loss for census in finite]),
+            "best_validation_score": max(scores, default=None),
+            "mean_validation_score": _mean(scores),
             "out_of_range": self._archive.out_of_range,
             "visited_cells": int((self._archive.visits > 0).sum()),
             "improvements": int(self._archive.improvements.sum()),
         }
+
+
+def _furthest(decisions: Sequence[Decision]) -> Decision:
+    """Give the first decision for an organism that no quarantine held back, or held back least."""
+    return max(decisions, key=lambda decision: decision.step)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None

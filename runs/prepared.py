@@ -1,13 +1,15 @@
 """What a run needs before it starts: data, fingerprint, and a pool of trainers."""
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from archive_store.run_directory import RunDirectory
+from archive_store.journal import BASE, Journal
 from qd.canonical import canonical, plain
 from runs import environment, tasks
 from runs.config import Config, scientific
@@ -16,9 +18,10 @@ from runs.config_reader import checked
 from runs.errors import ConfigError, RunError
 from runs.import_path import imported
 from runs.pools import InlinePool, Pool
+from runs.readable import readable
 from runs.world import family_of
 
-FORMAT = 1  # of the journal's content; part of every digest
+FORMAT = 2  # of the journal's content and the states; part of every digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +84,26 @@ def base_text(prepared: Prepared, centroids: str) -> str:
     )
 
 
-def described(prepared: Prepared) -> dict[str, Any]:
-    """Give what ``environment.json`` holds: the fingerprint, and whose code it was as far as git knows."""
-    return {"fingerprint": plain(prepared.fingerprint), "revision": environment.revision()}
-
-
-def check_environment(directory: RunDirectory, prepared: Prepared) -> None:
-    """Compare this machine's fingerprint with a run's.
+def check_format(path: Path, journal: Journal) -> None:
+    """Check that a run's journal and states mean what this version takes them for.
 
     Raises
     ------
     RunError
-        If they differ, with the differences.
+        If another version wrote them.
     """
-    made = directory.environment().get("fingerprint")
-    if not isinstance(made, dict):
-        raise RunError(f"{directory.environment_path} holds no fingerprint; restore it from a copy")
-    different = environment.differences(made, plain(prepared.fingerprint))
-    if different:
+    with readable(f"what the journal of {path} begins with"):
+        made = json.loads(journal.meta(BASE) or "{}").get("format", FORMAT)
+    if made != FORMAT:
         raise RunError(
-            f"{directory.path} was made in another environment ({'; '.join(different)}); "
-            "its bits cannot be continued here"
+            f"{path} has the content of format {made} and this version works with format {FORMAT}; "
+            "use the version that launched it"
         )
+
+
+def described(prepared: Prepared) -> dict[str, Any]:
+    """Give what ``environment.json`` holds: the fingerprint, and whose code it was as far as git knows."""
+    return {"fingerprint": plain(prepared.fingerprint), "revision": environment.revision()}
 
 
 @contextmanager
@@ -122,7 +123,6 @@ def pool_of(prepared: Prepared) -> Iterator[Pool]:
             expected=prepared.fingerprint,
             modules=prepared.modules,
             device=execution.device,
-            timeout=execution.order_timeout,
             clock=time.monotonic,
         )
     try:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, ObjectLostError, RayError, RayTaskError
 
 from runs import environment
 from runs.errors import RunError
-from runs.pools import Done, Event, Failed, Handle, Job, Lost, perform
+from runs.pools import Done, Event, Failed, Gone, Handle, Job, Lost, Starved, perform, unable
 from runs.world import World, WorldSpec, build
 
 ANSWER_SECONDS = 5.0  # for a cluster's address to answer
@@ -39,8 +39,12 @@ class Trainer:
         environment.prepare()
         self._world: World | None = None
 
-    def introduce(self, modules: Sequence[str], device: str) -> tuple[str, dict[str, Any]]:
-        """Give host name and fingerprint."""
+    def begin(
+        self, modules: Sequence[str], device: str, spec: WorldSpec | None
+    ) -> tuple[str, dict[str, Any]]:
+        """Give host name and fingerprint, with a world built if there is one already."""
+        if spec is not None:
+            self._world = build(spec)
         return socket.gethostname(), environment.fingerprint(modules, device)
 
     def configure(self, spec: WorldSpec) -> None:
@@ -61,23 +65,23 @@ class _Errand:
     job: Job
     attempt: int
     returns: tuple[Any, Any, Any]  # references to report, payload and genomes
-    started: float
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    name: str
     actor: Any
+    greeting: Any  # reference to what `begin` gives; None once it has been looked at
     errand: _Errand | None = None
 
 
 class RayPool:
-    """A fixed number of actors, each with at most one job; one that dies or hangs is replaced.
+    """Actors, each with at most one job; one that dies or is given up is replaced as soon as there is room.
 
     Parameters
     ----------
     workers
-        Number of actors, with ``num_cpus=1`` and `num_gpus` each.
+        Number of actors, with ``num_cpus=1`` and `num_gpus` each. All must start; while later fewer fit into
+        the cluster, because a node was lost, fewer do the work.
     address
         ``local`` starts a cluster of our own; ``auto``, ``ray://host:port`` or ``host:port`` join one.
     expected
@@ -86,8 +90,6 @@ class RayPool:
         Modules of the user's import paths, shipped to other machines with the six packages.
     device
         ``cpu`` or ``cuda``: what the fingerprint is taken of.
-    timeout
-        Seconds after which a job counts as lost.
     clock
         Monotonic seconds.
     """
@@ -100,62 +102,78 @@ class RayPool:
         expected: Mapping[str, Any],
         modules: Sequence[str],
         device: str,
-        timeout: float,
         clock: Callable[[], float],
     ) -> None:
         self._expected = expected
         self._introduction = (tuple(modules), device)
-        self._timeout = timeout
         self._clock = clock
         self._options = {"num_cpus": 1, "num_gpus": num_gpus, "max_restarts": 0, "max_task_retries": 0}
         self._spec: Any = None
         self._shipped = _connect(address, workers, modules)
         self._born = 0
+        self._workers: dict[str, _Worker] = {}
+        self._alone_since: float | None = None  # since when no worker has been there
         try:
-            self._workers = self._start(workers)
+            for _ in range(workers):
+                self._start()
+            _all([worker.greeting for worker in self._workers.values()])
+            for name in list(self._workers):
+                self._welcome(name)
         except BaseException:
             self.close()
             raise
 
     @property
-    def idle(self) -> int:
-        """Number of actors without a job."""
-        return sum(worker.errand is None for worker in self._workers)
+    def workers(self) -> Sequence[str]:
+        """Names of the actors that have started."""
+        return [name for name, worker in self._workers.items() if worker.greeting is None]
+
+    @property
+    def idle(self) -> Sequence[str]:
+        """Names of those without a job."""
+        return [name for name in self.workers if self._workers[name].errand is None]
 
     def configure(self, spec: WorldSpec) -> None:
         """Give all actors a world, and remember it for those that replace them."""
         self._spec = ray.put(spec)
-        _all([worker.actor.configure.remote(self._spec) for worker in self._workers])
+        answers = {name: self._workers[name].actor.configure.remote(self._spec) for name in self.workers}
+        for name, answer in answers.items():
+            try:
+                _all([answer])
+            except _Died:
+                self.replace(name)
 
-    def submit(self, job: Job, attempt: int) -> None:
-        """Start a job on the first idle actor."""
-        worker = next(worker for worker in self._workers if worker.errand is None)
-        returns = worker.actor.run.options(num_returns=3).remote(job.name, *job.arguments)
-        worker.errand = _Errand(job, attempt, returns, self._clock())
+    def submit(self, job: Job, attempt: int, worker: str) -> None:
+        """Start a job on an idle actor."""
+        method = self._workers[worker].actor.run.options(num_returns=3)
+        self._workers[worker].errand = _Errand(job, attempt, method.remote(job.name, *job.arguments))
 
-    def wait(self) -> list[Event]:
-        """Wait for the first answer, death or timeout."""
-        while True:
-            at_work = {worker.errand.returns[0]: worker for worker in self._workers if worker.errand}
-            answered, silent = ray.wait(list(at_work), num_returns=1, timeout=1.0)
-            if silent:
-                more, silent = ray.wait(silent, num_returns=len(silent), timeout=0)
-                answered += more
-            now = self._clock()  # replacing a worker takes seconds, for which the others are not to blame
-            late = [at_work[reference] for reference in silent if self._is_late(at_work[reference], now)]
-            events = [self._answer(at_work[reference]) for reference in answered]
-            events += [self._lose(worker, f"it gave no answer for {self._timeout:g} s") for worker in late]
-            if events:
-                return events
+    def wait(self, seconds: float) -> list[Event]:
+        """Wait for the first answer, death or newcomer."""
+        self._check_company()
+        waited = {
+            worker.greeting if worker.errand is None else worker.errand.returns[0]: name
+            for name, worker in self._workers.items()
+            if worker.greeting is not None or worker.errand is not None
+        }
+        ready, silent = ray.wait(list(waited), num_returns=1, timeout=seconds)
+        if silent and ready:
+            ready += ray.wait(silent, num_returns=len(silent), timeout=0)[0]
+        events = [self._look(waited[reference]) for reference in ready]
+        return [event for event in events if event is not None]
+
+    def replace(self, worker: str) -> None:
+        """End an actor and start another, which counts as soon as it has introduced itself."""
+        with contextlib.suppress(RayError):
+            ray.kill(self._workers.pop(worker).actor)
+        self._start()
 
     def fetch(self, handle: Handle) -> Any:
         """Bring a payload or genomes to this process."""
         try:
             return ray.get(handle)
         except RayError as error:
-            raise RunError(
-                f"a result was lost with its machine ({type(error).__name__}); resume the run"
-            ) from error
+            raise Gone(f"a result was lost with its machine ({type(error).__name__})") from error
 
     def close(self) -> None:
         """Leave the cluster; one of our own ends with it."""
@@ -163,48 +181,68 @@ class RayPool:
         if self._shipped is not None:
             shutil.rmtree(self._shipped, ignore_errors=True)
 
-    def _is_late(self, worker: _Worker, now: float) -> bool:
-        return worker.errand is not None and now - worker.errand.started > self._timeout
+    def _look(self, name: str) -> Event | None:
+        """See what became of a newcomer or a job."""
+        if self._workers[name].greeting is None:
+            return self._answer(name)
+        try:
+            self._welcome(name)
+        except _Died:  # again, as when it starts on a node that is about to go
+            self.replace(name)
+        return None
 
-    def _answer(self, worker: _Worker) -> Event:
-        errand = worker.errand
-        assert errand is not None
+    def _answer(self, name: str) -> Event:
+        errand = self._workers[name].errand
+        assert errand is not None, "only a worker with a job is waited for"
+        job, attempt = errand.job, errand.attempt
         try:
             report = ray.get(errand.returns[0])
+        except ObjectLostError as error:  # before RayTaskError, which it can be as well
+            self._workers[name].errand = None
+            return Starved(
+                job, attempt, name, f"its input was lost with its machine ({type(error).__name__})"
+            )
         except RayTaskError as error:
-            worker.errand = None
-            return Failed(errand.job, errand.attempt, _last_line(error))
+            self._workers[name].errand = None
+            return Failed(job, attempt, name, _last_line(error))
         except RayError as error:
-            return self._lose(worker, f"its worker died ({type(error).__name__})")
-        worker.errand = None
+            self.replace(name)
+            return Lost(job, attempt, name, f"its worker died ({type(error).__name__})")
+        self._workers[name].errand = None
         if isinstance(report, RunError):
-            return Failed(errand.job, errand.attempt, str(report))
-        return Done(errand.job, errand.attempt, report, *errand.returns[1:], worker.name)
+            return unable(job, attempt, name, report)
+        return Done(job, attempt, report, *errand.returns[1:], name)
 
-    def _lose(self, worker: _Worker, reason: str) -> Lost:
-        errand = worker.errand
-        assert errand is not None
-        with contextlib.suppress(RayError):
-            ray.kill(worker.actor)
-        self._workers[self._workers.index(worker)] = self._start(1)[0]
-        return Lost(errand.job, errand.attempt, reason)
+    def _start(self) -> None:
+        actor = ray.remote(Trainer).options(**self._options).remote()
+        greeting = actor.begin.remote(*self._introduction, self._spec)
+        self._workers[f"trainer-{self._born}"] = _Worker(actor, greeting)
+        self._born += 1
 
-    def _start(self, number: int) -> list[_Worker]:
-        remote = ray.remote(Trainer).options(**self._options)
-        workers = [_Worker(f"trainer-{self._born + index}", remote.remote()) for index in range(number)]
-        self._born += number
-        for host, fingerprint in _all(
-            [worker.actor.introduce.remote(*self._introduction) for worker in workers]
-        ):
-            different = environment.differences(self._expected, fingerprint)
-            if different:
-                raise RunError(
-                    f"host {host} computes otherwise than the driver and is refused, as bits would depend on "
-                    f"who does what: {'; '.join(different)}"
-                )
-        if self._spec is not None:
-            _all([worker.actor.configure.remote(self._spec) for worker in workers])
-        return workers
+    def _welcome(self, name: str) -> None:
+        """Let a newcomer in, if it computes as the driver does."""
+        worker = self._workers[name]
+        [(host, fingerprint)] = _all([worker.greeting])
+        different = environment.differences(self._expected, fingerprint)
+        if different:
+            raise RunError(
+                f"host {host} computes otherwise than the driver and is refused, as bits would depend on "
+                f"who does what: {'; '.join(different)}"
+            )
+        worker.greeting = None
+
+    def _check_company(self) -> None:
+        """Stop when there has been no worker for long."""
+        if self.workers:
+            self._alone_since = None
+            return
+        now = self._clock()
+        self._alone_since = now if self._alone_since is None else self._alone_since
+        if now - self._alone_since > PATIENCE_SECONDS:
+            raise RunError(
+                f"all workers are lost, and none could be started for {PATIENCE_SECONDS:g} s; "
+                "resume the run when there are free CPUs and GPUs in the cluster"
+            )
 
 
 def _connect(address: str, workers: int, modules: Sequence[str]) -> Path | None:
@@ -270,6 +308,10 @@ def _packed(modules: Sequence[str]) -> Path:
     return folder
 
 
+class _Died(RunError):
+    """An actor died before it did anything."""
+
+
 def _all(references: list[Any]) -> list[Any]:
     try:
         return ray.get(references, timeout=PATIENCE_SECONDS)
@@ -281,7 +323,7 @@ def _all(references: list[Any]) -> list[Any]:
             "are there enough free CPUs and GPUs in the cluster?"
         ) from error
     except RayError as error:
-        raise RunError(f"a trainer died while it started ({type(error).__name__}); see Ray's logs") from error
+        raise _Died(f"a trainer died while it started ({type(error).__name__}); see Ray's logs") from error
 
 
 def _last_line(error: RayTaskError) -> str:

@@ -21,11 +21,13 @@ from qd.records import Census, read
 from runs.calibration import Calibration
 from runs.config import Config, scientific
 from runs.config_reader import read_config
+from runs.driver import Conditions
 from runs.environment import differences
 from runs.errors import RunError
 from runs.launch import Reporter, calibrated, silent, started
-from runs.ledger import Ledger
-from runs.prepared import changed, check_environment, pool_of, prepare
+from runs.ledger import Closed, Ledger
+from runs.moves import check_unmoved
+from runs.prepared import changed, check_format, pool_of, prepare
 from runs.readable import readable
 
 
@@ -41,7 +43,7 @@ class Difference:
     replayed: str | None
 
 
-DERIVED = ("decision", "outcome", "summary")  # what `decisions` derives from censuses
+DERIVED = ("decision", "quarantine", "outcome", "summary")  # what `decisions` derives from censuses
 
 
 class _Differs(Exception):
@@ -72,10 +74,10 @@ def replay(
     directory = RunDirectory.open(run)
     config = changed(read_config(directory.config_path), execution)
     prepared = prepare(config)
-    check_environment(directory, prepared)
     with directory.journal() as journal:
         calibrated(directory, journal, prepared)
         last = _last(run, journal, until)
+        check_unmoved(directory, journal, prepared, last)
         digests = journal.rounds()
         original = {round: list(journal.events(round)) for round in range(last + 1)}
 
@@ -95,12 +97,11 @@ def replay(
             ):
                 journal = again.journal
                 compare(0, list(journal.events(0)), journal.digest())
-                again.driver(
-                    report or silent,
-                    lambda closed: compare(
-                        closed.round, numbered(closed.round, closed.items), journal.digest()
-                    ),
-                ).run(until=last)
+
+                def closed(round: Closed) -> None:
+                    compare(round.round, numbered(round.round, round.items), journal.digest())
+
+                again.driver(Conditions(time.monotonic, report or silent, closed)).run(until=last)
         except _Differs as found:
             return found.difference
     return first_difference(original.get(config.rounds + 1, ()), ())
@@ -118,6 +119,7 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     directory = RunDirectory.open(run)
     config = read_config(directory.config_path)
     with directory.journal() as journal:
+        check_format(run, journal)
         last = _last(run, journal, until)
         calibration = _calibration(directory, journal, config)
         rounds = [_journaled(config, list(journal.events(round))) for round in range(1, last + 1)]

@@ -13,6 +13,7 @@ from runs.calibration import Calibration
 from runs.config import Config, scientific
 from runs.environment import differences
 from runs.errors import RunError
+from runs.prepared import check_format
 from runs.readable import readable
 from runs.world import WorldSpec
 
@@ -32,10 +33,11 @@ def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[Wo
     Raises
     ------
     RunError
-        If that run's data or the sections that calibration depends on are not the same.
+        If that run's format, data or the sections that calibration depends on are not the same.
     """
     directory = RunDirectory.open(path)
     with directory.journal() as journal:
+        check_format(path, journal)
         text = journal.meta(BASE) or "{}"
         events = [event.value for event in journal.events(0, "calibration")]
     if not events:

@@ -28,7 +28,7 @@ class Summary:
     qd_score: float
     best_objective: float | None
     mean_objective: float | None
-    best_organism: int | None  # by its validation score in the last round
+    best_organism: int | None  # by its validation score in the last round; none that is in quarantine
     best_accuracy: float | None  # test score of that organism; score_name says of what kind
     score_name: str  # accuracy or R2
     kmo: float | None  # at calibration, where it gates the run
@@ -37,6 +37,8 @@ class Summary:
     kmo_last_verdict: str | None
     births: int
     deaths: int
+    quarantines: int  # rounds of single organisms that were undone
+    environments: int  # in which it was made: 1, and 1 more for each accepted move
     digest: str
     wall_seconds: float | None
 
@@ -72,7 +74,8 @@ def summarise(path: Path) -> Summary:
             **_best(_bodies(journal, "census", last)),
             score_name=journal.meta(SCORE_NAME) or "score",
             **_validity(journal),
-            **_lifecycle(_bodies(journal, "decision")),
+            **_lifecycle(_bodies(journal, "decision"), _bodies(journal, "quarantine")),
+            environments=1 + len(journal.moves()),
             digest=journal.digest(last),
             wall_seconds=_wall(journal),
         )
@@ -105,11 +108,13 @@ def _validity(journal: "Journal") -> dict[str, Any]:
     }
 
 
-def _lifecycle(decisions: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        kind: sum(event["happens"] for one in decisions for event in one[kind])
-        for kind in ("births", "deaths")
+def _lifecycle(decisions: Sequence[dict[str, Any]], quarantines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    undone = {(event["round"], event["organism"]) for event in quarantines}
+    kept = [one for one in decisions if (one["round"], one["organism"]) not in undone]
+    counts = {
+        kind: sum(event["happens"] for one in kept for event in one[kind]) for kind in ("births", "deaths")
     }
+    return counts | {"quarantines": len(undone)}
 
 
 def _wall(journal: "Journal") -> float | None:
@@ -147,11 +152,16 @@ def table(summary: Summary) -> str:
         ("at the last check", _verdict(summary.kmo_last, summary.kmo_last_verdict)),
         ("births", f"{summary.births}"),
         ("deaths", f"{summary.deaths}"),
+        ("quarantines", f"{summary.quarantines}"),
         ("wall time", "-" if summary.wall_seconds is None else f"{summary.wall_seconds:.1f} s"),
-        ("digest", summary.digest),
+        ("digest", f"{summary.digest}{_moved(summary.environments)}"),
     )
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _moved(environments: int) -> str:
+    return "" if environments == 1 else f" (made in {environments} environments)"
 
 
 def _written(value: float | None) -> str:

@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archive_store.encoding import encode_genome
 from organisms.memory import Trace
-from organisms.nn import example_losses, new_interface, score
-from organisms.species import Organism, Probe
+from organisms.nn import new_interface
+from organisms.species import Organism
 from qd.canonical import sha256
-from qd.records import Census, Decision, Record
+from qd.records import Census, Decision
 from qd.seeding import torch_seed
+from runs.census import take_census
+from runs.errors import RunError
+from runs.finiteness import after_training, of_census
 from runs.measuring import measured
 from runs.newborns import bear, found
 from runs.training import batches, learning_rate, train
@@ -26,7 +28,6 @@ from runs.world import Examples, Individual, World, decode_state, encode_interfa
 
 Job = tuple[Any, bytes, dict[str, bytes]]
 Clock = Callable[[], float]
-ONE_SIDED_95 = 1.6448536269514722  # quantile of the standard normal distribution
 INTERFACE = -1  # calibration organisms have negative numbers: -1 trains the interface, -2, -3 ... the rest
 
 
@@ -54,6 +55,9 @@ def advance(
 ) -> Job:
     """Carry one organism through one round: deaths, births, training, census.
 
+    Where a number is not finite the round is undone: the state is the one before it (the founder's in the
+    first round) at half its learning rate, and the census says why and has no records.
+
     Parameters
     ----------
     state
@@ -66,50 +70,39 @@ def advance(
         Seconds, for the report's timings alone.
     """
     started = clock()
-    individual = _founder(world, order.organism) if state is None else decode_state(world, state)
-    for death in order.deaths:
-        if death.happens:
-            individual.organism.pool.retire(death.component.slot)
-    newborn = bear(world, individual.organism, order, genomes)
-    individual.round = order.round
-    steps = world.config.training.steps_per_round
+    individual, newborn = _prepared(world, state, order, genomes)
     remembered = individual.trace.recall()
+    steps = world.config.training.steps_per_round
+    rate = learning_rate(world, steps * world.config.rounds)
     prepared = clock()
     loss = train(
         world,
         individual,
         batches(world, order.organism, order.round, steps),
-        learning_rate(world, steps * world.config.rounds),
+        lambda step: individual.rate_factor * rate(step),
         newborn,
     )
-    trained = clock()
-    records, encoded, probe, seconds = take_records(world, individual, clock)
-    state = encode_state(individual)
-    validation_loss, validation_score = evaluate(world, individual.organism, world.validation)
-    last = order.round == world.config.rounds
-    test_loss, test_score = evaluate(world, individual.organism, world.test) if last else (None, None)
-    assert individual.first_loss is not None
-    census = Census(
-        organism=order.organism,
-        round=order.round,
-        step=individual.step,
-        loss=loss,
-        loss_ema=individual.first_loss if remembered is None else remembered,
-        first_loss=individual.first_loss,
-        probe_loss=probe.loss,
-        validation_loss=validation_loss,
-        validation_score=validation_score,
-        test_loss=test_loss,
-        test_score=test_score,
-        state=sha256(state),
-        records=tuple(records),
-    )
-    seconds |= {"prepare": prepared - started, "train": trained - prepared, "total": clock() - started}
-    return Report(census, seconds), state, encoded
+    seconds = {"prepare": prepared - started, "train": clock() - prepared}
+    reason = after_training(individual, loss)
+    if reason is None:
+        individual.quarantines = 0
+        census, after, encoded, looking = take_census(world, individual, loss, remembered, clock)
+        seconds |= looking
+        reason = of_census(census, world.config.measures)
+    if reason is not None:
+        census, after = _quarantined(world, state, order, reason)
+        encoded = {}
+    return Report(census, seconds | {"total": clock() - started}), after, encoded
 
 
 def interface(world: World) -> Job:
-    """Train one organism together with its stem and readout, which then stay as they are for all others."""
+    """Train one organism together with its stem and readout, which then stay as they are for all others.
+
+    Raises
+    ------
+    RunError
+        If a loss is not finite.
+    """
     generator = torch.Generator().manual_seed(torch_seed(world.config.seed, 0, "interface"))
     drawn = new_interface(world.task, world.config.organism.dim, generator)
     individual = _founder(world, INTERFACE, {name: t.to(world.device) for name, t in drawn.items()})
@@ -117,11 +110,18 @@ def interface(world: World) -> Job:
     loss = train(
         world, individual, batches(world, INTERFACE, 0, steps), learning_rate(world, steps), interface=True
     )
+    _check(individual, loss)
     return loss, encode_interface(individual.organism.interface), {}
 
 
 def reference(world: World, number: int) -> Job:
-    """Train a gene-diverse organism on the interface and measure its components as it goes."""
+    """Train a gene-diverse organism on the interface and measure its components as it goes.
+
+    Raises
+    ------
+    RunError
+        If a loss is not finite.
+    """
     individual = _founder(world, number)
     settings = world.config.calibration
     indices = batches(world, number, 0, settings.steps)
@@ -131,7 +131,7 @@ def reference(world: World, number: int) -> Job:
         until = max(1, round(share * settings.steps))
         if until == individual.step:
             continue
-        train(world, individual, indices[individual.step : until], rate)
+        _check(individual, train(world, individual, indices[individual.step : until], rate))
         samples.append(_sample(world, individual))
     return samples, encode_state(individual), {}
 
@@ -142,64 +142,67 @@ def assays(world: World, state: bytes) -> Job:
     return world.species.assay(individual.organism, world.hosts).mean(-1).tolist(), b"", {}
 
 
-def take_records(
-    world: World, individual: Individual, clock: Clock
-) -> tuple[list[Record], dict[str, bytes], Probe, dict[str, float]]:
-    """Measure, ablate and assay every component, and encode its genome."""
-    organism, pool = individual.organism, individual.organism.pool
-    started = clock()
-    probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
-    measures = measured(world, organism, probe, world.probe).tolist()
-    looked = clock()
-    drops = world.species.assay(organism, world.hosts)
-    means, lower = drops.mean(-1).tolist(), lower_bounds(drops).tolist()
-    assayed = clock()
-    records, encoded = [], {}
-    for index, (slot, occupant) in enumerate(pool.alive()):
-        data = encode_genome(pool.genome(slot))
-        digest = sha256(data)
-        encoded[digest] = data
-        flops, moved = world.species.cost(occupant.genes)
-        records.append(
-            Record(
-                component=occupant.component,
-                parents=occupant.parents,
-                lineage=occupant.lineage,
-                depth=pool.layer(slot),
-                genes=occupant.genes,
-                genome=digest,
-                age=individual.round - max(occupant.component.born, 1) + 1,
-                measures=tuple(measures[index]),
-                assay=means[index],
-                assay_lower=lower[index],
-                ablation=float(probe.ablations[index]),
-                gradient=float(probe.gradients[index]),
-                flops=float(flops),
-                bytes=float(moved),
-            )
-        )
-    records.sort(key=lambda record: record.component)
-    seconds = {"probe": looked - started, "assay": assayed - looked, "genomes": clock() - assayed}
-    return records, encoded, probe, seconds
+def _prepared(
+    world: World, state: bytes | None, order: Decision, genomes: Mapping[str, bytes]
+) -> tuple[Individual, list[int]]:
+    """Give an organism after the births and deaths of a round, and the slots whose gates start at 0."""
+    individual = _reseeded(world, order) if order.reseed else _before(world, state, order.organism)
+    for death in order.deaths:
+        if death.happens:
+            individual.organism.pool.retire(death.component.slot)
+    newborn = bear(world, individual.organism, order, genomes)
+    individual.round = order.round
+    return individual, [] if order.reseed else newborn  # a new organism has no others to be spared
 
 
-def lower_bounds(drops: Tensor) -> Tensor:
-    """Lower 95 % bound of each row's mean over examples: mean - 1.645 standard errors (normal, one-sided)."""
-    error = drops.std(-1) / math.sqrt(drops.shape[-1])
-    return drops.mean(-1) - ONE_SIDED_95 * error
+def _before(world: World, state: bytes | None, number: int) -> Individual:
+    return _founder(world, number) if state is None else decode_state(world, state)
 
 
-@torch.no_grad()
-def evaluate(world: World, organism: Organism, examples: Examples) -> tuple[float, float]:
-    """Loss and score of an organism on a split, in pieces of bounded size."""
-    chunk = max(1, 2**22 // max(1, world.task.length * world.task.outputs))
-    outputs = torch.cat([organism(part) for part in examples.inputs.split(chunk)])
-    losses = example_losses(world.task, outputs, examples.targets)
-    return float(losses.double().mean()), score(world.task, outputs, examples.targets)
+def _reseeded(world: World, order: Decision) -> Individual:
+    """Make an empty organism that remembers nothing but how far the schedules are."""
+    organism = world.species.organism(world.interface)
+    return Individual(order.organism, organism, 0, order.step, Trace(world.config.training.ema), None)
+
+
+def _quarantined(world: World, state: bytes | None, order: Decision, reason: str) -> tuple[Census, bytes]:
+    """Give the census of a round that is undone, and the state to go on from."""
+    individual = _before(world, state, order.organism)
+    individual.round = order.round
+    individual.rate_factor /= 2
+    individual.quarantines = 1 if order.reseed else individual.quarantines + 1
+    after = encode_state(individual)
+    remembered = individual.trace.recall()
+    census = Census(
+        organism=order.organism,
+        round=order.round,
+        step=individual.step,
+        loss=math.nan,
+        loss_ema=math.nan if remembered is None else remembered,
+        first_loss=math.nan if individual.first_loss is None else individual.first_loss,
+        probe_loss=math.nan,
+        validation_loss=math.nan,
+        validation_score=math.nan,
+        test_loss=None,
+        test_score=None,
+        state=sha256(after),
+        records=(),
+        quarantine=reason,
+    )
+    return census, after
 
 
 def _founder(world: World, number: int, drawn: Mapping[str, Tensor] | None = None) -> Individual:
     return Individual(number, found(world, number, drawn), 0, 0, Trace(world.config.training.ema), None)
+
+
+def _check(individual: Individual, loss: float) -> None:
+    """Stop a calibration whose loss is not finite: there is nothing yet to go back to."""
+    if not math.isfinite(loss):
+        raise RunError(
+            f"the training loss of organism {individual.number} became {loss} in calibration, optimizer step "
+            f"{individual.step}; lower training.learning_rate or training.clip"
+        )
 
 
 def _sample(world: World, individual: Individual) -> Sample:
@@ -220,8 +223,9 @@ def _every_second(examples: Examples, first: int) -> Examples:
 
 JOBS: Mapping[str, Callable[..., Job]] = {
     "advance": advance,
+    "audit": advance,
     "interface": interface,
     "reference": reference,
     "assays": assays,
 }
-TIMED: Sequence[str] = ("advance",)  # jobs that take a clock
+TIMED: Sequence[str] = ("advance", "audit")  # jobs that take a clock

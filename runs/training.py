@@ -10,7 +10,6 @@ from organisms.adam import Adam, clip, update
 from organisms.nn import example_losses
 from qd.annealing import Schedule, cosine
 from qd.seeding import generator
-from runs.errors import RunError
 from runs.world import Individual, World
 
 
@@ -37,6 +36,9 @@ def train(
 ) -> float:
     """Train for ``len(indices)`` steps, in place, and give the mean loss in nats.
 
+    At the first loss that is not finite training stops, with the weights of the step before, and that loss is
+    given; ``individual.step`` then is the step which it was the loss of.
+
     Parameters
     ----------
     indices
@@ -47,11 +49,6 @@ def train(
         Slots whose gate rises evenly from 0 to 1 over these steps.
     interface
         Whether stem and readout are trained too (in calibration, once).
-
-    Raises
-    ------
-    RunError
-        If a loss is not finite.
     """
     organism, settings = individual.organism, Adam(weight_decay=world.config.training.weight_decay)
     pool = organism.pool
@@ -65,8 +62,10 @@ def train(
             organism.interface = shared.tensors()
         outputs = organism(world.train.inputs[rows], _ramp(pool.counts, newborn, (index + 1) / len(indices)))
         loss = example_losses(world.task, outputs, world.train.targets[rows]).mean()
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            break
         gradients = list(torch.autograd.grad(loss, trained))
-        losses.append(_finite(loss.item(), individual))
         with torch.no_grad():
             of_pool = dict(zip(pool.stacks, gradients, strict=False))
             of_shared = dict(zip(shared.leaves, gradients[len(of_pool) :], strict=True)) if shared else {}
@@ -85,7 +84,7 @@ def train(
     individual.first_loss = losses[0] if individual.first_loss is None else individual.first_loss
     for past in losses:
         individual.trace.store(past)
-    return math.fsum(losses) / len(losses)
+    return math.fsum(losses) / len(losses) if math.isfinite(losses[-1]) else losses[-1]
 
 
 class _Shared:
@@ -107,12 +106,3 @@ def _ramp(counts: Tensor, newborn: Sequence[int], share: float) -> Tensor | None
     gates = torch.ones_like(counts)
     gates[list(newborn)] = share
     return gates
-
-
-def _finite(loss: float, individual: Individual) -> float:
-    if math.isfinite(loss):
-        return loss
-    raise RunError(
-        f"the training loss of organism {individual.number} became {loss} in round {individual.round}, "
-        f"optimizer step {individual.step}; lower training.learning_rate or training.clip"
-    )

@@ -143,7 +143,10 @@ def decode_interface(data: bytes, device: torch.device) -> dict[str, Tensor]:
 
 @dataclass(slots=True, eq=False)
 class Individual:
-    """An organism in the middle of its life: its network, how far it is and what it remembers of its loss."""
+    """An organism in the middle of its life: its network, how far it is and what it remembers of its loss.
+
+    `rate_factor` scales the learning rate: 1 but for quarantines, each of which halves it.
+    """
 
     number: int
     organism: Organism
@@ -151,6 +154,8 @@ class Individual:
     step: int
     trace: Trace
     first_loss: float | None
+    rate_factor: float = 1.0
+    quarantines: int = 0  # in a row, up to now
 
 
 def encode_state(individual: Individual) -> bytes:
@@ -165,6 +170,8 @@ def encode_state(individual: Individual) -> bytes:
             "step": individual.step,
             "loss_ema": individual.trace.recall(),
             "first_loss": individual.first_loss,
+            "rate_factor": individual.rate_factor,
+            "quarantines": individual.quarantines,
             "occupants": pool.occupants,
         },
     )
@@ -201,6 +208,8 @@ def _decoded(world: World, organism: Organism, data: bytes) -> Individual:
         step=index(meta["step"]),
         trace=Trace(world.config.training.ema, _optional(meta["loss_ema"])),
         first_loss=_optional(meta["first_loss"]),
+        rate_factor=number(meta["rate_factor"]),
+        quarantines=index(meta["quarantines"]),
     )
 
 

@@ -6,6 +6,16 @@ from jaxtyping import install_import_hook
 import tests.shapes  # noqa: F401 - the hook finds it by name
 from runs.environment import prepare
 
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--crash-points",
+        choices=("some", "all"),
+        default="some",
+        help="after which operations of a run to let it crash, lose writes or meet a full disk",
+    )
+
+
 install_import_hook(
     ["qd", "kernels", "organisms", "archive_store", "analysis"], typechecker="tests.shapes.checked"
 )

@@ -1,18 +1,20 @@
 """Organisms that are not trained: pure functions from an order to a census, fast enough for property tests."""
 
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from functools import cache
 
-from qd.canonical import sha256
+from qd.canonical import canonical, sha256
 from qd.centroids import halton_cvt
 from qd.measures import Ranges
-from qd.records import Census, ComponentId, Decision, Record
+from qd.records import Census, ComponentId, Decision, Record, component_id
 from qd.seeding import generator
 from runs.calibration import Calibration
 from runs.config import Config
 from runs.config_reader import load
 from runs.ledger import Closed, Ledger
+from runs.trainer import Report
 
 Change = Callable[[Census], Census]
 
@@ -27,6 +29,11 @@ def ledger_config(**values) -> Config:
 @cache
 def calibration(cells: int = 24) -> Calibration:
     return Calibration(Ranges((0.0,) * 5, (1.0,) * 5), 1.0, 100.0, halton_cvt(cells, 5, 0), {})
+
+
+def genome_bytes(name: ComponentId, round: int) -> bytes:
+    """Give a component's genome as of a round: more than one sector of a disk holds."""
+    return f"{name} {round}\n".encode("ascii") * 100
 
 
 class FakeTrainer:
@@ -63,6 +70,7 @@ class FakeTrainer:
                 test_score=None,
                 state=sha256(f"{self.organism} {order}"),
                 records=tuple(self._record(order.round, *part) for part in sorted(self.pool.values())),
+                quarantine=None,
             )
         )
 
@@ -75,7 +83,7 @@ class FakeTrainer:
             lineage=lineage,
             depth=0,
             genes=(("rank", 2.0),),
-            genome=sha256(f"{name} {round}"),
+            genome=sha256(genome_bytes(name, round)),
             age=round - max(name.born, 1) + 1,
             measures=tuple(draw(5).tolist()),
             assay=assay,
@@ -85,6 +93,41 @@ class FakeTrainer:
             flops=100 * draw(),
             bytes=100 * draw(),
         )
+
+
+def advance(
+    config: Config, state: bytes | None, order: Decision, genomes: Mapping[str, bytes]
+) -> tuple[Report, bytes, dict[str, bytes]]:
+    """Carry one organism through one round, as `runs.trainer.advance` does: a pure function of its values.
+
+    The state is the canonical JSON of organism, round and living components. What is born must have been
+    given the bytes of its parents' genomes.
+    """
+    trainer = FakeTrainer(config, order.organism)
+    if state is not None:
+        trainer.pool = _pool(state, order)
+    for birth in order.births:
+        for parent, digest in zip(birth.parents, birth.genomes, strict=True):
+            if birth.happens:
+                assert sha256(genomes[digest]) == digest, "a parent's genome is not what its digest says"
+                assert genomes[digest].startswith(f"{parent} ".encode("ascii")), "a genome is another's"
+    census = trainer.census(order)
+    living = [list(part) for part in sorted(trainer.pool.values())]
+    after = canonical({"organism": order.organism, "round": order.round, "pool": living}).encode("ascii")
+    encoded = {each.genome: genome_bytes(each.component, order.round) for each in census.records}
+    return Report(dataclasses.replace(census, state=sha256(after)), {"total": 0.0}), after, encoded
+
+
+def _pool(
+    state: bytes, order: Decision
+) -> dict[int, tuple[ComponentId, tuple[ComponentId, ...], ComponentId]]:
+    before = json.loads(state)
+    assert (before["organism"], before["round"]) == (order.organism, order.round - 1), "a state is another's"
+    named = [
+        (component_id(name), tuple(map(component_id, parents)), component_id(lineage))
+        for name, parents, lineage in before["pool"]
+    ]
+    return {name.slot: (name, parents, lineage) for name, parents, lineage in named}
 
 
 class Play:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,3 +130,28 @@ def launch_and_stand_still(out: Path, round: int, connection: Connection) -> Non
             stand_still(connection)
 
     launch(small(), out, report)
+
+
+def killed_at_random(out: Path, draw: random.Random, *overrides: str) -> None:
+    """Start or go on with a run in a fresh process, and kill it a random moment after a round was journaled."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *LATE])
+    told, tell = context.Pipe(duplex=False)
+    process = context.Process(target=work_and_tell, args=(out, tell, *overrides))
+    process.start()
+    tell.close()
+    told.poll(60)  # the process says when a round is journaled, or hangs up when it ends
+    process.join(draw.uniform(0, 0.2))
+    process.kill()
+    process.join()
+
+
+def work_and_tell(out: Path, tell: Any, *overrides: str) -> None:
+    def report(progress: Any) -> None:
+        if progress.stage == "rounds":
+            tell.send(progress.round)
+
+    if out.exists():
+        resume(out, {}, report)
+    else:
+        launch(small(*overrides), out, report)

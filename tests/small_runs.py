@@ -1,9 +1,12 @@
 """Whole runs of half a second, and what they leave behind."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+from archive_store.chain import round_digest
+from archive_store.journal import BASE, Journal
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.config import Config
@@ -36,6 +39,30 @@ def launched(out: Path, *overrides: str) -> Path:
 
 def copied(run: Path, place: Path) -> Path:
     return Path(shutil.copytree(run, place / run.name))
+
+
+def older(run: Path) -> Path:
+    """Let a run say that it is of the format before."""
+    with sqlite3.connect(run / "journal.sqlite") as database:
+        database.execute("UPDATE meta SET value = replace(value, '\"format\":2', '\"format\":1')")
+    database.close()
+    rechained(run)
+    return run
+
+
+def rechained(run: Path) -> str:
+    """Make all digests of rounds fit the journal again, and give the last."""
+    path = RunDirectory.open(run).journal_path
+    with Journal.open(path, readonly=True) as journal:
+        previous, by_round = journal.meta(BASE) or "", {}
+        for round in journal.rounds():
+            previous = by_round[round] = round_digest(previous, list(journal.events(round)))
+    with sqlite3.connect(path) as database:
+        database.executemany(
+            "UPDATE round SET digest = ? WHERE round = ?", [(d, r) for r, d in by_round.items()]
+        )
+    database.close()
+    return previous
 
 
 def digests(run: Path) -> dict[int, str]:

@@ -123,9 +123,9 @@ def calibrated_world() -> World:
     return build(calibrated_spec())
 
 
-def order(organism=0, round=1, births=(), deaths=()) -> Decision:
+def order(organism=0, round=1, births=(), deaths=(), reseed=False) -> Decision:
     """A decision with these births and deaths and nothing else of interest."""
-    return Decision(organism, round, 0, "full", 0.3, 0.5, None, tuple(births), tuple(deaths))
+    return Decision(organism, round, 0, "full", 0.3, 0.5, None, tuple(births), tuple(deaths), reseed)
 
 
 def birth(slot, operator="bootstrap", parents=(), genomes=(), lineage=None, sigma=0.1, happens=True) -> Birth:

@@ -76,8 +76,9 @@ class Synthetic:
         births = () if phase == "warm-up" else self.births(organism, round)
         deaths = self.deaths(organism, round) if phase == "full" else ()
         return Decision(
-            organism, round, 25 * (round - 1), phase, self.temperature(round), 0.4, None, births, deaths
-        )
+            organism, round, 25 * (round - 1), phase, self.temperature(round), 0.4, None, births, deaths,
+            False,
+        )  # fmt: skip
 
     def births(self, organism: int, round: int) -> tuple[Birth, ...]:
         free = [slot for slot in range(CAPACITY) if slot not in self.pools[organism]]
@@ -129,6 +130,7 @@ class Synthetic:
             organism, round, 25 * round, loss, loss * 1.05, 2.3, loss + 0.02, loss + 0.03, 1 - loss / 3,
             loss + 0.04 if last else None, 0.99 - loss / 3 if last else None,
             sha256(self.state(organism, round)), tuple(sorted(records, key=lambda record: record.component)),
+            None,
         )  # fmt: skip
 
     def state(self, organism: int, round: int) -> bytes:
@@ -197,6 +199,7 @@ class Synthetic:
             "births": sum(birth.happens for decision in decisions for birth in decision.births),
             "deaths": sum(death.happens for decision in decisions for death in decision.deaths),
             "alive": sum(map(len, self.pools.values())),
+            "quarantined": 0,
             "temperature": self.temperature(round),
             "phase": self.phase(round),
             "mean_loss": math.fsum(census.loss for census in censuses) / len(censuses),
@@ -267,7 +270,7 @@ def write_run(
         "reference": 0.3, "largest_flops": 16000.0, "centroids": centroids, "verdict": run.verdict(),
     }  # fmt: skip
     science = {key: value for key, value in config.items() if key != "execution"}
-    digest = canonical({"format": 1, "config": science, "data": "0" * 64, "centroids": centroids})
+    digest = canonical({"format": 2, "config": science, "data": "0" * 64, "centroids": centroids})
     journal.put_meta(BASE, digest)
     for round in range(rounds + 1):
         items: list[tuple[str, Any]] = _round(run, round) if round else [("calibration", calibration)]

@@ -40,6 +40,7 @@ def test_counts_over_organisms_are_those_of_the_summaries(kind: str, run: Run) -
 def test_pool_shows_births_up_and_deaths_down(axes: Axes) -> None:
     rounds = pd.DataFrame({"round": [1, 2], "phase": ["full", "full"]})
     census = pd.DataFrame({"organism": [0, 1, 0, 1], "round": [1, 1, 2, 2], "alive": [4, 9, 5, 9]})
+    census["quarantine"] = None
     decisions = pd.DataFrame(
         [
             (0, 2, "birth", True),
@@ -57,6 +58,23 @@ def test_pool_shows_births_up_and_deaths_down(axes: Axes) -> None:
     assert axes.yaxis.get_major_formatter()(-2, 0) == "2"
 
 
+def test_a_round_in_quarantine_is_a_gap_with_a_cross_and_without_bars(axes: Axes) -> None:
+    rounds = pd.DataFrame({"round": [1, 2, 3], "phase": ["full"] * 3})
+    census = pd.DataFrame({"organism": [0] * 3, "round": [1, 2, 3], "alive": [4, 0, 5]})
+    census["quarantine"] = [None, "training loss became nan", None]
+    decisions = pd.DataFrame(
+        [(0, 2, "birth", True), (0, 2, "death", True), (0, 3, "birth", True)],
+        columns=["organism", "round", "kind", "happens"],
+    )
+    lifecycle.pool(rounds, census, decisions, 0, axes)
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bars in axes.containers for bar in bars]
+    assert bars == [(3.0, 1)]
+    alive, crosses = axes.lines[:2]
+    np.testing.assert_array_equal(alive.get_ydata(), [4, np.nan, 5])
+    assert (list(crosses.get_xdata()), list(crosses.get_ydata())) == ([2], [0])
+    assert crosses.get_marker() == "x"
+
+
 def test_organisms_share_their_scale(run: Run, figure: Figure) -> None:
     grid = figure.subplots(4, 1)
     lifecycle.lifecycle(run.rounds(), run.census(), run.decisions(), list(grid))
@@ -71,5 +89,7 @@ def test_axes_must_be_one_more_than_organisms(run: Run, axes: Axes) -> None:
         lifecycle.lifecycle(run.rounds(), run.census(), run.decisions(), [axes])
 
 
-def test_legend_tells_births_from_deaths() -> None:
-    assert [handle.get_label() for handle in lifecycle.key()] == ["living components", "births", "deaths"]
+def test_legend_tells_births_from_deaths_and_names_crosses_where_there_are_any() -> None:
+    names = ["living components", "births", "deaths"]
+    assert [handle.get_label() for handle in lifecycle.key(quarantined=False)] == names
+    assert [handle.get_label() for handle in lifecycle.key(quarantined=True)] == [*names, "quarantine"]

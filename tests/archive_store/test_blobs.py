@@ -78,11 +78,13 @@ def test_any_flipped_bit_is_found_and_both_digests_are_named(tmp_path_factory, d
         store.get(digest)
 
 
-def test_what_an_interrupted_write_left_is_no_blob_and_can_be_removed(store):
+def test_what_an_interrupted_write_left_is_no_blob(store):
     digest = store.put(b"x")
-    left = store.path(digest).with_name("f" * 64 + ".safetensors.99.partial")
-    left.write_bytes(b"half")
+    store.path(digest).with_name("f" * 64 + ".safetensors.99.partial").write_bytes(b"half")
     assert list(store.digests()) == [digest]
-    assert store.remove_partial() == 1
-    assert not left.exists()
-    assert store.remove_partial() == 0
+
+
+def test_its_folders_are_named_once_there_are_any(store):
+    assert store.folders() == [store.root]
+    folder = store.path(store.put(b"x")).parent
+    assert store.folders() == [store.root, folder]

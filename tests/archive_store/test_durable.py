@@ -1,8 +1,10 @@
+import errno
 import os
 
 import pytest
 
 from archive_store import durable
+from archive_store.errors import WriteError
 
 
 def test_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path):
@@ -16,13 +18,52 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
     durable.write(tmp_path / "a", b"old")
 
     def fails(descriptor):
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fails)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(
+        WriteError, match=r"a cannot be written: No space left on device; .* when there is room again"
+    ):
         durable.write(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_write_that_the_system_takes_in_pieces_is_whole(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    durable.write(tmp_path / "a", b"eleven bytes")
+    assert (tmp_path / "a").read_bytes() == b"eleven bytes"
+
+
+def test_every_new_folder_gets_a_durable_name(tmp_path, monkeypatch):
+    synchronised = []
+    monkeypatch.setattr(durable, "sync_directory", synchronised.append)
+    for _ in range(2):
+        durable.make_directory(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert synchronised == [tmp_path, tmp_path / "a"]
+
+
+def test_what_cannot_be_done_is_told_by_its_place(tmp_path):
+    (tmp_path / "file").touch()
+    for act in (
+        lambda: durable.make_directory(tmp_path / "file" / "a"),
+        lambda: durable.remove(tmp_path),
+        lambda: durable.rename(tmp_path / "none", tmp_path / "file"),
+        lambda: durable.sync_directory(tmp_path / "none"),
+    ):
+        with pytest.raises(
+            WriteError, match=rf"^{tmp_path}.* cannot be written: .*; the run can be resumed when"
+        ):
+            act()
+
+
+def test_removing_what_is_not_there_does_nothing(tmp_path):
+    durable.write(tmp_path / "a", b"x")
+    for _ in range(2):
+        durable.remove(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_file_then_name_then_folder_are_made_durable(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,13 +15,13 @@ RECORD = Record(
     CHILD, (FOUNDER, ComponentId(0, 0, 0)), FOUNDER, 0, (("rank", 4.0), ("width", 8.0)), "a" * 64, 2,
     (0.1, 0.2, float("nan"), 0.4, 0.5), 0.3, 0.2, 0.05, 0.7, 100.0, 50.0,
 )  # fmt: skip
-CENSUS = Census(1, 5, 125, 0.5, 0.6, 2.3, 0.51, 0.52, 0.9, None, None, "b" * 64, (RECORD,))
+CENSUS = Census(1, 5, 125, 0.5, 0.6, 2.3, 0.51, 0.52, 0.9, None, None, "b" * 64, (RECORD,), None)
 BIRTH = Birth(
     3, "archive", "line", (FOUNDER, CHILD), ("a" * 64, "b" * 64), FOUNDER, 0.4, 0.45, 0.1, 0.8, 0.7,
     "birth:1:3:ab", True,
 )  # fmt: skip
 DEATH = Death(FOUNDER, -1.5, 0.0, 0.6, 0.9, "fitness", False)
-DECISION = Decision(1, 5, 100, "full", 0.25, 0.5, None, (BIRTH,), (DEATH,))
+DECISION = Decision(1, 5, 100, "full", 0.25, 0.5, None, (BIRTH,), (DEATH,), False)
 
 
 def events(kind, *values, round=5):
@@ -41,7 +42,18 @@ def test_a_census_is_one_row():
     assert row == {
         "organism": 1, "round": 5, "loss": 0.5, "probe_loss": 0.51, "validation_loss": 0.52,
         "validation_score": 0.9, "step": 125, "alive": 1, "state": "b" * 64,
+        "quarantine": None,
     }  # fmt: skip
+
+
+def test_a_quarantined_census_is_a_row_without_losses_or_components():
+    lost = dict.fromkeys(("loss", "loss_ema", "probe_loss", "validation_loss", "validation_score"), math.nan)
+    quarantined = replace(CENSUS, **lost, records=(), quarantine="training loss became nan")
+    found = frames.census(events("census", quarantined, CENSUS))
+    assert found["quarantine"].tolist() == ["training loss became nan", None]
+    assert found["alive"].tolist() == [0, 1]
+    assert found["loss"].isna().tolist() == found["validation_score"].isna().tolist() == [True, False]
+    assert len(frames.records(events("census", quarantined), MEASURES)) == 0
 
 
 def test_a_record_is_one_row_with_its_measures_and_genes():
@@ -76,7 +88,7 @@ def test_births_and_deaths_are_rows_of_one_frame():
 
 def test_a_birth_without_parents_starts_its_own_line():
     birth = Birth(0, "random", "random", (), (), None, 0.0, 0.0, 0.0, 1.0, 0.5, "birth:1:0:", True)
-    decision = Decision(1, 5, 100, "full", 0.25, 0.5, None, (birth,), ())
+    decision = Decision(1, 5, 100, "full", 0.25, 0.5, None, (birth,), (), False)
     (row,) = frames.decisions(events("decision", decision)).to_dict("records")
     assert row["lineage"] == row["component"] == "1.5.0"
 

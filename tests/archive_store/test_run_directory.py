@@ -3,6 +3,7 @@ import json
 import pytest
 import yaml
 
+from archive_store import durable
 from archive_store.chain import round_digest
 from archive_store.errors import JournalError, RunDirectoryError
 from archive_store.journal import BASE, Journal
@@ -63,6 +64,18 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunDirectoryError, match="cannot be made: Not a directory; choose another"):
         RunDirectory.create(tmp_path / "file" / "x", yaml.safe_dump(CONFIG), {})
+
+
+def test_recovery_removes_what_is_half_written_and_makes_names_durable(run, monkeypatch):
+    folder = run.blobs.path(run.blobs.put(b"x")).parent
+    kept = {path for path in run.path.rglob("*") if path.is_file()}
+    for place in (run.path, folder):
+        (place / f"half.99{durable.PARTIAL}").write_bytes(b"ha")
+    synchronised = []
+    monkeypatch.setattr(durable, "sync_directory", synchronised.append)
+    run.recover()
+    assert {path for path in run.path.rglob("*") if path.is_file()} == kept
+    assert synchronised == [run.path.parent, run.path, run.blobs.root, folder]
 
 
 def test_no_folder_is_no_run(tmp_path):

@@ -3,9 +3,10 @@
 import numpy as np
 
 from qd.annealing import linear
-from qd.lifecycle import Rules, decide
+from qd.lifecycle import decide
 from qd.measures import Ranges
 from qd.records import Candidate, Census, ComponentId, Record
+from qd.rules import Rules
 from qd.view import View
 
 CELLS = 12
@@ -18,6 +19,7 @@ RULES = Rules(
     arm="archive",
     depth=2,
     capacity=6,
+    initial=3,
     temperature=linear(0.5, 0.01, 1000),
     start_temperature=0.5,
     warmup=0.1,
@@ -59,7 +61,9 @@ def record(slot, ablation=0.1, organism=0, age=9, bytes=100.0, place=0.5, depth=
     )
 
 
-def census(records, loss=1.0, ema=1.0, first=2.0, round=CULL - 1, validation=1.0, organism=0):
+def census(
+    records, loss=1.0, ema=1.0, first=2.0, round=CULL - 1, validation=1.0, organism=0, quarantine=None
+):
     return Census(
         organism=organism,
         round=round,
@@ -74,6 +78,7 @@ def census(records, loss=1.0, ema=1.0, first=2.0, round=CULL - 1, validation=1.0
         test_score=None,
         state="s",
         records=tuple(records),
+        quarantine=quarantine,
     )
 
 

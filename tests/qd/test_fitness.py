@@ -37,7 +37,7 @@ def record(slot: int = 0, **changes) -> Record:
 
 
 def census(*records: Record) -> Census:
-    return Census(3, 7, 70, 1.0, 1.0, 2.0, 1.0, 1.0, 0.5, None, None, "cd" * 32, records)
+    return Census(3, 7, 70, 1.0, 1.0, 2.0, 1.0, 1.0, 0.5, None, None, "cd" * 32, records, None)
 
 
 def test_objective_is_the_weighted_sum_by_hand():

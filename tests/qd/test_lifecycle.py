@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qd import chemotaxis
-from qd.lifecycle import culls, decide, loss_gate, phase
+from qd.lifecycle import decide, loss_gate
+from qd.rules import culls, phase
 from qd.seeding import happens
 from tests.qd.lifecycle_cases import (
     CELLS,

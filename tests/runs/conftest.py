@@ -1,6 +1,9 @@
 import pytest
 
+from tests import crashes
+from tests.crashes import forks, memory, start
 from tests.killed_drivers import killed, launch_and_die
+from tests.miniature import outcome
 from tests.small_runs import launched
 
 
@@ -16,3 +19,45 @@ def cut_off(tmp_path_factory):
     run = tmp_path_factory.mktemp("cut-off") / "run"
     killed(launch_and_die, run, 3)
     return run
+
+
+@pytest.fixture(scope="session")
+def forking():
+    """Call a function in a process of its own."""
+    with forks() as fork:
+        yield fork
+
+
+@pytest.fixture
+def folder():
+    """Where a run in miniature can be made, again and again."""
+    with memory() as place:
+        yield place / "run"
+
+
+@pytest.fixture(scope="session")
+def unharmed():
+    """What comes of a run in miniature that nothing befalls."""
+    with memory() as place:
+        start(place / "run")
+        return outcome(place / "run")
+
+
+@pytest.fixture(scope="session")
+def half_way(forking):
+    """A run in miniature whose process was stopped right after round 3; states are kept of round 2."""
+    with memory() as place:
+        yield crashes.cut_off(place / "run", 3, forking)
+
+
+@pytest.fixture
+def some(request, record_property):
+    """Choose from many cases, by a stride, as many as there is time for: all with ``--crash-points all``."""
+
+    def choose(cases, at_most):
+        stride = 1 if request.config.getoption("--crash-points") == "all" else -(-len(cases) // at_most)
+        chosen = cases[::stride]
+        record_property("cases", f"{len(chosen)} of {len(cases)}")
+        return chosen
+
+    return choose

@@ -17,7 +17,7 @@ from runs.prepared import prepare
 from runs.shared_calibration import borrowed
 from runs.trainer import Sample
 from runs.world import WorldSpec, build
-from tests.small_runs import copied, small
+from tests.small_runs import copied, older, small
 
 COMPONENTS = 40
 
@@ -198,6 +198,12 @@ class TestShared:
         database.close()
         with pytest.raises(RunError, match=r"what the journal of .* begins with cannot be read"):
             self.take(run)
+
+    def test_a_run_of_another_format_is_refused(self, undisturbed, tmp_path):
+        with pytest.raises(
+            RunError, match="has the content of format 1 and this version works with format 2"
+        ):
+            self.take(older(copied(undisturbed, tmp_path)))
 
     def test_a_run_without_calibration_is_refused(self, tmp_path):
         directory = RunDirectory.create(tmp_path / "run", "seed: 0\n", {})

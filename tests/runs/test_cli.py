@@ -64,8 +64,8 @@ class Fakes:
     def launch(self, config, out, report=None):
         return self._run("launch", (config, out), out, report)
 
-    def resume(self, run, execution, report=None):
-        return self._run("resume", (run, execution), run, report)
+    def resume(self, run, execution, report=None, accept_environment=False):
+        return self._run("resume", (run, execution, accept_environment), run, report)
 
     def _run(self, name, what, path, report):
         self.calls.append((name, *what))
@@ -213,8 +213,12 @@ class TestResume:
     def test_the_changes_of_execution_are_handed_on(self, fakes, run):
         result = call("resume", run, "--workers", 3, "--executor", "inline", "--quiet")
         assert result.exit_code == 0, result.stderr
-        assert fakes.calls[1] == ("resume", run, {"workers": 3, "executor": "inline"})
+        assert fakes.calls[1] == ("resume", run, {"workers": 3, "executor": "inline"}, False)
         assert "digest" in result.stdout
+
+    def test_another_environment_is_accepted_by_an_option(self, fakes, run):
+        assert call("resume", run, "--accept-environment", "--quiet").exit_code == 0
+        assert fakes.calls[1] == ("resume", run, {}, True)
 
     def test_impossible_ones_are_refused(self, fakes, run):
         result = call("resume", run, "--workers", 0)

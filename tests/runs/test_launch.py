@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from archive_store.errors import LockError
+from archive_store.errors import LockError, WriteError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.cli import app
@@ -166,7 +166,7 @@ class TestRefusals:
 
     def test_a_failure_while_round_0_is_written_leaves_nothing_behind(self, tmp_path, monkeypatch):
         def full(self, *arguments):
-            raise OSError(28, "No space left on device")
+            raise WriteError(self.path, "No space left on device", full=True)
 
         monkeypatch.setattr("archive_store.journal.Journal.write_round", full)
         with pytest.raises(

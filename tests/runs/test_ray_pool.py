@@ -27,13 +27,8 @@ pytestmark = [
 ]
 
 RAY = ("execution.executor=ray",)
-TIMEOUT = 5.0  # seconds for an order: a frozen worker is found after that
 
 MODULE = '''
-import os
-import signal
-from pathlib import Path
-
 import numpy as np
 
 from organisms.task import Split, Task
@@ -51,13 +46,7 @@ def signs(options, corpus):
 
 
 def warmth(organism, inputs, targets):
-    """Temperature of each component. Ends or freezes its process once for each file that asks for it."""
-    for name in ("SIGKILL", "SIGSTOP"):
-        try:
-            Path(__file__).with_name(name).unlink()
-        except FileNotFoundError:
-            continue
-        os.kill(os.getpid(), getattr(signal, name))
+    """Temperature of each component."""
     return [dict(occupant.genes)["temperature"] for _, occupant in organism.pool.alive()]
 '''
 
@@ -74,10 +63,10 @@ def written(folder, module):
 
 
 @pytest.fixture(scope="module")
-def perilous(tmp_path_factory):
+def users(tmp_path_factory):
     """A folder on Python's path with a module of a user's, and its run inline."""
     folder = tmp_path_factory.mktemp("user")
-    overrides = users_own(written(folder, "perilous_module_of_a_user"))
+    overrides = users_own(written(folder, "shipped_module_of_a_user"))
     launched(folder / "inline", *overrides)
     yield folder, overrides
     sys.path.remove(str(folder))
@@ -89,17 +78,21 @@ class Limited:
     def __init__(self, pool, workers):
         self._pool, self._workers = pool, workers
         self.submit, self.wait, self.fetch = pool.submit, pool.wait, pool.fetch
-        self.configure = pool.configure
+        self.configure, self.replace = pool.configure, pool.replace
+
+    @property
+    def workers(self):
+        return self._pool.workers[: self._workers]
 
     @property
     def idle(self):
-        return max(0, self._pool.idle - 3 + self._workers)
+        return [worker for worker in self._pool.idle if worker in self.workers]
 
 
 @pytest.fixture(scope="class")
-def local_pool(perilous):
-    _, overrides = perilous
-    config = small(*overrides, *RAY, "execution.workers=3", f"execution.order_timeout={TIMEOUT}")
+def local_pool(users):
+    _, overrides = users
+    config = small(*overrides, *RAY, "execution.workers=3")
     with pool_of(prepare(config)) as pool:
         yield pool
 
@@ -133,36 +126,6 @@ class TestLocal:
         resume(tmp_path / "run", {"executor": "ray"})
         assert digests(tmp_path / "run") == digests(undisturbed)
 
-    @pytest.mark.parametrize(
-        ("signal", "reason"), [("SIGKILL", "its worker died"), ("SIGSTOP", "it gave no answer for 5 s")]
-    )
-    def test_a_worker_that_dies_or_freezes_is_replaced(self, signal, reason, on, perilous, tmp_path):
-        folder, overrides = perilous
-
-        def strike(progress):
-            if (progress.stage, progress.round) == ("rounds", 1):
-                (folder / signal).touch()
-
-        on()
-        run = launch(small(*overrides, *RAY), tmp_path / "run", strike)
-        assert not (folder / signal).exists()
-        assert digests(run) == digests(folder / "inline")
-        (incident,) = incidents(run)
-        assert (incident.kind, incident.round >= 2) == ("lost", True)
-        assert reason in incident.body
-
-    def test_what_a_job_raises_is_one_sentence(self, on, tmp_path):
-        on()
-        bad = small(*RAY, "training.learning_rate=1e30", "training.clip=1e30")
-        with pytest.raises(RunError, match="interface of organism -1, round 0, failed: the training loss"):
-            launch(bad, tmp_path / "run")
-        assert list(tmp_path.iterdir()) == []
-
-
-def incidents(run):
-    with RunDirectory.open(run).journal() as journal:
-        return [incident for incident in journal.incidents() if incident.kind != "resume"]
-
 
 def workers_of(run):
     with RunDirectory.open(run).journal() as journal:
@@ -186,14 +149,14 @@ def address():
 
 
 @pytest.fixture
-def config(perilous, address):
-    return small(*perilous[1], *RAY, "execution.workers=2", f"execution.address={address}")
+def config(users, address):
+    return small(*users[1], *RAY, "execution.workers=2", f"execution.address={address}")
 
 
 class TestCluster:
-    def test_packages_and_the_users_module_are_shipped(self, config, perilous, tmp_path):
+    def test_packages_and_the_users_module_are_shipped(self, config, users, tmp_path):
         run = launch(config, tmp_path / "run")
-        assert digests(run) == digests(perilous[0] / "inline")
+        assert digests(run) == digests(users[0] / "inline")
         assert len(workers_of(run)) == 2
 
     def test_workers_that_do_not_start_in_time(self, config, monkeypatch):
@@ -212,7 +175,7 @@ class TestCluster:
 
 
 def pool(address, expected=None, modules=()):
-    made = ray_pool.RayPool(1, address, 0.0, expected or {}, modules, "cpu", 60.0, lambda: 0.0)
+    made = ray_pool.RayPool(1, address, 0.0, expected or {}, modules, "cpu", lambda: 0.0)
     made.close()
     return made
 
@@ -260,12 +223,12 @@ class TestAddress:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_shipped_is_source_alone(perilous):
-    folder = ray_pool._packed(["perilous_module_of_a_user"])
+def test_what_is_shipped_is_source_alone(users):
+    folder = ray_pool._packed(["shipped_module_of_a_user"])
     try:
         names = {path.name for path in folder.iterdir()}
         packages = {"qd", "kernels", "organisms", "archive_store", "runs", "analysis"}
-        assert names == packages | {"perilous_module_of_a_user.py"}
+        assert names == packages | {"shipped_module_of_a_user.py"}
         assert not list(folder.rglob("__pycache__"))
         assert (folder / "runs" / "presets" / "smoke.yaml").is_file()
         assert Path(ray_pool.__file__).read_bytes() == (folder / "runs" / "ray_pool.py").read_bytes()

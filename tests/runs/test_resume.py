@@ -10,6 +10,7 @@ from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
 from runs.launch import launch, resume
+from runs.replay import decisions, replay
 from tests.killed_drivers import (
     killed,
     launch_and_die,
@@ -18,7 +19,7 @@ from tests.killed_drivers import (
     launch_and_die_in_the_transaction,
     resume_and_die,
 )
-from tests.small_runs import contents, copied, digests, files, small
+from tests.small_runs import contents, copied, digests, files, older, small
 
 ROUNDS = range(1, 5)
 
@@ -160,6 +161,17 @@ class TestRefusals:
         (run / "environment.json").write_text(json.dumps(found))
         refused(run, RunError, r"made in another environment \(libraries\.numpy: 1\.0 against")
 
+    def test_a_run_of_another_format(self, cut_off, tmp_path):
+        """Said before its environment, which is another one for that reason alone."""
+        run = older(copied(cut_off, tmp_path))
+        path = run / "environment.json"
+        path.write_text(path.read_text().replace('"MKL_NUM_THREADS": "1"', '"MKL_NUM_THREADS": "2"'))
+        told = refused(run, RunError, "has the content of format 1 and this version works with format 2; use")
+        for other in (lambda: replay(run, None, {}), lambda: decisions(run)):
+            with pytest.raises(RunError) as caught:
+                other()
+            assert str(caught.value) == told
+
     @pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
     def test_a_damaged_environment(self, cut_off, tmp_path, content):
         run = copied(cut_off, tmp_path)
@@ -175,21 +187,6 @@ class TestRefusals:
         digest = calibration["hosts"][1] if kind == "host" else calibration[kind]
         harm_blob(run, digest, harm)
         refused(run, BlobError, rf"{digest}.* is {harm}")
-
-    @pytest.mark.parametrize("harm", ["missing", "damaged"])
-    def test_a_missing_or_damaged_parent(self, cut_off, tmp_path, harm):
-        run = copied(cut_off, tmp_path)
-        digest = parent_of_the_next_birth(run)
-        harm_blob(run, digest, harm)
-        stopped(run, BlobError, rf"{digest}.* is {harm}")
-
-    def test_a_damaged_state_is_computed_again(self, cut_off, undisturbed, tmp_path):
-        run = copied(cut_off, tmp_path)
-        with RunDirectory.open(run).journal() as journal:
-            digest = journal.states()[0].digest
-        harm_blob(run, digest, "damaged")
-        resume(run, {})
-        assert digests(run) == digests(undisturbed)
 
     def test_a_journal_that_is_none(self, cut_off, tmp_path):
         run = copied(cut_off, tmp_path)
@@ -237,14 +234,6 @@ class TestRefusals:
         run = copied(cut_off, tmp_path)
         monkeypatch.setattr("runs.trainer.learning_rate", lambda world, steps: lambda step: 1e-3)
         stopped(run, RunError, r"round 3 .*came out differently .*: state [0-9a-f]{64}")
-
-
-def parent_of_the_next_birth(run):
-    """Name a stored genome that an order after the last kept state (of round 2) needs."""
-    with RunDirectory.open(run).journal() as journal:
-        orders = [event.value for event in journal.events(3, "decision")]
-    births = [birth for order in orders for birth in order["births"] if birth["happens"] and birth["genomes"]]
-    return births[0]["genomes"][0]
 
 
 def harm_blob(run, digest, harm):

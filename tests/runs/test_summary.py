@@ -12,7 +12,8 @@ from tests.synthetic_run import write_run
 
 PROMISED = {
     "rounds", "coverage", "qd_score", "best_objective", "mean_objective", "best_organism", "best_accuracy",
-    "score_name", "kmo", "kmo_verdict", "births", "deaths", "digest", "wall_seconds",
+    "score_name", "kmo", "kmo_verdict", "births", "deaths", "quarantines", "digest",
+    "wall_seconds",
 }  # fmt: skip
 
 
@@ -94,7 +95,8 @@ def test_the_table_names_everything(path):
     lines = table(summarise(path)).splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         "run", "rounds", "coverage", "QD score", "best objective", "mean objective", "best organism",
-        "its test score", "KMO and verdict", "at the last check", "births", "deaths", "wall time", "digest",
+        "its test score", "KMO and verdict", "at the last check", "births", "deaths", "quarantines", "wall time",
+        "digest",
     ]  # fmt: skip
     starts = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines}
     assert len(starts) == 1  # aligned
@@ -103,7 +105,7 @@ def test_the_table_names_everything(path):
 def test_the_table_of_a_run_of_which_little_is_known():
     empty: dict = {field.name: None for field in dataclasses.fields(Summary)}
     known = {"run": "r", "name": "r", "rounds": 1, "coverage": 0.0, "qd_score": 0.0, "score_name": "score"}
-    text = table(Summary(**empty | known | {"births": 0, "deaths": 0, "digest": "0"}))
+    text = table(Summary(**empty | known | {"births": 0, "deaths": 0, "quarantines": 0, "digest": "0"}))
     assert "best objective     -\n" in text
     assert "KMO and verdict    not assessed\n" in text
     assert "wall time          -\n" in text

@@ -17,9 +17,10 @@ from organisms.nn import example_losses, score
 from qd.canonical import canonical, sha256
 from qd.records import ComponentId
 from runs import trainer
+from runs.census import evaluate, lower_bounds, take_records
 from runs.errors import RunError
 from runs.newborns import found
-from runs.trainer import JOBS, TIMED, advance, evaluate, lower_bounds, take_records
+from runs.trainer import JOBS, TIMED, advance
 from runs.world import WorldSpec, build, decode_interface, decode_state, encode_state
 from tests.small_worlds import (
     birth,
@@ -172,11 +173,6 @@ class TestAdvance:
         assert all(value > 0 for value in rounds[0][0].seconds.values())
         assert (report.census, state, genomes) == (rounds[0][0].census, *rounds[0][1:])
 
-    def test_a_diverging_organism_is_named(self):
-        broken = {name: tensor * float("nan") for name, tensor in WORLD.interface.items()}
-        with pytest.raises(RunError, match=r"loss of organism 3 became nan in round 1, optimizer step 0"):
-            advance(replace(WORLD, interface=broken), None, order(3, 1), {}, clock())
-
 
 @pytest.fixture(scope="module")
 def taken(rounds):
@@ -262,6 +258,16 @@ class TestCalibrationJobs:
         assert trained["bias"].any()  # it is drawn as zeros
         assert not any(tensor.requires_grad for tensor in trained.values())
 
+    def test_a_calibration_that_diverges_is_one_sentence(self):
+        wild = replace(WORLD, config=small_config(training={"learning_rate": 1e30, "clip": 1e30}))
+        told = (
+            r"loss of organism {} became (nan|inf) in calibration, optimizer step \d; lower training\.learn"
+        )
+        with pytest.raises(RunError, match=told.format(-1)):
+            trainer.interface(wild)
+        with pytest.raises(RunError, match=told.format(-5)):
+            trainer.reference(wild, -5)
+
     def test_a_reference_is_measured_at_every_checkpoint(self):
         samples, state, _ = trainer.reference(WORLD, -5)
         assert [(sample.organism, sample.step) for sample in samples] == [(-5, 3), (-5, 6)]
@@ -292,11 +298,12 @@ class TestCalibrationJobs:
     def test_jobs_are_named_and_only_rounds_take_a_clock(self):
         assert dict(JOBS) == {
             "advance": trainer.advance,
+            "audit": trainer.advance,
             "interface": trainer.interface,
             "reference": trainer.reference,
             "assays": trainer.assays,
         }
-        assert tuple(TIMED) == ("advance",)
+        assert tuple(TIMED) == ("advance", "audit")
 
 
 TASKS = {

@@ -48,7 +48,7 @@ def lived(number=5) -> Individual:
     organism.pool.retire(1)
     for index, tensor in enumerate(organism.pool.tensors().values()):
         tensor += index / 7
-    return Individual(number, organism, 2, 31, Trace(0.95, 1 / 3), 2 / 3)
+    return Individual(number, organism, 2, 31, Trace(0.95, 1 / 3), 2 / 3, 0.25, 2)
 
 
 class TestBuild:
@@ -129,6 +129,7 @@ class TestStates:
         assert encode_state(after) == data
         assert (after.number, after.round, after.step, after.first_loss) == (5, 2, 31, 2 / 3)
         assert (after.trace.recall(), after.trace.decay) == (1 / 3, 0.95)
+        assert (after.rate_factor, after.quarantines) == (0.25, 2)
         assert after.organism.pool.occupants == before.organism.pool.occupants
         for name, tensor in before.organism.pool.tensors().items():
             assert after.organism.pool.tensors()[name].numpy().tobytes() == tensor.numpy().tobytes()
@@ -141,7 +142,10 @@ class TestStates:
 
     @pytest.mark.parametrize(
         "change",
-        [{"round": 3}, {"step": 32}, {"number": 6}, {"first_loss": 0.5}, {"trace": Trace(0.95, 0.5)}],
+        [
+            *({"round": 3}, {"step": 32}, {"number": 6}, {"first_loss": 0.5}, {"trace": Trace(0.95, 0.5)}),
+            *({"rate_factor": 0.5}, {"quarantines": 0}),
+        ],
     )
     def test_everything_that_the_next_round_depends_on_is_in_it(self, change):
         assert encode_state(replace_individual(lived(), **change)) != encode_state(lived())

@@ -13,6 +13,7 @@ from organisms.pool import Occupant
 from qd.records import ComponentId, Genome
 from qd.variation import norm_matched
 from runs import trainer
+from runs.census import evaluate
 from runs.config import Config
 from runs.world import World, WorldSpec, build, decode_state, emptied
 
@@ -80,7 +81,7 @@ def loss(world: World, state: bytes, genome: Genome | None) -> float:
     if genome is not None:
         identity = ComponentId(0, 1, slot)
         organism.pool.graft(slot, genome, Occupant(identity, (), identity, genome.genes))
-    return trainer.evaluate(world, organism, world.validation)[0]
+    return evaluate(world, organism, world.validation)[0]
 
 
 def test_an_elite_helps_and_a_norm_matched_random_component_does_harm(grafts):

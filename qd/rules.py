@@ -1,0 +1,52 @@
+"""The constants of the lifecycle, and what follows from them and the round alone."""
+
+from dataclasses import dataclass
+
+from qd.annealing import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that decisions depend on besides censuses and views; shares are of all rounds."""
+
+    seed: int
+    rounds: int
+    steps_per_round: int
+    arm: str  # archive, random, genes, clone or none
+    depth: int  # layers
+    capacity: int  # slots per layer
+    initial: int  # components per layer of a new organism
+    temperature: Schedule  # of optimizer steps
+    start_temperature: float
+    warmup: float
+    gentle: float
+    quiet: float
+    births_per_round: int
+    slow_every: int
+    min_alive: int  # per layer
+    min_age: int
+    floor: float
+    neighbours: int
+    loss_ratio: float
+    budget_bytes: float | None
+    sigma: float
+    line_share: float
+    tau: float
+    window: int
+
+
+def phase(rules: Rules, round: int) -> str:
+    """Say which phase a round belongs to: ``warm-up`` (static), ``gentle`` (births only) or ``full``."""
+    if _within(round, rules.warmup, rules.rounds):
+        return "warm-up"
+    return "gentle" if _within(round, rules.gentle, rules.rounds) else "full"
+
+
+def _within(round: int, share: float, rounds: int) -> bool:
+    return round <= share * rounds + 1e-9  # 0.29 * 100 is a little less than 29
+
+
+def culls(rules: Rules, round: int) -> bool:
+    """Say whether deaths are considered before a round: every tenth, say, neither early nor at the end."""
+    due = round % rules.slow_every == 0
+    return due and phase(rules, round) == "full" and _within(round, 1 - rules.quiet, rules.rounds)
