@@ -1,15 +1,17 @@
 """What in a run depends on which blob, in words, as its journal tells."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 from archive_store.blobs import is_digest
-from archive_store.chain import UNREADABLE, Event, values
+from archive_store.chain import UNREADABLE, Event
 from archive_store.errors import JournalError
 from archive_store.journal import KEPT_STATES, Journal, State
-from qd.records import ComponentId, Decision, Outcome
+from qd.records import ComponentId
 
 NOTHING = "nothing that the run knows of"
 
@@ -42,9 +44,8 @@ def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
     for event in journal.events(0, "calibration", until):
         found |= _of_calibration(event)
     found |= _of_states([state for state in journal.states() if state.round <= until], finished)
-    outcomes = values(journal.events(kind="outcome", until=until), Outcome)
-    decisions = values(journal.events(kind="decision", until=until), Decision)
-    found |= _of_genomes(outcomes, decisions, until)
+    holders = _holders(journal.events(kind="outcome", until=until))
+    found |= _of_genomes(holders, _children(journal.events(kind="decision", until=until)), until)
     for name in found:
         if not is_digest(name):
             raise JournalError(
@@ -53,16 +54,22 @@ def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
     return found
 
 
-def _of_calibration(event: Event) -> dict[str, Use]:
+@contextmanager
+def _readable(event: Event) -> Iterator[None]:
+    """Say which event lacks what is read of it; other versions may have written more, or less, of the rest."""
     try:
+        yield
+    except UNREADABLE as error:
+        message = f"event {event.seq} of round {event.round} ({event.kind}) cannot be read ({error!r})"
+        raise JournalError(f"{message}; restore the journal from a copy") from None
+
+
+def _of_calibration(event: Event) -> dict[str, Use]:
+    with _readable(event):
         value: Mapping[str, Any] = event.value
         named = {str(value["interface"]): "the interface of all organisms"}
-        named |= {str(host): f"reference host {index}" for index, host in enumerate(value["hosts"])}
+        named |= {str(host): f"reference host {number}" for number, host in enumerate(value["hosts"])}
         named |= {str(value["centroids"]): "the cells of the archive"}
-    except UNREADABLE as error:
-        raise JournalError(
-            f"the calibration in the journal cannot be read ({error!r}); restore it from a copy"
-        ) from None
     return {digest: Use(0, f"every round: {what}") for digest, what in named.items()}
 
 
@@ -90,29 +97,34 @@ def _without(stored: list[State], place: int, finished: bool) -> str:
     return f"a resume founds the organism anew and repeats rounds 1 to {stored[0].round}"
 
 
-def _of_genomes(outcomes: Iterable[Outcome], decisions: Iterable[Decision], last: int) -> dict[str, Use]:
+def _of_genomes(
+    holders: Mapping[int, list[tuple[int, str]]], children: Mapping[str, list[str]], last: int
+) -> dict[str, Use]:
     phrases: dict[str, list[str]] = defaultdict(list)
     stored: dict[str, int] = {}
-    for cell, held in sorted(_holders(outcomes).items()):
+    for cell, held in sorted(holders.items()):
         ends = [round - 1 for round, _ in held[1:]]
         for (first, genome), end in zip(held, [*ends, None], strict=True):
             stored.setdefault(genome, first)
             phrases[genome].append(f"the elite of cell {cell} {_span(first, end, last)}")
-    for genome, children in _children(decisions).items():
-        phrases[genome].append(f"a parent of {', '.join(children)}")
+    for genome, born in children.items():
+        phrases[genome].append(f"a parent of {', '.join(born)}")
     return {genome: Use(stored[genome], "; ".join(phrases[genome])) for genome in stored}
 
 
-def _holders(outcomes: Iterable[Outcome]) -> dict[int, list[tuple[int, str]]]:
+def _holders(outcomes: Iterable[Event]) -> dict[int, list[tuple[int, str]]]:
     """Give for each cell the rounds at whose end its elite was another one than before, and its genome."""
     held: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    for outcome in outcomes:
-        if outcome.status == "reject":
+    for event in outcomes:
+        with _readable(event):
+            value = event.value
+            cell, genome = index(value["cell"]), str(value["candidate"]["genome"])
+            rejected = value["status"] == "reject"
+        if rejected:
             continue
-        round, genome = outcome.candidate.round, outcome.candidate.genome
-        if held[outcome.cell] and held[outcome.cell][-1][0] == round:
-            held[outcome.cell].pop()  # beaten in its own round, so never stored
-        held[outcome.cell].append((round, genome))
+        if held[cell] and held[cell][-1][0] == event.round:
+            held[cell].pop()  # beaten in its own round, so never stored
+        held[cell].append((event.round, genome))
     return held
 
 
@@ -122,13 +134,15 @@ def _span(first: int, end: int | None, last: int) -> str:
     return f"in round {first}" if first == end else f"in rounds {first} to {end}"
 
 
-def _children(decisions: Iterable[Decision]) -> dict[str, list[str]]:
+def _children(decisions: Iterable[Event]) -> dict[str, list[str]]:
     """Give by genome the components that were born of it."""
     born: dict[str, list[str]] = defaultdict(list)
-    for decision in decisions:
-        for birth in decision.births:
-            if birth.happens:
-                child = str(ComponentId(decision.organism, decision.round, birth.slot))
-                for genome in dict.fromkeys(birth.genomes):
-                    born[genome].append(child)
+    for event in decisions:
+        with _readable(event):
+            value = event.value
+            for birth in value["births"]:
+                child = str(ComponentId(index(value["organism"]), event.round, index(birth["slot"])))
+                for genome in dict.fromkeys(birth["genomes"]):
+                    if birth["happens"]:
+                        born[genome].append(child)
     return born

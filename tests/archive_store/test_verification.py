@@ -209,13 +209,19 @@ def test_an_index_that_disagrees_with_its_table_is_found(unfinished):
 
 def test_events_that_are_not_of_their_kind_are_named(unfinished):
     forged(unfinished, 5, "outcome", lambda value: value.pop("cell"))
-    assert "of round 5 is no Outcome (KeyError: 'cell')" in only_problem(unfinished).problem
+    assert "of round 5 (outcome) cannot be read (KeyError('cell'))" in only_problem(unfinished).problem
+
+
+def test_a_run_of_a_version_that_noted_more_or_less_is_not_called_damaged(unfinished):
+    forged(unfinished, 5, "outcome", lambda value: value.update(more=1))
+    forged(unfinished, 5, "decision", lambda value: value.pop("hunger"))
+    assert verify(unfinished).problems == ()
 
 
 def test_a_calibration_that_cannot_be_read_is_named(unfinished):
     forged(unfinished, 0, "calibration", lambda value: value.pop("hosts"))
     assert (
-        "the calibration in the journal cannot be read (KeyError('hosts'))"
+        "event 0 of round 0 (calibration) cannot be read (KeyError('hosts'))"
         in only_problem(unfinished).problem
     )
 
