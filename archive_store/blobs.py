@@ -13,6 +13,11 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = ".safetensors"
 
 
+def is_digest(name: str) -> bool:
+    """Say whether a blob can have this name: 64 lowercase hexadecimal digits."""
+    return _DIGEST.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class BlobStore:
     """The blobs below a folder: ``<root>/ab/<sha256>.safetensors``, where ``ab`` begins the digest.
@@ -30,7 +35,7 @@ class BlobStore:
         BlobError
             If the digest is not 64 lowercase hexadecimal digits.
         """
-        if not _DIGEST.fullmatch(digest):
+        if not is_digest(digest):
             raise BlobError(f"a blob is named by 64 lowercase hexadecimal digits, not by {digest!r}")
         return self.root / digest[:2] / f"{digest}{_SUFFIX}"
 
@@ -99,7 +104,7 @@ class BlobStore:
     def digests(self) -> Iterator[str]:
         """Give the digests of all blobs in order."""
         for path in sorted(self.root.glob(f"*/*{_SUFFIX}")):
-            if _DIGEST.fullmatch(path.stem):
+            if is_digest(path.stem):
                 yield path.stem
 
     def folders(self) -> list[Path]:

@@ -25,7 +25,7 @@ def explained(path: Path) -> Iterator[None]:
     """Turn whatever SQLite or the system raises into one sentence that names the file."""
     try:
         yield
-    except (sqlite3.DatabaseError, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # SQLite's messages can quote damaged bytes
         if _kind(error) in _DISK:
             raise WriteError(path, str(error), _kind(error) == sqlite3.SQLITE_FULL) from error
         remedy = "close the program that uses it" if _kind(error) in _TAKEN else "restore it from a copy"
@@ -116,9 +116,12 @@ def leave_wal(connection: sqlite3.Connection, path: Path, patience: float = _BUS
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:
     # isolation_level=None: transactions begin and end where we say, not where the module guesses.
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"file:{quote(str(path.resolve()))}?{options}", uri=True, isolation_level=None, timeout=_BUSY
     )
+    # Damaged text is read as other text, not refused: then the chain can say which event it is.
+    connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+    return connection
 
 
 def _set_mode(connection: sqlite3.Connection, path: Path) -> None:

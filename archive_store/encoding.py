@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from archive_store.errors import EncodingError
 from qd.canonical import canonical, number
+from qd.measures import MEASURES
 from qd.records import Genome
 
 LARGEST_HEADER = 1 << 20  # bytes; safetensors itself accepts 100 MB and then spends seconds on empty tensors
@@ -78,14 +79,14 @@ def decode(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
         )
     _check_names(header)
     for name, entry in header.items():
-        if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
+        if not isinstance(entry, dict) or str(entry.get("dtype")) not in _DTYPES:
             raise EncodingError(
                 f"array {name!r} has no type that is stored here; known are {', '.join(_DTYPES)}"
             )
     try:
         arrays = safetensors.numpy.load(data)
         meta = json.loads(metadata[_KEY])
-    except (SafetensorError, ValueError, TypeError) as error:
+    except (SafetensorError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise EncodingError(f"the bytes are not valid safetensors: {error}") from None
     return {name: aligned_copy(arrays[name]) for name in sorted(arrays)}, meta
 
@@ -117,8 +118,35 @@ def decode_genome(data: bytes) -> Genome:
         raise EncodingError(
             "the bytes encode something other than a genome; give the digest that a record calls genome"
         )
-    genes = tuple((str(name), number(value)) for name, value in meta["genes"])
-    return Genome(family=meta["family"], depth=int(meta["depth"]), genes=genes, arrays=arrays)
+    try:
+        genes = tuple((str(name), number(value)) for name, value in meta["genes"])
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise EncodingError(f"the genes of a genome cannot be read ({error!r})") from None
+    genome = Genome(meta["family"], meta["depth"], genes, arrays)
+    if type(genome.family) is not str or type(genome.depth) is not int or encode_genome(genome) != data:
+        raise EncodingError("the bytes encode a genome in another form than is written here")
+    return genome
+
+
+def decode_centroids(data: bytes) -> np.ndarray:
+    """Read the centroids of a run, float64 [cells, 5].
+
+    Raises
+    ------
+    EncodingError
+        If the bytes are not an encoding, or one of something else.
+    """
+    arrays, _ = decode(data)
+    points = arrays.get("centroids")
+    if points is None or len(arrays) != 1:
+        raise EncodingError("the bytes encode something other than centroids; give the digest of centroids")
+    if points.dtype != np.float64 or points.ndim != 2 or points.shape[1] != len(MEASURES):
+        raise EncodingError(
+            f"centroids are float64 [cells, {len(MEASURES)}], not {points.dtype} {list(points.shape)}"
+        )
+    if not ((points >= 0) & (points <= 1)).all() or not 0 < len(points) == len(np.unique(points, axis=0)):
+        raise EncodingError("centroids are different points of the unit cube; these are not")
+    return points
 
 
 def _storable(name: str, array: np.ndarray) -> np.ndarray:

@@ -17,6 +17,14 @@ class EncodingError(StoreError):
     """Bytes are not an encoding of named arrays, or arrays have no encoding."""
 
 
+class LockError(StoreError):
+    """Another process is writing the run, or nobody can."""
+
+
+class YamlError(StoreError):
+    """A text is not the plain YAML that is read here."""
+
+
 class JournalError(StoreError):
     """The journal cannot be read or written."""
 

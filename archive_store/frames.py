@@ -6,15 +6,14 @@ are called by the names that are given, five in the order of the run.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from archive_store.chain import Event
-from archive_store.errors import JournalError
+from archive_store.chain import Event, values
 from archive_store.journal import Timing
 from qd.canonical import NON_FINITE, number
-from qd.records import Census, ComponentId, Decision, Genes, Outcome, T, read
+from qd.records import Census, ComponentId, Decision, Genes, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +89,7 @@ def census(events: Iterable[Event]) -> "pd.DataFrame":
     was undone.
     """
     rows = []
-    for value in _values(events, Census):
+    for value in values(events, Census):
         row = {name: getattr(value, name) for name in _CENSUS if name != "alive"}
         rows.append(row | {"alive": len(value.records)})
     return frame(rows, _CENSUS)
@@ -99,7 +98,7 @@ def census(events: Iterable[Event]) -> "pd.DataFrame":
 def records(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
     """One row per living component and round; raw measures by name, genes as ``gene_<name>``."""
     rows = []
-    for value in _values(events, Census):
+    for value in values(events, Census):
         for item in value.records:
             row = {name: getattr(item, name) for name in _RECORDS if hasattr(item, name)}
             row |= {"organism": value.organism, "round": value.round, "born": item.component.born}
@@ -115,7 +114,7 @@ def decisions(events: Iterable[Event]) -> "pd.DataFrame":
     the same round of the organism ends in quarantine (see `census`).
     """
     rows = []
-    for value in _values(events, Decision):
+    for value in values(events, Decision):
         shared = {name: getattr(value, name) for name in ("organism", "round", "phase", "temperature")}
         for birth in value.births:
             row = {name: getattr(birth, name) for name in _DECISIONS if hasattr(birth, name)}
@@ -132,7 +131,7 @@ def decisions(events: Iterable[Event]) -> "pd.DataFrame":
 def outcomes(events: Iterable[Event]) -> "pd.DataFrame":
     """One row per competition for a cell, in the order in which they were held."""
     rows = []
-    for value in _values(events, Outcome):
+    for value in values(events, Outcome):
         incumbent = None if value.incumbent is None else str(value.incumbent)
         row = _names(value.candidate.component, value.candidate.lineage, ())
         row |= {"round": value.candidate.round, "objective": value.candidate.objective, "cell": value.cell}
@@ -147,7 +146,7 @@ def elites(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
     ``round`` is when the elite was measured, ``handle`` counts the accepted candidates from 0.
     """
     filled: dict[int, Row] = {}
-    accepted = (value for value in _values(events, Outcome) if value.status != "reject")
+    accepted = (value for value in values(events, Outcome) if value.status != "reject")
     for handle, value in enumerate(accepted):
         item = value.candidate
         row: Row = {"cell": value.cell, "handle": handle, "depth": item.depth, "round": item.round}
@@ -181,16 +180,6 @@ def frame(rows: Sequence[Row], columns: Columns) -> "pd.DataFrame":
 
     table = {name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in columns.items()}
     return pd.DataFrame(table, columns=list(columns))
-
-
-def _values(events: Iterable[Event], kind: type[T]) -> Iterator[T]:
-    for event in events:
-        try:
-            yield read(kind, event.value)
-        except (KeyError, TypeError, ValueError) as error:
-            where = f"event {event.seq} of round {event.round}"
-            message = f"{where} is no {kind.__name__} ({type(error).__name__}: {error})"
-            raise JournalError(f"{message}; use the version that wrote the run") from None
 
 
 def _kind(values: Sequence[Any]) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any
 
 from archive_store import chain, connection
@@ -14,6 +14,10 @@ from archive_store.chain import Event, round_digest
 from archive_store.errors import JournalError
 from qd.canonical import canonical
 
+Kinds = tuple[type | tuple[type, ...], ...]  # of the columns of a query
+
+_EVENT: Kinds = (int, int, (int, NoneType), str, str)
+KEPT_STATES = 2  # checkpoints per organism whose blobs stay on disk while the run goes on
 BASE = "base"  # meta key of the text that round 0 is chained to
 ENVIRONMENT = "environment"  # kind of the event that begins the first round in another environment
 
@@ -132,7 +136,7 @@ class Journal:
 
     def meta(self, key: str) -> str | None:
         """Give the text under a key, or None."""
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        rows = self._rows((str,), "SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 
     def write_round(
@@ -193,11 +197,11 @@ class Journal:
 
     def rounds(self) -> dict[int, str]:
         """Give the digest of every committed round, in order."""
-        return dict(self._rows("SELECT round, digest FROM round ORDER BY round"))
+        return dict(self._rows((int, str), "SELECT round, digest FROM round ORDER BY round"))
 
     def last_round(self) -> int | None:
         """Give the last committed round, or None before round 0."""
-        rows = self._rows("SELECT max(round) FROM round")
+        rows = self._rows(((int, NoneType),), "SELECT max(round) FROM round")
         return rows[0][0]
 
     def digest(self, round: int | None = None) -> str:
@@ -210,7 +214,7 @@ class Journal:
         """
         last = self.last_round()
         wanted = last if round is None else round
-        rows = self._rows("SELECT digest FROM round WHERE round = ?", (wanted,))
+        rows = self._rows((str,), "SELECT digest FROM round WHERE round = ?", (wanted,))
         if not rows:
             have = "none is committed" if last is None else f"0 to {last} are committed"
             raise JournalError(f"journal {self.path} has no round {wanted}; {have}")
@@ -224,17 +228,17 @@ class Journal:
         conditions = " AND ".join(text for text, value in wanted if value is not None) or "1"
         values = tuple(value for _, value in wanted if value is not None)
         query = f"SELECT round, seq, organism, kind, body FROM event WHERE {conditions} ORDER BY round, seq"
-        return (Event(*row) for row in self._rows(query, values))
+        return (Event(*row) for row in self._rows(_EVENT, query, values))
 
     def states(self, organism: int | None = None) -> list[State]:
         """Give where states are kept, of one organism or all, by organism and newest first."""
         condition, values = ("", ()) if organism is None else ("WHERE organism = ?", (organism,))
         query = f"SELECT organism, round, digest FROM state {condition} ORDER BY organism, round DESC"
-        return [State(*row) for row in self._rows(query, values)]
+        return [State(*row) for row in self._rows((int, int, str), query, values)]
 
     def elite_genomes(self) -> list[str]:
         """Give the genome's digest of every elite there is after the last round, by cell."""
-        return [row[0] for row in self._rows("SELECT genome FROM elite ORDER BY cell")]
+        return [row[0] for row in self._rows((str,), "SELECT genome FROM elite ORDER BY cell")]
 
     def moves(self) -> dict[int, list[str]]:
         """Give the first round in each further environment that was accepted, and what was different there."""
@@ -242,7 +246,9 @@ class Journal:
 
     def timings(self) -> list[Timing]:
         """Give all durations by round."""
-        rows = self._rows("SELECT organism, name, seconds, worker, round FROM timing ORDER BY round, rowid")
+        kinds = ((int, NoneType), str, float, str, int)
+        query = "SELECT organism, name, seconds, worker, round FROM timing ORDER BY round, rowid"
+        rows = self._rows(kinds, query)
         return [Timing(*row) for row in rows]
 
     def incident(
@@ -255,7 +261,8 @@ class Journal:
 
     def incidents(self) -> list[Incident]:
         """Give all incidents in the order in which they were noted."""
-        rows = self._rows("SELECT at, round, organism, kind, body FROM incident ORDER BY rowid")
+        kinds = (str, (int, NoneType), (int, NoneType), str, str)
+        rows = self._rows(kinds, "SELECT at, round, organism, kind, body FROM incident ORDER BY rowid")
         return [Incident(*row) for row in rows]
 
     def verify_chain(self) -> None:
@@ -266,8 +273,34 @@ class Journal:
         ChainError
             Names the first event, or else the first round, that is not as it was written.
         """
-        marks = [row[0] for row in self._rows("SELECT mark FROM event ORDER BY round, seq")]
-        chain.verify(self._base(), self.rounds(), list(self.events()), marks)
+        with self.snapshot():
+            marks = [row[0] for row in self._rows((str,), "SELECT mark FROM event ORDER BY round, seq")]
+            chain.verify(self._base(), self.rounds(), list(self.events()), marks)
+
+    def verify_form(self) -> None:
+        """Let SQLite check that tables and indexes agree.
+
+        Raises
+        ------
+        JournalError
+            Names the first thing that is wrong.
+        """
+        found = self._rows((str,), "PRAGMA integrity_check(1)")
+        if found != [("ok",)]:
+            raise JournalError(f"journal {self.path} is damaged: {found[0][0]}; restore it from a copy")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See the journal as it is now, whatever its writer adds meanwhile."""
+        if self._database.in_transaction:
+            yield
+            return
+        self._execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._database.in_transaction:  # a damaged file may have ended it
+                self._execute("COMMIT")
 
     def finish(self, patience: float = 60.0) -> None:
         """Turn the journal into one file that does not change any more, and close it.
@@ -302,7 +335,18 @@ class Journal:
                 f"round {round} was given digest {digest}, its events have {wanted}; use chain.round_digest"
             )
 
-    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    def _rows(self, kinds: Kinds, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run a query whose columns are of these types: a damaged file can hold anything anywhere."""
+        rows = self._execute(query, values)
+        for row in rows:
+            if not all(map(isinstance, row, kinds)):
+                raise JournalError(
+                    f"journal {self.path} holds a row of other types than it was written with: {row!r:.80}; "
+                    "restore it from a copy"
+                )
+        return rows
+
+    def _execute(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with connection.explained(self.path):
             return self._database.execute(query, values).fetchall()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from archive_store import frames
 from archive_store.chain import Event
-from archive_store.encoding import decode, decode_genome
+from archive_store.encoding import decode_centroids, decode_genome
 from archive_store.errors import JournalError, RunDirectoryError, StoreError
 from archive_store.run_directory import RunDirectory
 from qd.measures import MEASURES, short_name
@@ -135,12 +135,7 @@ class Run:
 
     def centroids(self) -> np.ndarray:
         """The centroids of the cells, float64 [cells, 5], in the unit cube."""
-        arrays, _ = decode(self.directory.blobs.get(self.calibration()["centroids"]))
-        if "centroids" not in arrays or arrays["centroids"].shape[1:] != (len(MEASURES),):
-            raise StoreError(
-                f"the centroids of run {self.directory.path} are not an array [cells, {len(MEASURES)}]"
-            )
-        return arrays["centroids"]
+        return decode_centroids(self.directory.blobs.get(self.calibration()["centroids"]))
 
     def archive(self, round: int | None = None, fields: Sequence[str] = ("round",)) -> "CVTArchive":
         """The elites at the end of a round, by default the last, as a ribs archive of its own to go on with.

@@ -5,18 +5,17 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import yaml
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeGuard
 
 from archive_store import durable
 from archive_store.blobs import BlobStore
-from archive_store.errors import RunDirectoryError, WriteError
+from archive_store.errors import RunDirectoryError, WriteError, YamlError
 from archive_store.journal import Journal
-from qd.canonical import plain
+from archive_store.strict_yaml import read
+from qd.canonical import plain, sha256
 
-FORMAT = 1
+FORMAT = 2  # of the manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +116,16 @@ class RunDirectory:
     def config(self) -> dict[str, Any]:
         """Read the configuration."""
         try:
-            value = yaml.safe_load(_text(self.config_path))
-        except yaml.YAMLError as error:
-            raise RunDirectoryError(
-                f"{self.config_path} is not YAML ({str(error).splitlines()[0]}); restore it"
-            ) from None
-        return _mapping(self.config_path, value)
+            document = read(_text(self.config_path), str(self.config_path))
+        except YamlError as error:
+            raise RunDirectoryError(f"{error}; restore it from a copy") from None
+        if document.problems:
+            raise RunDirectoryError(f"{self.config_path}, {document.problems[0]}; restore it from a copy")
+        return _mapping(self.config_path, document.value)
 
     def environment(self) -> dict[str, Any]:
         """Read the environment."""
-        return _read_json(self.environment_path)
+        return _json_object(self.environment_path, _text(self.environment_path))
 
     def journal(self, readonly: bool = True) -> Journal:
         """Open the journal.
@@ -147,7 +146,7 @@ class RunDirectory:
         return self.manifest_path.is_file()
 
     def write_manifest(self, digest: str) -> None:
-        """End the run: note the size and SHA-256 of every file that cannot be made again.
+        """End the run: note the size and SHA-256 of every file that cannot be made again, and of the note itself.
 
         Parameters
         ----------
@@ -157,11 +156,32 @@ class RunDirectory:
         files = {
             file.relative_to(self.path).as_posix(): {
                 "bytes": file.stat().st_size,
-                "sha256": _file_digest(file),
+                "sha256": file_digest(file),
             }
             for file in self._lasting()
         }
-        durable.write(self.manifest_path, _json({"format": FORMAT, "digest": digest, "files": files}))
+        noted = {"format": FORMAT, "digest": digest, "files": files}
+        durable.write(self.manifest_path, _json(noted | {"sha256": sha256(_json(noted))}))
+
+    def manifest(self) -> dict[str, dict[str, Any]]:
+        """Read the size (``bytes``) and SHA-256 (``sha256``) of every file of an ended run.
+
+        Raises
+        ------
+        RunDirectoryError
+            If not every byte of the manifest is as it was written.
+        """
+        text = _text(self.manifest_path)
+        value = _json_object(self.manifest_path, text)
+        files = value.get("files")
+        if value.get("format") != FORMAT or not _is_listing(files):
+            raise RunDirectoryError(
+                f"{self.manifest_path} is not a manifest of format {FORMAT}; restore it from a copy"
+            )
+        noted = {name: entry for name, entry in value.items() if name != "sha256"}
+        if value.get("sha256") != sha256(_json(noted)) or text.encode("utf-8") != _json(value):
+            raise RunDirectoryError(f"{self.manifest_path} was altered; restore it from a copy")
+        return files
 
     def remove_manifest(self) -> None:
         """Take back that the run has ended, before it is written to again."""
@@ -183,12 +203,7 @@ class RunDirectory:
         """
         if not self.finished():
             return
-        manifest = _read_json(self.manifest_path)
-        files = manifest.get("files")
-        if manifest.get("format") != FORMAT or not isinstance(files, dict):
-            raise RunDirectoryError(
-                f"{self.manifest_path} is not a manifest of format {FORMAT}; restore it from a copy"
-            )
+        files = self.manifest()
         for name in sorted(files):
             if blobs or not name.startswith("blobs/"):
                 _check_file(self.path / name, files[name])
@@ -211,23 +226,33 @@ class RunDirectory:
         yield from (self.blobs.path(digest) for digest in self.blobs.digests())
 
 
+def _is_listing(files: Any) -> TypeGuard[dict[str, dict[str, Any]]]:
+    """Say whether this maps names of files in the folder to their sizes and digests."""
+    return isinstance(files, dict) and all(
+        isinstance(entry, dict)
+        and {key: type(item) for key, item in entry.items()} == {"bytes": int, "sha256": str}
+        and not {"", "..", "/"} & {*PurePosixPath(name).parts, name}
+        for name, entry in files.items()
+    )
+
+
 def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
     if not path.is_file():
         raise RunDirectoryError(f"{path} is missing; restore it from a copy")
-    found = _file_digest(path)
-    if found != entry.get("sha256"):
-        wanted = entry.get("sha256")
+    try:
+        found, wanted = file_digest(path), entry["sha256"]
+    except OSError as error:
+        raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
+    if found != wanted:
         raise RunDirectoryError(
             f"{path} was altered: SHA-256 {found}, in the manifest {wanted}; restore it from a copy"
         )
 
 
-def _file_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
+def file_digest(path: Path) -> str:
+    """Give the SHA-256 of a whole file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _json(value: Mapping[str, Any]) -> bytes:
@@ -236,15 +261,15 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _json_object(path: Path, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(_text(path))
-    except ValueError as error:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise RunDirectoryError(f"{path} is not JSON ({error}); restore it from a copy") from None
     return _mapping(path, value)
 

@@ -37,6 +37,28 @@ def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str,
     }
 
 
+def check_interface(task: Task, dim: int, interface: Interface) -> None:
+    """See that an interface is one that `new_interface` can have drawn.
+
+    Raises
+    ------
+    ValueError
+        If it has other names, shapes or types.
+    """
+    wanted = {
+        "embed": (task.features, dim),
+        "position": (task.length, dim),
+        "read": (dim, task.outputs),
+        "bias": (task.outputs,),
+    }
+    found = {name: tuple(tensor.shape) for name, tensor in interface.items()}
+    if found != wanted or any(tensor.dtype != torch.float32 for tensor in interface.values()):
+        kinds = sorted({str(tensor.dtype) for tensor in interface.values()})
+        raise ValueError(
+            f"an interface of this task is torch.float32 {wanted}; found {', '.join(kinds)} {found}"
+        )
+
+
 def stem(task: Task, interface: Interface, inputs: Tensor) -> Float[Tensor, "B S D"]:
     """Map tokens (continuous [B, S, F] or discrete [B, S]) into the residual stream."""
     embed = interface["embed"]

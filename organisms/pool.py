@@ -118,7 +118,7 @@ class Pool(nn.Module):
         Raises
         ------
         ValueError
-            If the genome is of another family or layer, does not fit, or the slot is taken.
+            If the slot is taken, or the genome is of another layer or not as `check` wants it.
         """
         if self.occupants[slot] is not None:
             raise ValueError(f"slot {slot} is taken by {self.occupants[slot]}; retire it before a graft")
@@ -127,11 +127,38 @@ class Pool(nn.Module):
                 f"a genome of {genome.family}, layer {genome.depth}, cannot be born in slot {slot} of "
                 f"{self.family}, layer {self.layer(slot)}: graft it where it came from"
             )
-        padded = {name: self._padded(name, genome) for name in self.stacks}
+        self.check(genome)
+        padded = {name: self._padded(name, genome.arrays[name]) for name in self.stacks}
         self._clear(slot)
         for name, array in padded.items():
             self.stacks[name][slot] = array
         self.occupants[slot] = replace(occupant, genes=genome.genes)
+
+    def check(self, genome: Genome) -> None:
+        """See that a genome has exactly the matrices of this pool, in the sizes that its genes say.
+
+        Raises
+        ------
+        ValueError
+            If it is of another family, lacks a gene, or has other names, shapes or types.
+        """
+        if genome.family != self.family:
+            raise ValueError(f"a genome of {genome.family} does not fit a pool of {self.family}")
+        if set(genome.arrays) != set(self.stacks):
+            raise ValueError(f"a genome has {sorted(self.stacks)}; found {sorted(genome.arrays)}")
+        genes = dict(genome.genes)
+        for matrix in self.layout:
+            inner = genes.get(matrix.gene, 0.0)
+            wanted = {f"{matrix.name}.U": (matrix.rows, inner), f"{matrix.name}.V": (inner, matrix.columns)}
+            for name, shape in wanted.items():
+                array = genome.arrays[name]
+                if array.shape != shape or not 0 < inner <= matrix.inner:
+                    raise ValueError(
+                        f"{name} of shape {array.shape} does not fit a slot of {matrix.shapes[name]} with a "
+                        f"{matrix.gene} of {inner:g}"
+                    )
+                if array.dtype != np.float32:
+                    raise ValueError(f"{name} must be float32, not {array.dtype}")
 
     def retire(self, slot: int) -> None:
         """Clear a living slot: it contributes nothing from now on.
@@ -158,13 +185,18 @@ class Pool(nn.Module):
         Raises
         ------
         ValueError
-            If a tensor is missing or of another shape, or the number of occupants is not N.
+            If a tensor is missing, unknown or of another shape or type, or the number of occupants is not N.
         """
         own = self.tensors()
+        unknown = sorted(set(tensors) - set(own))
+        if unknown:
+            raise ValueError(f"a state has no tensor {unknown[0]!r}; known are {', '.join(own)}")
         for name, tensor in own.items():
             if name not in tensors or tensors[name].shape != tensor.shape:
                 found = tuple(tensors[name].shape) if name in tensors else "nothing"
                 raise ValueError(f"state tensor {name!r} must be {tuple(tensor.shape)}; found {found}")
+            if tensors[name].dtype != tensor.dtype:
+                raise ValueError(f"state tensor {name!r} must be {tensor.dtype}; found {tensors[name].dtype}")
         if len(occupants) != self.size:
             raise ValueError(f"a state of {self.size} slots needs as many occupants; found {len(occupants)}")
         for name, tensor in own.items():
@@ -180,15 +212,9 @@ class Pool(nn.Module):
     def _array(self, name: str, slot: int) -> np.ndarray:
         return self.stacks[name][slot].detach().cpu().numpy()
 
-    def _padded(self, name: str, genome: Genome) -> Tensor:
-        whole = self.stacks[name][0]
-        array = torch.from_numpy(np.array(genome.arrays[name], dtype=np.float32, order="C"))
-        if array.ndim != whole.ndim or any(a > w for a, w in zip(array.shape, whole.shape, strict=True)):
-            raise ValueError(
-                f"{name} of shape {tuple(array.shape)} does not fit a slot of {tuple(whole.shape)}"
-            )
-        padded = torch.zeros_like(whole)
-        padded[: array.shape[0], : array.shape[1]] = array
+    def _padded(self, name: str, array: np.ndarray) -> Tensor:
+        padded = torch.zeros_like(self.stacks[name][0])
+        padded[: array.shape[0], : array.shape[1]] = torch.from_numpy(np.array(array, order="C"))
         return padded
 
     def _clear(self, slot: int) -> None:

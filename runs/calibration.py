@@ -21,6 +21,7 @@ from runs.config import Config
 from runs.dispatch import Dispatcher
 from runs.errors import ConfigError, RunError
 from runs.pools import Done, Job
+from runs.readable import readable
 from runs.trainer import INTERFACE, Sample
 from runs.world import WorldSpec, build
 
@@ -56,15 +57,22 @@ class Calibration:
 
     @classmethod
     def read(cls, event: Mapping[str, Any], centroids: np.ndarray) -> "Calibration":
-        """Read it back from the journal's event and the stored centroids."""
-        low, high = (tuple(number(value) for value in event["ranges"][end]) for end in ("low", "high"))
-        return cls(
-            ranges=Ranges(low, high),
-            reference=number(event["reference"]),
-            largest_flops=number(event["largest_flops"]),
-            centroids=centroids,
-            verdict=event["verdict"],
-        )
+        """Read it back from the journal's event and the stored centroids.
+
+        Raises
+        ------
+        RunError
+            If the event is no calibration.
+        """
+        with readable("the calibration in the journal"):
+            low, high = (tuple(number(value) for value in event["ranges"][end]) for end in ("low", "high"))
+            return cls(
+                ranges=Ranges(low, high),
+                reference=number(event["reference"]),
+                largest_flops=number(event["largest_flops"]),
+                centroids=centroids,
+                verdict=event["verdict"],
+            )
 
 
 def calibrate(

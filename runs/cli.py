@@ -122,6 +122,9 @@ def launch(
         return
     directory = Path("out") / config.name if out is None else out
     if directory.exists():
+        from archive_store.lock import check_free
+
+        check_free(directory)
         raise ConfigError(
             f"{directory} exists already; choose another --out, or go on with: plasmodia resume {directory}"
         )
@@ -209,6 +212,29 @@ def digest(
         typer.echo(committed[-1][1])
 
 
+@_command("verify")
+def verify(run: RunPath, json: AsJson = False) -> None:
+    """Find every damaged file of a run, and say what depends on it."""
+    from dataclasses import asdict
+
+    from archive_store.verification import verify as look
+
+    found = look(run)
+    if json:
+        typer.echo(_json(asdict(found)))
+    else:
+        for problem in found.problems:
+            where = "" if problem.round is None else f" (round {problem.round})"
+            typer.echo(f"{problem.file}{where}: {problem.problem}; depends on it: {problem.dependents}")
+    if found.problems:
+        raise RunError(f"{run} is damaged in {len(found.problems)} of its files; restore them from a copy")
+    if not json:
+        state = "finished" if found.finished else "not finished"
+        typer.echo(
+            f"intact: {found.files:,} files, {found.bytes:,} bytes, rounds 0 to {found.rounds}, {state}"
+        )
+
+
 @_command("validate")
 def validate(source: Source) -> None:
     """Check a configuration and name everything that is wrong with it."""
@@ -283,7 +309,7 @@ def _prepare() -> None:
 
 
 def _scalar(text: str | None) -> Any:
-    from runs.yaml_reader import scalar
+    from archive_store.strict_yaml import scalar
 
     return None if text is None else scalar(text)
 

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from archive_store.frames import taken
+from archive_store.strict_yaml import write
 from qd.measures import MEASURES, short_name
 from runs.config_problems import nearest, shown
 from runs.config_rules import broken_rules
-from runs.yaml_reader import write
 
 TASKS = ("digits", "text", "sine", "xor", "parity")
 KINDS = ("pseudopods",)

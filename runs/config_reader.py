@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from archive_store.errors import YamlError
+from archive_store.strict_yaml import Document, read, scalar
 from runs.config import PATHS, Config, ExecutionConfig
 from runs.config_problems import Problem, nearest, problems, quoted, shown
 from runs.errors import ConfigError
-from runs.yaml_reader import read, scalar
 
 PRESETS = Path(__file__).with_name("presets")
 
@@ -161,12 +163,19 @@ def _file(path: Path, source: str) -> tuple[dict[str, Any], list[Problem]]:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{source} cannot be read: {error.strerror}") from None
-    document = read(data, source)
+    document = _read(data, source)
     if not isinstance(document.value, dict):
         raise ConfigError(
             f"{source}: a configuration is a mapping such as 'rounds: 40', not {shown(document.value)}"
         )
     return document.value, [Problem((source,), problem) for problem in document.problems]
+
+
+def _read(data: bytes | str, source: str) -> Document:
+    try:
+        return read(data, source)
+    except YamlError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _parsed(overrides: Sequence[str]) -> tuple[list[tuple[str, Any]], list[Problem]]:
@@ -187,7 +196,7 @@ def _parsed(overrides: Sequence[str]) -> tuple[list[tuple[str, Any]], list[Probl
 def _value(value: str, text: str, wrong: list[Problem]) -> Any:
     if value[:1] not in ("[", "{", '"', "'"):
         return scalar(value)
-    document = read(value, text)
+    document = _read(value, text)
     wrong += [Problem((text,), problem) for problem in document.problems]
     return document.value
 
@@ -221,7 +230,9 @@ def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 def _anchor(values: dict[str, Any], directory: Path) -> None:
     """Make the relative paths absolute."""
     for section, key, value in _paths(values):
-        values[section][key] = str(directory / Path(value).expanduser())
+        with suppress(RuntimeError):  # "~name/..." of no known user: then there is no such file
+            value = str(Path(value).expanduser())
+        values[section][key] = str(directory / value)
 
 
 def _missing_files(values: Mapping[str, Any]) -> list[Problem]:

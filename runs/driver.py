@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from archive_store.chain import UNREADABLE
 from archive_store.errors import BlobError
 from archive_store.journal import Journal
 from archive_store.run_directory import RunDirectory
@@ -28,7 +29,6 @@ from runs.recovery import Recovery
 from runs.scribe import Scribe
 from runs.trainer import Report
 
-KEPT_STATES = 2  # checkpoints per organism that stay on disk while the run goes on
 AUDIT = "audit"
 
 
@@ -304,7 +304,7 @@ def restore(ledger: Ledger, journal: Journal) -> None:
                 [read(Census, event.value) for event in events if event.kind == "census"],
                 [read(Outcome, event.value) for event in events if event.kind == "outcome"],
             )
-        except (AssertionError, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise RunError(
                 f"round {round} of the journal cannot be restored: {error}; the journal was altered"
             ) from error

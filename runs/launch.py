@@ -6,16 +6,17 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from archive_store import durable
 from archive_store.chain import numbered, round_digest
-from archive_store.encoding import decode
+from archive_store.encoding import decode_centroids
 from archive_store.errors import WriteError
 from archive_store.journal import BASE, Journal, Timing
+from archive_store.lock import check_free, held
 from archive_store.run_directory import RunDirectory
 from runs import environment
 from runs.calibration import Calibration, calibrate
@@ -31,6 +32,7 @@ from runs.moves import last_move, moved_to
 from runs.pools import Job, Pool
 from runs.prepared import Prepared, base_text, changed, check_format, described, pool_of, prepare
 from runs.progress import Progress
+from runs.readable import readable
 from runs.scribe import forget_old_states
 from runs.shared_calibration import borrowed
 from runs.summary import SCORE_NAME, WALL
@@ -84,17 +86,24 @@ def resume(
     ------
     RunError
         If the run's data or environment are not what they were, or it cannot go on.
+    LockError
+        If another process is writing the run.
     Stopped
         If SIGINT or SIGTERM asked it to stop.
     """
-    report = report or silent
     directory = RunDirectory.open(path)
-    config = changed(read_config(directory.config_path), execution)
-    if directory.finished() and _is_whole(directory):
-        return path
-    prepared = prepare(config)
-    carry_on(directory, prepared, pool_of(prepared), report, accept_environment)
+    if not _is_done(directory):
+        with held(path):
+            _go_on(directory, execution, report or silent, accept_environment)
     return path
+
+
+def _go_on(
+    directory: RunDirectory, execution: Mapping[str, Any], report: Reporter, accept_environment: bool
+) -> None:
+    prepared = prepare(changed(read_config(directory.config_path), execution))
+    if not _is_done(directory):  # by whoever held the lock until now
+        carry_on(directory, prepared, pool_of(prepared), report, accept_environment)
 
 
 def carry_on(
@@ -131,7 +140,10 @@ def damaged_elites(directory: RunDirectory, journal: Journal) -> bool:
     return not all(directory.blobs.intact(digest) for digest in journal.elite_genomes())
 
 
-def _is_whole(directory: RunDirectory) -> bool:
+def _is_done(directory: RunDirectory) -> bool:
+    """Say whether a run has ended and the genomes of its elites are intact."""
+    if not directory.finished():
+        return False
     with directory.journal() as journal:
         return not damaged_elites(directory, journal)
 
@@ -193,11 +205,13 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
     else:
         spec, calibration = borrowed(Path(config.calibration.from_run), config, prepared.data, spec)
         pool.configure(spec)
-    with placed(out) as partial:
-        directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
-        write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
-    directory = RunDirectory.open(out)
-    with directory.journal(readonly=False) as journal:
+    with ExitStack() as stack:
+        with placed(out) as partial:
+            directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
+            stack.enter_context(held(partial))
+            write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
+        directory = RunDirectory.open(out)
+        journal = stack.enter_context(directory.journal(readonly=False))
         run = Open(prepared, directory, journal, calibration, spec)
         run.attach(pool)
         yield run
@@ -235,6 +249,7 @@ def placed(out: Path) -> Iterator[Path]:
 def _check_place(out: Path) -> None:
     """Find out before anything is computed whether a run can be written there, and leave no trace."""
     if out.exists() or out.is_symlink():
+        check_free(out)
         raise ConfigError(f"{out} exists already; choose another folder, or resume or remove it")
     there = next(folder for folder in out.absolute().parents if folder.exists())
     try:
@@ -251,6 +266,7 @@ def _take_name(partial: Path, out: Path) -> None:
         durable.rename(partial, out)
     except WriteError:
         if partial.exists() and os.path.lexists(out):
+            check_free(out)
             message = f"{out} exists already: another launch was faster; choose another folder"
             raise ConfigError(message) from None
         raise
@@ -265,7 +281,7 @@ def stored(directory: RunDirectory, journal: Journal, prepared: Prepared) -> tup
         As `calibrated`.
     """
     event, blobs = calibrated(directory, journal, prepared), directory.blobs
-    centroids = decode(blobs.get(event["centroids"]))[0]["centroids"]
+    centroids = decode_centroids(blobs.get(event["centroids"]))
     spec = WorldSpec(
         plain_config(prepared.config),
         prepared.corpus,
@@ -290,7 +306,11 @@ def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) ->
     if base is None or not events:
         raise RunError(f"{directory.path} has no calibration in its journal; launch it again")
     event = events[0].value
-    different = environment.differences(json.loads(base), json.loads(base_text(prepared, event["centroids"])))
+    with readable("the calibration in the journal"):
+        if not (isinstance(event["interface"], str) and isinstance(event["hosts"], list)):
+            raise ValueError("interface and hosts are named by digests")
+        ours = json.loads(base_text(prepared, event["centroids"]))
+        different = environment.differences(json.loads(base), ours)
     if different:
         raise RunError(f"{directory.path} was launched with other settings or data: {'; '.join(different)}")
     return event

@@ -119,8 +119,18 @@ class Ledger:
         return self._decisions[key]
 
     def accept(self, census: Census) -> None:
-        """Take the next census of an organism."""
-        assert census.round == self.known(census.organism) + 1, "an organism's rounds follow one another"
+        """Take the next census of an organism.
+
+        Raises
+        ------
+        ValueError
+            If it is of no organism of the run, or of another round.
+        """
+        if census.organism not in self._censuses or census.round != self.known(census.organism) + 1:
+            raise ValueError(
+                f"a census of organism {census.organism} and round {census.round} does not follow; an organism's "
+                "rounds follow one another"
+            )
         self._censuses[census.organism].append(census)
 
     def complete(self) -> bool:

@@ -11,6 +11,7 @@ from qd import variation
 from qd.genes import random_genes
 from qd.records import Birth, ComponentId, Decision, Genes, Genome
 from qd.seeding import generator
+from runs.readable import readable
 from runs.world import World
 
 
@@ -51,7 +52,7 @@ def _newborn(
     settings, family = world.config.variation, world.species
     space, depth = family.genes, organism.pool.layer(birth.slot)
     stream = generator(world.config.seed, order.round, f"newborn:{order.organism}:{birth.slot}")
-    parents = [decode_genome(genomes[digest]) for digest in birth.genomes]
+    parents = [_parent(organism, genomes[digest]) for digest in birth.genomes]
 
     def resize(genome: Genome, genes: Genes) -> Genome:
         return variation.resize(genome, genes, family.ranks, factors, stream)
@@ -74,3 +75,10 @@ def _newborn(
         )
     source = parents[0] if birth.operator == "bootstrap" else organism.pool.genome(birth.parents[0].slot)
     return variation.bootstrap(source, birth.sigma, settings.gene_rate, space, resize, stream)
+
+
+def _parent(organism: Organism, data: bytes) -> Genome:
+    genome = decode_genome(data)
+    with readable("a parent's genome"):
+        organism.pool.check(genome)
+    return genome

@@ -18,6 +18,7 @@ from runs.config_reader import checked
 from runs.errors import ConfigError, RunError
 from runs.import_path import imported
 from runs.pools import InlinePool, Pool
+from runs.readable import readable
 from runs.world import family_of
 
 FORMAT = 2  # of the journal's content and the states; part of every digest
@@ -91,7 +92,8 @@ def check_format(path: Path, journal: Journal) -> None:
     RunError
         If another version wrote them.
     """
-    made = json.loads(journal.meta(BASE) or "{}").get("format", FORMAT)
+    with readable(f"what the journal of {path} begins with"):
+        made = json.loads(journal.meta(BASE) or "{}").get("format", FORMAT)
     if made != FORMAT:
         raise RunError(
             f"{path} has the content of format {made} and this version works with format {FORMAT}; "

@@ -13,8 +13,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from archive_store.chain import Event, numbered
-from archive_store.encoding import decode
+from archive_store.chain import UNREADABLE, Event, numbered
+from archive_store.encoding import decode_centroids
 from archive_store.journal import BASE, Journal
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, read
@@ -28,6 +28,7 @@ from runs.launch import Reporter, calibrated, silent, started
 from runs.ledger import Closed, Ledger
 from runs.moves import check_unmoved
 from runs.prepared import changed, check_format, pool_of, prepare
+from runs.readable import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class _Journaled:
 def _journaled(config: Config, events: Sequence[Event]) -> _Journaled:
     try:
         censuses = [read(Census, event.value) for event in events if event.kind == "census"]
-    except (KeyError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise RunError(
             f"a census of round {events[0].round} cannot be read ({error!r}); the journal was altered"
         ) from error
@@ -176,14 +177,16 @@ def _weight(event: Event) -> int:
 
 
 def _calibration(directory: RunDirectory, journal: Journal, config: Config) -> Calibration:
-    base, events = json.loads(journal.meta(BASE) or "{}"), list(journal.events(0, "calibration"))
+    events = list(journal.events(0, "calibration"))
     if not events:
         raise RunError(f"{directory.path} has no calibration in its journal; launch it again")
-    different = differences(base.get("config", {}), scientific(config))
+    with readable("what the journal begins with"):
+        base = json.loads(journal.meta(BASE) or "{}")
+        different = differences(base.get("config", {}), scientific(config))
+        centroids = str(events[0].value["centroids"])
     if different:
         raise RunError(f"{directory.path} was launched with other settings: {'; '.join(different)}")
-    event = events[0].value
-    return Calibration.read(event, decode(directory.blobs.get(event["centroids"]))[0]["centroids"])
+    return Calibration.read(events[0].value, decode_centroids(directory.blobs.get(centroids)))
 
 
 def _last(run: Path, journal: Journal, until: int | None) -> int:

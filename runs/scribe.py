@@ -5,13 +5,11 @@ from typing import Any
 
 from archive_store.blobs import BlobStore
 from archive_store.chain import numbered, round_digest
-from archive_store.journal import ENVIRONMENT, Journal, Timing
+from archive_store.journal import ENVIRONMENT, KEPT_STATES, Journal, Timing
 from runs.config import Config
 from runs.ledger import Closed
 from runs.pools import Done, Gone, Handle
 from runs.summary import WALL
-
-KEPT_STATES = 2  # checkpoints per organism that stay on disk while the run goes on
 
 
 class Scribe:

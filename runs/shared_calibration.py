@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from archive_store.encoding import decode
+from archive_store.encoding import decode_centroids
 from archive_store.journal import BASE
 from archive_store.run_directory import RunDirectory
 from runs.calibration import Calibration
@@ -14,6 +14,7 @@ from runs.config import Config, scientific
 from runs.environment import differences
 from runs.errors import RunError
 from runs.prepared import check_format
+from runs.readable import readable
 from runs.world import WorldSpec
 
 SECTIONS = (
@@ -37,19 +38,20 @@ def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[Wo
     directory = RunDirectory.open(path)
     with directory.journal() as journal:
         check_format(path, journal)
-        base = json.loads(journal.meta(BASE) or "{}")
+        text = journal.meta(BASE) or "{}"
         events = [event.value for event in journal.events(0, "calibration")]
     if not events:
         raise RunError(f"calibration.from: {path} has no calibration in its journal")
-    different = differences(
-        _relevant(base.get("config", {}), base.get("data")), _relevant(scientific(config), data)
-    )
+    with readable(f"what the journal of {path} begins with"):
+        base = json.loads(text)
+        theirs = _relevant(base.get("config", {}), base.get("data"))
+        different = differences(theirs, _relevant(scientific(config), data))
+        interface, hosts, centroids = (events[0][name] for name in ("interface", "hosts", "centroids"))
     if different:
         raise RunError(f"the calibration of {path} does not fit this run: {'; '.join(different)}")
-    blobs, event = directory.blobs, events[0]
-    hosts = tuple(blobs.get(host) for host in event["hosts"])
-    spec = replace(spec, interface=blobs.get(event["interface"]), hosts=hosts)
-    return spec, Calibration.read(event, decode(blobs.get(event["centroids"]))[0]["centroids"])
+    blobs = directory.blobs
+    spec = replace(spec, interface=blobs.get(interface), hosts=tuple(blobs.get(host) for host in hosts))
+    return spec, Calibration.read(events[0], decode_centroids(blobs.get(centroids)))
 
 
 def _relevant(values: Mapping[str, Any], data: Any) -> dict[str, Any]:

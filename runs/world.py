@@ -6,6 +6,7 @@ A `WorldSpec` is plain bytes, so that it can be shipped to any worker and gives 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from archive_store.encoding import decode, encode
 from organisms.memory import Trace
+from organisms.nn import check_interface
 from organisms.pool import Occupant
 from organisms.species import CONTRACT, FAMILIES, Organism, Species
 from organisms.task import Split, Task
@@ -23,6 +25,7 @@ from runs import tasks
 from runs.config import Config
 from runs.errors import RAISED, ConfigError, PlasmodiaError, RunError, told
 from runs.import_path import imported
+from runs.readable import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,9 @@ def build(spec: WorldSpec) -> World:
         interface={} if spec.interface is None else decode_interface(spec.interface, device),
         hosts=(),
     )
+    if spec.interface is not None:
+        with readable("the interface"):
+            check_interface(task, config.organism.dim, world.interface)
     return replace(world, hosts=tuple(_host(world, data) for data in spec.hosts))
 
 
@@ -172,22 +178,38 @@ def encode_state(individual: Individual) -> bytes:
 
 
 def decode_state(world: World, data: bytes) -> Individual:
-    """Read what `encode_state` wrote into fresh, aligned memory."""
-    arrays, meta = decode(data)
+    """Read what `encode_state` wrote into fresh, aligned memory.
+
+    Raises
+    ------
+    EncodingError
+        If the bytes are not an encoding.
+    RunError
+        If they encode anything but a state of an organism of this world.
+    """
     organism = world.species.organism(world.interface)
+    with readable("a state"):
+        individual = _decoded(world, organism, data)
+        if encode_state(individual) != data:
+            raise ValueError("it holds names or values that are not written here")
+    return individual
+
+
+def _decoded(world: World, organism: Organism, data: bytes) -> Individual:
+    arrays, meta = decode(data)
     organism.pool.load(
         {name: torch.from_numpy(array) for name, array in arrays.items()},
         [_occupant(value) for value in meta["occupants"]],
     )
     return Individual(
-        number=meta["organism"],
+        number=index(meta["organism"]),
         organism=organism,
-        round=meta["round"],
-        step=meta["step"],
+        round=index(meta["round"]),
+        step=index(meta["step"]),
         trace=Trace(world.config.training.ema, _optional(meta["loss_ema"])),
         first_loss=_optional(meta["first_loss"]),
         rate_factor=number(meta["rate_factor"]),
-        quarantines=meta["quarantines"],
+        quarantines=index(meta["quarantines"]),
     )
 
 

@@ -1,14 +1,18 @@
-"""Drivers that are killed half-way, as by ``kill -9``: real processes and a real signal."""
+"""Drivers that are killed half-way, as by ``kill -9``, or live on: real processes and a real signal."""
 
 import multiprocessing
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from archive_store.journal import Journal
+from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
 from runs.launch import launch, resume
 from tests.small_runs import small
@@ -84,6 +88,48 @@ def launch_and_die_in_the_transaction(out: Path, round: int) -> None:
 def launch_and_die_before_the_manifest(out: Path) -> None:
     RunDirectory.write_manifest = lambda self, digest: die()
     launch(small(), out)
+
+
+@contextmanager
+def living(target: Callable[..., Any], *arguments: Any) -> Iterator[BaseProcess]:
+    """Call a function of this module in a fresh process, wait until it stands still, and kill it in the end.
+
+    The function gets a connection as its last argument and says over it that it stands still.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *LATE])
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(*arguments, theirs))
+    process.start()
+    theirs.close()
+    try:
+        ours.recv()
+        yield process
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def stand_still(connection: Connection) -> None:
+    connection.send("here")
+    connection.recv()
+
+
+def hold(folder: Path, connection: Connection) -> None:
+    """Hold the lock of a folder."""
+    with held(folder):
+        stand_still(connection)
+
+
+def launch_and_stand_still(out: Path, round: int, connection: Connection) -> None:
+    """Launch a run and stop, alive, when a round has just been journaled."""
+
+    def report(progress: Any) -> None:
+        if (progress.stage, progress.round) == ("rounds", round):
+            stand_still(connection)
+
+    launch(small(), out, report)
 
 
 def killed_at_random(out: Path, draw: random.Random, *overrides: str) -> None:

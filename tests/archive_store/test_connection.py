@@ -62,6 +62,12 @@ def crashed(path):
     return folder / path.name
 
 
+def test_a_message_of_sqlite_that_quotes_damaged_bytes_is_a_sentence_too(path):
+    told = pytest.raises(JournalError, match=r"journal.sqlite cannot be used: .*; restore it from a copy")
+    with told, connection.explained(path):
+        b"\xc2 is no text".decode("utf-8")
+
+
 def test_a_live_journal_is_read_without_a_trace(path):
     writer = begun(path)
     before = listing(path)

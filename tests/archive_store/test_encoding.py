@@ -14,6 +14,7 @@ from archive_store.encoding import (
     LARGEST_HEADER,
     aligned_copy,
     decode,
+    decode_centroids,
     decode_genome,
     encode,
     encode_genome,
@@ -92,6 +93,50 @@ def test_a_genome_comes_back_with_sorted_genes_and_its_arrays():
 def test_something_else_is_no_genome():
     with pytest.raises(EncodingError, match="other than a genome"):
         decode_genome(encode({"a": np.zeros(2)}, {"family": "pseudopods"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": 1}, "in another form"),
+        ({"depth": 1.0}, "in another form"),
+        ({"depth": None}, "in another form"),
+        ({"genes": 1}, "genes of a genome cannot be read"),
+        ({"genes": [["rank"]]}, "genes of a genome cannot be read"),
+        ({"genes": [["rank", "many"]]}, "genes of a genome cannot be read"),
+        ({"genes": [["rank", 10**400]]}, "genes of a genome cannot be read"),
+        ({"genes": [[1, 1.0]]}, "in another form"),
+    ],
+)
+def test_a_genome_of_another_form_is_refused(change, message):
+    meta = {"family": "pseudopods", "depth": 1, "genes": [["rank", 3.0]]}
+    decode_genome(encode(GENOME.arrays, meta))
+    with pytest.raises(EncodingError, match=message):
+        decode_genome(encode(GENOME.arrays, meta | change))
+
+
+POINTS = np.linspace(0, 1, 10).reshape(2, 5)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "other than centroids"),
+        ({"points": POINTS}, "other than centroids"),
+        ({"centroids": POINTS, "more": POINTS}, "other than centroids"),
+        ({"centroids": POINTS.astype(np.float32)}, r"float64 \[cells, 5\], not float32 \[2, 5\]"),
+        ({"centroids": POINTS[0]}, r"not float64 \[5\]"),
+        ({"centroids": POINTS[:, :4]}, r"not float64 \[2, 4\]"),
+        ({"centroids": POINTS[:0]}, "different points of the unit cube"),
+        ({"centroids": POINTS[[0, 0]]}, "different points of the unit cube"),
+        ({"centroids": POINTS * 2}, "different points of the unit cube"),
+        ({"centroids": POINTS * np.nan}, "different points of the unit cube"),
+    ],
+)
+def test_only_centroids_are_read_as_centroids(arrays, message):
+    np.testing.assert_array_equal(decode_centroids(encode({"centroids": POINTS}, {})), POINTS)
+    with pytest.raises(EncodingError, match=message):
+        decode_centroids(encode(arrays, {}))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "\u00fc", "x" * 201, "a\n"])

@@ -58,6 +58,57 @@ def test_events_are_chosen_by_round_kind_and_last_round(journal):
     assert [event.seq for event in journal.events(round=2, kind="summary")] == [1]
 
 
+def test_a_snapshot_does_not_see_what_is_written_meanwhile(journal):
+    write(journal, 0, [summary(0)])
+    with Journal.open(journal.path, readonly=True) as reader:
+        with reader.snapshot():
+            assert reader.last_round() == 0
+            write(journal, 1, [summary(1)])
+            assert (reader.last_round(), len(list(reader.events()))) == (0, 1)
+            reader.verify_chain()
+        assert reader.last_round() == 1
+
+
+def altered(journal, query, *values):
+    with sqlite3.connect(journal.path) as database:
+        database.execute(query, values)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "reading"),
+    [
+        ("UPDATE event SET organism = 'x'", lambda journal: list(journal.events())),
+        ("UPDATE event SET body = x'00'", lambda journal: journal.verify_chain()),
+        ("UPDATE round SET digest = x'00'", lambda journal: journal.rounds()),
+        ("UPDATE meta SET value = x'00'", lambda journal: journal.meta(BASE)),
+        ("UPDATE state SET round = 0.5", lambda journal: journal.states()),
+        ("UPDATE timing SET seconds = 'long'", lambda journal: journal.timings()),
+    ],
+)
+def test_a_row_of_other_types_is_refused(journal, change, reading):
+    write(journal, 0, [summary(0)], {0: "a" * 64}, [Timing(None, "wall", 1.0, "driver")])
+    altered(journal, change)
+    with pytest.raises(
+        JournalError, match=r"holds a row of other types than it was written with: .*; restore"
+    ):
+        reading(journal)
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\xc2", "\u00e9".encode()])
+def test_an_event_whose_text_is_no_text_any_more_is_named(journal, byte):
+    write(journal, 0, [summary(0), ("note", {"text": "abcdefgh"})])
+    body = b'{"kind":"note","text":"abc' + byte + b'"}'
+    altered(journal, "UPDATE event SET body = CAST(? AS TEXT) WHERE seq = 1", body)
+    with pytest.raises(ChainError, match=r"round 0, event 1 \(note\) is not as it was written"):
+        journal.verify_chain()
+
+
+def test_a_sound_form_is_no_error(journal):
+    write(journal, 0, [summary(0)])
+    journal.verify_form()
+
+
 def test_states_are_newest_first(journal):
     for round in range(3):
         write(journal, round, [], {0: f"{round}" * 64, 1: "b" * 64})

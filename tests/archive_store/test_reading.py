@@ -265,7 +265,7 @@ def test_centroids_of_another_shape_are_refused(own):
     genome = run.elites()["genome"][0]
     wanted = run.calibration()["centroids"]
     alter(own, f"UPDATE event SET body = replace(body, '{wanted}', '{genome}') WHERE kind = 'calibration'")
-    with pytest.raises(StoreError, match=r"are not an array \[cells, 5\]"):
+    with pytest.raises(StoreError, match=r"encode something other than centroids"):
         run.centroids()
 
 

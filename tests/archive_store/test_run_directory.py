@@ -107,6 +107,7 @@ def test_a_manifest_names_every_lasting_file(finished):
     assert set(manifest["files"]) == names
     assert manifest["digest"] == round_digest("{}", [])
     assert manifest["files"][f"blobs/{blob[:2]}/{blob}.safetensors"] == {"bytes": 4, "sha256": blob}
+    assert finished.manifest() == manifest["files"]
     finished.check_manifest()
 
 
@@ -126,6 +127,28 @@ def test_every_flipped_bit_of_the_journal_is_found(finished):
             RunDirectoryError, match=r"journal.sqlite was altered: SHA-256 .*, in the manifest"
         ):
             finished.check_manifest(blobs=False)
+
+
+@pytest.mark.parametrize("mask", [1, 7, 32, 128])  # 7 makes a carriage return of a line feed
+def test_every_changed_byte_of_the_manifest_is_found(finished, mask):
+    whole = finished.manifest_path.read_bytes()
+    for place in range(len(whole)):
+        finished.manifest_path.write_bytes(whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :])
+        with pytest.raises(RunDirectoryError, match=r"manifest.json .*; restore it from a copy"):
+            finished.manifest()
+
+
+@pytest.mark.parametrize(
+    "form", [str.rstrip, lambda text: text.replace("\n", "\r\n"), lambda text: text + " "]
+)
+def test_a_manifest_has_one_form(finished, form):
+    with finished.manifest_path.open("r+", newline="") as file:
+        text = form(file.read())
+        file.seek(0)
+        file.write(text)
+        file.truncate()
+    with pytest.raises(RunDirectoryError, match=r"manifest.json was altered; restore it from a copy"):
+        finished.manifest()
 
 
 def test_a_missing_file_is_named(finished):
@@ -148,24 +171,41 @@ def test_a_run_that_goes_on_has_no_manifest(finished):
     finished.check_manifest()
 
 
-@pytest.mark.parametrize("text", ['{"format": 99, "files": {}}', '{"format": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"format": 99, "files": {}}',
+        '{"format": 2}',
+        '{"format": 2, "files": {"a": 1}}',
+        '{"format": 2, "files": {"a": {"bytes": 1}}}',
+        '{"format": 2, "files": {"../a": {"bytes": 1, "sha256": ""}}}',
+        '{"format": 2, "files": {"/a": {"bytes": 1, "sha256": ""}}}',
+    ],
+)
 def test_another_manifest_is_refused(finished, text):
     finished.manifest_path.write_text(text)
-    with pytest.raises(RunDirectoryError, match="is not a manifest of format 1"):
+    with pytest.raises(RunDirectoryError, match="is not a manifest of format 2"):
         finished.check_manifest()
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(b"a: [", "is not YAML"), (b"[1]", "has no keys at its top"), (b"\xff\xfe\xfa", "cannot be read")],
+    [
+        (b"a: [", ", line 1, column 5: not YAML: .*; restore it from a copy"),
+        (b"a: &b 1\nc: *b", r", line 2: the alias \*b is not allowed; .*; restore it from a copy"),
+        (b"a: 1\na: 2", ", line 2: the key a was already given in line 1; restore it from a copy"),
+        (b"[1]", " has no keys at its top"),
+        (b"\xff\xfe\xfa", " cannot be read"),
+    ],
 )
 def test_a_damaged_config_is_named(run, text, message):
     run.config_path.write_bytes(text)
-    with pytest.raises(RunDirectoryError, match=rf"config.yaml {message}"):
+    with pytest.raises(RunDirectoryError, match=rf"config.yaml{message}"):
         run.config()
 
 
-def test_a_damaged_environment_is_named(run):
-    run.environment_path.write_text("{")
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_a_damaged_environment_is_named(run, text):
+    run.environment_path.write_text(text)
     with pytest.raises(RunDirectoryError, match=r"environment.json is not JSON"):
         run.environment()

@@ -146,7 +146,14 @@ def test_a_genome_of_another_family_or_layer_is_refused(changed, slot):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("m.U", (ROWS, RANK + 1)), ("n.V", (1, ROWS + 1)), ("m.V", (RANK,))]
+    ("name", "shape"),
+    [
+        ("m.U", (ROWS, RANK + 1)),
+        ("n.V", (1, ROWS + 1)),
+        ("m.V", (RANK,)),
+        ("m.U", (ROWS, 2)),  # its gene says 3
+        ("m.U", ()),
+    ],
 )
 def test_an_array_that_does_not_fit_is_refused_and_nothing_is_written(name, shape):
     chosen, given_ = pool(), genome()
@@ -155,6 +162,27 @@ def test_an_array_that_does_not_fit_is_refused_and_nothing_is_written(name, shap
         chosen.graft(0, large, occupant())
     assert not any(tensor.any() for tensor in chosen.tensors().values())
     assert list(chosen.alive()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"arrays": {}}, r"a genome has \['m.U', 'm.V', 'n.U', 'n.V'\]; found \[\]"),
+        ({"arrays": dict(genome().arrays) | {"o": np.ones(1)}}, r"a genome has .*; found .*'o'\]"),
+        (
+            {"arrays": {n: a.astype(np.float64) for n, a in genome().arrays.items()}},
+            "must be float32, not float64",
+        ),
+        ({"genes": ()}, "with a rank of 0"),
+        ({"genes": (("rank", 3.0), ("width", float("nan")))}, "with a width of nan"),
+        ({"family": "towers"}, "a genome of towers does not fit a pool of family"),
+    ],
+)
+def test_a_genome_of_other_names_types_or_genes_is_refused(changed, message):
+    chosen = pool()
+    chosen.check(genome())
+    with pytest.raises(ValueError, match=message):
+        chosen.check(replace(genome(), **changed))
 
 
 def test_an_empty_slot_has_no_genome_and_cannot_be_retired():
@@ -172,6 +200,10 @@ def test_a_state_of_another_shape_is_refused_and_nothing_is_loaded():
         chosen.load({name: t for name, t in tensors.items() if name != "second.n.V"}, [None] * 6)
     with pytest.raises(ValueError, match=r"state tensor 'counts' must be \(6,\); found \(5,\)"):
         chosen.load(tensors | {"counts": torch.zeros(5)}, [None] * 6)
+    with pytest.raises(ValueError, match=r"a state has no tensor 'more'; known are counts, stacks.m.U"):
+        chosen.load(tensors | {"more": torch.zeros(6)}, [None] * 6)
+    with pytest.raises(ValueError, match=r"'counts' must be torch.float32; found torch.float64"):
+        chosen.load(tensors | {"counts": torch.zeros(6, dtype=torch.float64)}, [None] * 6)
     with pytest.raises(ValueError, match=r"a state of 6 slots needs as many occupants; found 5"):
         chosen.load(tensors, [None] * 5)
     assert not any(tensor.any() for tensor in chosen.tensors().values())

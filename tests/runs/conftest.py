@@ -1,6 +1,8 @@
 import pytest
 
-from tests.crashes import cut_off, forks, memory, start
+from tests import crashes
+from tests.crashes import forks, memory, start
+from tests.killed_drivers import killed, launch_and_die
 from tests.miniature import outcome
 from tests.small_runs import launched
 
@@ -9,6 +11,14 @@ from tests.small_runs import launched
 def undisturbed(tmp_path_factory):
     """A small run, launched inline and finished; copy it before changing it."""
     return launched(tmp_path_factory.mktemp("undisturbed") / "run")
+
+
+@pytest.fixture(scope="session")
+def cut_off(tmp_path_factory):
+    """A small run whose driver was killed right after round 3; states are kept of round 2."""
+    run = tmp_path_factory.mktemp("cut-off") / "run"
+    killed(launch_and_die, run, 3)
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +47,7 @@ def unharmed():
 def half_way(forking):
     """A run in miniature whose process was stopped right after round 3; states are kept of round 2."""
     with memory() as place:
-        yield cut_off(place / "run", 3, forking)
+        yield crashes.cut_off(place / "run", 3, forking)
 
 
 @pytest.fixture

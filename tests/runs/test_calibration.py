@@ -1,4 +1,5 @@
 import dataclasses
+import sqlite3
 
 import numpy as np
 import pytest
@@ -188,6 +189,15 @@ class TestShared:
         with pytest.raises(RunError, match="does not fit this run: ") as caught:
             self.take(undisturbed, override)
         assert named in str(caught.value)
+
+    @pytest.mark.parametrize("base", ["[]", "{"])
+    def test_a_beginning_that_is_none_is_refused(self, undisturbed, tmp_path, base):
+        run = copied(undisturbed, tmp_path)
+        with sqlite3.connect(run / "journal.sqlite") as database:
+            database.execute("UPDATE meta SET value = ? WHERE key = 'base'", (base,))
+        database.close()
+        with pytest.raises(RunError, match=r"what the journal of .* begins with cannot be read"):
+            self.take(run)
 
     def test_a_run_of_another_format_is_refused(self, undisturbed, tmp_path):
         with pytest.raises(

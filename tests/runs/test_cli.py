@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -322,6 +323,41 @@ def test_validate_says_valid_or_what_is_wrong(tmp_path):
     assert "did you mean seed?" in result.stderr
 
 
+class TestVerify:
+    def test_an_intact_run_is_counted(self, run):
+        result = call("verify", run)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert re.fullmatch(r"intact: \d+ files, [\d,]+ bytes, rounds 0 to 5, finished\n", result.stdout)
+        values = json.loads(call("verify", run, "--json").stdout)
+        assert values.pop("files") > 3
+        assert values.pop("bytes") > 1000
+        assert values == {"run": str(run), "finished": True, "rounds": 5, "problems": []}
+
+    def test_every_damaged_file_is_a_line_and_status_1(self, run, tmp_path):
+        damaged = shutil.copytree(run, tmp_path / "run")
+        (damaged / "config.yaml").write_text("seed: 1\n")
+        blob = next((damaged / "blobs").rglob("*.safetensors"))
+        blob.unlink()
+        result = call("verify", damaged)
+        assert result.exit_code == 1
+        first, second = result.stdout.splitlines()
+        assert re.match(rf"{blob.relative_to(damaged)} \(round \d\): is missing; depends on it: the ", first)
+        assert re.match(r"config.yaml: has 8 bytes and not \d+; depends on it: every round", second)
+        assert re.fullmatch(
+            r"plasmodia: .*run is damaged in 2 of its files; restore them from a copy\n", result.stderr
+        )
+        told = call("verify", damaged, "--json")
+        assert told.exit_code == 1
+        problems = json.loads(told.stdout)["problems"]
+        assert [set(problem) for problem in problems] == [{"file", "round", "problem", "dependents"}] * 2
+        assert [problem["round"] is None for problem in problems] == [False, True]
+
+    def test_what_is_no_run_is_one_sentence(self, tmp_path):
+        result = call("verify", tmp_path)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "is no run: it has no config.yaml" in result.stderr
+
+
 def test_the_schema_is_json():
     assert json.loads(call("schema").stdout)["properties"]["rounds"]["default"] == 40
 
@@ -330,7 +366,8 @@ class TestProcess:
     """The real command, in a process of its own."""
 
     def test_help_names_every_command_and_imports_nothing_heavy(self):
-        names = ["launch", "resume", "replay", "digest", "validate", "plot", "show", "schema", "doctor"]
+        names = ["launch", "resume", "replay", "digest", "verify", "validate", "plot", "show", "schema"]
+        names.append("doctor")
         code = (
             "import sys\nfrom runs.cli import main\n"
             "try:\n    sys.argv = ['plasmodia', '--help']\n    main()\n"

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from archive_store.strict_yaml import read
 from qd.measures import MEASURES
 from runs.config import Config, plain, scientific, to_yaml
 from runs.config_problems import paths
 from runs.config_reader import checked, execution_changes, load, presets, read_config
 from runs.errors import ConfigError
-from runs.yaml_reader import read
 
 
 def said(values):
@@ -299,6 +299,10 @@ class TestFiles:
         [
             ("task: {name: text, path: gone}", "task.path: no readable file at /.*gone"),
             ("task: {name: text, path: .}", "task.path: no readable file at"),
+            (
+                "task: {name: text, path: ~no.such.user/x}",
+                "task.path: no readable file at /.*~no.such.user/x",
+            ),
             ("archive: {centroids: gone.npy}", "archive.centroids: no readable file at /.*gone.npy"),
             ("calibration: {from: gone}", "calibration.from: no readable directory at /.*gone"),
             ("- 1", "a configuration is a mapping such as 'rounds: 40', not .1."),

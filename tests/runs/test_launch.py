@@ -1,18 +1,24 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from archive_store.errors import WriteError
+from archive_store.errors import LockError, WriteError
 from archive_store.reading import open_run
+from archive_store.run_directory import RunDirectory
+from runs.cli import app
 from runs.config_reader import load
 from runs.errors import ConfigError, RunError
-from runs.launch import launch
+from runs.launch import launch, resume
 from runs.prepared import changed, workers
 from runs.progress import Progress
+from runs.replay import decisions
+from tests.killed_drivers import launch_and_stand_still, living
 from tests.small_runs import contents, copied, digests, files, launched, small
 
 ROOT = Path(__file__).parents[2]
@@ -173,6 +179,43 @@ class TestRefusals:
         run = copied(undisturbed, tmp_path)
         before = files(run)
         launched(tmp_path / "second", "rounds=1")
+        assert files(run) == before
+
+
+class TestOneDriver:
+    def test_a_second_one_is_refused_while_the_first_lives_and_readers_are_not(self, undisturbed, tmp_path):
+        run = tmp_path / "run"
+        with living(launch_and_stand_still, run, 2) as process:
+            named = rf"run is being written by process {process.pid} on \S+; wait until it has ended"
+            with pytest.raises(LockError, match=named):
+                resume(run, {})
+            with pytest.raises(LockError, match=named):
+                launched(run)
+            for command in (["resume", str(run)], ["launch", "smoke", "--out", str(run)]):
+                refused = CliRunner().invoke(app, command)
+                assert (refused.exit_code, len(refused.stderr.splitlines())) == (1, 1)
+                assert re.search(named, refused.stderr)
+            assert max(digests(run)) == 2
+            assert decisions(run)[2] is None
+        assert (run / "lock").exists()
+        resume(run, {})
+        assert digests(run) == digests(undisturbed)
+        assert not (run / "lock").exists()
+
+    def test_of_two_launches_the_slower_one_is_told_who_was_faster(self, tmp_path, monkeypatch):
+        out = tmp_path / "run"
+        with living(launch_and_stand_still, out, 1) as process:
+            monkeypatch.setattr("runs.launch._check_place", lambda out: None)  # the other was not there yet
+            with pytest.raises(LockError, match=f"by process {process.pid} on "):
+                launched(out)
+        assert list(tmp_path.iterdir()) == [out]
+
+    def test_a_resume_that_waited_for_the_end_finds_a_finished_run(self, undisturbed, tmp_path, monkeypatch):
+        run = copied(undisturbed, tmp_path)
+        before = files(run)
+        answers = iter([False, True])
+        monkeypatch.setattr(RunDirectory, "finished", lambda self: next(answers))
+        resume(run, {})
         assert files(run) == before
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -134,6 +135,13 @@ def test_a_journal_whose_competitions_contradict_one_another_is_refused():
         RunError, match=r"round 1 of the journal cannot be restored: component .* is journaled as insert"
     ):
         restore(Ledger(ledger_config(), calibration()), journal)
+
+
+@pytest.mark.parametrize("change", [{"round": 3}, {"organism": 99}])
+def test_a_census_that_does_not_follow_is_refused(change):
+    census = next(event for event in undisturbed(1).rounds[0].items if event[0] == "census")[1]
+    with pytest.raises(ValueError, match=r"a census of organism \d+ and round \d does not follow"):
+        Ledger(ledger_config(), calibration()).accept(replace(census, **change))
 
 
 def test_genomes_to_be_kept_are_those_that_hold_a_cell_now():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from qd.canonical import sha256
 from qd.genes import random_genes
 from qd.records import ComponentId, Genome
 from qd.seeding import generator
+from runs.errors import RunError
 from runs.newborns import bear, found
 from tests.small_worlds import birth, calibrated_spec, calibrated_world, order, small_config, small_world
 
@@ -47,6 +50,16 @@ def stream():
 
 def resizer(rng):
     return lambda genome, genes: variation.resize(genome, genes, WORLD.species.ranks, factors, rng)
+
+
+class TestParents:
+    def test_a_parent_that_does_not_fit_is_one_sentence(self):
+        parent = replace(elite(1), arrays={})
+        digest = sha256(encode_genome(parent))
+        with pytest.raises(
+            RunError, match=r"a parent's genome cannot be read \(ValueError: a genome has .*qk.U"
+        ):
+            born(birth(SLOT, "bootstrap", [ELITE], [digest]), genomes=[parent])
 
 
 class TestFounders:

@@ -165,6 +165,15 @@ class TestReplay:
             ):
                 call()
 
+    @pytest.mark.parametrize("change", [{"hosts": None}, {"interface": 1}, {"hosts": "ab"}])
+    def test_a_calibration_of_another_form_is_one_sentence(self, undisturbed, tmp_path, change):
+        run = copied(undisturbed, tmp_path)
+        tampered(run, 0, "calibration", lambda value: value.update(change), thorough=True)
+        with pytest.raises(
+            RunError, match=r"the calibration in the journal cannot be read .*named by digests"
+        ):
+            replay(run, None, {})
+
     def test_another_environment_is_refused(self, undisturbed, tmp_path):
         run = copied(undisturbed, tmp_path)
         path = run / "environment.json"
@@ -240,6 +249,22 @@ class TestDecisions:
         run = copied(undisturbed, tmp_path)
         tampered(run, 3, "census", lambda value: value.pop("records") and None)
         with pytest.raises(RunError, match=r"a census of round 3 cannot be read \(KeyError\('records'\)\)"):
+            decisions(run)
+
+    @pytest.mark.parametrize("name", ["ranges", "centroids"])
+    def test_a_calibration_without_its_parts_is_one_sentence(self, undisturbed, tmp_path, name):
+        run = copied(undisturbed, tmp_path)
+        tampered(run, 0, "calibration", lambda value: value.pop(name) and None, thorough=True)
+        with pytest.raises(RunError, match=rf"the journal.* cannot be read \(KeyError: '{name}'\)"):
+            decisions(run)
+
+    @pytest.mark.parametrize("base", ["[]", "{", '{"config": 1}'])
+    def test_a_beginning_that_is_none_is_one_sentence(self, undisturbed, tmp_path, base):
+        run = copied(undisturbed, tmp_path)
+        with sqlite3.connect(run / "journal.sqlite") as database:
+            database.execute("UPDATE meta SET value = ? WHERE key = 'base'", (base,))
+        database.close()
+        with pytest.raises(RunError, match=r"what the journal.* begins with cannot be read"):
             decisions(run)
 
     def test_a_run_without_a_round_is_refused(self, undisturbed, tmp_path):

@@ -24,14 +24,6 @@ from tests.small_runs import contents, copied, digests, files, older, small
 ROUNDS = range(1, 5)
 
 
-@pytest.fixture(scope="module")
-def cut_off(tmp_path_factory):
-    """A small run whose driver was killed right after round 3; states are kept of round 2."""
-    run = tmp_path_factory.mktemp("cut-off") / "run"
-    killed(launch_and_die, run, 3)
-    return run
-
-
 class TestKilled:
     @pytest.mark.parametrize("round", ROUNDS)
     def test_in_any_round_the_end_is_the_same(self, round, undisturbed, tmp_path):

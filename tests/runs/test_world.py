@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from archive_store.encoding import decode
+from archive_store.encoding import decode, encode
 from organisms.memory import Trace
 from organisms.pseudopods.species import Pseudopods
 from runs.errors import ConfigError, RunError
@@ -166,8 +166,35 @@ class TestStates:
 
     def test_a_state_of_another_shape_is_refused(self):
         other = small_world(small_config(organism={"capacity": 5}), interface=calibrated_spec().interface)
-        with pytest.raises(ValueError, match=r"state tensor 'counts' must be \(5,\); found \(4,\)"):
+        with pytest.raises(
+            RunError,
+            match=r"a state cannot be read .*'counts' must be \(5,\); found \(4,\)\); it is of another",
+        ):
             decode_state(other, encode_state(lived()))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"round": None}, "TypeError"),
+            ({"round": 2.0}, "TypeError"),
+            ({"occupants": None}, "TypeError"),
+            ({"occupants": [None] * 3}, "needs as many occupants; found 3"),
+            ({"occupants": [{"component": [1, 0, 0]}, None, None, None]}, "KeyError: 'parents'"),
+            ({"loss_ema": "much"}, "KeyError: 'much'"),
+            ({"more": 1}, "it holds names or values that are not written here"),
+            ({"first_loss": 1}, "it holds names or values that are not written here"),
+        ],
+    )
+    def test_metadata_of_another_form_is_refused(self, change, message):
+        arrays, meta = decode(encode_state(lived()))
+        with pytest.raises(RunError, match=rf"a state cannot be read \(.*{message}"):
+            decode_state(calibrated_world(), encode(arrays, meta | change))
+
+    def test_what_lacks_metadata_is_refused(self):
+        arrays, meta = decode(encode_state(lived()))
+        for lacking in (None, [], {name: meta[name] for name in meta if name != "step"}):
+            with pytest.raises(RunError, match="a state cannot be read"):
+                decode_state(calibrated_world(), encode(arrays, lacking))
 
 
 def replace_individual(individual, **changes):
@@ -181,3 +208,15 @@ def test_an_interface_comes_back_bit_for_bit():
     found_ = decode_interface(encode_interface(interface), CPU)
     assert set(found_) == set(interface)
     assert all(torch.equal(tensor, interface[name]) for name, tensor in found_.items())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"more": torch.zeros(1)}, {"bias": torch.zeros(3)}, {"bias": torch.zeros(10, dtype=torch.float64)}],
+)
+def test_an_interface_of_another_task_is_refused(change):
+    interface = dict(calibrated_world().interface) | change
+    with pytest.raises(
+        RunError, match=r"the interface cannot be read .*an interface of this task is torch.float32"
+    ):
+        build(replace(spec(), interface=encode_interface(interface)))

@@ -8,14 +8,15 @@ two equal keys and expands aliases without end.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
-from runs.errors import ConfigError
+from archive_store.errors import YamlError
 
 LARGEST = 1_000_000  # bytes
-DEEPEST = 16  # nested collections
+DEEPEST = 20  # nested collections
+LONGEST = 3000  # characters of an integer; Python itself writes no number of more than 4300 digits
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -44,10 +45,9 @@ def scalar(text: str) -> Any:
     if text in _BOOLEAN:
         return _BOOLEAN[text]
     if _BASED.fullmatch(text):
-        return int(text, 0)
+        return int(text, 0) if len(text) <= LONGEST else text
     if _INTEGER.fullmatch(text):
-        # Python refuses to read more digits than this; such a text is no useful number anyway.
-        return int(text) if len(text) <= 4000 else text
+        return int(text) if len(text) <= LONGEST else text
     if _FLOAT.fullmatch(text) or _NON_FINITE.fullmatch(text):
         return float(text.replace(".inf", "inf").replace(".nan", "nan") if "n" in text else text)
     return text
@@ -65,8 +65,8 @@ def read(data: bytes | str, source: str) -> Document:
 
     Raises
     ------
-    ConfigError
-        If it is not UTF-8, larger than 1 MB, not YAML, nested more than 16 deep, holds an alias or a tag, or
+    YamlError
+        If it is not UTF-8, larger than 1 MB, not YAML, nested more than 20 deep, holds an alias or a tag, or
         is more than one document. The message names the line.
     """
     text = _decoded(data, source)
@@ -75,20 +75,22 @@ def read(data: bytes | str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{source}{where}: not YAML: {error.problem or error.context}") from None
+        raise YamlError(f"{source}{where}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+        raise YamlError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, OverflowError) as error:  # PyYAML's, of an escape such as \UFFFFFFFF
+        raise YamlError(f"{source}: not YAML: {error}") from None
 
 
 def _decoded(data: bytes | str, source: str) -> str:
     if len(data) > LARGEST:
-        raise ConfigError(f"{source}: larger than {LARGEST:,} bytes; a configuration is a page or two")
+        raise YamlError(f"{source}: larger than {LARGEST:,} bytes; a configuration is a page or two")
     if isinstance(data, str):
         return data
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{source}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+        raise YamlError(f"{source}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
 
 
 class _Builder:
@@ -121,8 +123,8 @@ class _Builder:
             return self._mapping(events, depth)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(events, depth)
-        assert isinstance(event, yaml.ScalarEvent), "no other event starts a node"
-        return scalar(event.value) if event.style is None else event.value
+        text = cast(yaml.ScalarEvent, event)  # no other event starts a node
+        return scalar(text.value) if text.style is None else text.value
 
     def _sequence(self, events: Iterator[yaml.Event], depth: int) -> list[Any]:
         items: list[Any] = []
@@ -145,8 +147,8 @@ class _Builder:
                 mapping[key], lines[key] = value, line
         return mapping
 
-    def _error(self, event: yaml.Event, what: str) -> ConfigError:
-        return ConfigError(f"{self._source}, line {_line(event)}: {what}")
+    def _error(self, event: yaml.Event, what: str) -> YamlError:
+        return YamlError(f"{self._source}, line {_line(event)}: {what}")
 
 
 def _line(event: yaml.Event) -> int:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.errors import ConfigError
-from runs.yaml_reader import DEEPEST, LARGEST, read, scalar, write
+from archive_store.errors import YamlError
+from archive_store.strict_yaml import DEEPEST, LARGEST, LONGEST, read, scalar, write
 
 
 # Examples of the YAML 1.2 specification, section 10.3.2, and what YAML 1.1 reads otherwise.
@@ -38,7 +38,8 @@ from runs.yaml_reader import DEEPEST, LARGEST, read, scalar, write
         ("-.inf", -math.inf),
         ("1e", "1e"),
         ("nan", "nan"),
-        ("9" * 5000, "9" * 5000),
+        ("9" * (LONGEST + 1), "9" * (LONGEST + 1)),
+        ("0x" + "f" * LONGEST, "0x" + "f" * LONGEST),
     ],
 )
 def test_scalars_follow_the_core_schema(text, value):
@@ -90,17 +91,18 @@ BOMB = "a: &a [x,x,x,x]\nb: &b [*a,*a,*a,*a]\nc: [*b,*b]\n"
         ("a: \x00", "^x: not YAML: .*special characters are not allowed"),
         (b"name: caf\xe9\n", r"^x: not UTF-8 \(byte 9\); save it as UTF-8$"),
         ("a: 1\n".encode("utf-16"), "not UTF-8"),
+        ('a: "\\UFFFFFFFF"', "^x: not YAML: "),
         ("[" * (DEEPEST + 2), f"nested more than {DEEPEST} deep"),
         ("#" * (LARGEST + 1), "larger than 1,000,000 bytes"),
     ],
 )
 def test_what_is_refused_is_named_with_its_line(data, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(YamlError, match=message):
         read(data, "x")
 
 
 def test_a_thousand_brackets_end_in_a_sentence_and_not_in_a_stack_overflow():
-    with pytest.raises(ConfigError, match="nested more than"):
+    with pytest.raises(YamlError, match="nested more than"):
         read("[" * 100_000, "x")
 
 

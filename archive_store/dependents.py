@@ -1,0 +1,148 @@
+"""What in a run depends on which blob, in words, as its journal tells."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import index
+from typing import Any
+
+from archive_store.blobs import is_digest
+from archive_store.chain import UNREADABLE, Event
+from archive_store.errors import JournalError
+from archive_store.journal import KEPT_STATES, Journal, State
+from qd.records import ComponentId
+
+NOTHING = "nothing that the run knows of"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Why a blob is there."""
+
+    round: int  # in which it was stored
+    dependents: str
+    kept: bool = True  # False for a state that newer ones have replaced: its blob may be gone
+
+
+def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
+    """Find out what depends on each blob, by digest.
+
+    Parameters
+    ----------
+    until
+        Last round to believe.
+    finished
+        Whether the run has ended, so that nothing goes on from its states.
+
+    Raises
+    ------
+    JournalError
+        If an event is not what its kind says, or a digest is none.
+    """
+    found: dict[str, Use] = {}
+    for event in journal.events(0, "calibration", until):
+        found |= _of_calibration(event)
+    found |= _of_states([state for state in journal.states() if state.round <= until], finished)
+    holders = _holders(journal.events(kind="outcome", until=until))
+    found |= _of_genomes(holders, _children(journal.events(kind="decision", until=until)), until)
+    for name in found:
+        if not is_digest(name):
+            raise JournalError(
+                f"the journal names a blob {name!r:.80}, which is no digest; restore it from a copy"
+            )
+    return found
+
+
+@contextmanager
+def _readable(event: Event) -> Iterator[None]:
+    """Say which event lacks what is read of it; other versions may have written more, or less, of the rest."""
+    try:
+        yield
+    except UNREADABLE as error:
+        message = f"event {event.seq} of round {event.round} ({event.kind}) cannot be read ({error!r})"
+        raise JournalError(f"{message}; restore the journal from a copy") from None
+
+
+def _of_calibration(event: Event) -> dict[str, Use]:
+    with _readable(event):
+        value: Mapping[str, Any] = event.value
+        named = {str(value["interface"]): "the interface of all organisms"}
+        named |= {str(host): f"reference host {number}" for number, host in enumerate(value["hosts"])}
+        named |= {str(value["centroids"]): "the cells of the archive"}
+    return {digest: Use(0, f"every round: {what}") for digest, what in named.items()}
+
+
+def _of_states(states: Iterable[State], finished: bool) -> dict[str, Use]:
+    found = {}
+    newer: dict[int, list[State]] = defaultdict(list)
+    for state in sorted(states, key=lambda state: (state.organism, state.round)):
+        newer[state.organism].insert(0, state)
+    for organism, stored in newer.items():
+        for place, state in enumerate(stored):
+            what = f"organism {organism} as it was after round {state.round}"
+            kept = place < KEPT_STATES
+            found[state.digest] = Use(state.round, f"{what}; {_without(stored, place, finished)}", kept)
+    return found
+
+
+def _without(stored: list[State], place: int, finished: bool) -> str:
+    """Say what a resume does without the state at a place of its organism's states, the newest first."""
+    if finished:
+        return "the run has ended and nothing goes on from it"
+    if place >= KEPT_STATES:
+        return "a resume goes on from newer states"
+    if place + 1 < min(len(stored), KEPT_STATES):
+        return f"a resume falls back to the older state after round {stored[place + 1].round}"
+    return f"a resume founds the organism anew and repeats rounds 1 to {stored[0].round}"
+
+
+def _of_genomes(
+    holders: Mapping[int, list[tuple[int, str]]], children: Mapping[str, list[str]], last: int
+) -> dict[str, Use]:
+    phrases: dict[str, list[str]] = defaultdict(list)
+    stored: dict[str, int] = {}
+    for cell, held in sorted(holders.items()):
+        ends = [round - 1 for round, _ in held[1:]]
+        for (first, genome), end in zip(held, [*ends, None], strict=True):
+            stored.setdefault(genome, first)
+            phrases[genome].append(f"the elite of cell {cell} {_span(first, end, last)}")
+    for genome, born in children.items():
+        phrases[genome].append(f"a parent of {', '.join(born)}")
+    return {genome: Use(stored[genome], "; ".join(phrases[genome])) for genome in stored}
+
+
+def _holders(outcomes: Iterable[Event]) -> dict[int, list[tuple[int, str]]]:
+    """Give for each cell the rounds at whose end its elite was another one than before, and its genome."""
+    held: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for event in outcomes:
+        with _readable(event):
+            value = event.value
+            cell, genome = index(value["cell"]), str(value["candidate"]["genome"])
+            rejected = value["status"] == "reject"
+        if rejected:
+            continue
+        if held[cell] and held[cell][-1][0] == event.round:
+            held[cell].pop()  # beaten in its own round, so never stored
+        held[cell].append((event.round, genome))
+    return held
+
+
+def _span(first: int, end: int | None, last: int) -> str:
+    if end is None:
+        return f"at the end of round {last}"
+    return f"in round {first}" if first == end else f"in rounds {first} to {end}"
+
+
+def _children(decisions: Iterable[Event]) -> dict[str, list[str]]:
+    """Give by genome the components that were born of it."""
+    born: dict[str, list[str]] = defaultdict(list)
+    for event in decisions:
+        with _readable(event):
+            value = event.value
+            for birth in value["births"]:
+                child = str(ComponentId(index(value["organism"]), event.round, index(birth["slot"])))
+                for genome in dict.fromkeys(birth["genomes"]):
+                    if birth["happens"]:
+                        born[genome].append(child)
+    return born
