@@ -136,7 +136,7 @@ class Driver:
                 self._starve(answer)
             elif answer is not None:
                 self._take(answer)
-                self._journal_rounds(last)
+            self._journal_rounds(last)
 
     def _send_all(self, last: int) -> None:
         for organism, place in self._places.items():
@@ -181,11 +181,11 @@ class Driver:
         place = self._places[organism]
         if starved.job.name == AUDIT:
             self._audits.discard((round, organism))
-        elif round == place.round + 1:
+            return
+        self._recovery.starve(organism, round)
+        if place.sent and round == place.round + 1:
             place.sent = False
             self._recovery.need(organism, place.round)
-        else:
-            self._recovery.restart(organism)
 
     def _take(self, done: Done) -> None:
         report: Report = done.report

@@ -98,6 +98,12 @@ class Recovery:
         """Take note that the order that was due is under way."""
         self._tracks[organism].sent = True
 
+    def starve(self, organism: int, round: int) -> None:
+        """Take note that an order could not begin: if it was one of these, what it began from was lost again."""
+        track = self._tracks.get(organism)
+        if track is not None and track.sent and track.round + 1 == round:
+            self.restart(organism)
+
     def restart(self, organism: int) -> None:
         """Begin an organism's recovery anew, from its checkpoint: what it had come to was lost too."""
         self._tracks.pop(organism, None)

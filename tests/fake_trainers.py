@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 
@@ -9,7 +10,7 @@ from qd.canonical import canonical, sha256
 from qd.centroids import halton_cvt
 from qd.measures import Ranges
 from qd.records import Census, ComponentId, Decision, Record, component_id
-from qd.seeding import generator
+from qd.seeding import generator, uniform
 from runs.calibration import Calibration
 from runs.config import Config
 from runs.config_reader import load
@@ -96,22 +97,33 @@ class FakeTrainer:
 
 
 def advance(
-    config: Config, state: bytes | None, order: Decision, genomes: Mapping[str, bytes]
+    config: Config,
+    state: bytes | None,
+    order: Decision,
+    genomes: Mapping[str, bytes],
+    explodes: float = 0.0,
 ) -> tuple[Report, bytes, dict[str, bytes]]:
     """Carry one organism through one round, as `runs.trainer.advance` does: a pure function of its values.
 
     The state is the canonical JSON of organism, round and living components. What is born must have been
-    given the bytes of its parents' genomes.
+    given the bytes of its parents' genomes. A share `explodes` of the rounds, chosen by a named draw, is
+    quarantined: the state is the one before.
     """
     trainer = FakeTrainer(config, order.organism)
     if state is not None:
         trainer.pool = _pool(state, order)
+    before = dict(trainer.pool)
+    if order.reseed:
+        trainer.pool = {}
     for birth in order.births:
-        for parent, digest in zip(birth.parents, birth.genomes, strict=True):
-            if birth.happens:
+        if birth.happens and birth.genomes:  # a clone's parent is the organism's own
+            for parent, digest in zip(birth.parents, birth.genomes, strict=True):
                 assert sha256(genomes[digest]) == digest, "a parent's genome is not what its digest says"
                 assert genomes[digest].startswith(f"{parent} ".encode("ascii")), "a genome is another's"
     census = trainer.census(order)
+    if uniform(config.seed, order.round, f"explodes:{order.organism}") < explodes:
+        trainer.pool = before
+        census = dataclasses.replace(census, loss=math.nan, records=(), quarantine="the loss became nan")
     living = [list(part) for part in sorted(trainer.pool.values())]
     after = canonical({"organism": order.organism, "round": order.round, "pool": living}).encode("ascii")
     encoded = {each.genome: genome_bytes(each.component, order.round) for each in census.records}

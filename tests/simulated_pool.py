@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runs.errors import RunError
 from runs.pools import Done, Event, Failed, Gone, Job, Lost, Starved
 
 Work = Callable[..., tuple[Any, Any, Any]]  # of a job's arguments: report, payload, genomes
@@ -123,7 +122,7 @@ class SimulatedPool:
         assert sent.errand is None, "a busy worker was sent a job"
         sent.errand = (job, attempt)
         if sent.is_dead:
-            self._in(0.1, lambda: self._die(worker, job, attempt))
+            self._in(0.1, lambda: self._die(worker))
             return
         try:
             arguments = [self.fetch(one) if isinstance(one, _Handle) else one for one in job.arguments]
@@ -169,7 +168,7 @@ class SimulatedPool:
         if fate in ("never arrives", "hangs"):
             return
         if fate in ("dies before", "dies during"):
-            self._in(0.0 if fate == "dies before" else seconds, lambda: self._die(worker, job, attempt))
+            self._in(0.0 if fate == "dies before" else seconds, lambda: self._die(worker))
         elif fate == "runs short":
             self._in(seconds, lambda: self._free(worker, Lost(job, attempt, worker, "it ran out of memory")))
         elif fate == "raises":
@@ -203,11 +202,12 @@ class SimulatedPool:
         self._note("starves")
         return self._free(worker, Starved(job, attempt, worker, "its input was lost"))
 
-    def _die(self, worker: str, job: Job, attempt: int) -> Event | None:
+    def _die(self, worker: str) -> Event | None:
         if worker not in self._workers:
             return None  # it was given up before
+        errand = self._workers[worker].errand
         self.replace(worker)
-        return Lost(job, attempt, worker, "its worker died")
+        return None if errand is None else Lost(*errand, worker, "its worker died")
 
     def _mark_dead(self, worker: str) -> None:
         if worker in self._workers:
@@ -239,8 +239,7 @@ class SimulatedPool:
             worker = self._workers[name]
             worker.is_dead = True
             if worker.errand is not None:
-                job, attempt = worker.errand
-                self._in(0.1, lambda name=name, job=job, attempt=attempt: self._die(name, job, attempt))
+                self._in(0.1, lambda name=name: self._die(name))
 
     def _in(self, seconds: float, happen: Callable[[], Event | None]) -> None:
         heapq.heappush(self._agenda, (self.now + seconds, self._next(), happen))
@@ -255,6 +254,3 @@ class SimulatedPool:
 
 class DriverDied(BaseException):
     """The driver's process ended: nothing of its memory is left, nor of its workers."""
-
-
-RESUMABLE = (DriverDied, RunError)
