@@ -14,6 +14,12 @@ def pytest_addoption(parser):
         default="some",
         help="after which operations of a run to let it crash, lose writes or meet a full disk",
     )
+    parser.addoption(
+        "--worlds",
+        type=int,
+        help="how many simulated worlds of full size to try, instead of the suite's small ones",
+    )
+    parser.addoption("--world", type=int, metavar="SEED", help="try one simulated world alone")
 
 
 install_import_hook(
