@@ -82,6 +82,11 @@ def begin(folder: Path, config: Config) -> None:
 def launch(folder: Path, config: Config, report: Reporter = silent) -> None:
     """Carry a new run to its end, as `runs.launch.launch` does."""
     begin(folder, config)
+    drive(folder, config, report)
+
+
+def drive(folder: Path, config: Config, report: Reporter = silent) -> None:
+    """Carry a run that has just begun to its end."""
     directory = RunDirectory.open(folder)
     with directory.journal(readonly=False) as journal, pool_for(config) as pool:
         run = Open(prepared(config), directory, journal, calibration(), world(config))
