@@ -10,7 +10,7 @@ from archive_store.errors import WriteError
 from archive_store.reading import open_run
 from runs.config_reader import load
 from runs.errors import ConfigError, RunError
-from runs.launch import launch
+from runs.launch import launch, placed
 from runs.prepared import changed, workers
 from runs.progress import Progress
 from tests.small_runs import contents, copied, digests, files, launched, small
@@ -168,6 +168,24 @@ class TestRefusals:
         ):
             launched(tmp_path / "run")
         assert list(tmp_path.iterdir()) == []
+
+    def test_the_slower_of_two_launches_is_told_and_touches_nothing(self, tmp_path):
+        out = tmp_path / "run"
+
+        def overtaken():
+            with placed(out) as partial:
+                for folder in (partial, out):
+                    folder.mkdir()
+                    (folder / "config.yaml").touch()
+
+        with pytest.raises(
+            ConfigError, match=r"run exists already: another launch was faster; choose another"
+        ):
+            overtaken()
+        assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
+            "run",
+            "run/config.yaml",
+        ]
 
     def test_another_seeds_run_can_be_made_beside_it(self, undisturbed, tmp_path):
         run = copied(undisturbed, tmp_path)
