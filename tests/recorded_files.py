@@ -29,9 +29,11 @@ def recorded(log: Log) -> Iterator[None]:
     def connect(place: str, **options: Any) -> "Connection":
         return Connection(apsw.Connection(place, vfs=vfs.vfs_name, flags=_FLAGS))
 
-    with mock.patch.object(durable, "os", _System(log)), mock.patch("sqlite3.connect", connect):
-        yield
-    vfs.unregister()
+    try:
+        with mock.patch.object(durable, "os", _System(log)), mock.patch("sqlite3.connect", connect):
+            yield
+    finally:
+        vfs.unregister()
 
 
 _FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI

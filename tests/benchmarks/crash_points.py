@@ -28,28 +28,17 @@ def told(what: str, survived: Counter[str]) -> Iterator[None]:
 
 def main() -> None:
     prepare()
-    from tests.crashes import (
-        Scenario,
-        crashed,
-        cut_off,
-        faults,
-        forks,
-        go_on,
-        memory,
-        recovers,
-        refused,
-        start,
-    )
-    from tests.miniature import outcome
+    from tests.crashes import Scenario, crashed, cut_off, faults, forks, go_on, memory, recovers, refused
+    from tests.miniature import launch, miniature, outcome
 
     with memory() as place, forks() as fork:
         for name in ("whole", "half", "x"):
             (place / name).mkdir()
         folder = place / "x" / "run"
-        start(place / "whole" / "run")
+        launch(place / "whole" / "run", miniature())
         wanted = outcome(place / "whole" / "run")
         half = cut_off(place / "half" / "run", 3, fork)
-        scenarios = {"launch": Scenario(start), "resume": Scenario(go_on, half)}
+        scenarios = {"launch": Scenario(go_on), "resume": Scenario(go_on, half)}
         for name, scenario in scenarios.items():
             operations = scenario.operations(folder)
             survived: Counter[str] = Counter()
