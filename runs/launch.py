@@ -72,6 +72,7 @@ def resume(path: Path, execution: Mapping[str, Any], report: Reporter | None = N
     directory = RunDirectory.open(path)
     config = changed(read_config(directory.config_path), execution)
     if directory.finished():
+        durable.sync_directory(path)  # whoever wrote the manifest may have been stopped before this
         return path
     prepared = prepare(config)
     check_environment(directory, prepared)

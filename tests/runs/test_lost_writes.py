@@ -47,7 +47,7 @@ def test_a_power_cut_is_survived_when_a_stopped_process_was_followed_by_another(
     """What the first had not come to synchronise, the second must not take for durable."""
     begun = promises(log)[0]
     syncs = [point for point, done in enumerate(log.operations) if isinstance(done, Sync) and point > begun]
-    for stopped in some(syncs, 8):
+    for stopped in [*some(syncs, 8), syncs[-1]]:
         again = resumed(folder, log, stopped)
         for point in promises(again, stopped):
             survives(Cut(again, point, (0.0, 0.0)), folder, unharmed)
