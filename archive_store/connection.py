@@ -126,7 +126,9 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
 
 def _set_mode(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA journal_mode = {'DELETE' if durable.on_network(path) else 'WAL'}")
-    connection.execute("PRAGMA synchronous = FULL")
+    # FULL would do for WAL; in DELETE mode, and on leaving WAL, a commit is only certain when the folder is
+    # synchronised after the rollback journal was removed from it.
+    connection.execute("PRAGMA synchronous = EXTRA")
 
 
 def _kind(error: Exception) -> int | None:

@@ -92,9 +92,11 @@ def resume(
         If SIGINT or SIGTERM asked it to stop.
     """
     directory = RunDirectory.open(path)
-    if not _is_done(directory):
-        with held(path):
-            _go_on(directory, execution, report or silent, accept_environment)
+    if _is_done(directory):
+        durable.sync_directory(path)  # whoever wrote the manifest may have been stopped before this
+        return path
+    with held(path):
+        _go_on(directory, execution, report or silent, accept_environment)
     return path
 
 

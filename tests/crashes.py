@@ -85,9 +85,11 @@ def forks() -> Iterator[Fork]:
         ours.send((target, arguments))
         return ours.recv()
 
-    yield fork
-    ours.close()
-    server.join()
+    try:
+        yield fork
+    finally:
+        ours.close()
+        server.join()
 
 
 def _serve(connection: Connection) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from qd.canonical import canonical, sha256
 from qd.centroids import halton_cvt
@@ -20,7 +20,7 @@ from runs.trainer import Report
 Change = Callable[[Census], Census]
 
 
-@cache
+@lru_cache(64)
 def ledger_config(**values) -> Config:
     """Three organisms and five rounds in which births and deaths happen."""
     changes = {"rounds": 5, "lifecycle.warmup": 0, "lifecycle.gentle": 0, "lifecycle.quiet": 0} | values

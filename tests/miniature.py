@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from archive_store.durable import PARTIAL
+from archive_store import durable
 from archive_store.run_directory import RunDirectory
 from runs.config import Config, to_yaml
 from runs.config import plain as plain_config
@@ -89,6 +89,11 @@ def begin(folder: Path, config: Config) -> None:
 def launch(folder: Path, config: Config, report: Reporter = silent) -> None:
     """Carry a new run to its end, as `runs.launch.launch` does."""
     begin(folder, config)
+    drive(folder, config, report)
+
+
+def drive(folder: Path, config: Config, report: Reporter = silent) -> None:
+    """Carry a run that has just begun to its end."""
     directory = RunDirectory.open(folder)
     with directory.journal(readonly=False) as journal, pool_for(config) as pool:
         run = Open(prepared(config), directory, journal, calibration(), world(config))
@@ -100,9 +105,11 @@ def launch(folder: Path, config: Config, report: Reporter = silent) -> None:
 def resume(folder: Path, report: Reporter = silent) -> None:
     """Carry a run that was cut off to its end, as `runs.launch.resume` does."""
     directory = RunDirectory.open(folder)
-    if not directory.finished():
-        config = read_config(directory.config_path)
-        carry_on(directory, prepared(config), pool_for(config), report)
+    if directory.finished():
+        durable.sync_directory(folder)
+        return
+    config = read_config(directory.config_path)
+    carry_on(directory, prepared(config), pool_for(config), report)
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -110,7 +117,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     directory = RunDirectory.open(folder)
     assert directory.finished(), "a run that came to its end has a manifest"
     directory.check_manifest()
-    assert not list(folder.rglob(f"*{PARTIAL}")), "nothing half-written is left"
+    assert not list(folder.rglob(f"*{durable.PARTIAL}")), "nothing half-written is left"
     beside = {path.name for path in folder.iterdir()}
     assert beside == {"blobs", "config.yaml", "environment.json", "journal.sqlite", "manifest.json"}
     blobs = list(directory.blobs.digests())

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def drawn(seed: int, large: bool = False) -> World:
     )
 
 
-@cache
+@lru_cache(CONFIGURATIONS)
 def configuration(seed: int, large: bool) -> Config:
     """Draw a configuration: about 40 orders, or populations up to 50."""
     draw = random.Random(f"configuration {seed} {large}")

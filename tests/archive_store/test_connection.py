@@ -148,11 +148,11 @@ def test_a_read_only_folder_can_be_read(path):
 
 def test_commits_are_synchronised(path):
     writer = begun(path)
-    assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert writer.execute("PRAGMA synchronous").fetchone() == (3,)
     assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     writer.close()
     writer = connection.writing(path)
-    assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert writer.execute("PRAGMA synchronous").fetchone() == (3,)
     writer.close()
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from archive_store.chain import numbered, round_digest
-from archive_store.errors import ChainError, JournalError
+from archive_store.errors import ChainError, JournalError, WriteError
 from archive_store.journal import BASE, Incident, Journal, State, Timing
 
 
@@ -266,6 +266,43 @@ def test_damaged_pages_give_one_sentence(journal):
         ),
     ):
         list(reader.events())
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_trace(journal):
+    """SQLite says of a file that may not grow what it says of a full disk."""
+    pages = journal._database.execute("PRAGMA page_count").fetchone()[0]
+    journal._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(
+        WriteError,
+        match=r"journal.sqlite cannot be written: database or disk is full; .* resumed when there is room again",
+    ):
+        write(journal, 0, [summary(0, text="x" * 50_000)])
+    journal._database.execute("PRAGMA max_page_count = 1000")
+    write(journal, 0, [summary(0, text="x" * 50_000)])
+    assert list(journal.rounds()) == [0]
+
+
+def test_another_writer_is_blamed_and_not_the_file(journal, monkeypatch):
+    monkeypatch.setattr("archive_store.connection._BUSY", 0)
+    with Journal.open(journal.path) as second:
+        journal._database.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="database is locked; close the program that uses it"):
+            second.put_meta("key", "value")
+        journal._database.execute("ROLLBACK")
+
+
+class Failing:
+    """A connection to a database on a disk that fails."""
+
+    def execute(self, statement):
+        raised = sqlite3.OperationalError("disk I/O error")
+        raised.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise raised
+
+
+def test_a_disk_that_fails_at_the_end_is_not_taken_for_a_reader(tmp_path):
+    with pytest.raises(WriteError, match=r"cannot be written: disk I/O error; .* when the disk works again"):
+        Journal(tmp_path / "journal.sqlite", Failing()).finish()
 
 
 ENDLESS = """

@@ -14,7 +14,7 @@ from archive_store.run_directory import RunDirectory
 from runs.cli import app
 from runs.config_reader import load
 from runs.errors import ConfigError, RunError
-from runs.launch import launch, resume
+from runs.launch import launch, placed, resume
 from runs.prepared import changed, workers
 from runs.progress import Progress
 from runs.replay import decisions
@@ -174,6 +174,24 @@ class TestRefusals:
         ):
             launched(tmp_path / "run")
         assert list(tmp_path.iterdir()) == []
+
+    def test_the_slower_of_two_launches_is_told_and_touches_nothing(self, tmp_path):
+        out = tmp_path / "run"
+
+        def overtaken():
+            with placed(out) as partial:
+                for folder in (partial, out):
+                    folder.mkdir()
+                    (folder / "config.yaml").touch()
+
+        with pytest.raises(
+            ConfigError, match=r"run exists already: another launch was faster; choose another"
+        ):
+            overtaken()
+        assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
+            "run",
+            "run/config.yaml",
+        ]
 
     def test_another_seeds_run_can_be_made_beside_it(self, undisturbed, tmp_path):
         run = copied(undisturbed, tmp_path)
