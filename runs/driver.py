@@ -249,6 +249,8 @@ class Driver:
                 if not self._ledger.complete() or any(round == following for round, _ in self._audits):
                     return
                 self._closed = self._ledger.close()
+            if any(self._recovery.needs(organism, following) for organism in self._ledger.organisms):
+                return
             answers = {o: self._answers[self._closed.round, o] for o in self._ledger.organisms}
             lost = self._scribe.write(self._closed, answers)
             for organism in lost:

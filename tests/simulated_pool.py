@@ -45,9 +45,9 @@ def drawn_perils(draw: random.Random) -> Perils:
     """Draw a subset of all misfortunes, and how frequent they are."""
     return Perils(
         fates=tuple(fate for fate in FATES if draw.random() < 0.5),
-        chance=draw.choice((0.0, 0.05, 0.2, 0.5)),
+        chance=draw.choice((0.0, 0.05, 0.15, 0.35)),
         disasters=tuple(one for one in DISASTERS if draw.random() < 0.5),
-        every=draw.choice((3.0, 30.0, 300.0)),
+        every=draw.choice((15.0, 60.0, 300.0)),
     )
 
 

@@ -5,10 +5,13 @@ gives up now and then and is resumed. Between two drivers a disk may lose or spo
 Whatever happens, the run must end with the digests of the same configuration where nothing happens.
 """
 
+import multiprocessing
+import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +26,9 @@ from runs.driver import Conditions, restore
 from runs.errors import RunError, Stopped
 from runs.launch import Open, silent
 from runs.scribe import forget_old_states
+from tests.crashes import memory
 from tests.fake_trainers import advance, calibration
+from tests.killed_drivers import LATE
 from tests.miniature import begin, miniature, prepared, world
 from tests.simulated_pool import DriverDied, Perils, SimulatedPool, drawn_perils
 
@@ -57,9 +62,9 @@ def drawn(seed: int, large: bool = False) -> World:
         workers=draw.choice((1, 2, 3, 8, draw.randint(1, 200))),
         machines=draw.randint(1, 4),
         perils=drawn_perils(draw),
-        drivers_die=draw.random() < 0.3,
+        drivers_die=draw.random() < 0.2,
         stops=draw.random() < 0.2,
-        disk_spoils=draw.choice((0.0, 0.0, 0.1, 1.0)),
+        disk_spoils=draw.choice((0.0, 0.0, 0.1, 0.5)),
     )
 
 
@@ -74,9 +79,14 @@ def configuration(seed: int, large: bool) -> Config:
             "lag": draw.choice(LAGS),
             "births": draw.choice(("archive", "archive", "genes", "clone", "random")),
             "organism.count": draw.randint(2, 50 if large else 11),
+            "organism.capacity": 6 if large else 4,
+            "organism.initial": 4 if large else 2,
+            "lifecycle.min_alive": 1,
+            "lifecycle.slow_every": draw.randint(1, 4),
             "archive.cells": draw.randint(8, 256 if large else 64),
             "execution.checkpoint_every": draw.randint(1, 6),
             "execution.audit": draw.choice((0.0, 0.0, 0.1, 1.0)),
+            "execution.attempts": draw.choice((3, 6)),
             "execution.order_timeout": TIMEOUT,
         }
     )
@@ -216,6 +226,50 @@ def digests(run: Path) -> dict[int, str]:
     with RunDirectory.open(run).journal() as journal:
         journal.verify_chain()
         return journal.rounds()
+
+
+def survived(seeds: Sequence[int], large: bool = False) -> tuple[dict[str, int], list[tuple[int, str]]]:
+    """Try worlds one after the other; give all that happened in them, and the seeds that fail with their errors.
+
+    Small worlds share what does not depend on misfortune; large ones have nothing in common.
+    """
+    happened: dict[str, int] = {}
+    failed = []
+    with unsynced(), memory() as folder:
+        shared = Trials(folder)
+        for seed in seeds:
+            try:
+                found = alone(seed) if large else shared.check(drawn(seed))
+            except Exception as error:
+                failed.append((seed, f"{type(error).__name__}: {error}"))
+                continue
+            for what, times in found.items():
+                happened[what] = happened.get(what, 0) + times
+    return happened, failed
+
+
+def alone(seed: int) -> dict[str, int]:
+    """Try one large world and leave nothing behind."""
+    with memory() as folder:
+        return Trials(folder).check(drawn(seed, large=True))
+
+
+def survived_by_all(
+    seeds: Sequence[int], large: bool = False
+) -> tuple[dict[str, int], list[tuple[int, str]]]:
+    """Try worlds as `survived` does, in a process for each core."""
+    cores = len(os.sched_getaffinity(0))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *LATE])
+    happened: dict[str, int] = {}
+    failed = []
+    with ProcessPoolExecutor(cores, context) as pool:
+        parts = [seeds[start::cores] for start in range(cores)]
+        for found, bad in pool.map(survived, parts, [large] * cores):
+            failed += bad
+            for what, times in found.items():
+                happened[what] = happened.get(what, 0) + times
+    return happened, sorted(failed)
 
 
 @contextmanager
