@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
 RUN := out/digits
+WORLDS ?= 5000
 FOLDERS := .ci analysis archive_store kernels organisms qd runs tests
 
-.PHONY: help setup launch test check folders bench clean
+.PHONY: help setup launch test check folders bench chaos clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' Makefile
@@ -39,6 +40,13 @@ bench: .venv/installed-test ## print the measurements of tests/benchmarks
 	@for file in tests/benchmarks/*.py; do \
 		echo "== $$file"; PYTHONPATH=. $(BIN)/python $$file || exit 1; \
 	done
+
+chaos: .venv/installed-test ## do all of tests/README.md to runs, for half an hour or so; more: make chaos WORLDS=100000
+	$(BIN)/python -m pytest tests/runs/test_simulated_worlds.py --worlds $(WORLDS)
+	$(BIN)/python -m pytest tests/runs/test_crash_points.py tests/runs/test_full_disk.py tests/runs/test_lost_writes.py \
+		--crash-points all
+	$(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-profile=explore
+	for again in 1 2 3; do $(BIN)/python -m pytest -m ray || exit 1; done
 
 clean: ## remove everything that was made but the runs in out/
 	rm -rf .venv build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
