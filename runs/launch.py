@@ -123,7 +123,8 @@ def carry_on(
         moved = moved_to(directory, journal, prepared, accept_environment)
         run = Open(prepared, directory, journal, calibration, spec)
         restore(run.ledger, journal)
-        directory.remove_manifest()
+        if directory.finished():  # but an elite's genome is to be made again
+            directory.remove_manifest()
         directory.recover()
         directory.write_config(to_yaml(prepared.config))
         run.incident("resume", None, f"after round {journal.last_round()}")
