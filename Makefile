@@ -41,7 +41,7 @@ bench: .venv/installed-test ## print the measurements of tests/benchmarks
 		echo "== $$file"; PYTHONPATH=. $(BIN)/python $$file || exit 1; \
 	done
 
-chaos: .venv/installed-test ## do all of tests/README.md to runs, for half an hour or so; more: make chaos WORLDS=100000
+chaos: .venv/installed-test ## worlds, crashes, hostile bytes and real faults by the hour (tests/README.md; WORLDS=100000)
 	$(BIN)/python -m pytest tests/runs/test_simulated_worlds.py --worlds $(WORLDS)
 	$(BIN)/python -m pytest tests/runs/test_crash_points.py tests/runs/test_full_disk.py tests/runs/test_lost_writes.py \
 		--crash-points all

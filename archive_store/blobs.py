@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive_store import durable
-from archive_store.errors import BlobError
+from archive_store.errors import BlobError, WriteError
 from qd.canonical import sha256
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -56,6 +56,8 @@ class BlobStore:
             path = self.path(digest)
             digests.append(digest)
             if not self._holds(path, data):
+                if not self.root.is_dir():  # somebody has renamed or removed the run
+                    raise WriteError(self.root, "there is no such folder any more", full=False)
                 durable.make_directory(path.parent)
                 durable.place(path, data)
                 touched.add(path.parent)

@@ -16,7 +16,9 @@ APPLICATION = 0x504C534D  # "PLSM", in the file's header
 FORMAT = 1
 _WAL, _ROLLBACK = "-wal", "-journal"  # how SQLite calls the files beside a database
 _BUSY = 60.0  # seconds to wait for another connection's lock
-_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+_DISK = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+)
 _TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 

@@ -43,7 +43,9 @@ def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
     found: dict[str, Use] = {}
     for event in journal.events(0, "calibration", until):
         found |= _of_calibration(event)
-    found |= _of_states([state for state in journal.states() if state.round <= until], finished)
+    found |= {
+        digest: use for digest, use in _of_states(journal.states(), finished).items() if use.round <= until
+    }
     holders = _holders(journal.events(kind="outcome", until=until))
     found |= _of_genomes(holders, _children(journal.events(kind="decision", until=until)), until)
     for name in found:

@@ -1,7 +1,8 @@
 """The command `plasmodia`: one function a subcommand.
 
 Heavy modules are imported where they are used, so that ``--help`` is instant. stdout carries data, stderr
-messages; the exit status is 0, 1 (a run cannot go on) or 2 (configuration or usage).
+messages; the exit status is 0, 1 (a run cannot go on), 2 (configuration or usage), 3 (stopped as asked) or 130
+(interrupted).
 """
 
 import functools
@@ -56,6 +57,8 @@ def _command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 return function(*args, **kwargs)
             except PlasmodiaError as error:
                 _stop(str(error), error.exit_status)
+            except KeyboardInterrupt:  # while libraries were loading, say
+                _stop("interrupted", INTERRUPTED)
             except BrokenPipeError:
                 raise  # the reader of stdout has left; typer ends quietly
             except OSError as error:
@@ -98,7 +101,7 @@ def launch(
     workers: Workers = None,
     executor: Executor = None,
     address: Annotated[
-        str | None, typer.Option(metavar="local|ray://...|auto", help="Ray cluster to work on.")
+        str | None, typer.Option(metavar="local|auto|HOST:PORT|ray://...", help="Ray cluster to work on.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the resolved configuration; run nothing.")
@@ -227,9 +230,13 @@ def verify(run: RunPath, json: AsJson = False) -> None:
             where = "" if problem.round is None else f" (round {problem.round})"
             typer.echo(f"{problem.file}{where}: {problem.problem}; depends on it: {problem.dependents}")
     if found.problems:
-        raise RunError(f"{run} is damaged in {len(found.problems)} of its files; restore them from a copy")
+        raise RunError(
+            f"{run} is damaged in {len(found.problems)} of its files; "
+            f"`plasmodia resume {run}` makes the genomes of elites again and, of an unfinished run, states; "
+            "all else comes from a copy"
+        )
     if not json:
-        state = "finished" if found.finished else "not finished"
+        state = "finished" if found.finished else "not finished (whole files are known when it is)"
         typer.echo(
             f"intact: {found.files:,} files, {found.bytes:,} bytes, rounds 0 to {found.rounds}, {state}"
         )

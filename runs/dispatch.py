@@ -21,7 +21,7 @@ class _Unanswered:
     """A job that waits for its first answer."""
 
     priority: Priority
-    avoid: str | None  # the worker that shall not do it, if there is another
+    avoid: set[str]  # workers that shall not do it, if there is another
     error: str | None = None  # what it raised the last time
 
 
@@ -81,7 +81,7 @@ class Dispatcher:
         avoid
             A worker that shall not do it, unless there is no other.
         """
-        self._unanswered[job.key] = _Unanswered(priority, avoid)
+        self._unanswered[job.key] = _Unanswered(priority, set() if avoid is None else {avoid})
         self._push(job, 1)
 
     def next(self, send: bool = True) -> Done | Starved | None:
@@ -141,9 +141,9 @@ class Dispatcher:
 
     def _worker_for(self, job: Job) -> str | None:
         avoid = self._unanswered[job.key].avoid
-        if not any(worker != avoid for worker in self.pool.workers):
+        if all(worker in avoid for worker in self.pool.workers):
             return self.pool.idle[0]
-        return next((worker for worker in self.pool.idle if worker != avoid), None)
+        return next((worker for worker in self.pool.idle if worker not in avoid), None)
 
     def _moment(self) -> float:
         first = min((errand.deadline for errand in self._errands.values()), default=None)
@@ -207,7 +207,8 @@ class Dispatcher:
                 f"{failed.job} failed {_times(failed.attempt)}: {failed.error}{_resumable(failed.job)}"
             )
         self._incident("failed", failed.job, failed.error)
-        unanswered.error, unanswered.avoid = failed.error, failed.worker
+        unanswered.error = failed.error
+        unanswered.avoid.add(failed.worker)
         self._push(failed.job, failed.attempt + 1)
 
     def _check_duplicate(self, late: Done) -> None:

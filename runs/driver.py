@@ -141,9 +141,12 @@ class Driver:
     def _send_all(self, last: int) -> None:
         for organism, place in self._places.items():
             self._send(organism, place, last)
-        for organism, round, state in self._recovery.due():
-            if self._submit(organism, round, state):
-                self._recovery.sent(organism)
+        due: list[tuple[int, int, Handle]] = []
+        while (now_due := self._recovery.due()) != due:  # what lacks a parent has made that one due
+            due = now_due
+            for organism, round, state in due:
+                if self._submit(organism, round, state):
+                    self._recovery.sent(organism)
 
     def _send(self, organism: int, place: _Place, last: int) -> None:
         round = place.round + 1
@@ -245,12 +248,14 @@ class Driver:
         """Close and journal what is complete; a round waits for its audits and for what was lost of it."""
         while self._scribe.journaled < last:
             following = self._scribe.journaled + 1
+            if any(round == following for round, _ in self._audits) or any(
+                self._recovery.needs(organism, following) for organism in self._ledger.organisms
+            ):
+                return
             if self._closed is None:
-                if not self._ledger.complete() or any(round == following for round, _ in self._audits):
+                if not self._ledger.complete():
                     return
                 self._closed = self._ledger.close()
-            if any(self._recovery.needs(organism, following) for organism in self._ledger.organisms):
-                return
             answers = {o: self._answers[self._closed.round, o] for o in self._ledger.organisms}
             lost = self._scribe.write(self._closed, answers)
             for organism in lost:
@@ -265,13 +270,17 @@ class Driver:
 
     def _stop(self) -> None:
         journaled = self._scribe.journaled
-        self._scribe.keep_states(
-            {organism: done for (round, organism), done in self._answers.items() if round == journaled}
-        )
+        ends = {o: done for (round, o), done in self._answers.items() if round == journaled}
+        # After a move, what was done again may have come out otherwise than it is journaled.
+        self._scribe.keep_states({o: done for o, done in ends.items() if self._is_journaled(done)})
         raise Stopped(
             f"stopped after round {journaled} of {self._config.rounds}, as asked; "
             f"go on with: plasmodia resume {self._directory.path}"
         )
+
+    def _is_journaled(self, done: Done) -> bool:
+        census: Census = done.report.census
+        return census.state == self._ledger.census(census.organism, census.round).state
 
     def _tell(self, closed: Closed) -> None:
         self._conditions.report(

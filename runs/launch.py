@@ -57,8 +57,8 @@ def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
     _check_place(out)
     prepared = prepare(config)
     with (
+        listening() as stop,
         pool_of(prepared) as pool,
-        listening() as stop,  # after Ray has started, which sets a handler of its own
         started(prepared, out, pool, report) as run,
     ):
         run.driver(Conditions(time.monotonic, report, stop=stop.patiently)).run()
@@ -105,6 +105,7 @@ def _go_on(
 ) -> None:
     prepared = prepare(changed(read_config(directory.config_path), execution))
     if not _is_done(directory):  # by whoever held the lock until now
+        directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged
         carry_on(directory, prepared, pool_of(prepared), report, accept_environment)
 
 
@@ -130,7 +131,7 @@ def carry_on(
         run.incident("resume", None, f"after round {journal.last_round()}")
         forget_old_states(journal, directory.blobs)
         if run.ledger.closed < prepared.config.rounds or damaged_elites(directory, journal):
-            with pool as workers, listening() as stop:
+            with listening() as stop, pool as workers:
                 run.attach(workers, clock)
                 workers.configure(spec)
                 since = run.ledger.closed + 1 if moved else last_move(journal)

@@ -150,6 +150,8 @@ class InlinePool:
 
     def wait(self, seconds: float) -> list[Event]:
         """Run the job, however long it takes."""
+        if not self._waiting:
+            return []
         job, attempt = self._waiting.pop()
         assert self._world is not None, "a pool is configured before it is sent work"
         try:

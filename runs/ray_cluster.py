@@ -10,9 +10,11 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,7 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
         stack.callback(_read_authentication)
         stack.callback(ray.shutdown)  # also of what was started when the rest fails
         try:
-            with _sealed() if is_ours else contextlib.nullcontext():
+            with _own_signals(), _sealed() if is_ours else contextlib.nullcontext():
                 _read_authentication()
                 ray.init(
                     address=address,
@@ -123,6 +125,15 @@ def _private_directory(stack: contextlib.ExitStack) -> Path:
     made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=(short or places)[0]))
     stack.callback(shutil.rmtree, made, ignore_errors=True)
     return made
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's answer to SIGTERM: Ray sets one of its own, which ends without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

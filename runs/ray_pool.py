@@ -148,9 +148,14 @@ class RayPool:
             for name, worker in self._workers.items()
             if worker.greeting is not None or worker.errand is not None
         }
-        ready, silent = ray.wait(list(waited), num_returns=1, timeout=seconds)
-        if silent and ready:
-            ready += ray.wait(silent, num_returns=len(silent), timeout=0)[0]
+        try:
+            ready, silent = ray.wait(list(waited), num_returns=1, timeout=seconds)
+            if silent and ready:
+                ready += ray.wait(silent, num_returns=len(silent), timeout=0)[0]
+        except (RayError, ConnectionError) as error:
+            raise RunError(
+                f"Ray's cluster does not answer any more ({type(error).__name__}); resume the run on another"
+            ) from error
         events = [self._look(waited[reference]) for reference in ready]
         return [event for event in events if event is not None]
 

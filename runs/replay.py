@@ -24,6 +24,7 @@ from runs.config_reader import read_config
 from runs.driver import Conditions
 from runs.environment import differences
 from runs.errors import RunError
+from runs.interruption import listening
 from runs.launch import Reporter, calibrated, silent, started
 from runs.ledger import Closed, Ledger
 from runs.moves import check_unmoved
@@ -92,6 +93,7 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="plasmodia-replay-") as scratch:
         try:
             with (
+                listening(),  # so that an interrupt is ours and not Ray's
                 pool_of(prepared) as pool,
                 started(prepared, Path(scratch) / "run", pool, report or silent) as again,
             ):

@@ -1,14 +1,17 @@
 """A run that goes on in another environment: refused, or accepted and marked."""
 
 import json
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
+from archive_store.verification import verify
 from runs.cli import app
-from runs.errors import RunError
+from runs.errors import RunError, Stopped
 from runs.launch import resume
 from runs.moves import last_move
 from runs.replay import decisions, replay
@@ -90,6 +93,34 @@ def test_rounds_before_the_move_may_come_out_otherwise(cut_off, tmp_path, monkey
     with journal_of(run) as journal:
         journal.verify_chain()
         assert journal.last_round() == 4
+
+
+def test_a_stop_before_the_first_new_round_leaves_nothing_of_the_other_environment(
+    undisturbed, tmp_path, monkeypatch
+):
+    """Round 3, which has no checkpoint, is made again where arithmetic is other; then the run goes home."""
+    run = tmp_path / "run"
+    killed(launch_and_die, run, 3)
+    home = (run / "environment.json").read_bytes()
+    away = json.loads(home)
+    away["fingerprint"]["libraries"]["numpy"] = "1.0"
+    (run / "environment.json").write_text(json.dumps(away))
+    with monkeypatch.context() as other:
+        other.setattr("runs.trainer.learning_rate", lambda world, steps: lambda step: 1e-3)
+        other.setattr("runs.launch.listening", stopping_at_once)
+        with pytest.raises(Stopped):
+            resume(run, {}, accept_environment=True)
+    (run / "environment.json").write_bytes(home)
+    assert verify(run).problems == ()
+    resume(run, {})
+    assert digests(run) == digests(undisturbed)
+
+
+@contextmanager
+def stopping_at_once():
+    """Ask to stop as soon as the orders of round 3 are done again."""
+    asked = iter([False] * 3)
+    yield SimpleNamespace(patiently=lambda: next(asked, True))
 
 
 def test_only_rounds_of_the_first_environment_can_be_made_again(moved, undisturbed, tmp_path):

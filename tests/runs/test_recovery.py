@@ -1,12 +1,14 @@
 """What is missing or damaged in a run directory is made again, to the same digest."""
 
+import shutil
+
 import pytest
 
-from archive_store.errors import BlobError
+from archive_store.errors import BlobError, StoreError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
-from runs.launch import resume
+from runs.launch import launch, resume
 from runs.recovery import Recovery
 from tests.killed_drivers import killed, launch_and_die
 from tests.small_runs import contents, copied, digests, small
@@ -85,6 +87,43 @@ class TestGenomes:
         harm(run, open_run(run).elites().genome.iloc[0], how)
         resume(run, {})
         check_whole(run, undisturbed)
+
+
+def test_one_thing_that_needs_another_that_is_damaged_too(tmp_path):
+    """An elite of organism 0 alone is damaged, and a parent from another organism that it descends from."""
+    sizes = ("rounds=12", "organism.count=4", "execution.checkpoint_every=12", "lifecycle.births_per_round=2")
+    whole = launch(small(*sizes, "chemotaxis.tau=5"), tmp_path / "whole")
+    late = open_run(whole).elites().sort_values("round", ascending=False)
+    for elite in late.head(2).itertuples():
+        run = copied(whole, tmp_path / elite.genome[:8])
+        harm(run, elite.genome, "damaged")
+        for digest in {one for round in range(2, elite.round + 1) for one in parents(run, round)}:
+            if RunDirectory.open(run).blobs.intact(digest):
+                harm(run, digest, "missing")
+        resume(run, {})
+        check_whole(run, whole)
+        shutil.rmtree(run)
+
+
+def test_a_run_that_is_renamed_while_it_is_written_leaves_no_ghost(tmp_path):
+    run = tmp_path / "run"
+
+    def rename(progress):
+        if (progress.stage, progress.round) == ("rounds", 1):
+            run.rename(tmp_path / "renamed")
+
+    with pytest.raises(StoreError, match="run/blobs cannot be written: there is no such folder any more"):
+        launch(small(), run, rename)
+    assert [path.name for path in tmp_path.iterdir()] == ["renamed"]
+
+
+def test_an_ended_run_whose_other_files_are_damaged_is_not_gone_on_with(undisturbed, tmp_path):
+    run = copied(undisturbed, tmp_path)
+    harm(run, open_run(run).elites().genome.iloc[0], "damaged")
+    (run / "environment.json").write_text((run / "environment.json").read_text().replace("Linux", "Minix"))
+    with pytest.raises(StoreError, match=r"environment\.json was altered"):
+        resume(run, {})
+    assert RunDirectory.open(run).finished()
 
 
 def test_a_genome_that_nobody_made_is_named_as_lost(cut_off, tmp_path):
