@@ -56,7 +56,7 @@ class BlobStore:
             path = self.path(digest)
             digests.append(digest)
             if not self._holds(path, data):
-                if not self.root.is_dir():  # somebody has renamed or removed the run
+                if not self.root.parent.is_dir():  # somebody has renamed or removed the run
                     raise WriteError(self.root, "there is no such folder any more", full=False)
                 durable.make_directory(path.parent)
                 durable.place(path, data)

@@ -16,9 +16,7 @@ APPLICATION = 0x504C534D  # "PLSM", in the file's header
 FORMAT = 1
 _WAL, _ROLLBACK = "-wal", "-journal"  # how SQLite calls the files beside a database
 _BUSY = 60.0  # seconds to wait for another connection's lock
-_DISK = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-)
+_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 _TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
@@ -136,6 +134,8 @@ def _set_mode(connection: sqlite3.Connection, path: Path) -> None:
 def _kind(error: Exception) -> int | None:
     """Give SQLite's primary result code."""
     code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_READONLY_DBMOVED:  # renamed while it is written: no damage
+        return sqlite3.SQLITE_CANTOPEN
     return None if code is None else code & 0xFF
 
 

@@ -344,7 +344,7 @@ class TestVerify:
         assert re.match(rf"{blob.relative_to(damaged)} \(round \d\): is missing; depends on it: the ", first)
         assert re.match(r"config.yaml: has 8 bytes and not \d+; depends on it: every round", second)
         assert re.fullmatch(
-            r"plasmodia: .*run is damaged in 2 of its files; `plasmodia resume .*run` makes states .* a copy\n",
+            r"plasmodia: .*run is damaged in 2 of its files; `plasmodia resume .*run` makes the genomes .* a copy\n",
             result.stderr,
         )
         told = call("verify", damaged, "--json")
