@@ -19,8 +19,8 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from kernels.attention.tiles import padded, tiles_for
-from kernels.attention.visibility import distance, hide
+from kernels.attention.triton_tiles import padded, tiles_for
+from kernels.attention.triton_visibility import distance, hide
 
 
 def backward(
@@ -74,7 +74,7 @@ def backward(
 
 
 # M queries and N keys of a tile, R the width of a query, W of a value.
-@triton.jit
+@triton.jit(do_not_specialize=["heads", "length"])
 @no_type_check
 def _queries(
     grad_ptr, q_ptr, k_ptr, v_ptr, lse_ptr, delta_ptr, scale_ptr, window_ptr, key_mask_ptr, positions_ptr,
@@ -137,7 +137,7 @@ def _queries(
     tl.store(dq_ptr + at_MR, (dq_MR * scale).to(dq_ptr.dtype.element_ty), mask=inside_MR)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["heads", "length"])
 @no_type_check
 def _keys(
     grad_ptr, q_ptr, k_ptr, v_ptr, lse_ptr, delta_ptr, scale_ptr, window_ptr, key_mask_ptr, positions_ptr,

@@ -30,8 +30,8 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from kernels.attention.tiles import Kernel, padded, tiles_for
-from kernels.attention.visibility import distance, hide, offset
+from kernels.attention.triton_tiles import Kernel, padded, tiles_for
+from kernels.attention.triton_visibility import distance, hide, offset
 
 STATISTICS = 5
 
@@ -90,7 +90,7 @@ def forward(
 
 
 # M queries and N keys of a tile, R the width of a query, W of a value, A the axes of positions.
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "heads", "length"])
 @no_type_check
 def _forward(
     q_ptr, k_ptr, v_ptr, scale_ptr, window_ptr, key_mask_ptr, positions_ptr, output_ptr, lse_ptr, statistics_ptr,

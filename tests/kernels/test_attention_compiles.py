@@ -24,7 +24,7 @@ SIZES = {"R": 8, "W": 16, "padded_R": 16, "padded_W": 16, "axes": 2, "padded_axe
 def test_a_kernel_compiles_for_a_gpu_and_fits_into_it(name, everything, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     from kernels.attention import triton_backward, triton_forward
-    from kernels.attention.tiles import TILES
+    from kernels.attention.triton_tiles import TILES
     from tests.kernels.compiled import SHARED_MEMORY, compiled
 
     kernels = {

@@ -1,4 +1,4 @@
-"""The kernels in Triton's interpreter; tiles are 32 and 64 long there (kernels/attention/tiles.py)."""
+"""The kernels in Triton's interpreter; tiles are 32 and 64 long there (kernels/attention/triton_tiles.py)."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from tests.kernels.interpreted import only_interpreted
 
 only_interpreted()
 
-from kernels.attention import tiles  # noqa: E402
+from kernels.attention import triton_tiles as tiles  # noqa: E402
 from kernels.attention.triton_backward import backward  # noqa: E402
 from kernels.attention.triton_forward import forward  # noqa: E402
 
