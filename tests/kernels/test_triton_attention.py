@@ -71,7 +71,7 @@ def test_statistics_are_those_of_the_whole_matrix(sizes, hidden, dtype):
     assert_as_exact(output, by_definition(case, dtype).output, exact.output)
 
 
-def test_a_case_of_every_kind_has_queries_that_see_nothing():
+def test_two_of_the_cases_have_queries_that_see_nothing():
     blind = [bool((by_definition(drawn(sizes, **hidden)).lse == -INF).any()) for sizes, hidden in CASES]
     assert blind == [False, False, False, True, True, False, False, False]
 
