@@ -10,6 +10,8 @@ from kernels.grouped_gemm.gradients import differentiable
 
 __all__ = ["grouped_gemm"]
 
+_MOST_ROWS = 2**31 - 1  # torch's own grouped product counts them in int32
+
 
 def grouped_gemm(
     x: Float[Tensor, "M K"],
@@ -69,31 +71,38 @@ def grouped_gemm(
 
 
 def _check(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
-    for name, tensor, axes in (
-        ("x", x, "[M, K]"),
-        ("weights", weights, "[G, K, N]"),
-        ("offsets", offsets, "[G]"),
-    ):
+    arguments = (("x", x, "[M, K]"), ("weights", weights, "[G, K, N]"), ("offsets", offsets, "[G]"))
+    for name, tensor, axes in arguments:
         if tensor.ndim != axes.count(",") + 1:
             raise ValueError(f"{name} must have the axes {axes}, but its shape is {list(tensor.shape)}")
         if tensor.device != x.device:
             raise ValueError(f"{name} must be on the device of x, {x.device}, but is on {tensor.device}")
-    if 0 in weights.shape:
-        raise ValueError(f"weights must have no axis of length 0, but their shape is {list(weights.shape)}")
-    groups, inner, columns = weights.shape
-    if x.shape[1] != inner:
-        raise ValueError(f"x has {x.shape[1]} columns, but weights multiply {inner}: they must be equal")
-    if offsets.shape[0] != groups:
-        raise ValueError(
-            f"offsets must have one entry for each of the {groups} groups, but have {offsets.shape[0]}"
-        )
+    _check_dtypes(x, weights, offsets)
+    _check_sizes(x, weights, offsets)
+
+
+def _check_dtypes(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
     if not x.is_floating_point():
         raise ValueError(f"x must hold floating-point numbers, but its dtype is {x.dtype}")
     if weights.dtype != x.dtype:
         raise ValueError(f"weights must have the dtype of x, {x.dtype}, but have {weights.dtype}")
     if offsets.dtype != torch.int64:
         raise ValueError(f"offsets must be torch.int64, but are {offsets.dtype}")
-    door.allocatable("x", (x.shape[0], columns), x.dtype)
+
+
+def _check_sizes(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
+    (rows, inner), (groups, wanted, columns) = x.shape, weights.shape
+    if 0 in weights.shape:
+        raise ValueError(f"weights must have no axis of length 0, but their shape is {list(weights.shape)}")
+    if inner != wanted:
+        raise ValueError(f"x has {inner} columns, but weights multiply {wanted}: they must be equal")
+    if len(offsets) != groups:
+        raise ValueError(
+            f"offsets must have one entry for each of the {groups} groups, but have {len(offsets)}"
+        )
+    if rows > _MOST_ROWS:
+        raise ValueError(f"x has {rows} rows, but at most {_MOST_ROWS} are multiplied at once")
+    door.allocatable("x", (rows, columns), x.dtype)
 
 
 def _check_ends(ends: list[int], rows: int) -> None:

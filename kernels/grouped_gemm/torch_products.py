@@ -14,8 +14,7 @@ from torch.nn import functional as F
 
 from kernels.grouped_gemm.gradients import Products
 
-_ALIGNMENT = 16  # bytes, of the start and of each row or column of an operand
-_LARGEST_END = 2**31 - 1  # its ends are int32
+_ALIGNMENT = 16  # bytes, from one row or column of an operand to the next
 
 
 def _rows(x: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
@@ -46,19 +45,12 @@ def _sizes(offsets: Tensor) -> list[int]:
 
 
 def _takes(operand: Tensor) -> bool:
-    """Say whether ``grouped_mm`` takes an operand: on CPU, of a dtype it knows, aligned and dense in one axis."""
+    """Say whether ``grouped_mm`` takes it: on CPU, of a dtype it knows, one axis dense and the other aligned."""
     rows, columns = operand.shape[-2:]
-    strides, size = operand.stride(), operand.element_size()
-    if not (operand.device.type == "cpu" and operand.numel() and _multiplies(operand.dtype)):
-        return False
-    if strides[-1] == 1 and strides[-2] >= columns:
-        pitch = strides[-2]
-    elif strides[-2] == 1 and strides[-1] >= rows:
-        pitch = strides[-1]
-    else:
-        return False
-    aligned = pitch * size % _ALIGNMENT == 0 and operand.data_ptr() % _ALIGNMENT == 0
-    return aligned and rows <= _LARGEST_END
+    row_step, column_step = operand.stride()[-2:]
+    dense = (column_step == 1 and row_step >= columns) or (row_step == 1 and column_step >= rows)
+    aligned = max(row_step, column_step) * operand.element_size() % _ALIGNMENT == 0
+    return operand.device.type == "cpu" and dense and aligned and _multiplies(operand.dtype)
 
 
 @cache

@@ -53,3 +53,19 @@ def errors(found, wanted) -> list[float]:
     """The largest difference in each result; a result without elements has none."""
     pairs = zip(found, wanted, strict=True)
     return [float((f.double() - w).abs().max()) if f.numel() else 0.0 for f, w in pairs]
+
+
+def assert_a_nan_stays_in_its_group(
+    function: Callable[..., Tensor], x: Tensor, weights: Tensor, offsets: Tensor, grad: Tensor, **given
+) -> None:
+    """Fill the rows and the matrix of group 1 with NaN: all of its results are NaN, and no other changes."""
+    clean = results(function, x, weights, offsets, grad, **given)
+    x, weights, grad = x.clone(), weights.clone(), grad.clone()
+    start, end = offsets[:2].tolist()
+    x[start:end], weights[1], grad[start:end] = torch.nan, torch.nan, torch.nan
+    parts = (slice(start, end), slice(start, end), slice(1, 2))
+    dirty = results(function, x, weights, offsets, grad, **given)
+    for found, before, part in zip(dirty, clean, parts, strict=True):
+        assert found[part].isnan().all()
+        found[part] = before[part]
+        assert torch.equal(found, before)

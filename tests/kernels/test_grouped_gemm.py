@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from kernels.grouped_gemm import grouped_gemm, torch_products
-from tests.kernels.grouped_cases import CASES, by_rows, drawn, errors, exact, results
+from tests.kernels.grouped_cases import (
+    CASES,
+    assert_a_nan_stays_in_its_group,
+    by_rows,
+    drawn,
+    errors,
+    exact,
+    results,
+)
 
 PATHS = ("auto", "reference", "torch")
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -110,28 +118,18 @@ def test_strides_and_alignment_change_nothing(case, layout):
     assert max(errors(found, wanted)) < 2e-5
 
 
-def test_expanded_inputs_and_gradients_are_multiplied_as_their_copies():
+@pytest.mark.parametrize("axis", [0, 1])
+def test_expanded_inputs_and_gradients_are_multiplied_as_their_copies(axis):
     x, weights, offsets, grad = drawn(*CASES["aligned"], torch.float32)
-    rows, same, ones = x[:1].expand_as(x), weights[:1].expand_as(weights), torch.ones(1, 1).expand_as(grad)
+    rows, ones = (each.narrow(axis, 0, 1).clone().expand_as(each) for each in (x, grad))
+    same = weights[:1].expand_as(weights)
     found = results(grouped_gemm, rows, same, offsets, ones)
-    assert max(errors(found, exact(rows, same, offsets, ones))) < 2e-5
+    assert max(errors(found, exact(rows, same, offsets, ones))) < 2e-4
 
 
 @pytest.mark.parametrize("case", ["aligned", "uneven"])
 def test_a_nan_stays_in_its_group(case):
-    x, weights, offsets, grad = drawn(*CASES[case], torch.float32)
-    clean = results(grouped_gemm, x, weights, offsets, grad)
-    start, end = offsets[:2].tolist()
-    x[start:end], weights[1], grad[start:end] = torch.nan, torch.nan, torch.nan
-    for found, before, part in zip(
-        results(grouped_gemm, x, weights, offsets, grad),
-        clean,
-        (slice(start, end), slice(start, end), slice(1, 2)),
-        strict=True,
-    ):
-        assert found[part].isnan().all()
-        found[part] = before[part]
-        assert torch.equal(found, before)
+    assert_a_nan_stays_in_its_group(grouped_gemm, *drawn(*CASES[case], torch.float32))
 
 
 def test_only_the_gradient_that_is_asked_for_is_computed():
@@ -173,6 +171,7 @@ def test_a_torch_without_grouped_mm_multiplies_per_group(monkeypatch):
         ({"offsets": torch.tensor([2, 4])}, "offsets must end at 5, the number of rows of x, but end at 4"),
         ({"weights": torch.zeros(2, 3, 4).to("meta")}, "on the device of x, cpu, but is on meta"),
         ({"weights": torch.zeros(1).expand(2, 3, 2**31)}, "takes 40 GiB; at most 16 GiB"),
+        ({"x": torch.zeros(1).expand(2**31, 3)}, "x has 2147483648 rows, but at most 2147483647"),
         ({"backend": "tritn"}, "backend is 'tritn', but must be one of auto, reference, torch, triton"),
     ],
 )
