@@ -69,3 +69,35 @@ def assert_a_nan_stays_in_its_group(
         assert found[part].isnan().all()
         found[part] = before[part]
         assert torch.equal(found, before)
+
+
+def assert_as_exact_as_plain_torch(
+    function: Callable[..., Tensor], x: Tensor, weights: Tensor, offsets: Tensor, grad: Tensor
+) -> None:
+    """Compare the errors of the Triton path with those of a loop in torch: at most twice as large."""
+    inputs = (x, weights, offsets, grad)
+    wanted = exact(*inputs)
+    found = results(function, *inputs, backend="triton")
+    assert all(each.dtype == x.dtype for each in found)
+    plain = errors(results(function, *inputs, backend="reference"), wanted)
+    # Few sums of few numbers can all be right to the last bit in one order; in another they need not be.
+    last_bit = [torch.finfo(x.dtype).eps * float(w.abs().max()) if w.numel() else 0.0 for w in wanted]
+    allowed = [2 * error + bit for error, bit in zip(plain, last_bit, strict=True)]
+    assert all(f <= most for f, most in zip(errors(found, wanted), allowed, strict=True))
+
+
+def assert_repeatable(
+    function: Callable[..., Tensor],
+    x: Tensor,
+    weights: Tensor,
+    offsets: Tensor,
+    grad: Tensor,
+    *,
+    repeats: int,
+    **given,
+) -> None:
+    """Compute all that often: every result has the same bits each time."""
+    first = results(function, x, weights, offsets, grad, **given)
+    for _ in range(repeats - 1):
+        again = results(function, x, weights, offsets, grad, **given)
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))

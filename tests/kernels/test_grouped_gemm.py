@@ -11,6 +11,7 @@ from kernels.grouped_gemm import grouped_gemm, torch_products
 from tests.kernels.grouped_cases import (
     CASES,
     assert_a_nan_stays_in_its_group,
+    assert_repeatable,
     by_rows,
     drawn,
     errors,
@@ -81,11 +82,7 @@ def test_it_errs_at_most_twice_as_much_as_a_plain_loop_of_the_same_precision(cas
 
 @pytest.mark.parametrize("case", ["several tiles", "aligned"])
 def test_fifty_repeats_give_the_same_bits(case):
-    inputs = drawn(*CASES[case], torch.float32)
-    first = results(grouped_gemm, *inputs)
-    for _ in range(49):
-        again = results(grouped_gemm, *inputs)
-        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert_repeatable(grouped_gemm, *drawn(*CASES[case], torch.float32), repeats=50)
 
 
 def strided(tensor):
@@ -185,8 +182,9 @@ def test_wrong_inputs_are_refused(change, message):
         as_users_call_it(**given)
 
 
-def test_triton_refuses_what_it_cannot_multiply():
+def test_triton_refuses_what_it_cannot_multiply(monkeypatch):
     pytest.importorskip("triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     x, weights, offsets, _ = drawn(*CASES["uneven"])
     with pytest.raises(ValueError, match=r"x is torch\.float64, which the Triton path does not multiply"):
         grouped_gemm(x, weights, offsets, backend="triton")
