@@ -68,7 +68,7 @@ def test_the_gradient_of_a_gradient_is_that_of_plain_torch():
     torch.testing.assert_close(of_squares("triton"), of_squares("reference"), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("ends", [(3, 2, 9), (-4, 2, 400), (9, 9, -1)])
+@pytest.mark.parametrize("ends", [(3, 2, 9), (-4, 2, 400), (9, 9, -1), (1, 1, 5)])
 def test_wrong_offsets_never_reach_outside_the_tensors(ends, monkeypatch):
     """By the kernels themselves: the door of CPU tensors would refuse them."""
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
@@ -79,6 +79,7 @@ def test_wrong_offsets_never_reach_outside_the_tensors(ends, monkeypatch):
     y = PRODUCTS.rows(x_in, weights, offsets)
     distances = (x @ weights - y).abs().amax(-1).amin(0)  # of each row from its product with any matrix
     assert (y.isnan().all(1) | (distances < 1e-5)).all()
+    assert y[max(ends) :].isnan().all()
 
 
 def surrounded_by_nan(tensor):
