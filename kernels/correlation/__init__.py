@@ -76,7 +76,7 @@ def by_unit_columns(x: Float[Tensor, "... N D"]) -> Float[Tensor, "... D D"]:
     # The mean of equal numbers can differ from them by a rounding; the norm cannot tell a constant feature.
     varies = x.amax(-2, keepdim=True) > x.amin(-2, keepdim=True)
     norms = centred.norm(dim=-2, keepdim=True)
-    unit = torch.where(varies, centred / torch.where(varies & (norms > 0), norms, 1.0), 0.0)
+    unit = torch.where(varies, centred / torch.where(norms > 0, norms, 1.0), 0.0)
     gram = unit.transpose(-1, -2) @ unit
     gram.diagonal(dim1=-2, dim2=-1).fill_(1.0)
     return gram

@@ -18,13 +18,11 @@ def lower_tiles(  # type: ignore[no-untyped-def]  # noqa: D103 - its source is w
     x_ptr, shift_ptr, factor_ptr, out_ptr, N, D, tiles, stride_b, stride_n, stride_d,
     CENTRED: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    batch = (tl.program_id(0) // tiles).to(tl.int64)
-    tile = tl.program_id(0) % tiles
-    # Tiles are counted along the rows of the triangle; the root can be off by one where it is a whole number.
-    row = ((tl.sqrt(8.0 * tile + 1.0) - 1.0) / 2.0).to(tl.int32)
-    row = tl.where((row + 1) * (row + 2) // 2 <= tile, row + 1, row)
-    row = tl.where(row * (row + 1) // 2 > tile, row - 1, row)
-    column = tile - row * (row + 1) // 2
+    column = tl.program_id(0) % tiles
+    row = tl.program_id(0) // tiles % tiles
+    batch = (tl.program_id(0) // tiles // tiles).to(tl.int64)
+    if row < column:
+        return
     i = (row * TILE + tl.arange(0, TILE)).to(tl.int64)
     j = (column * TILE + tl.arange(0, TILE)).to(tl.int64)
     x_ptr += batch * stride_b
@@ -40,7 +38,7 @@ def lower_tiles(  # type: ignore[no-untyped-def]  # noqa: D103 - its source is w
         a = tl.load(x_ptr + n * stride_n + i[None, :] * stride_d, mask=mask_i, other=0.0)
         b = tl.load(x_ptr + n * stride_n + j[None, :] * stride_d, mask=mask_j, other=0.0)
         if CENTRED:
-            a = tl.where(mask_i, (a.to(tl.float32) - shift_i) * factor_i, 0.0)
+            a = (a.to(tl.float32) - shift_i) * factor_i  # past the last vector it is enough that b is zero
             b = tl.where(mask_j, (b.to(tl.float32) - shift_j) * factor_j, 0.0)
         total = tl.dot(tl.trans(a), b, total, input_precision="ieee")
     if row == column:  # a matrix unit need not add both halves of a diagonal tile in one order
@@ -66,11 +64,10 @@ def launch(x: Tensor, shift: Tensor | None = None, factor: Tensor | None = None)
         )
     B, N, D = x.shape
     out = torch.empty(B, D, D, dtype=torch.float32, device=x.device)
-    rows = triton.cdiv(D, TILE)
-    tiles = rows * (rows + 1) // 2
+    tiles = triton.cdiv(D, TILE)
     if B * tiles:
         centred = shift is not None
-        lower_tiles[(B * tiles,)](
+        lower_tiles[(B * tiles * tiles,)](
             x, shift if centred else x, factor if centred else x, out, N, D, tiles, *x.stride(),
             CENTRED=centred, TILE=TILE, DEPTH=DEPTH, num_warps=4,
         )  # fmt: skip

@@ -14,7 +14,14 @@ def available() -> bool:
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x weight^T + bias of matrices, by oneDNN; strides may be any."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    # The operation reads a bias as if it had stride 1, and raises on matrices that overlap themselves.
+    bias = None if bias is None else bias.contiguous()
+    return torch.ops.mkldnn._linear_pointwise(packed(x), packed(weight), bias, "none", [], "")
+
+
+def packed(matrix: Tensor) -> Tensor:
+    """Copy a matrix unless its rows or its columns lie one after the other in memory."""
+    return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
 
 
 class Linear(torch.autograd.Function):
