@@ -1,7 +1,7 @@
 """Gram matrix and correlation on a GPU: tiles of the lower triangle, each multiplied once and written twice."""
 
 from math import prod
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 import triton
@@ -10,14 +10,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-TILE, DEPTH = 64, 32  # features a tile, vectors a step: fixed, because another order of adding is another sum
+# Features a tile, vectors a step, and warps: fixed, because another order of adding is another sum.
+TILE, DEPTH, WARPS = 64, 32, 4
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def lower_tiles(  # type: ignore[no-untyped-def]  # noqa: D103 - its source is what Triton compiles
+@triton.jit
+@no_type_check
+def lower_tiles(
     x_ptr, shift_ptr, factor_ptr, out_ptr, N, D, tiles, stride_b, stride_n, stride_d,
     CENTRED: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
+    """One program a pair of tiles; those above the diagonal end at once."""
     column = tl.program_id(0) % tiles
     row = tl.program_id(0) // tiles % tiles
     batch = (tl.program_id(0) // tiles // tiles).to(tl.int64)
@@ -69,7 +72,7 @@ def launch(x: Tensor, shift: Tensor | None = None, factor: Tensor | None = None)
         centred = shift is not None
         lower_tiles[(B * tiles * tiles,)](
             x, shift if centred else x, factor if centred else x, out, N, D, tiles, *x.stride(),
-            CENTRED=centred, TILE=TILE, DEPTH=DEPTH, num_warps=4,
+            CENTRED=centred, TILE=TILE, DEPTH=DEPTH, num_warps=WARPS,
         )  # fmt: skip
     return out
 

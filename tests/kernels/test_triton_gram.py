@@ -1,22 +1,14 @@
-"""The Triton paths of correlation and effective rank, in Triton's interpreter or on a GPU.
-
-The interpreter must be chosen before triton is imported: one test below runs this file in a process of its own.
-"""
-
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
+"""The Triton paths of correlation and effective rank, in Triton's interpreter."""
 
 import pytest
 import torch
 
 from kernels.correlation import correlation
 from kernels.effective_rank import effective_rank
+from tests.kernels.interpreted import only_interpreted
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
-interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in Triton's interpreter, see the last test")
+only_interpreted()
+
 KINDS = ["correlation", "gram"]
 SIZES = [(2, 1), (63, 1), (1, 63), (63, 100), (100, 63), (33, 130), (2, 3, 7, 65)]
 
@@ -46,7 +38,6 @@ def assert_near(found, expected, error):
         assert (ours - exact).abs().max() <= error * (1 + exact.abs().max())
 
 
-@interpreted
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SIZES)
 def test_values_and_gradients_are_those_of_the_reference(shape, kind):
@@ -55,7 +46,6 @@ def test_values_and_gradients_are_those_of_the_reference(shape, kind):
     assert_near(with_gradient(lambda x: on_triton(x, kind), x), expected, 2e-6)
 
 
-@interpreted
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SIZES)
 def test_it_errs_at_most_twice_as_much_as_plain_torch(shape, kind):
@@ -68,7 +58,6 @@ def test_it_errs_at_most_twice_as_much_as_plain_torch(shape, kind):
         assert (ours - wanted).abs().max() <= 2 * (torchs - wanted).abs().max() + rounding
 
 
-@interpreted
 @pytest.mark.parametrize("kind", KINDS)
 def test_float16_is_added_up_in_float32(kind):
     x = drawn(63, 65, dtype=torch.float16)
@@ -78,7 +67,6 @@ def test_float16_is_added_up_in_float32(kind):
     assert on_triton(summed, "gram").item() == 256
 
 
-@interpreted
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_symmetric_bit_for_bit_and_the_same_in_every_repeat(kind):
     x = drawn(70, 100)
@@ -88,7 +76,6 @@ def test_it_is_symmetric_bit_for_bit_and_the_same_in_every_repeat(kind):
         assert all(map(torch.equal, first, with_gradient(lambda x: on_triton(x, kind), x)))
 
 
-@interpreted
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])
 def test_a_constant_feature_correlates_with_nothing_and_has_gradient_zero(constant):
     x = drawn(10, 70)
@@ -102,14 +89,12 @@ def test_a_constant_feature_correlates_with_nothing_and_has_gradient_zero(consta
     assert not gradient[:, 65].any()
 
 
-@interpreted
 def test_one_feature_correlates_with_itself_whatever_it_is():
     found, gradient = with_gradient(lambda x: on_triton(x, "correlation"), drawn(63, 1))
     assert found.item() == 1
     assert not gradient.any()
 
 
-@interpreted
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_number_of_the_result_is_written(kind, monkeypatch):
     empty = torch.empty
@@ -117,7 +102,6 @@ def test_every_number_of_the_result_is_written(kind, monkeypatch):
     assert on_triton(drawn(2, 5, 130), kind).isfinite().all()
 
 
-@interpreted
 @pytest.mark.parametrize("kind", KINDS)
 def test_strides_do_not_matter(kind):
     x = drawn(2, 20, 66)
@@ -127,14 +111,12 @@ def test_strides_do_not_matter(kind):
         )
 
 
-@interpreted
 def test_nothing_to_multiply_starts_no_program():
     assert torch.equal(on_triton(torch.ones(0, 2), "gram"), torch.zeros(2, 2))
     assert on_triton(torch.ones(0, 3, 2), "correlation").shape == (0, 2, 2)
     assert on_triton(torch.ones(3, 0), "correlation").shape == (0, 0)
 
 
-@interpreted
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
 @pytest.mark.parametrize("shape", [(1, 1), (63, 5), (5, 63), (66, 100), (3, 7, 2)])
 def test_the_participation_ratio_is_that_of_the_reference_at_any_scale(shape, scale):
@@ -144,44 +126,7 @@ def test_the_participation_ratio_is_that_of_the_reference_at_any_scale(shape, sc
     assert_near((found[0], found[1] * scale), (expected[0], expected[1] * scale), 5e-6)
 
 
-@interpreted
 def test_nothing_has_no_rank_and_no_gradient():
     found, gradient = with_gradient(lambda x: effective_rank(x, backend="triton"), torch.zeros(2, 4, 3))
     assert not found.any()
     assert not gradient.any()
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@needs_triton
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [*SIZES, (4096, 1000)])
-def test_on_a_gpu_it_is_chosen_by_itself_and_is_the_reference(shape, kind, dtype):
-    x = drawn(*shape, dtype=dtype).cuda()
-    exact = correlation(x.double(), kind=kind, backend="reference")
-    chosen = [correlation(x, kind=kind, dtype=torch.float32) for _ in range(50)]
-    assert torch.equal(chosen[0], on_triton(x, kind))
-    assert torch.equal(chosen[0], chosen[0].mT)
-    assert all(torch.equal(chosen[0], again) for again in chosen)
-    error = max(1e-5, torch.finfo(dtype).eps) * (1 + exact.abs().max())
-    assert (chosen[0].double() - exact).abs().max() <= error
-    rank = effective_rank(x.double(), backend="reference")
-    assert torch.allclose(effective_rank(x).double(), rank, rtol=max(1e-5, torch.finfo(dtype).eps))
-
-
-@needs_triton
-@pytest.mark.skipif(INTERPRETED, reason="the interpreter takes any device")
-def test_tensors_of_the_cpu_are_refused():
-    with pytest.raises(ValueError, match=r"backend 'triton' needs x on a CUDA device, .* but x is on cpu"):
-        on_triton(torch.ones(3, 2), "gram")
-
-
-@needs_triton
-@pytest.mark.skipif(INTERPRETED, reason="this is it")
-def test_all_this_holds_in_tritons_interpreter():
-    words = [sys.executable, "-m", "pytest", "-q", __file__]
-    done = subprocess.run(
-        words, env={**os.environ, "TRITON_INTERPRET": "1"}, check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout
