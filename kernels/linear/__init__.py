@@ -13,9 +13,8 @@ from kernels.linear import onednn
 __all__ = ["linear"]
 
 BACKENDS = ("auto", "torch", "onednn")
-ENOUGH_PRODUCTS = (
-    2**22
-)  # below, what a call through autograd costs from Python outweighs what the library saves
+# Below, what a call through autograd costs from Python outweighs what the library saves.
+ENOUGH_PRODUCTS = 2**23
 
 
 def linear(
@@ -30,8 +29,9 @@ def linear(
     On AMD processors with AVX-512 torch's fp32 product, which is MKL's, reaches less than half the rate of
     oneDNN's, which torch holds too, but calls only for bf16 and compiled code. Which of the two is used never
     depends on a timing: with "auto" it is oneDNN if and only if the processor calls itself AMD and has AVX-512,
-    torch has the operation, all tensors are float32 on the CPU and there are at least 2**22 products. Either
-    gives the same bits from run to run; the two differ by roundings (relative error at most 2e-6).
+    torch has the operation, all tensors are float32 on the CPU and there are at least 2**23 products. Either
+    gives the same bits from run to run; the two differ by roundings (relative error at most 2e-6). On other
+    processors MKL is as fast, unless MKL_CBWR holds it to AVX2: then "onednn" can pay there too.
 
     Parameters
     ----------

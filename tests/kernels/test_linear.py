@@ -136,13 +136,13 @@ def on(monkeypatch, **capabilities):
 @pytest.mark.parametrize(
     ("capabilities", "dtype", "rows", "taken"),
     [
-        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float32, 1024, True),
-        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float32, 1023, False),
-        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float64, 1024, False),
-        ({"cpu_name": "AMD EPYC 7R13", "avx512_f": False}, torch.float32, 1024, False),
-        ({"cpu_name": "AMD EPYC 7R13"}, torch.float32, 1024, False),
-        ({"cpu_name": "Intel Xeon", "avx512_f": True}, torch.float32, 1024, False),
-        ({}, torch.float32, 1024, False),
+        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float32, 2048, True),
+        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float32, 2047, False),
+        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float64, 2048, False),
+        ({"cpu_name": "AMD EPYC 7R13", "avx512_f": False}, torch.float32, 2048, False),
+        ({"cpu_name": "AMD EPYC 7R13"}, torch.float32, 2048, False),
+        ({"cpu_name": "Intel Xeon", "avx512_f": True}, torch.float32, 2048, False),
+        ({}, torch.float32, 2048, False),
     ],
 )
 def test_by_itself_it_takes_onednn_for_large_float32_on_amd_with_avx512(
@@ -156,7 +156,7 @@ def test_by_itself_it_takes_onednn_for_large_float32_on_amd_with_avx512(
 @needs_onednn
 def test_one_setting_switches_it_off_and_another_on(monkeypatch, called):
     on(monkeypatch, cpu_name="AMD EPYC", avx512_f=True)
-    linear(*drawn((1024,), 64, 64), backend="torch")
+    linear(*drawn((2048,), 64, 64), backend="torch")
     assert called == []
     linear(*drawn((2,), 3, 4), backend="onednn")
     assert called == [(2, 3)]
@@ -165,13 +165,13 @@ def test_one_setting_switches_it_off_and_another_on(monkeypatch, called):
 def test_an_older_torch_that_cannot_tell_its_processor_stays_with_its_own_product(monkeypatch, called):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     kernels.linear.faster_by_onednn.cache_clear()
-    linear(*drawn((1024,), 64, 64))
+    linear(*drawn((2048,), 64, 64))
     assert called == []
 
 
 def test_a_torch_without_onednn_uses_its_own_product_and_says_so_if_asked(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    inputs = drawn((1024,), 64, 64)
+    inputs = drawn((2048,), 64, 64)
     assert torch.equal(linear(*inputs), F.linear(*inputs))
     with pytest.raises(
         ValueError, match=r"backend 'onednn' needs .* torch.float32 on cpu and oneDNN is missing"
