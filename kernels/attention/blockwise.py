@@ -13,7 +13,7 @@ ds = p (do v^T - rowsum(do o)), dq = scale ds k, dk = scale ds^T q (Dao, 2023, a
 
 Why not `scaled_dot_product_attention`: its public form gives no log-sum-exp, without which backward and
 statistics would begin again, and an output with statistics would not have the bits of one without. Without
-statistics it is 1.2 to 1.7 times faster than these tiles (tests/benchmarks/attention.py). The entropy as
+statistics it is 1.1 to 1.8 times faster than these tiles (tests/benchmarks/attention.py). The entropy as
 lse - scale q.(sum p k) would be one more matrix product, which costs more than two passes over the tile. Sums run
 in a fixed order: the same inputs give the same bits.
 """
