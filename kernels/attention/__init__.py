@@ -1,73 +1,120 @@
-"""Masked multi-head attention with one scale per head, and the statistics of where each head looks."""
+"""Multi-head attention with a scale and a window per head, which can say where each head looks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from kernels.attention import reference
+from kernels.attention import blockwise, reference, triton_path
+from kernels.attention.inputs import checked
+from kernels.attention.sight import Path
 
-__all__ = ["AttentionStatistics", "attention", "attention_with_statistics"]
+__all__ = ["Attention", "AttentionStatistics", "attention"]
 
-
-def attention(
-    q: Float[Tensor, "B H S R"],
-    k: Float[Tensor, "B H S R"],
-    v: Float[Tensor, "B H S W"],
-    scale: Float[Tensor, " H"],
-    mask: Bool[Tensor, "#H S S"],
-) -> Float[Tensor, "B H S W"]:
-    """Mix the values of the visible positions: softmax(scale q k^T + mask) v.
-
-    Parameters
-    ----------
-    q, k
-        Queries and keys, [B, H, S, R].
-    v
-        Values, [B, H, S, W]; W need not equal R.
-    scale
-        Factor of the scores of each head, [H].
-    mask
-        True where a query (row) may see a key (column), [H, S, S] or [1, S, S]. Every query must see
-        at least one key.
-    """
-    bias = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill_(~mask, -torch.inf)
-    scores = torch.matmul(q * scale[:, None, None], k.transpose(-1, -2)) + bias
-    return torch.softmax(scores, dim=-1) @ v
+DIFFERENTIABLE: dict[str, Path] = {"torch": blockwise, "triton": triton_path}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionStatistics:
-    """Where each head looks, averaged over examples and queries; each [H]."""
+    """Where each head looks and how sharply; each [H], a mean over examples and over queries that see a key.
 
-    span: Tensor  # mean of weight x distance, in the unit of the distances
-    locality: Tensor  # standard deviation of the attended position, in the same unit
-    pattern: Tensor  # [H, S, S]: the mean weights over examples
-
-
-def attention_with_statistics(
-    q: Float[Tensor, "B H S R"],
-    k: Float[Tensor, "B H S R"],
-    v: Float[Tensor, "B H S W"],
-    scale: Float[Tensor, " H"],
-    mask: Bool[Tensor, "#H S S"],
-    positions: Float[Tensor, "S P"],
-) -> tuple[Float[Tensor, "B H S W"], AttentionStatistics]:
-    """Do as `attention` and say where each head looks; the weights live no longer than this call.
-
-    span = mean_i sum_j p_ij |x_i - x_j|; locality = mean_i sqrt(sum_j p_ij |x_j - m_i|^2) with the
-    attended position m_i = sum_j p_ij x_j and x the `positions` [S, P].
+    p are the weights of a query at x_i; none of the numbers has a gradient.
     """
-    weights = reference.attention_weights(q, k, scale, mask)
-    distances = torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist")
-    pattern = weights.mean(0)
-    centred = positions - positions.mean(0)  # smaller squares, smaller cancellation
-    mean_position = weights @ centred
-    variance = weights @ centred.square().sum(-1) - mean_position.square().sum(-1)
-    statistics = AttentionStatistics(
-        span=(pattern * distances).sum(-1).mean(-1),
-        locality=variance.clamp_min(0.0).sqrt().mean((0, 2)),
-        pattern=pattern,
-    )
-    return weights @ v, statistics
+
+    span: Tensor  # sum_j p_j |x_i - x_j|, in the unit of the positions
+    locality: Tensor  # sqrt(sum_j p_j |x_j - m|^2) with m = sum_j p_j x_j, in the unit of the positions
+    entropy: Tensor  # -sum_j p_j log p_j, nats
+    sum_squares: Tensor  # sum_j p_j^2
+    largest: Tensor  # max_j p_j
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention:
+    """What `attention` gives."""
+
+    output: Tensor  # [B, H, S, W]
+    lse: Tensor  # [B, H, S]: log sum_j exp(scale q k_j) over the keys that are seen, nats; it has no gradient
+    statistics: AttentionStatistics | None
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: Tensor | float | None = None,
+    causal: bool = False,
+    window: Tensor | None = None,
+    key_mask: Tensor | None = None,
+    positions: Tensor | None = None,
+    statistics: bool = False,
+    backend: str = "auto",
+) -> Attention:
+    """Mix the values of the visible keys: softmax(scale q k^T) v, and say where each head looks.
+
+    A query that sees no key has an output of zeros, a log-sum-exp of -inf and no gradient, and statistics do not
+    count it. Half-precision inputs are computed with in float32. On every path but the reference memory grows
+    with S, not with S x S, forward and backward. Gradients flow from the output to q, k and v.
+
+    Parameters
+    ----------
+    q, k
+        Queries and keys, [B, H, S, R]; copied if they are not contiguous, as is v.
+    v
+        Values, [B, H, S, W], of the same dtype; W need not equal R.
+    scale
+        Factor of the scores: one number, or one for each head, [H]; None: 1 / sqrt(R).
+    causal
+        Hide the keys after the query.
+    window
+        A query sees the keys at a distance under this, in the unit of the positions, [H]; None: at any.
+    key_mask
+        True where a key may be seen, bool [B, S]; None: all may.
+    positions
+        Where the tokens are, [S, P] with P at most 3, for Euclidean distances; None: at 0, 1, ..., S - 1.
+    statistics
+        Whether to measure where each head looks.
+    backend
+        "reference" (whole matrix), "torch", "triton", or "auto": triton for CUDA tensors where it is installed,
+        else torch.
+
+    Raises
+    ------
+    ValueError
+        If an argument has another device, dtype or shape than this, scale asks for a gradient, the backend is
+        not known or cannot do what is asked, or the reference would need a matrix of more than 16 GiB.
+    """
+    path, sight = checked(q, k, v, scale, causal, window, key_mask, positions, backend)
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    if path == "reference":
+        output, lse, per_query = reference.forward(q, k, v, sight, statistics)
+    else:
+        output, lse, per_query = _Attend.apply(q, k, v, sight, DIFFERENTIABLE[path], statistics)
+    return Attention(output, lse, None if per_query is None else _averaged(per_query, lse))
+
+
+class _Attend(torch.autograd.Function):
+    """A path under autograd: it keeps no weights, only what they are recomputed from."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        q, k, v, ctx.sight, ctx.path, statistics = arguments
+        output, lse, per_query = ctx.path.forward(q, k, v, ctx.sight, statistics)
+        ctx.save_for_backward(q, k, v, output, lse)
+        ctx.mark_non_differentiable(*(extra for extra in (lse, per_query) if extra is not None))
+        return output, lse, per_query
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        gradients = ctx.path.backward(grad_output.contiguous(), *ctx.saved_tensors, ctx.sight)
+        return (*gradients, None, None, None)
+
+
+def _averaged(per_query: Tensor, lse: Tensor) -> AttentionStatistics:
+    """Average [5, B, H, S] over the examples and the queries that see a key."""
+    sees = lse > -torch.inf
+    counted = torch.where(sees, per_query, 0.0).double().sum((1, 3)) / sees.sum((0, 2)).clamp_min(1)
+    return AttentionStatistics(*counted.to(per_query.dtype))

@@ -4,17 +4,87 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels import door
+from kernels.effective_rank import reference
+from kernels.effective_rank.entropy import entropy_rank
+
 __all__ = ["effective_rank"]
 
+METRICS = ("participation", "entropy")
 
-def effective_rank(x: Float[Tensor, "... N D"]) -> Float[Tensor, "..."]:
-    """Participation ratio ``tr(C)^2 / ||C||_F^2`` of the Gram matrix C = x^T x, in [1, D]; 0 for zeros.
 
-    It equals (sum of squared singular values)^2 over the sum of their fourth powers and needs no
-    decomposition, so it is smooth where singular values repeat. Computed in float64.
+def effective_rank(
+    x: Float[Tensor, "... N D"], *, metric: str = "participation", backend: str = "auto"
+) -> Float[Tensor, "..."]:
+    """Count the directions that N vectors of D features use, between 1 and min(N, D); 0 for zeros.
+
+    "participation" is the participation ratio ``tr(C)^2 / ||C||_F^2`` of the Gram matrix C = x^T x: (sum of
+    squared singular values)^2 over the sum of their fourth powers, without a decomposition. "entropy" is
+    ``exp(H(p))`` of the singular values' shares p = sigma / sum sigma (Roy and Vetterli 2007), which listens to
+    weak directions more. Neither knows the scale of ``x``. Both have finite gradients where singular values repeat
+    or vanish, and zero gradients at zeros. The entropy's true slope is infinite at a singular value of zero:
+    singular values under about 1e-7 of the largest count as zero and have gradient zero.
+
+    Parameters
+    ----------
+    x
+        Vectors, [..., N, D], on any device and with any strides; leading axes are a batch.
+    metric
+        "participation" or "entropy".
+    backend
+        "auto": for the participation ratio of CUDA tensors of at most 32 bits a number Triton, if it can be imported,
+        else torch. Or by name "reference", "torch" or "triton", which is for the participation ratio alone and
+        adds up in float32. The others compute in float64. The result has the dtype of ``x``.
+
+    Raises
+    ------
+    ValueError
+        If ``metric`` or ``backend`` is not known; if ``x`` holds no floating-point numbers, has fewer than two axes,
+        or has so many features that the Gram matrix would take more than 16 GiB; if "triton" cannot serve
+        what is asked.
     """
-    gram = x.double().transpose(-1, -2) @ x.double()
+    door.one_of("metric", metric, METRICS)
+    door.matrices("x", x)
+    participation = metric == "participation"
+    served = participation and x.dtype != torch.float64
+    chosen = door.path(backend, x, triton=served)
+    side = x.shape[-1] if participation and chosen == "torch" else min(x.shape[-2:])
+    door.allocatable("x", (*x.shape[:-2], side, side), torch.float64)
+    if chosen == "triton" and not served:
+        raise ValueError(
+            f"backend 'triton' serves metric 'participation' in float32 and takes no float64, but metric is {metric!r} "
+            f"and x has {x.dtype}; leave out backend, or convert x"
+        )
+    if not x.numel():
+        return x.sum(
+            (-2, -1)
+        )  # no vectors or no features: nothing is used, and there is nothing to decompose
+    if chosen == "triton":
+        found = participation_on_triton(x)
+    elif chosen == "reference":
+        found = (reference.participation if participation else reference.entropy)(x.double())
+    else:
+        found = participation_ratio(by_features(x.double())) if participation else entropy_rank(x.double())
+    return found.to(x.dtype)
+
+
+def by_features(x: Float[Tensor, "... N D"]) -> Float[Tensor, "... D D"]:
+    """Multiply the features, also where there are fewer vectors: the other Gram matrix sums in another order."""
+    return x.transpose(-1, -2) @ x
+
+
+def participation_ratio(gram: Float[Tensor, "... n n"]) -> Float[Tensor, "..."]:
+    """Divide the squared trace by the squared Frobenius norm; 0 for zeros."""
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
     square = gram.square().sum((-2, -1))
-    ratio = trace.square() / torch.where(square > 0, square, torch.ones_like(square))
-    return ratio.to(x.dtype)
+    return trace.square() / torch.where(square > 0, square, torch.ones_like(square))
+
+
+def participation_on_triton(x: Float[Tensor, "... N D"]) -> Float[Tensor, "..."]:
+    """Take the smaller Gram matrix in float32, of x divided by its largest number so that squares stay in range."""
+    from kernels.correlation import triton_gram
+
+    largest = x.detach().float().abs().amax((-2, -1), keepdim=True)
+    unit = x.float() / torch.where(largest > 0, largest, 1.0)
+    smaller = unit.transpose(-1, -2) if x.shape[-2] < x.shape[-1] else unit
+    return participation_ratio(triton_gram.gram(smaller).double())

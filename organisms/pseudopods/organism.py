@@ -10,7 +10,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from kernels.attention import AttentionStatistics, attention, attention_with_statistics
+from kernels.attention.masked import MaskedAttentionStatistics as AttentionStatistics
+from kernels.attention.masked import masked_attention as attention
+from kernels.attention.masked import masked_attention_with_statistics as attention_with_statistics
 from organisms.nn import Interface, example_losses, readout, rms_norm, stem
 from organisms.pool import Pool
 from organisms.task import Task

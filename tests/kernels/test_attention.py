@@ -1,4 +1,7 @@
 import math
+import subprocess
+import sys
+import types
 
 import pytest
 import torch
@@ -6,179 +9,447 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from kernels.attention import attention, attention_with_statistics, reference
+from kernels.attention import attention, blockwise, inputs
+from kernels.attention.reference import attention_weights
 
-SIZES = [(1, 1, 1, 1, 1), (3, 2, 7, 5, 3), (2, 3, 63, 1, 9), (1, 5, 10, 4, 1)]  # B, H, S, R, W
+NAMES = ("span", "locality", "entropy", "sum_squares", "largest")
+LENGTHS = [1, 2, 63, 64, 65, 100, 127, 257]
+WIDTHS = [(8, 16), (16, 8), (40, 40), (64, 64), (128, 5), (1, 1), (16, 64), (7, 128)]
 
 
-def drawn(sizes, dtype=torch.float64, seed=0):
-    B, H, S, R, W = sizes
+def drawn(B=2, H=2, S=5, R=3, W=4, dtype=torch.float64, seed=0):
     stream = torch.Generator().manual_seed(seed)
     shapes = ((B, H, S, R), (B, H, S, R), (B, H, S, W))
-    q, k, v = (torch.randn(shape, generator=stream, dtype=torch.float64).to(dtype) for shape in shapes)
-    scale = torch.rand(H, generator=stream, dtype=torch.float64).to(dtype) + 0.5
-    return q, k, v, scale
+    return [torch.randn(shape, generator=stream, dtype=torch.float64).to(dtype) for shape in shapes]
 
 
-def masks(S, H, kind):
-    """Nothing hidden; the future hidden; a random part hidden, another one for each head."""
-    if kind == "none":
-        return torch.ones(1, S, S, dtype=torch.bool)
-    if kind == "causal":
-        return torch.ones(1, S, S, dtype=torch.bool).tril()
-    random = torch.rand(H, S, S, generator=torch.Generator().manual_seed(1)) < 0.4
-    return random | torch.eye(S, dtype=torch.bool)
+def seeing(case, B, H, S, dtype=torch.float64):
+    """What the queries may see, by the name of the case."""
+    stream = torch.Generator().manual_seed(5)
+    some = torch.rand(B, S, generator=stream) < 0.6
+    windows = torch.tensor([1.0, 3.5, S + 10.0, S / 3 + 0.5], dtype=dtype)[torch.arange(H) % 4]
+    plane = torch.stack([torch.arange(S) // 8, torch.arange(S) % 8], 1).to(dtype)
+    return {
+        "all": {},
+        "causal": {"causal": True},
+        "window": {"window": windows},
+        "causal window": {"causal": True, "window": windows},
+        "keys": {"key_mask": some},
+        "everything": {"causal": True, "window": windows, "key_mask": some, "positions": plane},
+        "plane": {"window": windows, "positions": plane},
+        "space": {"positions": torch.randn(S, 3, generator=stream, dtype=torch.float64).to(dtype)},
+        "line": {"positions": torch.randn(S, 1, generator=stream, dtype=torch.float64).to(dtype)},
+        "nothing": {"key_mask": torch.zeros(B, S, dtype=torch.bool)},
+    }[case]
 
 
-def by_loops(q, k, scale, mask):
-    """Weights, a query and a key at a time."""
+CASES = [
+    "all",
+    "causal",
+    "window",
+    "causal window",
+    "keys",
+    "everything",
+    "plane",
+    "space",
+    "line",
+    "nothing",
+]
+
+
+def with_gradients(tensors, change, **options):
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in tensors]
+    found = attention(*leaves, statistics=True, **options)
+    return found, torch.autograd.grad(found.output, leaves, change)
+
+
+def assert_same(tensors, tolerance, **options):
+    stream = torch.Generator().manual_seed(9)
+    change = torch.randn(tensors[2].shape, generator=stream, dtype=torch.float64).to(tensors[2].dtype)
+    wanted, gradients = with_gradients(tensors, change, backend="reference", **options)
+    found, others = with_gradients(tensors, change, backend="torch", **options)
+    torch.testing.assert_close(found.output, wanted.output, **tolerance)
+    torch.testing.assert_close(found.lse, wanted.lse, **tolerance)
+    for name in NAMES:
+        pair = getattr(found.statistics, name), getattr(wanted.statistics, name)
+        torch.testing.assert_close(*pair, **tolerance, msg=lambda text, name=name: f"{name}: {text}")
+    for gradient, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(other, gradient, **tolerance)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("S", "widths"), list(zip(LENGTHS, WIDTHS, strict=True)))
+def test_blocks_give_what_the_whole_matrix_gives(S, widths, case):
+    B, H = (2, 4) if S < 128 else (1, 3)
+    scale = torch.linspace(0.2, 1.0, H, dtype=torch.float64)
+    options = seeing(case, B, H, S)
+    assert_same(drawn(B, H, S, *widths), {"rtol": 1e-9, "atol": 1e-10}, scale=scale, **options)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_however_the_matrix_is_divided_the_answer_is_the_same(case, monkeypatch):
+    monkeypatch.setattr(blockwise, "WHOLE", 0)
+    monkeypatch.setattr(blockwise, "ROWS", 8)
+    monkeypatch.setattr(blockwise, "TILE", 8 * 37 * 3)
+    assert_same(drawn(3, 4, 37, 5, 6), {"rtol": 1e-9, "atol": 1e-10}, **seeing(case, 3, 4, 37))
+
+
+@given(
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 40),
+    st.booleans(),
+    st.lists(st.floats(0, 50), min_size=4, max_size=4),
+    st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=40)
+def test_any_sight_is_that_of_the_definition(B, H, S, causal, windows, seed):
+    key_mask = torch.rand(B, S, generator=torch.Generator().manual_seed(seed)) < 0.7
+    window = torch.tensor(windows[:H], dtype=torch.float64)
+    options = {"causal": causal, "window": window, "key_mask": key_mask}
+    assert_same(drawn(B, H, S, seed=seed), {"rtol": 1e-9, "atol": 1e-10}, **options)
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_those_of_finite_differences(case, backend):
+    tensors = tuple(tensor.requires_grad_() for tensor in drawn())
+    options = seeing(case, 2, 2, 5)
+    assert torch.autograd.gradcheck(
+        lambda *given: attention(*given, **options, backend=backend).output, tensors
+    )
+
+
+def by_loops(q, k, scale, sees):
+    """Weights and log-sum-exp, a query and a key at a time; `sees(b, h, i, j)` says what is visible."""
     B, H, S, _ = q.shape
-    mask = mask.expand(H, S, S)
-    weights = torch.zeros(B, H, S, S, dtype=torch.float64)
+    weights, lse = torch.zeros(B, H, S, S, dtype=torch.float64), torch.full((B, H, S), -math.inf).double()
     for b in range(B):
         for h in range(H):
             for i in range(S):
-                seen = mask[h, i].nonzero().flatten().tolist()
+                seen = [j for j in range(S) if sees(b, h, i, j)]
                 exps = [math.exp(float(scale[h]) * float(q[b, h, i] @ k[b, h, j])) for j in seen]
-                weights[b, h, i, seen] = torch.tensor(exps, dtype=torch.float64) / sum(exps)
-    return weights
+                if seen:
+                    lse[b, h, i] = math.log(math.fsum(exps))
+                    weights[b, h, i, seen] = torch.tensor(exps, dtype=torch.float64) / math.fsum(exps)
+    return weights, lse
 
 
-@pytest.mark.parametrize("kind", ["none", "causal", "random"])
-@pytest.mark.parametrize("sizes", SIZES)
-def test_it_mixes_values_by_softmax_weights(sizes, kind):
-    q, k, v, scale = drawn(sizes)
-    mask = masks(sizes[2], sizes[1], kind)
-    weights = by_loops(q, k, scale, mask)
-    expected = weights @ v
-    positions = torch.randn(sizes[2], 2, dtype=torch.float64)
-    mixed, statistics = attention_with_statistics(q, k, v, scale, mask, positions)
-    for found in (attention(q, k, v, scale, mask), reference.attention(q, k, v, scale, mask), mixed):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(statistics.pattern, weights.mean(0), rtol=1e-10, atol=1e-12)
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_it_is_what_the_equations_say(backend):
+    B, H, S = 2, 2, 6
+    q, k, v = drawn(B, H, S)
+    scale, window = torch.tensor([0.3, 1.2]).double(), torch.tensor([1.5, 2.3]).double()
+    key_mask = torch.tensor([[1, 1, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1]]).bool()
+    x = torch.tensor([[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]).double()
+
+    def sees(b, h, i, j):
+        return j <= i and bool(key_mask[b, j]) and math.dist(x[i].tolist(), x[j].tolist()) < float(window[h])
+
+    weights, lse = by_loops(q, k, scale, sees)
+    found = attention(
+        q,
+        k,
+        v,
+        scale=scale,
+        causal=True,
+        window=window,
+        key_mask=key_mask,
+        positions=x,
+        statistics=True,
+        backend=backend,
+    )
+    torch.testing.assert_close(found.output, weights @ v)
+    torch.testing.assert_close(found.lse, lse)
+    for h in range(H):
+        rows = [(weights[b, h, i], i) for b in range(B) for i in range(S) if lse[b, h, i] > -math.inf]
+        assert len(rows) < B * S
+        middles = [p @ x for p, _ in rows]
+        expected = {
+            "span": [sum(p[j] * math.dist(x[i].tolist(), x[j].tolist()) for j in range(S)) for p, i in rows],
+            "locality": [
+                math.sqrt(sum(p[j] * ((x[j] - m) ** 2).sum() for j in range(S)))
+                for (p, _), m in zip(rows, middles, strict=True)
+            ],
+            "entropy": [-sum(w * math.log(w) for w in p.tolist() if w) for p, _ in rows],
+            "sum_squares": [sum(w * w for w in p.tolist()) for p, _ in rows],
+            "largest": [max(p.tolist()) for p, _ in rows],
+        }
+        for name, values in expected.items():
+            mean = float(sum(values)) / len(rows)
+            assert getattr(found.statistics, name)[h].item() == pytest.approx(mean, abs=1e-7), name
 
 
-@pytest.mark.parametrize("kind", ["none", "causal", "random"])
-@pytest.mark.parametrize("sizes", SIZES)
-def test_values_and_gradients_are_those_of_torchs_own(sizes, kind):
-    mask = masks(sizes[2], sizes[1], kind)
-    inputs = [tensor.requires_grad_() for tensor in drawn(sizes)]
-    q, k, v, scale = inputs
-    expected = F.scaled_dot_product_attention(q * scale[:, None, None], k, v, attn_mask=mask, scale=1.0)
-    change = torch.randn(expected.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    wanted = torch.autograd.grad(expected, inputs, change)
-    for function in (attention, reference.attention):
-        found = function(q, k, v, scale, mask)
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
-        for gradient, other in zip(torch.autograd.grad(found, inputs, change), wanted, strict=True):
-            torch.testing.assert_close(gradient, other, rtol=1e-9, atol=1e-11)
-
-
-def test_gradients_are_those_of_finite_differences():
-    mask = masks(4, 2, "random")
-    inputs = tuple(tensor.requires_grad_() for tensor in drawn((2, 2, 4, 3, 2)))
-    assert torch.autograd.gradcheck(lambda *given: attention(*given, mask), inputs)
-
-
-@pytest.mark.parametrize("sizes", SIZES)
-def test_in_float32_it_errs_at_most_twice_as_much_as_the_definition(sizes):
-    mask = masks(sizes[2], sizes[1], "random")
-    exact = reference.attention(*drawn(sizes), mask)
-    single = drawn(sizes, torch.float32)
-    errors = [(f(*single, mask) - exact).abs().max() for f in (attention, reference.attention)]
-    assert errors[0] <= 2 * errors[1] + 1e-7
-
-
-def test_a_hidden_key_has_no_influence_at_all():
-    q, k, v, scale = drawn((2, 2, 6, 3, 4), torch.float32)
-    mask = masks(6, 2, "causal")
-    before = attention(q, k, v, scale, mask)
-    k[:, :, 4:], v[:, :, 4:] = 1e6, -1e6
-    after = attention(q, k, v, scale, mask)
-    assert torch.equal(before[:, :, :4], after[:, :, :4])
-    assert not torch.allclose(before[:, :, 4:], after[:, :, 4:])
-
-
-def test_by_the_definition_a_query_that_sees_nothing_has_no_weights():
-    q, k, v, scale = drawn((2, 1, 3, 2, 2))
-    mask = torch.ones(1, 3, 3, dtype=torch.bool)
-    mask[0, 1] = False
-    weights = reference.attention_weights(q, k, scale, mask)
-    assert not weights[:, :, 1].any()
-    torch.testing.assert_close(weights[:, :, [0, 2]].sum(-1), torch.ones(2, 1, 2, dtype=torch.float64))
-    assert not reference.attention(q, k, v, scale, mask)[:, :, 1].any()
-
-
-def line(S, dtype=torch.float64):
-    return torch.arange(S, dtype=dtype)[:, None]
-
-
-def statistics(q, k, mask, positions):
-    scale = torch.ones(q.shape[1], dtype=q.dtype)
-    return attention_with_statistics(q, k, k, scale, mask, positions)[1]
-
-
-@pytest.mark.parametrize("S", [1, 2, 9, 63])
-def test_even_attention_on_a_line_has_the_span_and_locality_of_a_uniform_law(S):
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("S", [1, 2, 63, 200])
+def test_even_attention_has_the_numbers_of_a_uniform_law(S, backend):
     zeros = torch.zeros(2, 1, S, 3, dtype=torch.float64)
-    found = statistics(zeros, zeros, masks(S, 1, "none"), line(S))
-    assert found.span.item() == pytest.approx((S**2 - 1) / (3 * S), abs=1e-12)
-    assert found.locality.item() == pytest.approx(math.sqrt((S**2 - 1) / 12), abs=1e-7)
-    torch.testing.assert_close(found.pattern, torch.full((1, S, S), 1 / S, dtype=torch.float64))
+    found = attention(zeros, zeros, zeros, statistics=True, backend=backend).statistics
+    assert found.span.item() == pytest.approx((S**2 - 1) / (3 * S))
+    assert found.locality.item() == pytest.approx(math.sqrt((S**2 - 1) / 12))
+    assert found.entropy.item() == pytest.approx(math.log(S))
+    assert found.sum_squares.item() == pytest.approx(1 / S)
+    assert found.largest.item() == pytest.approx(1 / S)
 
 
-def test_even_attention_on_the_past_looks_half_as_far_back_as_there_is():
-    S, zeros = 9, torch.zeros(2, 1, 9, 3, dtype=torch.float64)
-    found = statistics(zeros, zeros, masks(S, 1, "causal"), line(S))
-    assert found.span.item() == pytest.approx(sum(i / 2 for i in range(S)) / S)
-    spreads = [math.sqrt(((i + 1) ** 2 - 1) / 12) for i in range(S)]
-    assert found.locality.item() == pytest.approx(sum(spreads) / S, abs=1e-7)
+def test_a_sharp_look_at_a_far_key_has_no_spread_in_float32():
+    S, far = 2000, 1990
+    q, k = torch.ones(1, 1, S, 1), torch.zeros(1, 1, S, 1)
+    k[..., far, :] = 200.0
+    found = attention(q, k, k, scale=1.0, statistics=True).statistics
+    assert found.locality.item() == 0.0
+    assert found.entropy.item() == 0.0
+    assert found.span.item() == pytest.approx(sum(abs(i - far) for i in range(S)) / S)
 
 
-@given(st.permutations(range(8)))
-@settings(deadline=None)
-def test_attention_to_one_key_spans_the_distance_to_it_and_has_no_spread(keys):
-    q = torch.eye(8, dtype=torch.float64)[list(keys)][None, None] * 1000
-    k = torch.eye(8, dtype=torch.float64)[None, None]
-    found = statistics(q, k, masks(8, 1, "none"), line(8))
-    assert found.span.item() == pytest.approx(sum(abs(i - j) for i, j in enumerate(keys)) / 8)
-    assert found.locality.item() == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_a_query_that_sees_nothing_is_zeros_and_counts_for_nothing(backend):
+    tensors = drawn(2, 2, 6, dtype=torch.float32)
+    key_mask = torch.tensor([[False] * 3 + [True] * 3, [False] * 6])
+    change = torch.ones_like(tensors[2])
+    options = {"causal": True, "key_mask": key_mask, "backend": backend}
+    found, (dq, dk, dv) = with_gradients(tensors, change, **options)
+    assert not found.output[0, :, :3].any()
+    assert not found.output[1].any()
+    assert (found.lse[0, :, :3] == -math.inf).all()
+    assert (found.lse[1] == -math.inf).all()
+    for gradient in (dq[0, :, :3], dk[0, :, :3], dv[0, :, :3], dq[1], dk[1], dv[1]):
+        assert not gradient.any()
+    alone, _ = with_gradients(
+        [x[:1, :, 3:] for x in tensors], change[:1, :, 3:], causal=True, backend=backend
+    )
+    for name in NAMES:
+        torch.testing.assert_close(getattr(found.statistics, name), getattr(alone.statistics, name))
 
 
-@pytest.mark.parametrize("kind", ["none", "causal", "random"])
-def test_span_and_locality_are_moments_of_where_a_head_looks(kind):
-    sizes = (3, 2, 7, 4, 2)
-    q, k, v, scale = drawn(sizes)
-    mask, positions = masks(7, 2, kind), torch.randn(7, 2, dtype=torch.float64)
-    weights = by_loops(q, k, scale, mask)
-    _, found = attention_with_statistics(q, k, v, scale, mask, positions)
-    for h in range(2):
-        spans, spreads = [], []
-        for b in range(3):
-            for i in range(7):
-                p = weights[b, h, i]
-                spans.append(sum(p[j] * (positions[i] - positions[j]).norm() for j in range(7)))
-                middle = sum(p[j] * positions[j] for j in range(7))
-                squares = sum(p[j] * (positions[j] - middle).square().sum() for j in range(7))
-                spreads.append(math.sqrt(float(squares)))
-        assert found.span[h].item() == pytest.approx(float(sum(spans)) / 21)
-        assert found.locality[h].item() == pytest.approx(sum(spreads) / 21, abs=1e-7)
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_a_hidden_key_has_no_influence_at_all(backend):
+    q, k, v = drawn(2, 2, 40, dtype=torch.float32)
+    key_mask = torch.arange(40).expand(2, 40) < 30
+    before = attention(q, k, v, key_mask=key_mask, statistics=True, backend=backend)
+    k[:, :, 30:], v[:, :, 30:] = 1e6, -1e6
+    after = attention(q, k, v, key_mask=key_mask, statistics=True, backend=backend)
+    assert torch.equal(before.output, after.output)
+    assert torch.equal(before.lse, after.lse)
+    assert torch.equal(before.statistics.entropy, after.statistics.entropy)
 
 
-@given(st.floats(0.01, 100), st.floats(-1000, 1000))
-@settings(deadline=None)
-def test_statistics_scale_with_distances_and_do_not_care_where_the_origin_is(factor, shift):
-    q, k, _, _ = drawn((2, 2, 7, 4, 2))
-    mask, positions = masks(7, 2, "random"), torch.randn(7, 2, dtype=torch.float64)
-    before, after = (statistics(q, k, mask, x) for x in (positions, factor * positions + shift))
-    torch.testing.assert_close(after.span, factor * before.span, rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(after.locality, factor * before.locality, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("S", [17, 200])
+def test_tensors_that_are_not_contiguous_are_read_right(S):
+    tensors = drawn(2, 3, S, 8, 8)
+    turned = [tensor.transpose(1, 2).contiguous().transpose(1, 2) for tensor in tensors]
+    assert not turned[0].is_contiguous()
+    change = torch.ones(8, dtype=torch.float64).expand(2, 3, S, 8)
+    found, gradients = with_gradients(turned, change)
+    wanted, others = with_gradients(tensors, change.contiguous())
+    for one, other in zip((found.output, *gradients), (wanted.output, *others), strict=True):
+        assert torch.equal(one, other)
 
 
-def test_statistics_in_float32_are_near_those_in_float64():
-    q, k, _, _ = drawn((2, 3, 63, 4, 2))
-    mask, positions = masks(63, 3, "random"), line(63) + 500
-    exact = statistics(q, k, mask, positions)
-    single = statistics(q.float(), k.float(), mask, positions.float())
-    torch.testing.assert_close(single.span.double(), exact.span, rtol=1e-5, atol=0)
-    torch.testing.assert_close(single.locality.double(), exact.locality, rtol=1e-4, atol=0)
+@pytest.mark.parametrize("S", [16, 257])
+def test_fifty_repeats_give_the_same_bits(S, monkeypatch):
+    # New memory is not a number: what is not written is seen.
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    tensors = drawn(2, 2, S, 16, 16, torch.float32)
+    options = seeing("causal window", 2, 2, S, torch.float32)
+
+    def once():
+        found, gradients = with_gradients(tensors, torch.ones_like(tensors[2]), **options)
+        return found.output, found.lse, *gradients, *(getattr(found.statistics, name) for name in NAMES)
+
+    first = once()
+    assert not any(tensor.isnan().any() for tensor in first)
+    assert all(all(map(torch.equal, once(), first)) for _ in range(49))
+
+
+def plain(q, k, v, scale, mask):
+    """The definition in the precision of the inputs, from first to last."""
+    scores = (q @ k.mT * scale).masked_fill(~mask, -math.inf)
+    return torch.softmax(scores, -1) @ v
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("S", [16, 257])
+def test_it_errs_at_most_twice_as_much_as_plain_torch_of_the_same_precision(S, dtype, causal):
+    narrow = drawn(2, 2, S, 40, 24, dtype)
+    change = torch.randn(2, 2, S, 24, generator=torch.Generator().manual_seed(3), dtype=torch.float64).to(
+        dtype
+    )
+    mask = torch.ones(S, S, dtype=torch.bool)
+    mask = mask.tril() if causal else mask
+    results = []
+    for function, kind in (
+        (lambda *x: plain(*x, 40**-0.5, mask), torch.float64),
+        (lambda *x: plain(*x, 40**-0.5, mask), dtype),
+        (lambda *x: attention(*x, causal=causal).output, dtype),
+    ):
+        leaves = [tensor.to(kind).requires_grad_() for tensor in narrow]
+        output = function(*leaves)
+        results.append((output, *torch.autograd.grad(output, leaves, change.to(kind))))
+    for exact, theirs, ours in zip(*results, strict=True):
+        assert ours.dtype == dtype
+        assert (ours - exact).norm() <= 2 * (theirs - exact).norm()
+
+
+def test_statistics_in_float32_err_at_most_twice_as_much_as_the_definition_in_float32():
+    narrow = drawn(2, 3, 200, 16, 16, torch.float32)
+    options = {"causal": True, "statistics": True}
+    exact = attention(*(tensor.double() for tensor in narrow), **options, backend="reference")
+    theirs, ours = (attention(*narrow, **options, backend=backend) for backend in ("reference", "torch"))
+    for name in NAMES:
+        truth = getattr(exact.statistics, name)
+        errors = [(getattr(each.statistics, name) - truth).norm() for each in (ours, theirs)]
+        assert errors[0] <= 2 * errors[1] + 1e-6 * truth.norm(), name
+
+
+def test_half_precision_has_statistics_and_log_sum_exp_in_float32():
+    found = attention(*drawn(dtype=torch.bfloat16), statistics=True)
+    assert found.output.dtype == torch.bfloat16
+    assert found.lse.dtype == found.statistics.span.dtype == torch.float32
+
+
+def test_one_scale_is_a_scale_for_every_head_and_none_is_the_root_of_the_width():
+    q, k, v = drawn(R=9)
+    for scale in (1 / 3, torch.full((2,), 1 / 3, dtype=torch.float64)):
+        assert torch.equal(attention(q, k, v, scale=scale).output, attention(q, k, v).output)
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_statistics_and_log_sum_exp_carry_no_gradient(backend):
+    found = attention(*(tensor.requires_grad_() for tensor in drawn()), statistics=True, backend=backend)
+    assert found.output.requires_grad
+    assert not found.lse.requires_grad
+    assert not any(getattr(found.statistics, name).requires_grad for name in NAMES)
+
+
+def test_without_being_asked_there_are_no_statistics():
+    assert attention(*drawn()).statistics is None
+
+
+def test_not_a_number_is_not_hidden():
+    q, k, v = drawn(S=200)
+    q[0, 0, 3] = math.nan
+    found = attention(q, k, v)
+    assert found.output[0, 0, 3].isnan().all()
+    assert found.lse[0, 0, 3].isnan()
+    assert not found.output[1].isnan().any()
+
+
+MEMORY = """
+import resource, torch
+from kernels.attention import attention
+S = 8192
+x = torch.randn(1, 1, S, 4, requires_grad=True)
+attention(x[:, :, :64], x[:, :, :64], x[:, :, :64], statistics=True).output.sum().backward()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+attention(x, x, x, causal=True, statistics=True).output.sum().backward()
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+def test_the_matrix_is_never_in_memory():
+    done = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 8192**2 * 4 / 4  # a quarter of the matrix in float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"q": torch.zeros(2, 2, 5, 3, dtype=torch.int64)},
+            r"q must have one of the dtypes .*has torch.int64",
+        ),
+        (
+            {"q": torch.zeros(2, 5, 3)},
+            r"q must have a shape \[B, H, S, R\] without zeros, but has \[2, 5, 3\]",
+        ),
+        ({"q": torch.zeros(2, 2, 0, 3)}, "without zeros"),
+        ({"k": torch.zeros(2, 2, 6, 3)}, r"k must have the shape \[2, 2, 5, 3\] .*has \[2, 2, 6, 3\]"),
+        ({"v": torch.zeros(2, 3, 5, 3)}, r"v must have the shape \[2, 2, 5, any\] .*has \[2, 3, 5, 3\]"),
+        ({"v": torch.zeros(2, 2, 5, 0)}, "v must have a width of at least 1"),
+        (
+            {"v": torch.zeros(2, 2, 5, 4).half()},
+            "v must have the dtype of q, torch.float32, but has torch.float16",
+        ),
+        ({"k": torch.zeros(2, 2, 5, 3, device="meta")}, "k must be on the device of q, cpu, but is on meta"),
+        ({"scale": torch.ones(3)}, r"scale must have the shape \[2\]"),
+        ({"scale": torch.ones(2, requires_grad=True)}, "scale requires a gradient"),
+        ({"window": torch.ones(1)}, r"window must have the shape \[2\]"),
+        ({"key_mask": torch.ones(2, 4).bool()}, r"key_mask must have the shape \[2, 5\]"),
+        ({"key_mask": torch.ones(2, 5)}, "key_mask must have dtype torch.bool, but has torch.float32"),
+        ({"positions": torch.ones(5)}, r"positions must have the shape \[5, any\]"),
+        ({"positions": torch.ones(5, 4)}, "positions must have 1 to 3 coordinates, but has 4"),
+        ({"backend": "cuda"}, "backend is 'cuda', but must be one of auto, reference, torch, triton"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(change, message):
+    q, k, v = drawn(dtype=torch.float32)
+    given = {"q": q, "k": k, "v": v} | change
+    with pytest.raises(ValueError, match=message):
+        attention(given.pop("q"), given.pop("k"), given.pop("v"), **given)
+
+
+def test_a_matrix_that_no_memory_holds_is_refused():
+    x = torch.zeros(1, 1, 1, 1).expand(1, 1, 100_000, 1)
+    with pytest.raises(ValueError, match=r"q asks for a result of shape \[1, 1, 100000, 100000\]"):
+        attention(x, x, x, backend="reference")
+
+
+def test_triton_is_refused_where_it_cannot_work(monkeypatch):
+    q, k, v = drawn(dtype=torch.float32)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match=r"q has dtype torch.float64, which backend .triton. cannot do"):
+        attention(*drawn(), backend="triton")
+    monkeypatch.setattr(inputs, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="needs the package triton, which is not installed"):
+        attention(q, k, v, backend="triton")
+    monkeypatch.setattr(inputs, "find_spec", lambda name: name)
+    with pytest.raises(ValueError, match=r"q is on cpu, but backend .triton. needs a CUDA device"):
+        attention(q, k, v, backend="triton")
+
+
+def test_the_triton_kernels_are_told_what_they_expect(monkeypatch):
+    """A stand-in for the kernels checks what it is told and answers by the torch path."""
+    heard = {}
+
+    def sight(scale, causal, window, key_mask, positions):
+        assert window.dtype == scale.dtype == positions.dtype == torch.float32
+        assert key_mask.dtype == torch.uint8
+        assert all(each.is_contiguous() for each in (scale, window, key_mask, positions))
+        heard["positions"] = positions
+        return inputs.Sight(scale, causal, window, key_mask.bool(), positions)
+
+    def forward(q, k, v, scale, causal, window, key_mask, positions, statistics):
+        return blockwise.forward(q, k, v, sight(scale, causal, window, key_mask, positions), statistics)
+
+    def backward(grad_output, q, k, v, output, lse, *told):
+        return blockwise.backward(grad_output, q, k, v, output, lse, sight(*told))
+
+    for name, function in (("forward", forward), ("backward", backward)):
+        module = types.ModuleType(f"kernels.attention.triton_{name}")
+        setattr(module, name, function)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(inputs, "find_spec", lambda name: name)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    tensors = drawn(dtype=torch.float32)
+    options = seeing("causal window", 2, 2, 5, torch.float64) | {
+        "key_mask": torch.rand(5, 2).T < 0.9,
+        "scale": 0.5,
+    }
+    change = torch.ones_like(tensors[2])
+    found, gradients = with_gradients(tensors, change, **options, backend="triton")
+    wanted, others = with_gradients(tensors, change, **options, backend="torch")
+    assert torch.equal(heard["positions"], torch.arange(5.0)[:, None])
+    for one, other in zip(
+        (found.output, found.lse, *gradients), (wanted.output, wanted.lse, *others), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_values_are_those_of_torchs_own():
+    q, k, v = drawn(2, 3, 300, 16, 24)
+    expected = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(attention(q, k, v, causal=True).output, expected, rtol=1e-10, atol=1e-12)
+    weights = attention_weights(q, k, torch.full((3,), 0.25).double(), torch.ones(300, 300).bool().tril())
+    torch.testing.assert_close(weights @ v, expected, rtol=1e-10, atol=1e-12)

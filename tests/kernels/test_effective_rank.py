@@ -1,61 +1,215 @@
+import inspect
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import entropy
 
 from kernels.effective_rank import effective_rank
 
+METRICS = ["participation", "entropy"]
+BACKENDS = ["reference", "torch"]
+every_metric = pytest.mark.parametrize("metric", METRICS)
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
-def by_singular_values(x):
-    squares = np.linalg.svd(x.astype(np.float64), compute_uv=False) ** 2
-    return squares.sum() ** 2 / (squares**2).sum()
+
+def by_singular_values(x, metric="participation"):
+    sigma = np.linalg.svd(x.astype(np.float64), compute_uv=False)
+    if metric == "entropy":
+        return math.exp(entropy(sigma))
+    return (sigma**2).sum() ** 2 / (sigma**4).sum()
 
 
 def drawn(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-@pytest.mark.parametrize(("N", "D"), [(1, 1), (1, 5), (63, 7), (5, 100)])
+@every_backend
+@every_metric
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_it_is_the_participation_ratio_of_the_singular_values(N, D, dtype):
+@pytest.mark.parametrize(("N", "D"), [(1, 1), (1, 5), (63, 7), (5, 100), (100, 63)])
+def test_it_is_the_rank_of_the_singular_values(N, D, dtype, metric, backend):
     x = drawn(N, D).astype(dtype)
-    found = effective_rank(torch.from_numpy(x))
+    found = effective_rank(torch.from_numpy(x), metric=metric, backend=backend)
     assert found.numpy().dtype == dtype
-    assert found.item() == pytest.approx(by_singular_values(x), rel=1e-6)
+    rounding = 1e-6 if dtype == np.float32 else 1e-11
+    assert found.item() == pytest.approx(by_singular_values(x, metric), rel=rounding)
 
 
-def test_orthogonal_directions_of_one_size_all_count():
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize(("N", "D"), [(1, 1), (63, 7), (5, 100), (1000, 33)])
+def test_the_default_keeps_the_bits_that_organisms_have_always_seen(N, D, dtype):
+    x = torch.from_numpy(drawn(N, D)).to(dtype)
+    gram = x.double().transpose(-1, -2) @ x.double()
+    ratio = gram.diagonal(dim1=-2, dim2=-1).sum(-1).square() / gram.square().sum((-2, -1))
+    assert torch.equal(effective_rank(x), ratio.to(dtype))
+
+
+@every_backend
+@every_metric
+def test_orthogonal_directions_of_one_size_all_count(metric, backend):
     q, _ = np.linalg.qr(drawn(9, 6))
-    assert effective_rank(torch.from_numpy(3 * q)).item() == pytest.approx(6)
+    found = effective_rank(torch.from_numpy(3 * q), metric=metric, backend=backend)
+    assert found.item() == pytest.approx(6)
 
 
-def test_one_direction_counts_as_one():
-    assert effective_rank(torch.from_numpy(np.outer(drawn(8), drawn(5)))).item() == pytest.approx(1)
+@every_backend
+@every_metric
+@pytest.mark.parametrize(("N", "D"), [(8, 5), (5, 8), (63, 100), (100, 100)])
+def test_one_direction_counts_as_one(N, D, metric, backend):
+    x = torch.from_numpy(np.outer(drawn(N), drawn(D, seed=1)))
+    assert effective_rank(x, metric=metric, backend=backend).item() == pytest.approx(1, abs=1e-12)
 
 
-def test_nothing_has_no_rank():
-    assert torch.equal(effective_rank(torch.zeros(2, 4, 3)), torch.zeros(2))
+@every_backend
+@every_metric
+@pytest.mark.parametrize("shape", [(2, 4, 3), (2, 3, 4), (2, 0, 3), (2, 3, 0)])
+def test_nothing_has_no_rank_and_no_gradient(shape, metric, backend):
+    x = torch.zeros(shape, requires_grad=True)
+    found = effective_rank(x, metric=metric, backend=backend)
+    assert torch.equal(found, torch.zeros(2))
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    assert torch.equal(gradient, torch.zeros(shape))
 
 
-def test_leading_axes_are_a_batch():
+@every_backend
+@every_metric
+def test_leading_axes_are_a_batch(metric, backend):
     x = drawn(2, 3, 8, 4)
-    found = effective_rank(torch.from_numpy(x)).numpy()
-    expected = [[by_singular_values(x[i, j]) for j in range(3)] for i in range(2)]
+    found = effective_rank(torch.from_numpy(x), metric=metric, backend=backend).numpy()
+    expected = [[by_singular_values(x[i, j], metric) for j in range(3)] for i in range(2)]
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+@every_metric
 @given(st.integers(0, 1000), st.floats(1e-6, 1e6), st.integers(1, 6), st.integers(1, 6))
 @settings(deadline=None)
-def test_it_lies_between_one_and_the_smaller_side_and_ignores_scale_and_rotation(seed, scale, N, D):
+def test_it_lies_between_one_and_the_smaller_side_and_ignores_scale_and_rotation(metric, seed, scale, N, D):
     x = drawn(N, D, seed=seed)
     turn, _ = np.linalg.qr(drawn(D, D, seed=seed + 1))
-    found = effective_rank(torch.from_numpy(x)).item()
+    found = effective_rank(torch.from_numpy(x), metric=metric).item()
     assert 1 - 1e-9 <= found <= min(N, D) + 1e-9
-    assert effective_rank(torch.from_numpy(scale * x @ turn)).item() == pytest.approx(found, rel=1e-6)
+    turned = effective_rank(torch.from_numpy(scale * x @ turn), metric=metric).item()
+    assert turned == pytest.approx(found, rel=1e-6)
 
 
-def test_its_gradient_is_that_of_finite_differences_also_where_singular_values_repeat():
-    x = torch.eye(4, 3, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(effective_rank, (x,))
-    assert torch.autograd.gradcheck(effective_rank, (torch.from_numpy(drawn(5, 3)).requires_grad_(),))
+@given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 6))
+def test_weak_directions_count_more_by_entropy_than_by_participation(seed, N, D):
+    x = torch.from_numpy(drawn(N, D, seed=seed))
+    assert effective_rank(x, metric="entropy") >= effective_rank(x) - 1e-9
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_by_entropy_not_even_the_ends_of_the_range_of_numbers_matter(scale):
+    x = torch.from_numpy(drawn(5, 3)).requires_grad_()
+    far = (x.detach() * scale).requires_grad_()
+    found, expected = effective_rank(far, metric="entropy"), effective_rank(x, metric="entropy")
+    torch.testing.assert_close(found, expected)
+    gradients = torch.autograd.grad(found, far)[0] * scale, torch.autograd.grad(expected, x)[0]
+    torch.testing.assert_close(*gradients)
+
+
+@every_backend
+@every_metric
+@pytest.mark.parametrize(("N", "D"), [(4, 3), (3, 4), (3, 3)])
+def test_its_gradient_is_that_of_finite_differences_also_where_singular_values_repeat(N, D, metric, backend):
+    for start in (torch.eye(N, D, dtype=torch.float64), torch.from_numpy(drawn(N, D))):
+        x = start.requires_grad_()
+        assert torch.autograd.gradcheck(lambda x: effective_rank(x, metric=metric, backend=backend), (x,))
+
+
+@every_backend
+def test_the_gradient_of_the_entropy_has_a_closed_form_on_a_diagonal(backend):
+    sigma = torch.tensor([3.0, 2.0, 2.0, 0.5], dtype=torch.float64)
+    x = torch.diag(sigma).requires_grad_()
+    found = effective_rank(x, metric="entropy", backend=backend)
+    p = sigma / sigma.sum()
+    H = -(p * p.log()).sum()
+    expected = torch.diag(-H.exp() * (p.log() + H) / sigma.sum())
+    torch.testing.assert_close(found, H.exp())
+    torch.testing.assert_close(torch.autograd.grad(found, x)[0], expected)
+
+
+@every_backend
+@pytest.mark.parametrize("shape", [(63, 100), (100, 63), (100, 100)])
+def test_by_entropy_unused_directions_have_gradient_zero_and_used_ones_the_same_as_alone(shape, backend):
+    """Rotated, so that a singular value is zero but for roundings, and every used one occurs twice."""
+    sigma = torch.tensor([2.0, 2.0, 1.0, 1.0], dtype=torch.float64)
+    left, right = (torch.from_numpy(np.linalg.qr(drawn(n, n, seed=n))[0])[:, :4] for n in shape)
+    x = ((left * sigma) @ right.T).requires_grad_()
+    (gradient,) = torch.autograd.grad(effective_rank(x, metric="entropy", backend=backend), x)
+    core = torch.diag(sigma).requires_grad_()
+    (expected,) = torch.autograd.grad(effective_rank(core, metric="entropy"), core)
+    torch.testing.assert_close(gradient, left @ expected @ right.T, rtol=1e-9, atol=1e-12)
+
+
+@every_metric
+def test_gradients_of_both_paths_are_the_same_for_random_upstream_gradients(metric):
+    x = torch.from_numpy(drawn(3, 63, 20)).requires_grad_()
+    change = torch.from_numpy(drawn(3, seed=5))
+    found, expected = (
+        torch.autograd.grad(effective_rank(x, metric=metric, backend=backend), x, change)[0]
+        for backend in ("torch", "reference")
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@every_metric
+def test_nan_in_one_matrix_of_a_batch_stays_in_it(metric):
+    x = torch.from_numpy(drawn(3, 5, 4))
+    x[1, 2, 3] = torch.nan
+    x.requires_grad_()
+    found = effective_rank(x, metric=metric)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    assert found.isnan().tolist() == [False, True, False]
+    assert gradient.isnan().all(-1).any(-1).tolist() == [False, True, False]
+    assert gradient[[0, 2]].isfinite().all()
+
+
+@every_metric
+def test_fifty_repeats_give_the_same_bits_of_result_and_gradient(metric):
+    x = torch.from_numpy(drawn(2, 20, 63)).float().requires_grad_()
+
+    def once():
+        found = effective_rank(x.clone(), metric=metric)
+        return found, *torch.autograd.grad(found.sum(), x)
+
+    first = once()
+    assert all(all(map(torch.equal, first, once())) for _ in range(50))
+
+
+@every_metric
+def test_asking_for_a_gradient_does_not_change_the_bits(metric):
+    x = torch.from_numpy(drawn(20, 63))
+    assert torch.equal(effective_rank(x, metric=metric), effective_rank(x.requires_grad_(), metric=metric))
+
+
+@pytest.mark.parametrize(
+    ("x", "given", "message"),
+    [
+        (torch.ones(3, 2), {"metric": "entropi"}, "metric is 'entropi', .* entropy; did you mean 'entropy'"),
+        (
+            torch.ones(3, 2),
+            {"backend": "cuda"},
+            "backend is 'cuda', but must be one of auto, reference, torch",
+        ),
+        (
+            torch.ones(3, 2),
+            {"backend": "triton", "metric": "entropy"},
+            "triton' serves .* metric is 'entropy'",
+        ),
+        (torch.ones(3, 2).double(), {"backend": "triton"}, "takes no float64, .* x has torch.float64"),
+        (torch.ones(3, 2).long(), {}, "x must hold floating-point numbers, but its dtype is torch.int64"),
+        (torch.ones(3), {}, r"x must have the axes \[..., N, D\], but its shape is \[3\]"),
+        (torch.ones(1).expand(1, 10**5), {}, "takes 75 GiB; at most 16 GiB"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_at_the_door(x, given, message):
+    unchecked = inspect.unwrap(
+        effective_rank
+    )  # as a run calls it: shapes in signatures are checked in tests only
+    with pytest.raises(ValueError, match=message):
+        unchecked(x, **given)

@@ -1,0 +1,114 @@
+"""What `attention` asks of its arguments before anything is computed."""
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from kernels import door
+from kernels.attention.sight import Sight
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def checked(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: Tensor | float | None,
+    causal: bool,
+    window: Tensor | None,
+    key_mask: Tensor | None,
+    positions: Tensor | None,
+    backend: str,
+) -> tuple[str, Sight]:
+    """Name the path to take and tell it what the queries may see.
+
+    Raises
+    ------
+    ValueError
+        As `attention` says.
+    """
+    _heads(q, k, v)
+    B, H, S, R = q.shape
+    if isinstance(scale, Tensor):
+        _shaped("scale", scale, (H,), q)
+        if scale.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                "scale requires a gradient, but has none here; multiply q by it and pass scale=1.0"
+            )
+    if window is not None:
+        _shaped("window", window, (H,), q)
+    if key_mask is not None:
+        _shaped("key_mask", key_mask, (B, S), q)
+        if key_mask.dtype != torch.bool:
+            raise ValueError(f"key_mask must have dtype torch.bool, but has {key_mask.dtype}")
+    if positions is not None:
+        _shaped("positions", positions, (S, None), q)
+        if not 1 <= positions.shape[1] <= 3:
+            raise ValueError(f"positions must have 1 to 3 coordinates, but has {positions.shape[1]}")
+    path = door.path(backend, q, triton=q.dtype != torch.float64)
+    if path == "reference":
+        door.allocatable("q", (B, H, S, S), q.dtype)
+    if path == "triton":
+        _for_triton(q)
+    return path, _sight(q, R**-0.5 if scale is None else scale, causal, window, key_mask, positions)
+
+
+def _sight(
+    q: Tensor,
+    scale: Tensor | float,
+    causal: bool,
+    window: Tensor | None,
+    key_mask: Tensor | None,
+    positions: Tensor | None,
+) -> Sight:
+    wide = torch.float64 if q.dtype == torch.float64 else torch.float32
+    return Sight(
+        scale=torch.as_tensor(scale, dtype=wide, device=q.device).detach().expand(q.shape[1]),
+        causal=causal,
+        window=None if window is None else window.detach().to(wide),
+        key_mask=key_mask,
+        positions=None if positions is None else positions.detach().to(wide),
+    )
+
+
+def _heads(q: Tensor, k: Tensor, v: Tensor) -> None:
+    """Refuse queries, keys and values that do not belong together."""
+    if q.dtype not in DTYPES:
+        known = ", ".join(map(str, DTYPES))
+        raise ValueError(f"q must have one of the dtypes {known}, but has {q.dtype}")
+    if q.ndim != 4 or 0 in q.shape:
+        raise ValueError(f"q must have a shape [B, H, S, R] without zeros, but has {list(q.shape)}")
+    _shaped("k", k, q.shape, q)
+    _shaped("v", v, (*q.shape[:3], None), q)
+    if v.shape[3] == 0:
+        raise ValueError(f"v must have a width of at least 1, but has the shape {list(v.shape)}")
+    for name, tensor in (("k", k), ("v", v)):
+        if tensor.dtype != q.dtype:
+            raise ValueError(f"{name} must have the dtype of q, {q.dtype}, but has {tensor.dtype}")
+
+
+def _shaped(name: str, tensor: Tensor, shape: Sequence[int | None], q: Tensor) -> None:
+    """Refuse a tensor of another shape (None: any size) or on another device than q."""
+    if len(shape) != tensor.ndim or any(
+        wanted not in (None, found) for wanted, found in zip(shape, tensor.shape, strict=True)
+    ):
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(
+            f"{name} must have the shape [{wanted}] beside q of shape {list(q.shape)}, but has {list(tensor.shape)}"
+        )
+    if tensor.device != q.device:
+        raise ValueError(f"{name} must be on the device of q, {q.device}, but is on {tensor.device}")
+
+
+def _for_triton(q: Tensor) -> None:
+    """Refuse what the Triton kernels cannot do."""
+    if q.dtype == torch.float64:
+        raise ValueError('q has dtype torch.float64, which backend "triton" cannot do; take "torch"')
+    if find_spec("triton") is None:
+        raise ValueError('backend "triton" needs the package triton, which is not installed; take "torch"')
+    if not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ValueError(f'q is on {q.device}, but backend "triton" needs a CUDA device; take "torch"')

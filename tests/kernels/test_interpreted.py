@@ -1,0 +1,12 @@
+import os
+
+import pytest
+
+from tests.kernels.interpreted import FILES, SWITCH, needs_triton, run_interpreted
+
+
+@needs_triton
+@pytest.mark.skipif(os.environ.get(SWITCH) == "1", reason="they are running already")
+def test_the_kernels_pass_their_tests_in_tritons_interpreter():
+    done = run_interpreted(FILES)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
