@@ -220,7 +220,7 @@ class Driver:
         """Have a share of the orders, chosen by a named draw, done again by another worker."""
         round, organism = done.job.round, done.job.organism
         draw = uniform(self._config.seed, round, f"{AUDIT}:{organism}")
-        if happens(self._config.execution.audit, draw):
+        if round >= self._conditions.since and happens(self._config.execution.audit, draw):
             self._audits.add((round, organism))
             again = Job(AUDIT, round, organism, done.job.arguments)
             self._dispatcher.submit(again, self._priority(organism, round), avoid=done.worker)

@@ -89,7 +89,7 @@ def test_rounds_before_the_move_may_come_out_otherwise(cut_off, tmp_path, monkey
             if path.stem in {state.digest for state in journal.states()}:
                 path.unlink()
     monkeypatch.setattr("runs.trainer.learning_rate", lambda world, steps: lambda step: 1e-3)
-    resume(run, {}, accept_environment=True)
+    resume(run, {"audit": 1.0}, accept_environment=True)
     with journal_of(run) as journal:
         journal.verify_chain()
         assert journal.last_round() == 4
