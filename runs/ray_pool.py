@@ -126,12 +126,16 @@ class RayPool:
         return [name for name in self.workers if self._workers[name].errand is None]
 
     def configure(self, spec: WorldSpec) -> None:
-        """Give all actors a world, and remember it for those that replace them."""
+        """Give all actors a world, and remember it for those that replace them.
+
+        One that is still starting is not waited for: an actor does what it is told in order.
+        """
         self._spec = ray.put(spec)
-        answers = {name: self._workers[name].actor.configure.remote(self._spec) for name in self.workers}
-        for name, answer in answers.items():
+        started = self.workers
+        answers = {name: worker.actor.configure.remote(self._spec) for name, worker in self._workers.items()}
+        for name in started:
             try:
-                _all([answer])
+                _all([answers[name]])
             except _Died:
                 self.replace(name)
 
@@ -148,6 +152,8 @@ class RayPool:
             for name, worker in self._workers.items()
             if worker.greeting is not None or worker.errand is not None
         }
+        if not waited:
+            return []
         try:
             ready, silent = ray.wait(list(waited), num_returns=1, timeout=seconds)
             if silent and ready:

@@ -11,10 +11,12 @@ import pytest
 import ray
 
 from archive_store.run_directory import RunDirectory
+from runs.config import plain
 from runs.errors import RunError
 from runs.launch import launch, resume
-from runs.pools import Done
+from runs.pools import Done, InlinePool, Job
 from runs.prepared import pool_of, prepare
+from runs.world import WorldSpec
 from tests.killed_drivers import killed_at_random
 from tests.small_runs import digests, small
 
@@ -159,6 +161,23 @@ class TestWorkers:
         assert reason is None or reason in told[0].body
         while pool.struck in local_pool.workers or len(local_pool.workers) < 2:
             local_pool.wait(1.0)  # whoever comes after this test finds two that live
+
+    def test_one_that_is_still_starting_is_told_of_the_world_that_the_others_are_given(self, local_pool):
+        """As when a worker dies in calibration, just before all are told of the interface."""
+        before, after = (WorldSpec(plain(small(f"calibration.steps={steps}"))) for steps in (3, 5))
+        job = Job("interface", 0, -1, ())
+        local_pool.configure(before)
+        local_pool.replace(local_pool.workers[0])
+        local_pool.configure(after)
+        while len(local_pool.workers) < 2:
+            local_pool.wait(1.0)
+        local_pool.submit(job, 1, local_pool.workers[-1])
+        while not (events := local_pool.wait(1.0)):
+            pass
+        here = InlinePool(lambda: 0.0)
+        here.configure(after)
+        here.submit(job, 1, "inline")
+        assert events[0].report == here.wait(0.0)[0].report
 
     def test_one_that_runs_out_of_memory_gives_the_order_back(self, on, local_pool, greedy, tmp_path):
         on(local_pool)
