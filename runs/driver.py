@@ -141,12 +141,9 @@ class Driver:
     def _send_all(self, last: int) -> None:
         for organism, place in self._places.items():
             self._send(organism, place, last)
-        due: list[tuple[int, int, Handle]] = []
-        while (now_due := self._recovery.due()) != due:  # what lacks a parent has made that one due
-            due = now_due
-            for organism, round, state in due:
-                if self._submit(organism, round, state):
-                    self._recovery.sent(organism)
+        for organism, round, state in self._recovery.due():
+            if self._submit(organism, round, state):  # else what it lacks is due the next time
+                self._recovery.sent(organism)
 
     def _send(self, organism: int, place: _Place, last: int) -> None:
         round = place.round + 1
