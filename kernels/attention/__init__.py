@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -11,7 +12,7 @@ from kernels.attention import reference, short, torch_path, triton_path
 from kernels.attention.inputs import checked
 from kernels.attention.sight import Path
 
-__all__ = ["Attention", "AttentionStatistics", "attention"]
+__all__ = ["Attention", "AttentionStatistics", "attention", "attention_weights"]
 
 DIFFERENTIABLE: dict[str, Path] = {"torch": torch_path, "triton": triton_path}
 
@@ -96,6 +97,27 @@ def attention(
     else:
         output, lse, per_query = _Attend.apply(q, k, v, sight, DIFFERENTIABLE[path], statistics)
     return Attention(output, lse, None if per_query is None else _averaged(per_query, lse))
+
+
+def attention_weights(
+    q: Tensor,
+    k: Tensor,
+    *,
+    scale: Tensor | float | None = None,
+    causal: bool = False,
+    window: Tensor | None = None,
+    key_mask: Tensor | None = None,
+    positions: Tensor | None = None,
+) -> Float[Tensor, "B H S S"]:
+    """Give the whole matrix of weights softmax(scale q k^T), for looking at short sequences.
+
+    Queries are rows, zero where no key is seen. The parameters are those of `attention`, and so is what is raised.
+    """
+    _, sight = checked(q, k, k, scale, causal, window, key_mask, positions, "reference")
+    wide = sight.scale.dtype
+    return reference.attention_weights(
+        q.to(wide), k.to(wide), sight.scale, reference.visible(sight, q.shape[2])
+    )
 
 
 class _Attend(torch.autograd.Function):

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from kernels.attention import attention, blockwise, flash, inputs
-from kernels.attention.reference import attention_weights
+from kernels.attention import attention, attention_weights, blockwise, flash, inputs
 
 NAMES = ("span", "locality", "entropy", "sum_squares", "largest")
 LENGTHS = [1, 2, 63, 64, 65, 100, 127, 257]
@@ -195,6 +194,41 @@ def test_even_attention_has_the_numbers_of_a_uniform_law(S, backend):
     assert found.entropy.item() == pytest.approx(math.log(S))
     assert found.sum_squares.item() == pytest.approx(1 / S)
     assert found.largest.item() == pytest.approx(1 / S)
+
+
+@given(st.permutations(range(8)))
+@settings(deadline=None)
+def test_attention_to_one_key_spans_the_distance_to_it_and_has_no_spread(keys):
+    q = torch.eye(8, dtype=torch.float64)[list(keys)][None, None] * 1000
+    k = torch.eye(8, dtype=torch.float64)[None, None]
+    found = attention(q, k, k, statistics=True).statistics
+    assert found.span.item() == pytest.approx(sum(abs(i - j) for i, j in enumerate(keys)) / 8)
+    assert found.locality.item() == pytest.approx(0, abs=1e-6)
+    assert found.entropy.item() == pytest.approx(0, abs=1e-6)
+
+
+@given(st.floats(0.01, 100), st.floats(-1000, 1000))
+@settings(deadline=None)
+def test_statistics_scale_with_distances_and_do_not_care_where_the_origin_is(factor, shift):
+    q, k, v = drawn(S=9)
+    x = torch.randn(9, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    before, after = (
+        attention(q, k, v, positions=positions, statistics=True).statistics
+        for positions in (x, factor * x + shift)
+    )
+    torch.testing.assert_close(after.span, factor * before.span, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(after.locality, factor * before.locality, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("S", [5, 40])
+def test_the_log_sum_exp_is_right_where_a_query_does_not_look_at_itself(S):
+    q, k, v = drawn(S=S)
+    q, k = 300 * q, k.flip(2)  # weights of own keys vanish, in any precision
+    exact = (q @ k.mT * 3**-0.5).logsumexp(-1)
+    torch.testing.assert_close(attention(q, k, v).lse, exact)
+    torch.testing.assert_close(
+        attention(q.float(), k.float(), v.float()).lse.double(), exact, rtol=1e-5, atol=0
+    )
 
 
 def test_a_sharp_look_at_a_far_key_has_no_spread_in_float32():
@@ -455,11 +489,20 @@ def test_the_triton_kernels_are_told_what_they_expect(monkeypatch):
         torch.testing.assert_close(one, other)
 
 
+def test_weights_are_those_that_mix_the_values():
+    tensors = drawn(2, 4, 12, 5, 6)
+    options = seeing("everything", 2, 4, 12) | {"scale": 0.7}
+    weights = attention_weights(*tensors[:2], **options)
+    torch.testing.assert_close(weights @ tensors[2], attention(*tensors, **options).output)
+    with pytest.raises(ValueError, match=r"window must have the shape \[4\]"):
+        attention_weights(*tensors[:2], window=torch.ones(3))
+
+
 def test_values_are_those_of_torchs_own():
     q, k, v = drawn(2, 3, 300, 16, 24)
     expected = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     torch.testing.assert_close(attention(q, k, v, causal=True).output, expected, rtol=1e-10, atol=1e-12)
-    weights = attention_weights(q, k, torch.full((3,), 0.25).double(), torch.ones(300, 300).bool().tril())
+    weights = attention_weights(q, k, scale=0.25, causal=True)
     torch.testing.assert_close(weights @ v, expected, rtol=1e-10, atol=1e-12)
 
 
