@@ -8,7 +8,7 @@ import numpy as np
 
 from qd.canonical import canonical, sha256
 
-Kind = Literal["class", "token", "value"]
+Kind = Literal["class", "token", "value", "sequence"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,7 +16,8 @@ class Split:
     """Examples and what is to be predicted from them.
 
     ``inputs`` is float32 [N, S, F] for continuous tokens or integer [N, S] for discrete ones;
-    ``targets`` is int64 [N] (class), int64 [N, S] (token) or float32 [N, outputs] (value).
+    ``targets`` is int64 [N] (class), int64 [N, S] (token), float32 [N, outputs] (value) or float32
+    [N, S, outputs] (sequence).
     """
 
     inputs: np.ndarray
@@ -36,7 +37,8 @@ class Task:
         How messages call it.
     kind
         ``class``: one of `outputs` classes per example; ``token``: one of `outputs` symbols at every
-        position; ``value``: `outputs` real numbers per example.
+        position; ``value``: `outputs` real numbers per example; ``sequence``: `outputs` real numbers at
+        every position.
     train, probe, validation, test
         Training; assay, ablation and measures; naming the best organism; read once and reported.
     tokens
@@ -80,14 +82,14 @@ class Task:
             raise ValueError(
                 f"{name}.inputs must be [N, {', '.join(map(str, wanted[1:]))}]; it is {inputs.shape}"
             )
-        wanted = {"class": wanted[:1], "token": wanted[:2], "value": (*wanted[:1], self.outputs)}[self.kind]
+        wanted = wanted[: 2 if self.per_position else 1] + ((self.outputs,) if self.regression else ())
         if targets.shape != wanted:
             raise ValueError(f"{name}.targets must be {wanted} for a {self.kind} task; it is {targets.shape}")
         if self.tokens == "discrete":
             _check_symbols(f"{name}.inputs", inputs, self.features)
         elif not np.isfinite(inputs).all():
             raise ValueError(f"{name}.inputs must be finite")
-        if self.kind != "value":
+        if not self.regression:
             _check_symbols(f"{name}.targets", targets, self.outputs)
         elif not np.isfinite(targets).all():
             raise ValueError(f"{name}.targets must be finite")
@@ -98,9 +100,19 @@ class Task:
         return len(self.positions)
 
     @property
+    def per_position(self) -> bool:
+        """Whether every position has outputs of its own, and not the example as a whole."""
+        return self.kind in ("token", "sequence")
+
+    @property
+    def regression(self) -> bool:
+        """Whether real numbers are to be predicted, and not classes."""
+        return self.kind in ("value", "sequence")
+
+    @property
     def score_name(self) -> str:
         """What the score of an organism is called: ``accuracy`` or ``R2``."""
-        return "R2" if self.kind == "value" else "accuracy"
+        return "R2" if self.regression else "accuracy"
 
     @cached_property
     def distances(self) -> np.ndarray:

@@ -29,6 +29,13 @@ def test_distances_are_euclidean():
         ("class", "continuous", {"outputs": 1}, "train.targets must be whole numbers from 0 to 0"),
         ("token", "discrete", {"features": 1}, "train.inputs must be whole numbers from 0 to 0"),
         ("value", "continuous", {"outputs": 9}, r"train.targets must be \(11, 9\) for a value task"),
+        ("sequence", "continuous", {"outputs": 9}, r"train.targets must be \(11, 7, 9\) for a sequence task"),
+        (
+            "value",
+            "continuous",
+            {"kind": "sequence"},
+            r"train.targets must be \(11, 7, 5\) for a sequence task",
+        ),
         ("token", "continuous", {"kind": "class"}, r"train.targets must be \(11,\) for a class task"),
     ],
 )
@@ -37,7 +44,7 @@ def test_what_does_not_fit_is_named(kind, tokens, change, message):
         replace(small_task(kind, tokens), **change)
 
 
-@pytest.mark.parametrize("kind", ["class", "value"])
+@pytest.mark.parametrize("kind", ["class", "value", "sequence"])
 def test_numbers_must_be_finite(kind):
     task = small_task(kind)
     inputs, targets = task.probe.inputs.copy(), task.probe.targets.astype(np.float32)
