@@ -1,3 +1,5 @@
+import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +20,54 @@ def test_equal_data_have_equal_digests_and_a_changed_number_another():
 def test_distances_are_euclidean():
     task = small_task(places=np.array([[0.0, 0.0], [3.0, 4.0]]))
     np.testing.assert_allclose(task.distances, [[0, 5], [5, 0]])
+
+
+def labelled(task, labels=("low", "high"), of=lambda split: np.arange(len(split)) % 2):
+    splits = {name: getattr(task, name) for name in ("train", "probe", "validation", "test")}
+    given = {name: replace(split, labels=of(split)) for name, split in splits.items()}
+    return replace(task, labels=labels, **given)
+
+
+def test_the_digest_of_a_task_without_labels_is_what_it_was_before_there_were_any():
+    task = small_task()
+    arrays = [
+        [str(a.dtype), list(a.shape), hashlib.sha256(a.tobytes()).hexdigest()]
+        for split in (task.train, task.probe, task.validation, task.test)
+        for a in (split.inputs, split.targets)
+    ]
+    places = task.positions
+    arrays.append([str(places.dtype), list(places.shape), hashlib.sha256(places.tobytes()).hexdigest()])
+    shape = ["class", "continuous", task.features, task.outputs, False]
+    text = json.dumps({"arrays": arrays, "shape": shape}, sort_keys=True, separators=(",", ":"))
+    assert task.digest == hashlib.sha256(text.encode()).hexdigest()
+    assert replace(task, metrics=lambda outputs, split: {}).digest == task.digest
+
+
+def test_labels_count_for_the_digest():
+    task = small_task()
+    digests = [
+        task.digest,
+        labelled(task).digest,
+        labelled(task, labels=("low", "top")).digest,
+        labelled(task, of=lambda split: np.arange(len(split)) % 3 % 2).digest,
+    ]
+    assert len(set(digests)) == 4
+    assert labelled(task).digest == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ()}, r"train\.labels must be given if the task names labels, and only then"),
+        ({"labels": ("low",)}, r"train\.labels must be whole numbers from 0 to 0; the largest is 1"),
+        ({"of": lambda split: None}, r"train\.labels must be given if the task names labels"),
+        ({"of": lambda split: np.zeros(3, int)}, r"train\.labels must be \(11,\); it is \(3,\)"),
+        ({"of": lambda split: np.zeros(len(split))}, r"train\.labels must be whole numbers"),
+    ],
+)
+def test_labels_that_do_not_fit_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        labelled(small_task(), **change)
 
 
 @pytest.mark.parametrize(
