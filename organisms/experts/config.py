@@ -196,10 +196,13 @@ class AttentionConfig(_Section):
     """Longest wavelength over the shortest."""
     rotary_dim: Count | None = None
     """Coordinates of a head that are rotated, an even number; null: all."""
-    rope_scaling: Literal["none", "linear", "ntk"] = "none"
-    """Beyond the trained length: linear divides the positions by rope_factor, ntk raises the base instead."""
+    rope_scaling: Literal["none", "linear", "ntk", "yarn"] = "none"
+    """Beyond the trained length: linear divides the positions by rope_factor, ntk raises the base instead, yarn
+    divides for those coordinates that turn slowly."""
     rope_factor: Annotated[float, Field(ge=1)] = 1.0
     """Longest length over the trained one."""
+    rope_trained: Count = 2048
+    """Trained length in tokens; only yarn asks for it."""
 
     @model_validator(mode="after")
     def _rules(self) -> "AttentionConfig":
