@@ -123,6 +123,11 @@ class RouterConfig(_Section):
                 "router_dropout_prob leaves a token its second-best expert: k must be 2 and tokens must choose; "
                 f"with k {self.k} and {self.router_type} set it to 0"
             )
+        if self.router_type == "expert_choice" and self.capacity != "dropless":
+            raise ValueError(
+                f"capacity must be dropless with expert_choice, not {self.capacity}: "
+                "each expert takes its N k / E tokens as it is"
+            )
         if self.router_type == "sinkhorn" and self.sinkhorn_topk is not None and self.sinkhorn_topk < self.k:
             raise ValueError(
                 f"sinkhorn_topk must be at least k, {self.k}, or null, not {self.sinkhorn_topk}: "

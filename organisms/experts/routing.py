@@ -94,9 +94,10 @@ class RoutingInfo:
     @property
     def top_idx(self) -> Int64[Tensor, "C E"]:
         """The token in each expert's places, in the order of tokens; 0 where a place is free."""
-        # A stable sort of "kept first" lists an expert's tokens without losing their order.
-        places = torch.sort(self.kept_mask.byte(), dim=0, descending=True, stable=True).indices
-        return places[: self.capacity].masked_fill(~self.valid_ce, 0)
+        kept = self.kept_mask
+        tokens, experts = kept.nonzero(as_tuple=True)
+        free = torch.zeros(self.capacity, self.n_experts, dtype=torch.int64, device=kept.device)
+        return free.index_put(((kept.cumsum(0) - 1)[tokens, experts], experts), tokens)
 
     @property
     def dropped_tokens(self) -> Bool[Tensor, " N"]:
