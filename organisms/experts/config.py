@@ -50,8 +50,9 @@ class RouterConfig(_Section):
     (the first that come). Evaluation is dropless. Differs from the document: order_agnostic."""
     capacity_factor: Positive = 1.25
     """Places of an expert over its mean number of tokens, N k / E; not read where capacity is dropless."""
-    scores: Literal["softmax", "sigmoid"] = "softmax"
-    """What makes scores of the logits: over the experts together, or of each expert alone (DeepSeek-V3)."""
+    scores: Literal["softmax", "sigmoid"] | None = None
+    """What makes scores of the logits: over the experts together, or of each expert alone; null: sigmoid for bias,
+    as DeepSeek-V3 has it (beside softmax scores near 1 its biases are too small to decide), else softmax."""
     norm_topk: bool | None = None
     """Whether the weights of a token sum to 1, or are the scores as they are; null: if k is over 1 and tokens
     choose, because a single weight that is always 1 would leave the router without a gradient."""
@@ -96,6 +97,11 @@ class RouterConfig(_Section):
     """Step of the biases of the router bias, per update (gamma of DeepSeek-V3)."""
     force_balanced: bool = False
     """For debugging: deal the experts out in turn, whatever the logits, and drop nothing."""
+
+    @property
+    def scored_by(self) -> str:
+        """What makes scores of the logits: softmax or sigmoid."""
+        return self.scores or ("sigmoid" if self.router_type == "bias" else "softmax")
 
     @property
     def normalised(self) -> bool:

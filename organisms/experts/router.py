@@ -100,7 +100,7 @@ class Router(nn.Module, ABC):
         if mask is None:
             mask = torch.ones_like(logits[:, 0], dtype=torch.bool)
         logits = self._explored(logits, generator) / self.config.temperature
-        logs = log_scores(logits, self.config.scores)
+        logs = log_scores(logits, self.config.scored_by)
         choice = self._choice(logits, logs, mask, generator)
         chosen = choice.chosen & mask[:, None]
         kept, limit = self._kept(logs, choice.experts, chosen, mask)

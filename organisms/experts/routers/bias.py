@@ -15,8 +15,8 @@ class BiasRouter(Router):
     """Each token takes the k experts of its largest s_e + b_e; the weights are of the scores s alone.
 
     Between optimizer steps `update` raises the biases of experts with too few tokens and lowers the others', by
-    ``bias_update_speed``. Scores are at most 1, so that biases of that size decide; with sigmoid scores, as in the
-    source, experts do not take them from each other.
+    ``bias_update_speed``. The scores are sigmoids, as in the source, unless the configuration says otherwise: a
+    softmax that has grown sharp gives its expert nearly 1 and all others nearly 0, which few biases overcome.
 
     References
     ----------

@@ -114,6 +114,12 @@ def test_a_router_that_cannot_be_is_one_sentence(options, sentence):
         RouterConfig(**options)
 
 
+def test_scores_are_softmax_but_sigmoid_for_bias_unless_asked():
+    assert RouterConfig().scored_by == "softmax"
+    assert RouterConfig(router_type="bias").scored_by == "sigmoid"
+    assert RouterConfig(router_type="bias", scores="softmax").scored_by == "softmax"
+
+
 def test_a_single_weight_is_not_normalised_nor_are_those_of_expert_choice_unless_asked():
     assert RouterConfig().normalised
     assert not RouterConfig(k=1).normalised
