@@ -67,25 +67,26 @@ def stem(task: Task, interface: Interface, inputs: Tensor) -> Float[Tensor, "B S
 
 
 def readout(task: Task, interface: Interface, x: Float[Tensor, "*batch S D"]) -> Tensor:
-    """Map the residual stream to outputs: [*batch, outputs], or [*batch, S, outputs] for a token task."""
+    """Map the residual stream to outputs: [*batch, outputs], or per position [*batch, S, outputs]."""
     h = rms_norm(x)
-    return (h if task.kind == "token" else h.mean(-2)) @ interface["read"] + interface["bias"]
+    return (h if task.per_position else h.mean(-2)) @ interface["read"] + interface["bias"]
 
 
 def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*batch"]:
-    """Loss of each example: nats (cross-entropy) or mean squares (value); outputs may have axes in front."""
-    if task.kind == "value":
-        return (outputs - targets).square().mean(-1)
-    logs = torch.log_softmax(outputs, dim=-1)
-    wanted = targets.expand(outputs.shape[:-1]).unsqueeze(-1)
-    losses = -logs.gather(-1, wanted).squeeze(-1)
-    return losses.mean(-1) if task.kind == "token" else losses
+    """Loss of each example: nats (cross-entropy) or mean squares (regression); outputs may have axes in front."""
+    if task.regression:
+        losses = (outputs - targets).square().mean(-1)
+    else:
+        logs = torch.log_softmax(outputs, dim=-1)
+        wanted = targets.expand(outputs.shape[:-1]).unsqueeze(-1)
+        losses = -logs.gather(-1, wanted).squeeze(-1)
+    return losses.mean(-1) if task.per_position else losses
 
 
 def score(task: Task, outputs: Tensor, targets: Tensor) -> float:
-    """Share of right answers, or R2 = 1 - squared error / variance for a value task."""
-    if task.kind == "value":
+    """Share of right answers, or R2 = 1 - squared error / variance about each output's mean for regression."""
+    if task.regression:
         error = (outputs.double() - targets).square().sum()
-        spread = (targets.double() - targets.double().mean(0)).square().sum()
+        spread = (targets.double() - targets.double().flatten(0, -2).mean(0)).square().sum()
         return float(1 - error / spread)
     return float((outputs.argmax(-1) == targets).double().mean())

@@ -49,7 +49,7 @@ class Writes:
     ) -> Float[Tensor, "n B *outputs"]:
         """Readout of ``stream + y_n`` for each component alone; `organisms.nn.readout` but for rounding."""
         scale = self._inverse_rms(stream)
-        if task.kind == "token":
+        if task.per_position:
             changed = (stream @ interface["read"]).unsqueeze(1) + self.values @ (
                 self.write @ interface["read"]
             )

@@ -5,14 +5,12 @@ sizes of the QK and OV circuits.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kernels.attention.masked import MaskedAttentionStatistics as AttentionStatistics
-from kernels.attention.masked import masked_attention as attention
-from kernels.attention.masked import masked_attention_with_statistics as attention_with_statistics
+from kernels.attention import AttentionStatistics, attention
 from organisms.nn import Interface, example_losses, readout, rms_norm, stem
 from organisms.pool import Pool
 from organisms.task import Task
@@ -27,14 +25,7 @@ class PseudopodOrganism(nn.Module):
         self.task = task
         self.interface = dict(interface)
         self.pool = pool
-        device = pool.counts.device
-        self.positions = torch.tensor(task.positions, dtype=torch.float32, device=device)
-        self.distances = torch.tensor(task.distances, dtype=torch.float32, device=device)
-
-    @cached_property
-    def _past(self) -> Tensor:
-        seen = torch.ones_like(self.distances, dtype=torch.bool)
-        return seen.tril() if self.task.causal else seen
+        self.positions = torch.tensor(task.positions, dtype=torch.float32, device=pool.counts.device)
 
     def forward(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
         """Give outputs for a batch of inputs; `gates` [N] scale what each slot writes."""
@@ -45,29 +36,38 @@ class PseudopodOrganism(nn.Module):
 
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
         """Sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots."""
-        values_BCSW = attention(*self.circuits(layer, h_BSD))
         write_CWD = self.pool.layers("ov.V")[layer]
         if gates is not None:
             write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
-        return Writes(values_BCSW, write_CWD).total()
+        return Writes(attention(*self.circuits(layer, h_BSD), **self.sight(layer)).output, write_CWD).total()
 
     def writes(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Writes:
         """What each of these heads (slots of the layer, from 0) writes."""
-        return Writes(attention(*self.circuits(layer, h_BSD)), self.pool.layers("ov.V")[layer])[slots]
+        found = attention(*self.circuits(layer, h_BSD), **self.sight(layer))
+        return Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
 
     def observed(self, layer: int, h_BSD: Tensor) -> tuple[Writes, AttentionStatistics]:
         """What every head of a layer writes, and where it looks."""
-        values_BCSW, statistics = attention_with_statistics(*self.circuits(layer, h_BSD), self.positions)
-        return Writes(values_BCSW, self.pool.layers("ov.V")[layer]), statistics
+        found = attention(*self.circuits(layer, h_BSD), **self.sight(layer), statistics=True)
+        assert found.statistics is not None  # they were asked for
+        return Writes(found.output, self.pool.layers("ov.V")[layer]), found.statistics
 
-    def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Give queries, keys and values [B, C, S, *], scales [C] and masks [C, S, S] of a layer."""
+    def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give queries, keys and values of a layer, [B, C, S, *]."""
         q_BCSR = _project(h_BSD, self.pool.layers("qk.U")[layer])
         k_BCSR = _project(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
         v_BCSW = _project(h_BSD, self.pool.layers("ov.U")[layer])
-        scales, windows = self._settings(layer)
-        mask_CSS = (self.distances < windows[:, None, None]) & self._past
-        return q_BCSR, k_BCSR, v_BCSW, scales, mask_CSS
+        return q_BCSR, k_BCSR, v_BCSW
+
+    def sight(self, layer: int) -> dict[str, Any]:
+        """What the heads of a layer may see and how sharply: the options of `kernels.attention.attention`."""
+        scale_C, window_C = self._settings(layer)
+        return {
+            "scale": scale_C,
+            "window": window_C,
+            "positions": self.positions,
+            "causal": self.task.causal,
+        }
 
     def tail(self, layer: int, x_BSD: Tensor, targets: Tensor) -> Tensor:
         """Loss of each example, [B], from the residual stream that enters `layer`."""
@@ -94,7 +94,7 @@ class PseudopodOrganism(nn.Module):
         genes = [{} if occupant is None else dict(occupant.genes) for occupant in occupants]
         scales = [gene["temperature"] / gene["rank"] ** 0.5 if gene else 1.0 for gene in genes]
         windows = [gene["window"] if gene else 1.0 for gene in genes]
-        device = self.distances.device
+        device = self.positions.device
         return torch.tensor(scales, device=device), torch.tensor(windows, device=device)
 
 

@@ -46,7 +46,7 @@ def look(organism: PseudopodOrganism, inputs: Tensor, targets: Tensor, intensiti
             organism.changed_losses(layer + 1, x, -y, targets)
             for layer, (x, y) in enumerate(zip(streams, written, strict=True))
         ]
-        span, locality = torch.cat(seen, dim=1).double() / organism.distances.max().clamp_min(1e-12)
+        span, locality = torch.cat(seen, dim=1).double() / max(organism.task.distances.max(), 1e-12)
         columns = [
             span,
             torch.cat([_quiet_shares(y) for y in written]),
