@@ -8,8 +8,6 @@ from organisms.residual import ResidualOrganism
 from organisms.species import Probe
 from organisms.writes import Writes
 
-QUIET = 0.1  # an activation under this share of the component's RMS counts as off
-
 
 def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
     """Measure, gate off and differentiate every living slot.
@@ -32,7 +30,7 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         x = x + found.writes.total() + nudge
         streams.append(x.detach())
         written.append(_detached(found.writes[slots]))
-        numbers = (found.span, found.locality, found.intensity)
+        numbers = (found.span, found.sparsity, found.locality, found.intensity)
         seen.append(torch.stack([each.detach().double() for each in numbers])[:, slots])
         nudges.append(nudge)
     losses = example_losses(organism.task, readout(organism.task, organism.interface, x), targets)
@@ -44,10 +42,10 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
             organism.changed_losses(layer + 1, x, -y, targets)
             for layer, (x, y) in enumerate(zip(streams, written, strict=True))
         ]
-        span, locality, intensity = torch.cat(seen, dim=1)
+        span, sparsity, locality, intensity = torch.cat(seen, dim=1)
         columns = [
             span / max(organism.task.distances.max(), 1e-12),
-            torch.cat([_quiet_shares(y) for y in written]),
+            sparsity,
             torch.log10((gradients / gradients.mean().clamp_min(1e-30)).clamp_min(1e-12)),
             locality,
             intensity,
@@ -63,11 +61,3 @@ def _detached(writes: Writes) -> Writes:
 
 def _gate_gradients(writes: Writes, slope_BSD: Tensor) -> Tensor:
     return writes.along(slope_BSD).double().square().mean(0).sqrt()
-
-
-def _quiet_shares(writes: Writes) -> Tensor:
-    shares = []
-    for y_BSD in writes.dense():
-        power = y_BSD.square_()
-        shares.append((power < QUIET**2 * power.mean()).float().mean())
-    return torch.stack(shares).double() if shares else writes.write.new_zeros(0).double()

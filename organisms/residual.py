@@ -15,15 +15,24 @@ from organisms.pool import Pool
 from organisms.task import Task
 from organisms.writes import Writes
 
+QUIET = 0.1  # an activation under this share of the component's RMS counts as off
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observed:
-    """What every slot of a layer writes, and three of its measures."""
+    """What every slot of a layer writes, and four of its measures."""
 
     writes: Writes
     span: Tensor  # [C], in the unit of the task's distances
+    sparsity: Tensor  # [C]: share of quiet activations, see `quiet_share`
     locality: Tensor  # [C], as a share: of the largest distance, or of the largest entropy
     intensity: Tensor  # float64 [C]: log2 of counted FLOPs over counted bytes
+
+
+def quiet_share(activations: Tensor) -> Tensor:
+    """Share of activations under a tenth of their root mean square, a scalar; of none at all 0."""
+    power = activations.square()
+    return (power < QUIET**2 * power.mean()).float().mean() if power.numel() else power.new_zeros(())
 
 
 class ResidualOrganism(nn.Module, ABC):

@@ -125,7 +125,10 @@ class Species(Protocol):
 
 
 # Import paths, so that a run loads no family but its own.
-FAMILIES: Mapping[str, str] = {"pseudopods": "organisms.pseudopods.species:Pseudopods"}
+FAMILIES: Mapping[str, str] = {
+    "pseudopods": "organisms.pseudopods.species:Pseudopods",
+    "experts": "organisms.experts.species:Experts",
+}
 
 # What a family must have to be one.
 CONTRACT = (

@@ -15,7 +15,7 @@ from kernels.attention import attention
 from organisms.nn import Interface, example_losses
 from organisms.pool import Pool
 from organisms.pseudopods.cost import cost
-from organisms.residual import Observed, ResidualOrganism
+from organisms.residual import Observed, ResidualOrganism, quiet_share
 from organisms.task import Task
 from organisms.writes import Writes
 
@@ -47,9 +47,13 @@ class PseudopodOrganism(ResidualOrganism):
         """What every head of a layer writes, and where it looks; locality is a standard deviation."""
         found = attention(*self.circuits(layer, h_BSD), **self.sight(layer), statistics=True)
         assert found.statistics is not None  # they were asked for
+        writes = Writes(found.output, self.pool.layers("ov.V")[layer])
+        with torch.no_grad():
+            sparsity = torch.stack([quiet_share(y_BSD) for y_BSD in writes.dense()])
         return Observed(
-            writes=Writes(found.output, self.pool.layers("ov.V")[layer]),
+            writes=writes,
             span=found.statistics.span,
+            sparsity=sparsity,
             locality=found.statistics.locality / max(self.task.distances.max(), 1e-12),
             intensity=self._intensities(layer).to(h_BSD.device),
         )
