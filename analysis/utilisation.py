@@ -28,6 +28,7 @@ _LOOK: dict[str, Any] = {
     "markeredgewidth": 0.8,
     "clip_on": False,
 }
+_ASIDE = 0.2  # rounds from the middle: a component may live for one round only
 _BIRTH = _LOOK | {"marker": "^", "markersize": 5.0}
 _DEATH = _LOOK | {"marker": "X", "markersize": 5.5}
 
@@ -111,9 +112,10 @@ def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
         interpolation="nearest",
     )
     _scale(image, scale, "load [even share = 1]")
-    for at, who, look in (("first", "newborn", _BIRTH), ("last", "died", _DEATH)):
-        marked = known[known[who]]
-        axes.plot(marked[at], marked["slot"].map(rows), **look)
+    born, dead = known[known["newborn"]], known[known["died"]]
+    for rounds, who, look in ((born["first"] - _ASIDE, born, _BIRTH), (dead["last"] + _ASIDE, dead, _DEATH)):
+        if len(who):  # the layout makes room for marks that are nowhere
+            axes.plot(rounds, who["slot"].map(rows), **look)
     axes.set_yticks(range(len(rows)), [str(slot) for slot in rows])
     axes.set_ylabel("slot" if own["depth"].nunique() == 1 else "slot (a black line parts layers)")
     return _rounds(_rows(axes, own), own)

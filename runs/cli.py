@@ -257,7 +257,12 @@ def validate(source: Source) -> None:
 def plot(
     run: RunPath,
     kind: Annotated[
-        list[str] | None, typer.Option(metavar="K", help="Which picture; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="K",
+            help="Which picture: coverage, progress, parallel, lifecycle, lineage, validity, utilisation or "
+            "predictions; may be repeated [default: all that the run has something for].",
+        ),
     ] = None,
     format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",
 ) -> None:
@@ -267,11 +272,19 @@ def plot(
     from analysis import pictures
     from runs.config_problems import nearest
 
+    more = _more(own_code=False)
+    known = (*pictures.KINDS, *more)
     for name in kind or ():
-        if name not in pictures.KINDS:
-            near = nearest(name, pictures.KINDS) or ";"
-            raise ConfigError(f"no picture is called {name}{near} known: {', '.join(pictures.KINDS)}")
-    for path in pictures.draw(run, tuple(kind) if kind else None, format):
+        if name not in known:
+            near = nearest(name, known) or ";"
+            raise ConfigError(f"no picture is called {name}{near} known: {', '.join(known)}")
+    if not kind or "predictions" in kind:
+        _prepare()
+    try:
+        paths = pictures.draw(run, tuple(kind) if kind else None, format, more)
+    except pictures.NothingToDraw as error:
+        raise ConfigError(str(error)) from error
+    for path in paths:
         typer.echo(path)
 
 
@@ -348,8 +361,20 @@ def _finish(run: Path, as_json: bool) -> None:
     result = summary.summarise(run)
     if not as_json:
         typer.echo(summary.table(result))
-    paths = [str(path) for path in pictures.draw(run)]
+    paths = [str(path) for path in pictures.draw(run, more=_more(own_code=True))]
     typer.echo(summary.as_json(result, plots=paths) if as_json else "\n".join(paths))
+
+
+def _more(own_code: bool) -> dict[str, Any]:
+    """Give the picture that needs trained networks; `own_code`: also those of a task or family of the user's."""
+
+    def predictions(run: Any, figure: Any) -> None:
+        from runs.predictions import picture
+
+        with redirect_stdout(sys.stderr):  # what the user's code prints is a message
+            picture(run, figure, own_code)
+
+    return {"predictions": predictions}
 
 
 def _rounds(run: Path, until: int | None = None) -> list[tuple[int, str]]:

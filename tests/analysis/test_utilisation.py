@@ -96,8 +96,8 @@ def test_a_strip_is_a_slot_with_a_triangle_at_births_and_a_cross_at_deaths(figur
     assert image.get_extent() == [0.5, 4.5, 2.5, -0.5]
     assert (image.norm.vmin, image.norm.vmax) == (0.0, 1.9)
     births, deaths = (line for line in axes.lines if line.get_marker() in "^X")
-    assert (list(births.get_xdata()), list(births.get_ydata())) == ([4], [1])
-    assert (list(deaths.get_xdata()), list(deaths.get_ydata())) == ([1], [1])
+    assert (list(births.get_xdata()), list(births.get_ydata())) == ([3.8], [1])
+    assert (list(deaths.get_xdata()), list(deaths.get_ydata())) == ([1.2], [1])
     assert axes.get_ylabel() == "slot (a black line parts layers)"
     partings = [line for line in axes.lines if line.get_color() == style.INK and line.get_marker() == "None"]
     assert [line.get_ydata()[0] for line in partings] == [1.5]
@@ -136,9 +136,13 @@ def test_numbers_stand_out_from_their_colours(figure: Figure) -> None:
         assert contrast(text.get_color(), style.SHARE_MAP(float(load))) > 3.0
 
 
-@pytest.mark.parametrize("rounds", [1, 2])
-def test_few_rounds_can_be_drawn(rounds: int, figure: Figure) -> None:
+def test_where_nobody_is_born_or_dies_there_is_no_mark_and_the_layout_is_at_rest(figure: Figure) -> None:
     axes, scale = figure.subplots(2)
-    own = LIVES[LIVES["round"] <= rounds]
-    utilisation.strips(own, axes, scale)
-    assert list(axes.get_xticks()) == list(range(1, rounds + 1))
+    utilisation.strips(LIVES[LIVES["round"] == 1], axes, scale)
+    assert list(axes.get_xticks()) == [1]
+    assert {line.get_marker() for line in axes.lines} == {"None"}
+    places = []
+    for _ in range(2):
+        figure.draw_without_rendering()
+        places.append(axes.get_position().bounds)
+    assert places[0] == pytest.approx(places[1], abs=1e-3)

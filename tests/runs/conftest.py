@@ -4,13 +4,20 @@ from tests import crashes
 from tests.crashes import forks, memory, start
 from tests.killed_drivers import killed, launch_and_die
 from tests.miniature import outcome
-from tests.small_runs import launched
+from tests.small_runs import EXPERTS, launched
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
     """A small run, launched inline and finished; copy it before changing it."""
     return launched(tmp_path_factory.mktemp("undisturbed") / "run")
+
+
+@pytest.fixture(scope="session")
+def signals(tmp_path_factory):
+    """A small run of experts on two kinds of signals; states are kept of rounds 2 and 4."""
+    task = ("task.name=signals", "task.length=8", "task.kinds=[sine, spiral]")
+    return launched(tmp_path_factory.mktemp("signals") / "run", *EXPERTS, *task)
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -5,10 +6,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
@@ -85,8 +87,9 @@ class Fakes:
         self.calls.append(("decisions", run, until))
         return 1000, 0.05, self.difference
 
-    def draw(self, path, kinds=None, format="png"):
+    def draw(self, path, kinds=None, format="png", more=None):
         self.calls.append(("draw", path, kinds, format))
+        self.more = more
         return [path / "plots" / f"{kind}.{format}" for kind in kinds or ("coverage", "lifecycle")]
 
 
@@ -282,16 +285,52 @@ class TestPlot:
         assert (
             call("plot", run, "--kind", "parallel", "--format", "svg").stdout == f"{run}/plots/parallel.svg\n"
         )
-        assert fakes.calls == [("draw", run, None, "png"), ("draw", run, ("parallel",), "svg")]
+        calls = [("prepare",), ("draw", run, None, "png"), ("draw", run, ("parallel",), "svg")]
+        assert fakes.calls == calls
+        assert call("plot", run, "--kind", "predictions").exit_code == 0
+        assert fakes.calls == [*calls, ("prepare",), ("draw", run, ("predictions",), "png")]
 
     def test_unknown_kinds_and_formats_are_refused(self, fakes, run):
         result = call("plot", run, "--kind", "coverge")
         assert result.exit_code == 2
         assert (
-            "no picture is called coverge; did you mean coverage? known: coverage, parallel" in result.stderr
+            "no picture is called coverge; did you mean coverage? known: coverage, parallel, lifecycle, predictions"
+            in result.stderr
         )
         result = call("plot", run, "--format", "gif")
         assert (result.exit_code, result.stderr) == (2, "plasmodia: --format must be png or svg, not gif\n")
+
+    def test_a_picture_that_the_run_has_nothing_for_is_refused(self, run):
+        result = call("plot", run, "--kind", "utilisation")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"plasmodia: {run} has no utilisation to draw: ")
+
+    def test_the_users_code_is_run_for_pictures_by_launch_and_resume_alone(
+        self, fakes, run, tmp_path, monkeypatch
+    ):
+        def picture(run, figure, own_code):
+            sys.stdout.write("what a user's task prints")
+            fakes.calls.append((run, figure, own_code))
+
+        monkeypatch.setitem(sys.modules, "runs.predictions", SimpleNamespace(picture=picture))
+        out = tmp_path / "new"
+        for command, own_code in (
+            (("launch", "smoke", "--out", out), True),
+            (("resume", run), True),
+            (("plot", run), False),
+        ):
+            result = call(*command)
+            assert result.exit_code == 0, result.stderr
+            with redirect_stdout(io.StringIO()) as stdout:
+                fakes.more["predictions"]("a run", "a figure")
+            assert fakes.calls[-1] == ("a run", "a figure", own_code)
+            assert stdout.getvalue() == ""  # it is for data
+
+    def test_the_help_names_every_kind(self):
+        from analysis.pictures import KINDS
+
+        text = " ".join(call("plot", "--help").stdout.split())
+        assert f"Which picture: {', '.join(KINDS)} or predictions; may be repeated" in text
 
 
 class TestDoctor:

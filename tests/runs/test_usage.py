@@ -1,6 +1,11 @@
+import numpy as np
 import pytest
 
+from archive_store.reading import open_run
+from runs.config import plain
+from runs.config_reader import read_config
 from runs.usage import Usage, usage
+from runs.world import WorldSpec, build, decode_state
 from tests.organisms.experts.small_experts import LABELS, counted, experts, labelled
 from tests.small_worlds import examples_of, small_organism, small_species, small_task
 
@@ -20,6 +25,24 @@ def test_usage_is_the_count_over_the_tokens_of_each_kind_that_there_is() -> None
     for kind in range(2):
         first, second = (sum(one.by_kind[kind][1] for one in part) for part in (found[:3], found[3:]))
         assert (first, second) == (pytest.approx(2), 1)
+
+
+def test_what_a_census_counted_is_read_from_the_journal(signals):
+    run = open_run(signals)
+    with run.directory.journal() as journal:
+        states = {state.organism: state for state in journal.states() if state.round == 4}
+        event = next(iter(journal.events(0, "calibration"))).value
+    config = read_config(run.directory.config_path)
+    world = build(WorldSpec(plain(config), interface=run.directory.blobs.get(event["interface"])))
+    records = run.records()
+    for organism, state in states.items():
+        individual = decode_state(world, run.directory.blobs.get(state.digest))
+        probe = world.species.probe(individual.organism, world.probe.inputs, world.probe.targets)
+        last = records[(records["organism"] == organism) & (records["round"] == 4)].sort_values("slot")
+        found = [(one.load, *(share for _, share in one.by_kind)) for one in usage(world.task, probe)]
+        assert last["slot"].tolist() == list(probe.slots)
+        assert list(last[["load", "usage_sine", "usage_spiral"]].itertuples(index=False, name=None)) == found
+        np.testing.assert_allclose(last[["load", "usage_sine", "usage_spiral"]].sum(), 2)
 
 
 def test_without_labels_there_is_the_load_alone() -> None:
