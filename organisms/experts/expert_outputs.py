@@ -83,9 +83,9 @@ def _answers(
 
 
 def padding(offsets: Int64[Tensor, " E"], rows: int) -> Placement:
-    """Place sorted rows into E C slots, C for each expert: as many as the busiest has, at least one."""
+    """Place sorted rows into E C slots, C for each expert: as many as the busiest has."""
     sizes_E = torch.diff(offsets, prepend=offsets.new_zeros(1))
-    most = max(1, int(sizes_E.max()))
+    most = int(sizes_E.max())
     row_M = torch.arange(rows, device=offsets.device)
     expert_M = torch.searchsorted(offsets, row_M, right=True)
     slot_M = row_M + expert_M * most - (offsets - sizes_E)[expert_M]
