@@ -1,11 +1,15 @@
 """Which of the tokens that chose an expert it has places for.
 
-Which routing of the first n tokens is the same whatever follows them, so that a cache can reproduce it:
+Where is the routing of the first n tokens the same whatever follows them, so that a cache can reproduce it?
 
-- dropless: yes, where tokens choose by themselves;
-- causal: yes, because here the places grow with the tokens. It is exact for a prefix of the list of tokens that was
-  routed: of a batch of sequences, the later ones find the places that the earlier ones left;
-- order-agnostic: no. A later token with a higher score takes the place of an earlier one.
+- dropless: where tokens choose by themselves, which is top-k, bias (between two updates) and, in evaluation,
+  Sinkhorn; never where experts choose;
+- causal: with these routers too, because here the places grow with the tokens. It holds for a prefix of the list
+  that was routed: of a batch of sequences, the later ones find the places that the earlier ones left;
+- order-agnostic: nowhere. A later token with a higher score takes the place of an earlier one.
+
+The same: the same experts and drops, and weights as equal as the matrix product makes the logits, whose last bits
+can depend on the number of rows.
 
 A capacity is for training, to bound the work of an expert. Evaluation is dropless.
 """

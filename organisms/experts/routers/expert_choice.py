@@ -27,7 +27,7 @@ class ExpertChoiceRouter(Router):
     ) -> Choice:
         """Let each expert take its tokens; K is the largest number of experts that took one token."""
         tokens, n_experts = int(mask.sum()), logits.shape[1]
-        places = min(tokens, max(1, tokens * self.config.k // n_experts))
+        places = max(1, tokens * self.config.k // n_experts)
         taken = highest(logs, mask[:, None].expand_as(logs), places)
         most = max(1, int(taken.sum(1).max())) if tokens else 1
         # A stable sort, because the experts that did not take a token, all at -inf, must still be different ones.

@@ -87,8 +87,8 @@ def test_experts_take_the_width_of_their_layer():
     )
     with pytest.raises(ValidationError, match="d_model of the experts must be that of the layer, 64, not 32"):
         MoEConfig(d_model=64, expert=ExpertConfig(d_model=32))
-    with pytest.raises(ValidationError, match="greater than or equal to 1"):
-        MoEConfig(d_model=0)
+    with pytest.raises(ValidationError, match=r"1 validation error(.|\n)*greater than or equal to 1"):
+        MoEConfig(d_model=0, expert=ExpertConfig(d_model=32))
 
 
 @pytest.mark.parametrize(

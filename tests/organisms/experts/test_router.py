@@ -131,6 +131,7 @@ def test_padding_is_routed_nowhere_and_changes_nothing_even_if_it_is_nan(name, t
     x = X.masked_fill(~MASK[:, None], torch.nan).requires_grad_()
     padded, without = router(x, MASK), router(X[MASK])
     assert not padded.kept[~MASK].any()
+    assert all(len(set(row)) == len(row) for row in padded.experts.tolist())
     assert not padded.dropped_tokens[~MASK].any()
     torch.testing.assert_close(padded.combine_weights[MASK], without.combine_weights)
     assert torch.equal(padded.kept_mask[MASK], without.kept_mask)

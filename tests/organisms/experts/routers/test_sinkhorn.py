@@ -29,6 +29,8 @@ def test_only_candidates_are_chosen():
     candidates = info.logits.topk(3).indices
     assert (info.experts[:, :, None] == candidates[:, None]).any(-1).all()
     assert not torch.equal(info.experts, small_router("sinkhorn", sinkhorn_topk=None)(X).experts)
+    every = [small_router("sinkhorn", n_experts=4, sinkhorn_topk=topk)(X) for topk in (4, 8, None)]
+    assert all(torch.equal(each.experts, every[0].experts) for each in every)
     as_few_as_chosen = small_router("sinkhorn", sinkhorn_topk=2)(X)
     assert torch.equal(as_few_as_chosen.kept_mask, small_router("topk")(X).kept_mask)
 
