@@ -43,9 +43,9 @@ def grouped_gemm(
     ------
     ValueError
         If the backend is unknown or cannot compute this; if a dtype, a shape or a device is wrong; if the
-        result would take more than 16 GiB; if `offsets` decrease or do not end at M. The Triton path does
-        not read offsets back from a CUDA device, because the host would have to wait for it: wrong ones
-        then give wrong rows, but never a read or a write outside the tensors.
+        result would take more than 16 GiB; if `offsets` decrease or do
+        not end at M. The Triton path does not read offsets back from a CUDA device, because the host would have
+        to wait for it: wrong ones then give wrong rows, but never a read or a write outside the tensors.
 
     Examples
     --------
@@ -56,9 +56,7 @@ def grouped_gemm(
             [5., 5.]])
     """
     _check(x, weights, offsets)
-    path = door.path(backend, x, triton=x.dtype != torch.float64)
-    if path == "triton":
-        _check_triton(x)
+    path = door.path(backend, "x", x)
     if path != "triton" or not x.is_cuda:
         _check_ends(offsets.tolist(), x.shape[0])
     if path == "reference":
@@ -113,15 +111,3 @@ def _check_ends(ends: list[int], rows: int) -> None:
             )
     if ends[-1] != rows:
         raise ValueError(f"offsets must end at {rows}, the number of rows of x, but end at {ends[-1]}")
-
-
-def _check_triton(x: Tensor) -> None:
-    if x.dtype == torch.float64:
-        raise ValueError("x is torch.float64, which the Triton path does not multiply; use backend='torch'")
-    from triton import knobs
-
-    if not (x.is_cuda or knobs.runtime.interpret):
-        raise ValueError(
-            f"backend is 'triton', but x is on {x.device}: Triton needs a CUDA device, or TRITON_INTERPRET=1 in "
-            "the environment before it is imported; use backend='auto'"
-        )

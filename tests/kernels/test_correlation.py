@@ -121,7 +121,7 @@ def test_strides_do_not_matter(kind, backend):
         (torch.ones(3, 2), {"kind": "grams"}, "kind is 'grams', .* correlation, gram; did you mean 'gram'"),
         (torch.ones(3, 2), {"backend": "tritn"}, "backend is 'tritn', .* triton; did you mean 'triton'"),
         (torch.ones(3, 2), {"dtype": torch.float16}, "dtype is 'torch.float16', but must be one of"),
-        (torch.ones(3, 2), {"backend": "triton"}, "takes no float64, but dtype is torch.float64"),
+        (torch.ones(3, 2), {"backend": "triton"}, "computes in float32, but dtype is torch.float64"),
         (torch.ones(3, 2).int(), {}, "x must hold floating-point numbers, but its dtype is torch.int32"),
         (torch.ones(3), {}, r"x must have the axes \[..., N, D\], but its shape is \[3\]"),
         (torch.ones(0, 2), {}, r"x holds no vectors, .* its shape is \[0, 2\]"),
