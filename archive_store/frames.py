@@ -34,6 +34,7 @@ _CENSUS = {
     "organism": "int64", "round": "int64", "loss": "float64", "probe_loss": "float64",
     "validation_loss": "float64", "validation_score": "float64", "step": "int64", "alive": "int64",
     "test_loss": "float64", "test_score": "float64", "state": "object", "quarantine": "object",
+    "test_metrics": "object",
 }  # fmt: skip
 _RECORDS = {
     "organism": "int64", "round": "int64", "slot": "int64", "born": "int64", "component": "object",
@@ -86,7 +87,7 @@ def census(events: Iterable[Event]) -> "pd.DataFrame":
     """One row per organism and round; losses in nats per example.
 
     In quarantine ``quarantine`` says why, no component is counted as ``alive`` and losses are NaN: the round
-    was undone.
+    was undone. ``test_metrics`` are pairs of name and number, none before the last round.
     """
     rows = []
     for value in values(events, Census):

@@ -37,26 +37,20 @@ def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str,
     }
 
 
-def check_interface(task: Task, dim: int, interface: Interface) -> None:
-    """See that an interface is one that `new_interface` can have drawn.
+def check_interface(interface: Interface, wanted: Interface) -> None:
+    """See that an interface has the names, shapes and types of one that was drawn.
 
     Raises
     ------
     ValueError
-        If it has other names, shapes or types.
+        If it has others.
     """
-    wanted = {
-        "embed": (task.features, dim),
-        "position": (task.length, dim),
-        "read": (dim, task.outputs),
-        "bias": (task.outputs,),
-    }
-    found = {name: tuple(tensor.shape) for name, tensor in interface.items()}
-    if found != wanted or any(tensor.dtype != torch.float32 for tensor in interface.values()):
-        kinds = sorted({str(tensor.dtype) for tensor in interface.values()})
-        raise ValueError(
-            f"an interface of this task is torch.float32 {wanted}; found {', '.join(kinds)} {found}"
-        )
+    shapes, found = (
+        {name: (str(tensor.dtype), tuple(tensor.shape)) for name, tensor in each.items()}
+        for each in (wanted, interface)
+    )
+    if found != shapes:
+        raise ValueError(f"an interface of this task is {shapes}; found {found}")
 
 
 def stem(task: Task, interface: Interface, inputs: Tensor) -> Float[Tensor, "B S D"]:
@@ -67,25 +61,26 @@ def stem(task: Task, interface: Interface, inputs: Tensor) -> Float[Tensor, "B S
 
 
 def readout(task: Task, interface: Interface, x: Float[Tensor, "*batch S D"]) -> Tensor:
-    """Map the residual stream to outputs: [*batch, outputs], or [*batch, S, outputs] for a token task."""
+    """Map the residual stream to outputs: [*batch, outputs], or per position [*batch, S, outputs]."""
     h = rms_norm(x)
-    return (h if task.kind == "token" else h.mean(-2)) @ interface["read"] + interface["bias"]
+    return (h if task.per_position else h.mean(-2)) @ interface["read"] + interface["bias"]
 
 
 def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*batch"]:
-    """Loss of each example: nats (cross-entropy) or mean squares (value); outputs may have axes in front."""
-    if task.kind == "value":
-        return (outputs - targets).square().mean(-1)
-    logs = torch.log_softmax(outputs, dim=-1)
-    wanted = targets.expand(outputs.shape[:-1]).unsqueeze(-1)
-    losses = -logs.gather(-1, wanted).squeeze(-1)
-    return losses.mean(-1) if task.kind == "token" else losses
+    """Loss of each example: nats (cross-entropy) or mean squares (regression); outputs may have axes in front."""
+    if task.regression:
+        losses = (outputs - targets).square().mean(-1)
+    else:
+        logs = torch.log_softmax(outputs, dim=-1)
+        wanted = targets.expand(outputs.shape[:-1]).unsqueeze(-1)
+        losses = -logs.gather(-1, wanted).squeeze(-1)
+    return losses.mean(-1) if task.per_position else losses
 
 
 def score(task: Task, outputs: Tensor, targets: Tensor) -> float:
-    """Share of right answers, or R2 = 1 - squared error / variance for a value task."""
-    if task.kind == "value":
+    """Share of right answers, or R2 = 1 - squared error / variance about each output's mean for regression."""
+    if task.regression:
         error = (outputs.double() - targets).square().sum()
-        spread = (targets.double() - targets.double().mean(0)).square().sum()
+        spread = (targets.double() - targets.double().flatten(0, -2).mean(0)).square().sum()
         return float(1 - error / spread)
     return float((outputs.argmax(-1) == targets).double().mean())

@@ -8,6 +8,7 @@ an empty slot, all zeros, contributes exactly nothing.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -21,15 +22,45 @@ class Factored:
     """A matrix of every component, trained as its factors U [rows, inner] and V [inner, columns]."""
 
     name: str
-    rows: int
+    rows: int  # the largest sizes; each component's own are its genes, where genes are named
     columns: int
-    inner: int  # the largest inner size; each component's own is its gene
-    gene: str
+    inner: int
+    gene: str  # of the inner size
+    rows_gene: str | None = None
+    columns_gene: str | None = None
 
     @property
-    def shapes(self) -> dict[str, tuple[int, int]]:
+    def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and padded shape of the two factors."""
         return {f"{self.name}.U": (self.rows, self.inner), f"{self.name}.V": (self.inner, self.columns)}
+
+    def own(self, gene: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
+        """Name and shape of the two factors of a component with these genes; 0 where one is missing."""
+        rows, inner, columns = (
+            size if name is None else gene.get(name, 0)
+            for size, name in ((self.rows, self.rows_gene), (0, self.gene), (self.columns, self.columns_gene))
+        )
+        return {f"{self.name}.U": (rows, inner), f"{self.name}.V": (inner, columns)}
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A vector of every component."""
+
+    name: str
+    size: int
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Its name and shape."""
+        return {self.name: (self.size,)}
+
+    def own(self, gene: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
+        """Give the same, whatever the genes."""
+        return {self.name: (self.size,)}
+
+
+Layout: TypeAlias = tuple[Factored | Vector, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +87,7 @@ class Pool(nn.Module):
     def __init__(
         self,
         family: str,
-        layout: tuple[Factored, ...],
+        layout: Layout,
         depth: int,
         capacity: int,
         device: torch.device | None = None,
@@ -67,7 +98,7 @@ class Pool(nn.Module):
         self.depth = depth
         self.capacity = capacity
         self.occupants: list[Occupant | None] = [None] * (depth * capacity)
-        shapes = {name: shape for matrix in layout for name, shape in matrix.shapes.items()}
+        shapes = {name: shape for part in layout for name, shape in part.shapes.items()}
         self.stacks = {name: torch.zeros(self.size, *shape, device=device) for name, shape in shapes.items()}
         self.first = {name: torch.zeros_like(stack) for name, stack in self.stacks.items()}
         self.second = {name: torch.zeros_like(stack) for name, stack in self.stacks.items()}
@@ -87,6 +118,11 @@ class Pool(nn.Module):
         first = layer * self.capacity
         return [slot - first for slot, _ in self.alive() if self.layer(slot) == layer]
 
+    def genes(self, layer: int) -> list[dict[str, float]]:
+        """Give the genes of every slot of a layer; of an empty one none."""
+        occupants = self.occupants[layer * self.capacity : (layer + 1) * self.capacity]
+        return [{} if occupant is None else dict(occupant.genes) for occupant in occupants]
+
     def layer(self, slot: int) -> int:
         """Layer of a slot."""
         return slot // self.capacity
@@ -97,7 +133,7 @@ class Pool(nn.Module):
         return stack.view(self.depth, self.capacity, *stack.shape[1:]).unbind(0)
 
     def genome(self, slot: int) -> Genome:
-        """Copy a living component out, its factors trimmed to their own inner size.
+        """Copy a living component out, its matrices trimmed to their own sizes.
 
         Raises
         ------
@@ -105,11 +141,10 @@ class Pool(nn.Module):
             If the slot is empty.
         """
         occupant = self._occupant(slot)
-        arrays: dict[str, np.ndarray] = {}
-        for matrix in self.layout:
-            inner = int(occupant.gene(matrix.gene))
-            arrays[f"{matrix.name}.U"] = self._array(f"{matrix.name}.U", slot)[:, :inner].copy()
-            arrays[f"{matrix.name}.V"] = self._array(f"{matrix.name}.V", slot)[:inner].copy()
+        arrays = {
+            name: self.stacks[name][slot].detach().cpu().numpy()[_corner(shape)].copy()
+            for name, shape in self._own(occupant.genes).items()
+        }
         return Genome(self.family, self.layer(slot), occupant.genes, arrays)
 
     def graft(self, slot: int, genome: Genome, occupant: Occupant) -> None:
@@ -146,19 +181,16 @@ class Pool(nn.Module):
             raise ValueError(f"a genome of {genome.family} does not fit a pool of {self.family}")
         if set(genome.arrays) != set(self.stacks):
             raise ValueError(f"a genome has {sorted(self.stacks)}; found {sorted(genome.arrays)}")
-        genes = dict(genome.genes)
-        for matrix in self.layout:
-            inner = genes.get(matrix.gene, 0.0)
-            wanted = {f"{matrix.name}.U": (matrix.rows, inner), f"{matrix.name}.V": (inner, matrix.columns)}
-            for name, shape in wanted.items():
-                array = genome.arrays[name]
-                if array.shape != shape or not 0 < inner <= matrix.inner:
-                    raise ValueError(
-                        f"{name} of shape {array.shape} does not fit a slot of {matrix.shapes[name]} with a "
-                        f"{matrix.gene} of {inner:g}"
-                    )
-                if array.dtype != np.float32:
-                    raise ValueError(f"{name} must be float32, not {array.dtype}")
+        for name, shape in self._own(genome.genes).items():
+            array, largest = genome.arrays[name], tuple(self.stacks[name].shape[1:])
+            if array.shape != shape or any(
+                not 0 < size <= most for size, most in zip(shape, largest, strict=True)
+            ):
+                raise ValueError(
+                    f"{name} of shape {array.shape} does not fit a slot of {largest}: the genes say {shape}"
+                )
+            if array.dtype != np.float32:
+                raise ValueError(f"{name} must be float32, not {array.dtype}")
 
     def retire(self, slot: int) -> None:
         """Clear a living slot: it contributes nothing from now on.
@@ -209,14 +241,19 @@ class Pool(nn.Module):
             raise ValueError(f"slot {slot} is empty; living slots: {[s for s, _ in self.alive()]}")
         return occupant
 
-    def _array(self, name: str, slot: int) -> np.ndarray:
-        return self.stacks[name][slot].detach().cpu().numpy()
+    def _own(self, genes: Genes) -> dict[str, tuple[float, ...]]:
+        return {name: shape for part in self.layout for name, shape in part.own(dict(genes)).items()}
 
     def _padded(self, name: str, array: np.ndarray) -> Tensor:
         padded = torch.zeros_like(self.stacks[name][0])
-        padded[: array.shape[0], : array.shape[1]] = torch.from_numpy(np.array(array, order="C"))
+        padded[_corner(array.shape)] = torch.from_numpy(np.array(array, order="C"))
         return padded
 
     def _clear(self, slot: int) -> None:
         for tensor in self.tensors().values():
             tensor[slot] = 0
+
+
+def _corner(shape: tuple[float, ...]) -> tuple[slice, ...]:
+    """Where an array of this shape lies in the padded one."""
+    return tuple(slice(int(size)) for size in shape)

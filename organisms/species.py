@@ -80,6 +80,9 @@ class Organism(Protocol):
     def __call__(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
         """Give outputs; `gates` [N] scale the slots (all 1 where None)."""
 
+    def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
+        """What training minimises the mean of, [B]: losses of the task, and of the family's own if it has any."""
+
     def stats(self) -> dict[str, float]:
         """Living slots and parameters."""
 
@@ -93,11 +96,17 @@ class Species(Protocol):
     genes: GeneSpace
     ranks: Mapping[str, str]  # factored matrix -> the gene that sets its inner size
 
+    def interface(self, generator: Any) -> Interface:
+        """Draw the untrained interface that all organisms of a run will share."""
+
     def organism(self, interface: Interface) -> Organism:
         """Build an organism with an empty pool around an interface and on its device."""
 
     def random_genome(self, depth: int, genes: Genes, generator: Any) -> Genome:
         """Draw an untrained component with these genes."""
+
+    def fitted(self, genome: Genome, genes: Genes, generator: Any) -> Genome:
+        """Give a genome the outer sizes of matrices that these genes ask for; inner ones are those of `ranks`."""
 
     def probe(self, organism: Any, inputs: Tensor, targets: Tensor) -> Probe:
         """Measure, gate off and differentiate every living slot."""
@@ -116,10 +125,13 @@ class Species(Protocol):
 
 
 # Import paths, so that a run loads no family but its own.
-FAMILIES: Mapping[str, str] = {"pseudopods": "organisms.pseudopods.species:Pseudopods"}
+FAMILIES: Mapping[str, str] = {
+    "pseudopods": "organisms.pseudopods.species:Pseudopods",
+    "experts": "organisms.experts.species:Experts",
+}
 
 # What a family must have to be one.
 CONTRACT = (
     *("family", "genes", "ranks", "analytic_ranges", "cost"),
-    *("organism", "random_genome", "probe", "assay", "host"),
+    *("interface", "organism", "random_genome", "fitted", "probe", "assay", "host"),
 )

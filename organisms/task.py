@@ -1,14 +1,15 @@
 """What an organism learns: four fixed splits of real or generated data and the shape of the problem."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from qd.canonical import canonical, sha256
 
-Kind = Literal["class", "token", "value"]
+Kind = Literal["class", "token", "value", "sequence"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,14 +17,21 @@ class Split:
     """Examples and what is to be predicted from them.
 
     ``inputs`` is float32 [N, S, F] for continuous tokens or integer [N, S] for discrete ones;
-    ``targets`` is int64 [N] (class), int64 [N, S] (token) or float32 [N, outputs] (value).
+    ``targets`` is int64 [N] (class), int64 [N, S] (token), float32 [N, outputs] (value) or float32
+    [N, S, outputs] (sequence). ``labels``, integer [N], say which of the task's labels an example has; no
+    organism sees them.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
+    labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+# From the outputs of an organism for a split to named numbers.
+Metrics = Callable[[np.ndarray, Split], Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +44,8 @@ class Task:
         How messages call it.
     kind
         ``class``: one of `outputs` classes per example; ``token``: one of `outputs` symbols at every
-        position; ``value``: `outputs` real numbers per example.
+        position; ``value``: `outputs` real numbers per example; ``sequence``: `outputs` real numbers at
+        every position.
     train, probe, validation, test
         Training; assay, ablation and measures; naming the best organism; read once and reported.
     tokens
@@ -45,6 +54,10 @@ class Task:
         Coordinates of the S tokens, float64 [S, d]; their Euclidean distance is the task's distance.
     causal
         Whether a position may only look at itself and earlier ones.
+    labels
+        Names of the sorts of examples that there are, where the splits have labels.
+    metrics
+        What is reported of the test split besides the score, under names of the task's own.
     """
 
     name: str
@@ -58,6 +71,8 @@ class Task:
     outputs: int
     positions: np.ndarray
     causal: bool = False
+    labels: tuple[str, ...] = ()
+    metrics: Metrics | None = None
 
     def __post_init__(self) -> None:
         """Check that splits, positions and sizes fit one another.
@@ -72,6 +87,7 @@ class Task:
             raise ValueError(f"positions must be finite numbers [S, d]; they have shape {positions.shape}")
         for name in ("train", "probe", "validation", "test"):
             self._check(name, getattr(self, name))
+            self._check_labels(name, getattr(self, name))
 
     def _check(self, name: str, split: Split) -> None:
         inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
@@ -80,17 +96,26 @@ class Task:
             raise ValueError(
                 f"{name}.inputs must be [N, {', '.join(map(str, wanted[1:]))}]; it is {inputs.shape}"
             )
-        wanted = {"class": wanted[:1], "token": wanted[:2], "value": (*wanted[:1], self.outputs)}[self.kind]
+        wanted = wanted[: 2 if self.per_position else 1] + ((self.outputs,) if self.regression else ())
         if targets.shape != wanted:
             raise ValueError(f"{name}.targets must be {wanted} for a {self.kind} task; it is {targets.shape}")
         if self.tokens == "discrete":
             _check_symbols(f"{name}.inputs", inputs, self.features)
         elif not np.isfinite(inputs).all():
             raise ValueError(f"{name}.inputs must be finite")
-        if self.kind != "value":
+        if not self.regression:
             _check_symbols(f"{name}.targets", targets, self.outputs)
         elif not np.isfinite(targets).all():
             raise ValueError(f"{name}.targets must be finite")
+
+    def _check_labels(self, name: str, split: Split) -> None:
+        if (split.labels is not None) != bool(self.labels):
+            raise ValueError(f"{name}.labels must be given if the task names labels, and only then")
+        if split.labels is not None:
+            labels = np.asarray(split.labels)
+            if labels.shape != (len(split),):
+                raise ValueError(f"{name}.labels must be {(len(split),)}; it is {labels.shape}")
+            _check_symbols(f"{name}.labels", labels, len(self.labels))
 
     @property
     def length(self) -> int:
@@ -98,9 +123,19 @@ class Task:
         return len(self.positions)
 
     @property
+    def per_position(self) -> bool:
+        """Whether every position has outputs of its own, and not the example as a whole."""
+        return self.kind in ("token", "sequence")
+
+    @property
+    def regression(self) -> bool:
+        """Whether real numbers are to be predicted, and not classes."""
+        return self.kind in ("value", "sequence")
+
+    @property
     def score_name(self) -> str:
         """What the score of an organism is called: ``accuracy`` or ``R2``."""
-        return "R2" if self.kind == "value" else "accuracy"
+        return "R2" if self.regression else "accuracy"
 
     @cached_property
     def distances(self) -> np.ndarray:
@@ -109,17 +144,19 @@ class Task:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that an organism can see of the task."""
+        """SHA-256 of everything that a run can see of the task; labels count where there are any."""
         splits = (self.train, self.probe, self.validation, self.test)
         arrays = [array for split in splits for array in (split.inputs, split.targets)] + [self.positions]
-        return sha256(
-            canonical(
-                {
-                    "shape": [self.kind, self.tokens, self.features, self.outputs, self.causal],
-                    "arrays": [[str(a.dtype), list(a.shape), sha256(a.tobytes())] for a in arrays],
-                }
-            )
-        )
+        content = {
+            "shape": [self.kind, self.tokens, self.features, self.outputs, self.causal],
+            "arrays": [_content(array) for array in arrays],
+        }
+        labels = [_content(split.labels) for split in splits if split.labels is not None]
+        return sha256(canonical(content | ({"labels": [self.labels, labels]} if labels else {})))
+
+
+def _content(array: np.ndarray) -> list[Any]:
+    return [str(array.dtype), array.shape, sha256(array.tobytes())]
 
 
 def _check_symbols(name: str, symbols: np.ndarray, number: int) -> None:

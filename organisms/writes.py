@@ -40,6 +40,10 @@ class Writes:
         """Give each component's own, one after the other (one fits a cache, all together do not)."""
         return (values @ write for values, write in zip(self.values.unbind(1), self.write, strict=True))
 
+    def norms(self) -> Float[Tensor, "B n S"]:
+        """Euclidean norm of what each component adds to each token."""
+        return self._power.clamp_min(0.0).sqrt()
+
     def along(self, slope: Float[Tensor, "B S D"]) -> Float[Tensor, "B n"]:
         """Inner product <slope, y_n> of each example."""
         return (self.values * self._read(slope)).sum((-2, -1))
@@ -49,7 +53,7 @@ class Writes:
     ) -> Float[Tensor, "n B *outputs"]:
         """Readout of ``stream + y_n`` for each component alone; `organisms.nn.readout` but for rounding."""
         scale = self._inverse_rms(stream)
-        if task.kind == "token":
+        if task.per_position:
             changed = (stream @ interface["read"]).unsqueeze(1) + self.values @ (
                 self.write @ interface["read"]
             )

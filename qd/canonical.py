@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+# Metadata key of a dataclass field that came later: it is left out while it has its default, so that values
+# without it keep the text, and the digests, that they had before.
+LATER = "later"
 _PLAIN = frozenset({type(None), bool, int, str})  # types whose values are plain already
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -38,9 +41,13 @@ def plain(value: Any) -> Any:
 def _form(kind: type) -> Callable[[Any], Any]:
     """Give the function that reduces values of a type."""
     if dataclasses.is_dataclass(kind):
-        names = tuple(field.name for field in dataclasses.fields(kind))
+        fields = dataclasses.fields(kind)
+        names = tuple(field.name for field in fields)
+        later = {field.name: field.default for field in fields if field.metadata.get(LATER)}
         return lambda value: {
-            name: item if type(item := getattr(value, name)) in _PLAIN else plain(item) for name in names
+            name: item if type(item := getattr(value, name)) in _PLAIN else plain(item)
+            for name in names
+            if name not in later or getattr(value, name) != later[name]
         }
     if issubclass(kind, np.generic):
         return lambda value: plain(value.item())

@@ -5,12 +5,12 @@ and a reader here that gives the value back.
 """
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from qd.canonical import number
+from qd.canonical import LATER, number
 
 Genes = tuple[tuple[str, float], ...]  # structural genes, sorted by name
 Status = Literal["insert", "replace", "reject"]
@@ -83,6 +83,8 @@ class Census:
     # round: `step`, `first_loss` and `loss_ema` are of that one (NaN where it has none yet), the other losses
     # and the score NaN, and there are no records.
     quarantine: str | None
+    # What the task itself reports of the test split, by name; only in the last round and where it has such.
+    test_metrics: tuple[tuple[str, float], ...] = field(default=(), metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +172,8 @@ def _ids(value: Any) -> tuple[ComponentId, ...]:
     return tuple(component_id(item) for item in value)
 
 
-def _genes(value: Any) -> Genes:
-    return tuple((name, number(gene)) for name, gene in value)
+def _named(value: Any) -> tuple[tuple[str, float], ...]:
+    return tuple((name, number(item)) for name, item in value)
 
 
 def _floats(value: Any) -> tuple[float, ...]:
@@ -182,7 +184,8 @@ _READERS: dict[str, Any] = {
     "component": component_id,
     "parents": _ids,
     "genomes": tuple,
-    "genes": _genes,
+    "genes": _named,
+    "test_metrics": _named,
     "measures": _floats,
     "behaviour": _floats,
     "out_of_range": tuple,
@@ -198,7 +201,8 @@ _NUMBERS = (float, float | None)
 
 def read(kind: type[T], value: Mapping[str, Any]) -> T:
     """Rebuild a record of this kind from its canonical JSON object; keys of no field are ignored."""
-    return kind(**{field.name: _field(field, value[field.name]) for field in fields(kind)})  # type: ignore[arg-type]
+    present = (each for each in fields(kind) if each.name in value or not each.metadata.get(LATER))  # type: ignore[arg-type]
+    return kind(**{each.name: _field(each, value[each.name]) for each in present})
 
 
 def _field(field: Field[Any], value: Any) -> Any:

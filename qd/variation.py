@@ -80,6 +80,7 @@ def line(
     rng: np.random.Generator,
     factor: Factor,
     ranks: Mapping[str, str],
+    fit: Resize = lambda genome, genes: genome,
 ) -> Genome:
     """Vary one elite along the line to another, and by noise: the iso+line operator on products.
 
@@ -101,6 +102,8 @@ def line(
     ranks
         The gene that sets the inner size of each factored matrix; one that is not named keeps the first
         parent's.
+    fit
+        Gives either parent the outer sizes that the child's genes ask for, where genes set any.
 
     Raises
     ------
@@ -111,9 +114,10 @@ def line(
     GECCO 2018. Differs from the source: products are mixed, not parameters, and the noise is relative.
     """
     _check_sigmas(sigma=sigma, line_sigma=line_sigma)
-    _check_same_kind(first, second)
     step = line_sigma * rng.standard_normal()
     genes = redrawn(crossed(first.genes, second.genes, space, rng), gene_rate, space, rng)
+    first, second = fit(first, genes), fit(second, genes)
+    _check_same_kind(first, second)
     ones, others = _products(first), _products(second)
     arrays = {name: ones[name] + step * (others[name] - ones[name]) for name in sorted(ones)}
     inner = {name: first.arrays[f"{name}.U"].shape[1] for name in factored(first)}

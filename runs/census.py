@@ -1,7 +1,8 @@
 """Looking at an organism after a round: losses and scores, and a record of every living component."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from organisms.nn import example_losses, score
 from organisms.species import Organism, Probe
 from qd.canonical import sha256
 from qd.records import Census, Record
+from runs.errors import RunError
 from runs.measuring import measured
 from runs.world import Examples, Individual, World, encode_state
 
@@ -37,6 +39,7 @@ def take_census(
     validation_loss, validation_score = evaluate(world, individual.organism, world.validation)
     last = individual.round == world.config.rounds
     test_loss, test_score = evaluate(world, individual.organism, world.test) if last else (None, None)
+    test_metrics = own_metrics(world, individual.organism) if last else ()
     assert individual.first_loss is not None
     census = Census(
         organism=individual.number,
@@ -53,6 +56,7 @@ def take_census(
         state=sha256(state),
         records=tuple(records),
         quarantine=None,
+        test_metrics=test_metrics,
     )
     return census, state, encoded, seconds
 
@@ -104,10 +108,34 @@ def lower_bounds(drops: Tensor) -> Tensor:
     return drops.mean(-1) - ONE_SIDED_95 * error
 
 
-@torch.no_grad()
 def evaluate(world: World, organism: Organism, examples: Examples) -> tuple[float, float]:
-    """Loss and score of an organism on a split, in pieces of bounded size."""
-    chunk = max(1, 2**22 // max(1, world.task.length * world.task.outputs))
-    outputs = torch.cat([organism(part) for part in examples.inputs.split(chunk)])
+    """Loss and score of an organism on a split."""
+    outputs = _outputs(world, organism, examples)
     losses = example_losses(world.task, outputs, examples.targets)
     return float(losses.double().mean()), score(world.task, outputs, examples.targets)
+
+
+def own_metrics(world: World, organism: Organism) -> tuple[tuple[str, float], ...]:
+    """Give what the task itself reports of an organism on the test split, in the task's order.
+
+    Raises
+    ------
+    RunError
+        If the metrics of a user's task are no numbers by name.
+    """
+    task = world.task
+    if task.metrics is None:
+        return ()
+    found = task.metrics(_outputs(world, organism, world.test).cpu().numpy(), task.test)
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Real) for name, value in found.items()
+    ):
+        raise RunError(f"the metrics of the task {task.name!r} must be numbers by name; it gave {found!r}")
+    return tuple((name, float(value)) for name, value in found.items())
+
+
+@torch.no_grad()
+def _outputs(world: World, organism: Organism, examples: Examples) -> Tensor:
+    """Give what an organism puts out for a split, computed in pieces of bounded size."""
+    chunk = max(1, 2**22 // max(1, world.task.length * world.task.outputs))
+    return torch.cat([organism(part) for part in examples.inputs.split(chunk)])

@@ -18,7 +18,7 @@ from runs.config_problems import nearest, shown
 from runs.config_rules import broken_rules
 
 TASKS = ("digits", "text", "sine", "xor", "parity")
-KINDS = ("pseudopods",)
+KINDS = ("pseudopods", "experts")
 CENTROIDS = ("halton", "kmeans")
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -67,7 +67,7 @@ class OrganismConfig(_Section):
     """The population, the pool of slots in each organism, and how far the structural genes reach."""
 
     kind: str = "pseudopods"
-    """Family of the components: pseudopods, or the import path package.module:Name of your own."""
+    """Family of the components: pseudopods, experts, or the import path package.module:Name of your own."""
     count: Annotated[int, Field(ge=1, le=10_000)] = 8
     """Organisms in the population."""
     dim: Annotated[int, Field(ge=2, le=16_384)] = 64
@@ -79,15 +79,21 @@ class OrganismConfig(_Section):
     initial: Count = 8
     """Living slots per layer at the start."""
     max_rank: Count = 16
-    """Largest rank of the query-key product, a gene."""
+    """Largest rank of a pseudopod's query-key product or of an expert's two matrices, a gene."""
     max_width: Count = 16
-    """Largest width of the value-output product, a gene."""
+    """Largest width of a pseudopod's value-output product, a gene."""
     max_window: Count | None = None
     """Largest attention window in tokens, a gene; null: the whole sequence."""
     min_temperature: Positive = 0.5
     """Lowest attention temperature, a gene."""
     max_temperature: Positive = 2.0
     """Highest attention temperature, a gene."""
+    max_hidden: Count = 32
+    """Largest hidden width of an expert, a gene; at least organism.max_rank."""
+    experts_per_token: Count = 2
+    """Experts that a token goes to, as many as live at most."""
+    balance: NotNegative = 0.01
+    """Weight of the experts' load-balancing loss in training."""
 
     @field_validator("kind")
     @classmethod

@@ -39,6 +39,11 @@ def _pool(config: "Config") -> Iterator[Problem]:
             ("lifecycle.min_alive", "organism.initial"),
             f"must be at most organism.initial ({organism.initial}), not {config.lifecycle.min_alive}",
         )
+    if organism.kind == "experts" and organism.max_hidden < organism.max_rank:
+        yield Problem(
+            ("organism.max_hidden", "organism.max_rank"),
+            f"must be at least organism.max_rank ({organism.max_rank}), not {organism.max_hidden}",
+        )
     if organism.min_temperature > organism.max_temperature:
         yield Problem(
             ("organism.min_temperature", "organism.max_temperature"),

@@ -54,8 +54,11 @@ def _newborn(
     stream = generator(world.config.seed, order.round, f"newborn:{order.organism}:{birth.slot}")
     parents = [_parent(organism, genomes[digest]) for digest in birth.genomes]
 
+    def fit(genome: Genome, genes: Genes) -> Genome:
+        return family.fitted(genome, genes, stream)
+
     def resize(genome: Genome, genes: Genes) -> Genome:
-        return variation.resize(genome, genes, family.ranks, factors, stream)
+        return variation.resize(fit(genome, genes), genes, family.ranks, factors, stream)
 
     if birth.operator == "random":
         return family.random_genome(depth, random_genes(space, stream), stream)
@@ -72,6 +75,7 @@ def _newborn(
             stream,
             factors,
             family.ranks,
+            fit,
         )
     source = parents[0] if birth.operator == "bootstrap" else organism.pool.genome(birth.parents[0].slot)
     return variation.bootstrap(source, birth.sigma, settings.gene_rate, space, resize, stream)

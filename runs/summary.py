@@ -31,6 +31,7 @@ class Summary:
     best_organism: int | None  # by its validation score in the last round; none that is in quarantine
     best_accuracy: float | None  # test score of that organism; score_name says of what kind
     score_name: str  # accuracy or R2
+    test_metrics: dict[str, float | None]  # what the task itself reports of that organism, by name
     kmo: float | None  # at calibration, where it gates the run
     kmo_verdict: str | None  # ok, warn, stop or skipped
     kmo_last: float | None  # at the last check
@@ -89,10 +90,11 @@ def _best(censuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
     scores = {census["organism"]: _number(census["validation_score"]) for census in censuses}
     known = {organism: score for organism, score in scores.items() if score is not None}
     if not known:
-        return {"best_organism": None, "best_accuracy": None}
+        return {"best_organism": None, "best_accuracy": None, "test_metrics": {}}
     best = min(known, key=lambda organism: (-known[organism], organism))
-    tested = {census["organism"]: _number(census["test_score"]) for census in censuses}
-    return {"best_organism": best, "best_accuracy": tested[best]}
+    (its,) = (census for census in censuses if census["organism"] == best)
+    metrics = {name: _number(value) for name, value in its.get("test_metrics", ())}
+    return {"best_organism": best, "best_accuracy": _number(its["test_score"]), "test_metrics": metrics}
 
 
 def _validity(journal: "Journal") -> dict[str, Any]:
@@ -148,6 +150,7 @@ def table(summary: Summary) -> str:
         ("mean objective", _written(summary.mean_objective)),
         ("best organism", best),
         (f"its test {summary.score_name}", _written(summary.best_accuracy)),
+        *((f"its test {name}", _written(value, ".4g")) for name, value in summary.test_metrics.items()),
         ("KMO and verdict", _verdict(summary.kmo, summary.kmo_verdict)),
         ("at the last check", _verdict(summary.kmo_last, summary.kmo_last_verdict)),
         ("births", f"{summary.births}"),
@@ -164,8 +167,8 @@ def _moved(environments: int) -> str:
     return "" if environments == 1 else f" (made in {environments} environments)"
 
 
-def _written(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _written(value: float | None, format: str = ".4f") -> str:
+    return "-" if value is None else f"{value:{format}}"
 
 
 def _verdict(kmo: float | None, verdict: str | None) -> str:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from organisms.memory import Trace
-from organisms.nn import new_interface
 from organisms.species import Organism
 from qd.canonical import sha256
 from qd.records import Census, Decision
@@ -104,7 +103,7 @@ def interface(world: World) -> Job:
         If a loss is not finite.
     """
     generator = torch.Generator().manual_seed(torch_seed(world.config.seed, 0, "interface"))
-    drawn = new_interface(world.task, world.config.organism.dim, generator)
+    drawn = world.species.interface(generator)
     individual = _founder(world, INTERFACE, {name: t.to(world.device) for name, t in drawn.items()})
     steps = world.config.calibration.steps
     loss = train(

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from organisms.adam import Adam, clip, update
-from organisms.nn import example_losses
 from qd.annealing import Schedule, cosine
 from qd.seeding import generator
 from runs.world import Individual, World
@@ -60,8 +59,8 @@ def train(
     for index, rows in enumerate(indices):
         if shared:
             organism.interface = shared.tensors()
-        outputs = organism(world.train.inputs[rows], _ramp(pool.counts, newborn, (index + 1) / len(indices)))
-        loss = example_losses(world.task, outputs, world.train.targets[rows]).mean()
+        gates = _ramp(pool.counts, newborn, (index + 1) / len(indices))
+        loss = organism.training_losses(world.train.inputs[rows], world.train.targets[rows], gates).mean()
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             break

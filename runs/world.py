@@ -104,7 +104,7 @@ def build(spec: WorldSpec) -> World:
     )
     if spec.interface is not None:
         with readable("the interface"):
-            check_interface(task, config.organism.dim, world.interface)
+            check_interface(world.interface, family.interface(torch.Generator().manual_seed(0)))
     return replace(world, hosts=tuple(_host(world, data) for data in spec.hosts))
 
 

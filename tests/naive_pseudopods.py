@@ -77,19 +77,19 @@ def streams(
 
 
 def outputs(task, interface, heads, inputs, depth=1, gates=None) -> Tensor:
-    """Outputs of a batch: [B, outputs], or [B, S, outputs] for a token task."""
+    """Outputs of a batch: [B, outputs], or [B, S, outputs] for a token or sequence task."""
     results = []
     for example in inputs:
         last = norm(streams(task, interface, heads, example, depth, gates)[-1])
-        pooled = last if task.kind == "token" else last.mean(0)
+        pooled = last if task.kind in ("token", "sequence") else last.mean(0)
         results.append(pooled @ interface["read"].double() + interface["bias"].double())
     return torch.stack(results)
 
 
 def losses(task, interface, heads, inputs, targets, depth=1, gates=None) -> Tensor:
-    """Loss of each example [B]: nats, or mean squares for a value task."""
+    """Loss of each example [B]: nats, or mean squares for a value or sequence task."""
     found = outputs(task, interface, heads, inputs, depth, gates)
-    if task.kind == "value":
-        return ((found - targets.double()) ** 2).mean(-1)
+    if task.kind in ("value", "sequence"):
+        return ((found - targets.double()) ** 2).flatten(1).mean(-1)
     chosen = -torch.log(torch.softmax(found, -1)).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return chosen.mean(-1) if task.kind == "token" else chosen

@@ -24,6 +24,7 @@ KINDS = (
     ("value", "continuous", False),
     ("token", "discrete", True),
     ("class", "discrete", True),
+    ("sequence", "continuous", True),
 )  # kind, tokens, causal
 
 
@@ -37,10 +38,10 @@ def small_task(kind="class", tokens="continuous", causal=False, examples=11, pla
             inputs = rng.integers(0, FEATURES, (examples, length))
         else:
             inputs = rng.normal(size=(examples, length, FEATURES)).astype(np.float32)
-        shape = (examples, length) if kind == "token" else (examples,)
+        shape = (examples, length) if kind in ("token", "sequence") else (examples,)
         classes = rng.integers(0, OUTPUTS, shape)
-        values = rng.normal(size=(examples, OUTPUTS)).astype(np.float32)
-        return Split(inputs, values if kind == "value" else classes)
+        values = rng.normal(size=(*shape, OUTPUTS)).astype(np.float32)
+        return Split(inputs, values if kind in ("value", "sequence") else classes)
 
     places = rng.uniform(0, 5, size=(LENGTH, 2)) if places is None else places
     splits = {name: split() for name in ("train", "probe", "validation", "test")}

@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from kernels.attention import blockwise, reference, triton_path
+from kernels.attention import reference, short, torch_path, triton_path
 from kernels.attention.inputs import checked
 from kernels.attention.sight import Path
 
-__all__ = ["Attention", "AttentionStatistics", "attention"]
+__all__ = ["Attention", "AttentionStatistics", "attention", "attention_weights"]
 
-DIFFERENTIABLE: dict[str, Path] = {"torch": blockwise, "triton": triton_path}
+DIFFERENTIABLE: dict[str, Path] = {"torch": torch_path, "triton": triton_path}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +57,13 @@ def attention(
 
     A query that sees no key has an output of zeros, a log-sum-exp of -inf and no gradient, and statistics do not
     count it. Half-precision inputs are computed with in float32. On every path but the reference memory grows
-    with S, not with S x S, forward and backward. Gradients flow from the output to q, k and v.
+    with S, not with S x S, forward and backward; up to 32 tokens the weights may be kept. Gradients flow from the
+    output to q, k and v.
 
     Parameters
     ----------
     q, k
-        Queries and keys, [B, H, S, R]; copied if they are not contiguous, as is v.
+        Queries and keys, [B, H, S, R]; of any strides, as is v.
     v
         Values, [B, H, S, W], of the same dtype; W need not equal R.
     scale
@@ -87,12 +89,35 @@ def attention(
         not known or cannot do what is asked, or the reference would need a matrix of more than 16 GiB.
     """
     path, sight = checked(q, k, v, scale, causal, window, key_mask, positions, backend)
-    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    per_query = None
     if path == "reference":
         output, lse, per_query = reference.forward(q, k, v, sight, statistics)
+    elif path == "torch" and not statistics and short.serves(q):
+        output, lse = short.forward(q, k, v, sight)
     else:
         output, lse, per_query = _Attend.apply(q, k, v, sight, DIFFERENTIABLE[path], statistics)
     return Attention(output, lse, None if per_query is None else _averaged(per_query, lse))
+
+
+def attention_weights(
+    q: Tensor,
+    k: Tensor,
+    *,
+    scale: Tensor | float | None = None,
+    causal: bool = False,
+    window: Tensor | None = None,
+    key_mask: Tensor | None = None,
+    positions: Tensor | None = None,
+) -> Float[Tensor, "B H S S"]:
+    """Give the whole matrix of weights softmax(scale q k^T), for looking at short sequences.
+
+    Queries are rows, zero where no key is seen. The parameters are those of `attention`, and so is what is raised.
+    """
+    _, sight = checked(q, k, k, scale, causal, window, key_mask, positions, "reference")
+    wide = sight.scale.dtype
+    return reference.attention_weights(
+        q.to(wide), k.to(wide), sight.scale, reference.visible(sight, q.shape[2])
+    )
 
 
 class _Attend(torch.autograd.Function):
@@ -109,7 +134,7 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        gradients = ctx.path.backward(grad_output.contiguous(), *ctx.saved_tensors, ctx.sight)
+        gradients = ctx.path.backward(grad_output, *ctx.saved_tensors, ctx.sight)
         return (*gradients, None, None, None)
 
 

@@ -11,24 +11,21 @@ sums over the same weights; the locality about the mean, and not as E x^2 - (E x
 a head that looks sharply at a far key. The backward recomputes p = exp(s - lse) tile by tile: dv = p^T do,
 ds = p (do v^T - rowsum(do o)), dq = scale ds k, dk = scale ds^T q (Dao, 2023, arXiv:2307.08691).
 
-Why not `scaled_dot_product_attention`: its public form gives no log-sum-exp, without which backward and
-statistics would begin again, and an output with statistics would not have the bits of one without. Without
-statistics it is 1.1 to 1.8 times faster than these tiles (tests/benchmarks/attention.py). The entropy as
-lse - scale q.(sum p k) would be one more matrix product, which costs more than two passes over the tile. Sums run
-in a fixed order: the same inputs give the same bits.
+The entropy as lse - scale q.(sum p k) would be one more matrix product, which costs more than two passes over the
+tile. Sums run in a fixed order: the same inputs give the same bits.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import product
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.attention.sight import Sight
+from kernels.attention.sight import Sight, bias, hidden
 
 WHOLE = 128  # sequences up to this length are not divided
 LN2 = math.log(2.0)
@@ -44,29 +41,26 @@ def forward(
     statistics: bool,
 ) -> tuple[Float[Tensor, "B H S W"], Float[Tensor, "B H S"], Float[Tensor, "5 B H S"] | None]:
     """Give the output, the log-sum-exp and, when asked, span, locality, entropy, sum of squares and largest."""
-    q_NSR, k_NSR, v_NSW = _flat(_scaled(q, sight), k, v)
+    q_NSR, k_NSR, v_NSW = _flat(sight, q, k, v)
+    scale_N11 = _scale(sight, len(q))
     output_NSW = torch.empty_like(v_NSW)
     sums = q_NSR.new_empty(6 if statistics else 2, *q_NSR.shape[:2])
-    room = _room(q_NSR, 3)
-    for block in _blocks(q, sight):
-        rows, columns = block.rows, block.columns
-        for heads, hide in block.tiles():
-            s_nQK, w_nQK, spare_nQK = block.carved(room, heads)
-            top_nQ, mass_nQ, *others = sums[:, heads, rows].unbind()
-            hide(torch.bmm(q_NSR[heads, rows], k_NSR[heads, columns].mT, out=s_nQK))
-            torch.amax(s_nQK, -1, out=top_nQ).clamp_min_(_hidden(s_nQK.dtype) / 2)
-            if not statistics:
-                w_nQK = s_nQK  # which nothing else asks for then, and the cache has room for other things
-            torch.exp2(s_nQK.sub_(top_nQ.unsqueeze(-1)), out=w_nQK)
-            torch.sum(w_nQK, -1, out=mass_nQ)
-            torch.bmm(w_nQK, v_NSW[heads, columns], out=output_NSW[heads, rows])
-            if statistics:
-                block.look(s_nQK, w_nQK, mass_nQ, spare_nQK, *others)
+    room = _room(q_NSR)
+    for tile in _tiles(q, sight):
+        rows, columns = tile.rows, tile.columns
+        s_nQK, w_nQK = tile.carved(room)
+        top_nQ, mass_nQ, *others = sums[:, *rows].unbind()
+        q_nQR, o_nQW = q_NSR[rows] * scale_N11[tile.part], output_NSW[rows]
+        tile.hide(torch.bmm(q_nQR, k_NSR[columns].mT, out=s_nQK))
+        torch.amax(s_nQK, -1, out=top_nQ).clamp_min_(hidden(s_nQK.dtype) / 2)
+        torch.exp2(s_nQK.sub_(top_nQ.unsqueeze(-1)), out=w_nQK)
+        torch.sum(w_nQK, -1, out=mass_nQ)
+        torch.bmm(w_nQK, v_NSW[columns], out=o_nQW).div_(_mass(mass_nQ).unsqueeze(-1))
+        if statistics:
+            tile.look(s_nQK, w_nQK, mass_nQ, *others)
     top_NS, mass_NS, *others = sums.unbind()
     lse_NS = (top_NS + mass_NS.log2()).mul_(LN2)
-    mass_NS.clamp_min_(1.0)  # it is at least 1, or 0 if nothing is seen
-    output_NSW.div_(mass_NS.unsqueeze(-1))
-    per_query = _per_query(mass_NS, *others).unflatten(1, v.shape[:2]) if statistics else None
+    per_query = _per_query(_mass(mass_NS), *others).unflatten(1, v.shape[:2]) if statistics else None
     return output_NSW.to(v.dtype).view(v.shape), lse_NS.view(v.shape[:3]), per_query
 
 
@@ -80,39 +74,42 @@ def backward(
     sight: Sight,
 ) -> tuple[Float[Tensor, "B H S R"], Float[Tensor, "B H S R"], Float[Tensor, "B H S W"]]:
     """Give the gradients of queries, keys and values."""
-    q_NSR, k_NSR, v_NSW = _flat(_scaled(q, sight), k, v)
-    do_NSW, o_NSW = _flat(grad_output.to(sight.scale.dtype), output)
+    q_NSR, k_NSR, v_NSW, do_NSW, o_NSW = _flat(sight, q, k, v, grad_output, output)
+    q_NSR = q_NSR * _scale(sight, len(q))
     delta_NS1 = (do_NSW * o_NSW).sum(-1, keepdim=True)
     # A query that sees nothing has no weights: 2^(s - inf) = 0.
     lse_NS1 = lse.masked_fill(lse == -torch.inf, torch.inf).div_(LN2).flatten(0, 1).unsqueeze(-1)
-    whole = (
-        q.shape[2] <= WHOLE
-    )  # then the only block gives all of the sums, which need no zeros to start from
+    # The only tile of a head gives all of the sums, which then need no zeros to start from.
+    whole = q.shape[2] <= WHOLE
     begun = torch.empty_like if whole else torch.zeros_like
     dq_NSR, dk_NSR, dv_NSW = torch.empty_like(q_NSR), begun(k_NSR), begun(v_NSW)
-    room = _room(q_NSR, 2)
-    for block in _blocks(q, sight):
-        rows, columns = block.rows, block.columns
-        for heads, hide in block.tiles():
-            q_nQR, k_nKR, do_nQW = q_NSR[heads, rows], k_NSR[heads, columns], do_NSW[heads, rows]
-            p_nQK, ds_nQK = block.carved(room, heads)
-            hide(torch.bmm(q_nQR, k_nKR.mT, out=p_nQK)).sub_(lse_NS1[heads, rows]).exp2_()
-            dv_NSW[heads, columns].baddbmm_(p_nQK.mT, do_nQW, beta=0 if whole else 1)
-            torch.bmm(do_nQW, v_NSW[heads, columns].mT, out=ds_nQK).sub_(delta_NS1[heads, rows]).mul_(p_nQK)
-            torch.bmm(ds_nQK, k_nKR, out=dq_NSR[heads, rows])
-            dk_NSR[heads, columns].baddbmm_(ds_nQK.mT, q_nQR, beta=0 if whole else 1)
+    room = _room(q_NSR)
+    for tile in _tiles(q, sight):
+        rows, columns = tile.rows, tile.columns
+        q_nQR, k_nKR, do_nQW = q_NSR[rows], k_NSR[columns], do_NSW[rows]
+        p_nQK, ds_nQK = tile.carved(room)
+        tile.hide(torch.bmm(q_nQR, k_nKR.mT, out=p_nQK)).sub_(lse_NS1[rows]).exp2_()
+        dv_NSW[columns].baddbmm_(p_nQK.mT, do_nQW, beta=0 if whole else 1)
+        torch.bmm(do_nQW, v_NSW[columns].mT, out=ds_nQK).sub_(delta_NS1[rows]).mul_(p_nQK)
+        torch.bmm(ds_nQK, k_nKR, out=dq_NSR[rows])
+        dk_NSR[columns].baddbmm_(ds_nQK.mT, q_nQR, beta=0 if whole else 1)
     dq = dq_NSR.view(q.shape).mul_(sight.scale[:, None, None])
     dk = dk_NSR.view(k.shape).mul_(LN2)
     return dq.to(q.dtype), dk.to(k.dtype), dv_NSW.view(v.shape).to(v.dtype)
 
 
-def _scaled(q_BHSR: Tensor, sight: Sight) -> Tensor:
-    """Scale queries so that their scores are in units of log 2.
+def _scale(sight: Sight, examples: int) -> Tensor:
+    """What queries [B H, S, R] are multiplied by, so that their scores are in units of log 2: [B H, 1, 1].
 
     torch's exp2 takes as long for all numbers, its exp 35 times longer where the result is zero, as half of all
     are under a causal mask.
     """
-    return q_BHSR.to(sight.scale.dtype) * (sight.scale / LN2)[:, None, None]
+    return (sight.scale / LN2).repeat(examples)[:, None, None]
+
+
+def _mass(mass: Tensor) -> Tensor:
+    """What to divide by: a mass is at least 1, or 0 if nothing is seen."""
+    return mass.clamp_min(1.0)
 
 
 def _per_query(mass: Tensor, span: Tensor, spread: Tensor, surprise: Tensor, norm: Tensor) -> Tensor:
@@ -123,56 +120,71 @@ def _per_query(mass: Tensor, span: Tensor, spread: Tensor, surprise: Tensor, nor
     )
 
 
-def _flat(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Examples and heads as one axis N = B H, in the dtype of the arithmetic: that of the first tensor."""
-    return tuple(tensor.to(tensors[0].dtype).flatten(0, 1) for tensor in tensors)
-
-
-def _hidden(dtype: torch.dtype) -> float:
-    """What is added to the score of a hidden key.
-
-    Finite, for 0 x -inf would spoil the entropy, and small enough that two of them can be added. Half of it is
-    under every score that can be computed with and over every hidden one.
-    """
-    return torch.finfo(dtype).min / 4
+def _flat(sight: Sight, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Examples and heads as one axis N = B H, contiguous and in the dtype of the arithmetic."""
+    return tuple(tensor.to(sight.scale.dtype).contiguous().flatten(0, 1) for tensor in tensors)
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Consecutive queries of all heads, against the keys that one of them can see."""
+class _Band:
+    """Consecutive queries, and the keys that one of them can see: the same for all heads."""
 
     sight: Sight
-    shape: tuple[int, int]  # B, H
-    rows: slice
-    columns: slice
-    heads_of_a_tile: int
+    queries: slice
+    keys: slice
 
-    def tiles(self) -> Iterator[tuple[slice, Callable[[Tensor], Tensor]]]:
-        """Give parts of the axis N = B H, each with the function that hides its scores in place.
+    @cached_property
+    def places(self) -> list[Tensor]:
+        """Each coordinate of the keys, [K]."""
+        return [place.contiguous() for place in self.sight.places(self.keys).unbind(-1)]
 
-        A part is some heads of one example or all heads of some examples.
-        """
-        B, H = self.shape
-        most = self.heads_of_a_tile
-        step_B, step_H = max(1, most // H), min(most, H)
-        for b, h in product(range(0, B, step_B), range(0, H, step_H)):
-            examples, heads = slice(b, min(b + step_B, B)), slice(h, min(h + step_H, H))
-            part = slice(b * H + h, (examples.stop - 1) * H + heads.stop)
-            yield part, partial(self._hide, examples, heads)
+    @cached_property
+    def distances(self) -> Tensor:
+        """Distances of the keys from the queries, [Q, K]."""
+        return self.sight.distances(self.queries, self.keys)
 
-    def carved(self, room: Tensor, part: slice) -> tuple[Tensor, ...]:
-        """Shape room for the scores of some heads, [n, Q, K]."""
-        size = [part.stop - part.start, *(axis.stop - axis.start for axis in (self.rows, self.columns))]
+    @cached_property
+    def future(self) -> Tensor:
+        """What hides the keys after a query, [Q, Q]; the last Q keys are the queries' own."""
+        length = self.queries.stop - self.queries.start
+        seen = torch.ones(length, length, dtype=torch.bool, device=self.sight.scale.device)
+        return bias(seen.tril_(), self.sight.scale.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A band for some heads of an example, or for all heads of some examples."""
+
+    band: _Band
+    examples: slice
+    heads: slice
+    part: slice  # the same of the axis N = B H
+
+    @property
+    def rows(self) -> tuple[slice, slice]:
+        """Where the queries are, in [N, S]."""
+        return self.part, self.band.queries
+
+    @property
+    def columns(self) -> tuple[slice, slice]:
+        """Where the keys are, in [N, S]."""
+        return self.part, self.band.keys
+
+    def carved(self, room: Tensor) -> tuple[Tensor, ...]:
+        """Shape room for the scores, [n, Q, K]."""
+        size = [axis.stop - axis.start for axis in (*self.rows, self.band.keys)]
         return room[:, : math.prod(size)].view(-1, *size).unbind()
 
-    def _hide(self, examples: slice, heads: slice, s_nQK: Tensor) -> Tensor:
-        if self.future is not None:
-            s_nQK[..., self.rows.start - self.columns.start :].add_(self.future)
-        s_bhQK = s_nQK.unflatten(0, (examples.stop - examples.start, -1))
-        if self.outside is not None:
-            s_bhQK.add_(self.outside[heads])
-        if self.sight.key_mask is not None:
-            s_bhQK.add_(self._bias(self.sight.key_mask[examples, None, None, self.columns]))
+    def hide(self, s_nQK: Tensor) -> Tensor:
+        """Hide the scores of keys that are not seen, in place."""
+        sight, band = self.band.sight, self.band
+        if sight.causal:
+            s_nQK[..., band.queries.start - band.keys.start :].add_(band.future)
+        s_bhQK = s_nQK.unflatten(0, (self.examples.stop - self.examples.start, -1))
+        if sight.window is not None:
+            s_bhQK.add_(bias(band.distances < sight.window[self.heads, None, None], s_nQK.dtype))
+        if sight.key_mask is not None:
+            s_bhQK.add_(bias(sight.key_mask[self.examples, None, None, band.keys], s_nQK.dtype))
         return s_nQK
 
     def look(
@@ -180,61 +192,35 @@ class _Block:
         s_nQK: Tensor,
         w_nQK: Tensor,
         mass_nQ: Tensor,
-        spare_nQK: Tensor,
         span_nQ: Tensor,
         spread_nQ: Tensor,
         surprise_nQ: Tensor,
         norm_nQ: Tensor,
     ) -> None:
         """Fill in sum w |x_i - x|, sum w |x - m|^2, sum w (s - top) and the root of sum w^2; uses `s_nQK` up."""
-        torch.sum(torch.mul(w_nQK, self.distances, out=spare_nQK), -1, out=span_nQ)
-        spread_nQ.zero_()
-        for place_K in self.places:
-            middle_nQ = (w_nQK @ place_K).div_(mass_nQ)
-            torch.sub(place_K, middle_nQ.unsqueeze(-1), out=spare_nQK)
-            spread_nQ.add_(spare_nQK.square_().mul_(w_nQK).sum(-1))
         torch.sum(s_nQK.mul_(w_nQK), -1, out=surprise_nQ)
         torch.linalg.vector_norm(w_nQK, dim=-1, out=norm_nQ)
-
-    @cached_property
-    def places(self) -> list[Tensor]:
-        """Each coordinate of the keys, [K]."""
-        return [place.contiguous() for place in self.sight.places(self.columns).unbind(-1)]
-
-    @cached_property
-    def distances(self) -> Tensor:
-        """Distances of the keys from the queries, [Q, K]."""
-        return self.sight.distances(self.rows, self.columns)
-
-    @cached_property
-    def future(self) -> Tensor | None:
-        """What hides the keys after a query, [Q, Q]; the last Q columns are the queries' own."""
-        if not self.sight.causal:
-            return None
-        length = self.rows.stop - self.rows.start
-        seen = torch.ones(length, length, dtype=torch.bool, device=self.sight.scale.device)
-        return self._bias(seen.tril_())
-
-    @cached_property
-    def outside(self) -> Tensor | None:
-        """What hides the keys outside the window of a head, [H, Q, K]."""
-        window = self.sight.window
-        return None if window is None else self._bias(self.distances < window[:, None, None])
-
-    def _bias(self, seen: Tensor) -> Tensor:
-        dtype = self.sight.scale.dtype
-        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, _hidden(dtype))
+        torch.sum(torch.mul(w_nQK, self.band.distances, out=s_nQK), -1, out=span_nQ)
+        spread_nQ.zero_()
+        for place_K in self.band.places:
+            middle_nQ = (w_nQK @ place_K).div_(mass_nQ)
+            torch.sub(place_K, middle_nQ.unsqueeze(-1), out=s_nQK)
+            spread_nQ.add_(s_nQK.square_().mul_(w_nQK).sum(-1))
 
 
-def _blocks(q_BHSR: Tensor, sight: Sight) -> Iterator[_Block]:
-    """Divide the queries into blocks."""
+def _tiles(q_BHSR: Tensor, sight: Sight) -> Iterator[_Tile]:
+    """Divide the matrix, band by band."""
     B, H, S, _ = q_BHSR.shape
-    height, heads_of_a_tile = _tile(B * H, S)
+    height, most = _tile(B * H, S)
     reach = _reach(sight, S)
+    step_B, step_H = max(1, most // H), min(most, H)
     for start in range(0, S, height):
         stop = min(start + height, S)
-        columns = slice(max(0, start - reach), stop if sight.causal else min(S, stop + reach))
-        yield _Block(sight, (B, H), slice(start, stop), columns, heads_of_a_tile)
+        keys = slice(max(0, start - reach), stop if sight.causal else min(S, stop + reach))
+        band = _Band(sight, slice(start, stop), keys)
+        for b, h in product(range(0, B, step_B), range(0, H, step_H)):
+            examples, heads = slice(b, min(b + step_B, B)), slice(h, min(h + step_H, H))
+            yield _Tile(band, examples, heads, slice(b * H + h, (examples.stop - 1) * H + heads.stop))
 
 
 def _tile(N: int, S: int) -> tuple[int, int]:
@@ -245,10 +231,10 @@ def _tile(N: int, S: int) -> tuple[int, int]:
     return height, min(N, max(1, TILE // (height * S)))
 
 
-def _room(q_NSR: Tensor, tiles: int) -> Tensor:
-    """Memory for some tiles, allocated once: new memory costs more than what is computed in it."""
+def _room(q_NSR: Tensor) -> Tensor:
+    """Memory for two tiles, allocated once: new memory costs more than what is computed in it."""
     N, S, _ = q_NSR.shape
-    return q_NSR.new_empty(tiles, math.prod(_tile(N, S)) * S)
+    return q_NSR.new_empty(2, math.prod(_tile(N, S)) * S)
 
 
 def _reach(sight: Sight, S: int) -> int:

@@ -8,6 +8,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+def hidden(dtype: torch.dtype) -> float:
+    """What is added to the score of a hidden key.
+
+    Finite, for 0 x -inf would spoil the entropy, and small enough that several of them can be added. Half of it is
+    under every score that can be computed with and over every hidden one.
+    """
+    return torch.finfo(dtype).min / 4
+
+
+def bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores so that only keys that are seen count: 0 or `hidden`."""
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, hidden(dtype))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
     """Scale of the scores and visibility of the keys, on the device of the queries.
@@ -34,6 +48,19 @@ class Sight:
         if rows.shape[1] == 1:
             return (rows - columns.T).abs()
         return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist")
+
+    def mask(self, length: int, *, causal: bool) -> Float[Tensor, "#B #H #S S"] | None:
+        """What is added to scores to hide what windows, `key_mask` and, where wished, `self.causal` hide."""
+        every, dtype = slice(0, length), self.scale.dtype
+        masks = []
+        if causal:
+            seen = torch.ones(1, 1, length, length, dtype=torch.bool, device=self.scale.device)
+            masks.append(bias(seen.tril_(), dtype))
+        if self.window is not None:
+            masks.append(bias(self.distances(every, every) < self.window[None, :, None, None], dtype))
+        if self.key_mask is not None:
+            masks.append(bias(self.key_mask[:, None, None, :], dtype))
+        return sum(masks[1:], masks[0]) if masks else None
 
 
 class Path(Protocol):

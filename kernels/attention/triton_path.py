@@ -13,7 +13,7 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Give the output, the log-sum-exp and, when asked, the statistics of every query."""
     kernel = import_module("kernels.attention.triton_forward")
-    return kernel.forward(q, k, v, *_told(sight, q.shape[2]), statistics)
+    return kernel.forward(*_contiguous(q, k, v), *_told(sight, q.shape[2]), statistics)
 
 
 def backward(
@@ -21,7 +21,11 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Give the gradients of q, k and v."""
     kernel = import_module("kernels.attention.triton_backward")
-    return kernel.backward(grad_output, q, k, v, output, lse, *_told(sight, q.shape[2]))
+    return kernel.backward(*_contiguous(grad_output, q, k, v, output, lse), *_told(sight, q.shape[2]))
+
+
+def _contiguous(*tensors: Tensor) -> tuple[Tensor, ...]:
+    return tuple(tensor.contiguous() for tensor in tensors)
 
 
 def _told(sight: Sight, length: int) -> tuple[Tensor, bool, Tensor | None, Tensor | None, Tensor]:

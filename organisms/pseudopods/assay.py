@@ -32,6 +32,7 @@ class Host:
         x = stem(organism.task, organism.interface, inputs)
         reads, streams = [], []
         for layer in range(organism.pool.depth):
+            x = organism.entering(layer, x)
             reads.append(rms_norm(x))
             x = x + organism.mixed(layer, reads[-1])
             streams.append(x)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kernels.attention import attention_weights
 from kernels.correlation import correlation
 from kernels.effective_rank import effective_rank
 from organisms.nn import rms_norm, stem
@@ -56,7 +57,9 @@ def observe(organism: PseudopodOrganism, slot: int, inputs: Tensor) -> Pseudopod
     x = stem(organism.task, organism.interface, inputs)
     for before in range(layer):
         x = x + organism.mixed(before, rms_norm(x))
-    writes, statistics = organism.observed(layer, rms_norm(x))
-    (written,) = writes[[slot - first]].dense()
+    read = rms_norm(x)
+    (written,) = organism.writes(layer, read, [slot - first]).dense()
+    q_BCSR, k_BCSR, _ = organism.circuits(layer, read)
+    pattern_CSS = attention_weights(q_BCSR, k_BCSR, **organism.sight(layer)).mean(0)
     others = [other for other in pool.living(layer) if other != slot - first]
-    return Pseudopod(written, statistics.pattern[slot - first], statistics.pattern[others])
+    return Pseudopod(written, pattern_CSS[slot - first], pattern_CSS[others])

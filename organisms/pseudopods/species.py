@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from organisms.nn import Interface
+from organisms.nn import Interface, new_interface
 from organisms.pool import Factored, Pool
+from organisms.probe import look
 from organisms.pseudopods.assay import Host, assay
+from organisms.pseudopods.cost import cost
 from organisms.pseudopods.organism import PseudopodOrganism
-from organisms.pseudopods.probe import look
 from organisms.species import Probe
 from organisms.task import Task
 from qd.genes import GeneRange
@@ -73,6 +75,10 @@ class Pseudopods:
             Factored("ov", self.dim, self.dim, options.max_width, "width"),
         )
 
+    def interface(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw an untrained interface."""
+        return new_interface(self.task, self.dim, generator)
+
     def organism(self, interface: Interface) -> PseudopodOrganism:
         """Build an organism with an empty pool, on the device of the interface."""
         device = next((tensor.device for tensor in interface.values()), None)
@@ -92,10 +98,13 @@ class Pseudopods:
                 arrays[name] = (generator.standard_normal(shape) * std).astype(np.float32)
         return Genome(self.family, depth, genes, arrays)
 
+    def fitted(self, genome: Genome, genes: Genes, generator: np.random.Generator) -> Genome:
+        """Give it back: no gene sets an outer size of its matrices."""
+        return genome
+
     def probe(self, organism: PseudopodOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         """Measure, gate off and differentiate every living slot."""
-        costs = [self.cost(occupant.genes) for _, occupant in organism.pool.alive()]
-        return look(organism, inputs, targets, [math.log2(flops / moved) for flops, moved in costs])
+        return look(organism, inputs, targets)
 
     def assay(self, organism: PseudopodOrganism, hosts: Sequence[Host]) -> Tensor:
         """Drop of the hosts' mean loss, for each living slot and probe example, float64 [n, P]."""
@@ -115,16 +124,4 @@ class Pseudopods:
 
     def cost(self, genes: Genes) -> tuple[float, float]:
         """FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one head on one example."""
-        gene = dict(genes)
-        tokens, dim = self.task.length, self.dim
-        rank, width = gene["rank"], gene["width"]
-        pairs = float(visible(self.task, gene["window"]).sum())
-        flops = 2 * tokens * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
-        moved = 2 * dim * (rank + width) + 2 * tokens * dim + 4 * tokens * (rank + width)
-        return flops, 4.0 * moved
-
-
-def visible(task: Task, window: float) -> np.ndarray:
-    """Which keys (columns) a query (row) sees: nearer than `window`, and not later if causal; bool [S, S]."""
-    near = task.distances < window
-    return np.tril(near) if task.causal else near
+        return cost(self.task, self.dim, dict(genes))

@@ -65,4 +65,5 @@ def capped(train: Split, examples: int | None) -> Split:
     if examples < 1:
         raise ConfigError(f"task.examples is {examples}; it must be at least 1")
     kept = np.arange(examples) * len(train) // examples
-    return Split(train.inputs[kept], train.targets[kept])
+    labels = None if train.labels is None else train.labels[kept]
+    return Split(train.inputs[kept], train.targets[kept], labels)

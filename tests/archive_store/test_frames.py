@@ -42,8 +42,14 @@ def test_a_census_is_one_row():
     assert row == {
         "organism": 1, "round": 5, "loss": 0.5, "probe_loss": 0.51, "validation_loss": 0.52,
         "validation_score": 0.9, "step": 125, "alive": 1, "state": "b" * 64,
-        "quarantine": None,
+        "quarantine": None, "test_metrics": (),
     }  # fmt: skip
+
+
+def test_a_tasks_own_metrics_are_pairs():
+    measured = replace(CENSUS, test_metrics=(("of sines", 0.25), ("of circles", math.inf)))
+    (row,) = frames.census(events("census", measured)).to_dict("records")
+    assert row["test_metrics"] == (("of sines", 0.25), ("of circles", math.inf))
 
 
 def test_a_quarantined_census_is_a_row_without_losses_or_components():

@@ -22,8 +22,9 @@ from torch import Tensor  # noqa: E402
 
 from organisms.nn import example_losses, new_interface, readout, rms_norm, stem  # noqa: E402
 from organisms.pool import Occupant  # noqa: E402
+from organisms.pseudopods.cost import visible  # noqa: E402
 from organisms.pseudopods.organism import PseudopodOrganism  # noqa: E402
-from organisms.pseudopods.species import PseudopodOptions, Pseudopods, visible  # noqa: E402
+from organisms.pseudopods.species import PseudopodOptions, Pseudopods  # noqa: E402
 from organisms.task import Task  # noqa: E402
 from qd.genes import random_genes  # noqa: E402
 from qd.records import ComponentId, Genes  # noqa: E402

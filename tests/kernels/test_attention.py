@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from kernels import door
-from kernels.attention import attention, blockwise, inputs
-from kernels.attention.reference import attention_weights
+from kernels.attention import attention, attention_weights, blockwise, flash, inputs
 
 NAMES = ("span", "locality", "entropy", "sum_squares", "largest")
 LENGTHS = [1, 2, 63, 64, 65, 100, 127, 257]
@@ -58,29 +57,33 @@ CASES = [
 ]
 
 
-def with_gradients(tensors, change, **options):
+def with_gradients(tensors, change, statistics=True, **options):
     leaves = [tensor.detach().clone().requires_grad_() for tensor in tensors]
-    found = attention(*leaves, statistics=True, **options)
+    found = attention(*leaves, statistics=statistics, **options)
     return found, torch.autograd.grad(found.output, leaves, change)
 
 
 def assert_same(tensors, tolerance, **options):
+    """The torch path against the reference, with statistics and without (which may go another way)."""
     stream = torch.Generator().manual_seed(9)
     change = torch.randn(tensors[2].shape, generator=stream, dtype=torch.float64).to(tensors[2].dtype)
     wanted, gradients = with_gradients(tensors, change, backend="reference", **options)
-    found, others = with_gradients(tensors, change, backend="torch", **options)
-    torch.testing.assert_close(found.output, wanted.output, **tolerance)
-    torch.testing.assert_close(found.lse, wanted.lse, **tolerance)
-    for name in NAMES:
-        pair = getattr(found.statistics, name), getattr(wanted.statistics, name)
-        torch.testing.assert_close(*pair, **tolerance, msg=lambda text, name=name: f"{name}: {text}")
-    for gradient, other in zip(gradients, others, strict=True):
-        torch.testing.assert_close(other, gradient, **tolerance)
+    for statistics in (True, False):
+        found, others = with_gradients(tensors, change, statistics, backend="torch", **options)
+        torch.testing.assert_close(found.output, wanted.output, **tolerance)
+        torch.testing.assert_close(found.lse, wanted.lse, **tolerance)
+        for gradient, other in zip(gradients, others, strict=True):
+            torch.testing.assert_close(other, gradient, **tolerance)
+        for name in NAMES if statistics else ():
+            pair = getattr(found.statistics, name), getattr(wanted.statistics, name)
+            torch.testing.assert_close(*pair, **tolerance, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("S", "widths"), list(zip(LENGTHS, WIDTHS, strict=True)))
-def test_blocks_give_what_the_whole_matrix_gives(S, widths, case):
+def test_no_path_gives_anything_but_what_the_whole_matrix_gives(S, widths, case, fused, monkeypatch):
+    monkeypatch.setattr(flash, "AVAILABLE", fused and flash.AVAILABLE)
     B, H = (2, 4) if S < 128 else (1, 3)
     scale = torch.linspace(0.2, 1.0, H, dtype=torch.float64)
     options = seeing(case, B, H, S)
@@ -89,6 +92,7 @@ def test_blocks_give_what_the_whole_matrix_gives(S, widths, case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_however_the_matrix_is_divided_the_answer_is_the_same(case, monkeypatch):
+    monkeypatch.setattr(flash, "AVAILABLE", False)
     monkeypatch.setattr(blockwise, "WHOLE", 0)
     monkeypatch.setattr(blockwise, "ROWS", 8)
     monkeypatch.setattr(blockwise, "TILE", 8 * 37 * 3)
@@ -193,6 +197,41 @@ def test_even_attention_has_the_numbers_of_a_uniform_law(S, backend):
     assert found.largest.item() == pytest.approx(1 / S)
 
 
+@given(st.permutations(range(8)))
+@settings(deadline=None)
+def test_attention_to_one_key_spans_the_distance_to_it_and_has_no_spread(keys):
+    q = torch.eye(8, dtype=torch.float64)[list(keys)][None, None] * 1000
+    k = torch.eye(8, dtype=torch.float64)[None, None]
+    found = attention(q, k, k, statistics=True).statistics
+    assert found.span.item() == pytest.approx(sum(abs(i - j) for i, j in enumerate(keys)) / 8)
+    assert found.locality.item() == pytest.approx(0, abs=1e-6)
+    assert found.entropy.item() == pytest.approx(0, abs=1e-6)
+
+
+@given(st.floats(0.01, 100), st.floats(-1000, 1000))
+@settings(deadline=None)
+def test_statistics_scale_with_distances_and_do_not_care_where_the_origin_is(factor, shift):
+    q, k, v = drawn(S=9)
+    x = torch.randn(9, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    before, after = (
+        attention(q, k, v, positions=positions, statistics=True).statistics
+        for positions in (x, factor * x + shift)
+    )
+    torch.testing.assert_close(after.span, factor * before.span, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(after.locality, factor * before.locality, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("S", [5, 40])
+def test_the_log_sum_exp_is_right_where_a_query_does_not_look_at_itself(S):
+    q, k, v = drawn(S=S)
+    q, k = 300 * q, k.flip(2)  # weights of own keys vanish, in any precision
+    exact = (q @ k.mT * 3**-0.5).logsumexp(-1)
+    torch.testing.assert_close(attention(q, k, v).lse, exact)
+    torch.testing.assert_close(
+        attention(q.float(), k.float(), v.float()).lse.double(), exact, rtol=1e-5, atol=0
+    )
+
+
 def test_a_sharp_look_at_a_far_key_has_no_spread_in_float32():
     S, far = 2000, 1990
     q, k = torch.ones(1, 1, S, 1), torch.zeros(1, 1, S, 1)
@@ -235,28 +274,31 @@ def test_a_hidden_key_has_no_influence_at_all(backend):
     assert torch.equal(before.statistics.entropy, after.statistics.entropy)
 
 
+@pytest.mark.parametrize("statistics", [True, False])
 @pytest.mark.parametrize("S", [17, 200])
-def test_tensors_that_are_not_contiguous_are_read_right(S):
+def test_tensors_that_are_not_contiguous_are_read_right(S, statistics):
     tensors = drawn(2, 3, S, 8, 8)
     turned = [tensor.transpose(1, 2).contiguous().transpose(1, 2) for tensor in tensors]
     assert not turned[0].is_contiguous()
     change = torch.ones(8, dtype=torch.float64).expand(2, 3, S, 8)
-    found, gradients = with_gradients(turned, change)
-    wanted, others = with_gradients(tensors, change.contiguous())
+    found, gradients = with_gradients(turned, change, statistics)
+    wanted, others = with_gradients(tensors, change.contiguous(), statistics)
     for one, other in zip((found.output, *gradients), (wanted.output, *others), strict=True):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("statistics", [True, False])
 @pytest.mark.parametrize("S", [16, 257])
-def test_fifty_repeats_give_the_same_bits(S, monkeypatch):
+def test_fifty_repeats_give_the_same_bits(S, statistics, monkeypatch):
     # New memory is not a number: what is not written is seen.
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     tensors = drawn(2, 2, S, 16, 16, torch.float32)
     options = seeing("causal window", 2, 2, S, torch.float32)
 
     def once():
-        found, gradients = with_gradients(tensors, torch.ones_like(tensors[2]), **options)
-        return found.output, found.lse, *gradients, *(getattr(found.statistics, name) for name in NAMES)
+        found, gradients = with_gradients(tensors, torch.ones_like(tensors[2]), statistics, **options)
+        numbers = (getattr(found.statistics, name) for name in NAMES) if statistics else ()
+        return found.output, found.lse, *gradients, *numbers
 
     first = once()
     assert not any(tensor.isnan().any() for tensor in first)
@@ -434,9 +476,22 @@ def test_the_triton_kernels_are_told_what_they_expect(monkeypatch):
         torch.testing.assert_close(one, other)
 
 
+def test_weights_are_those_that_mix_the_values():
+    tensors = drawn(2, 4, 12, 5, 6)
+    options = seeing("everything", 2, 4, 12) | {"scale": 0.7}
+    weights = attention_weights(*tensors[:2], **options)
+    torch.testing.assert_close(weights @ tensors[2], attention(*tensors, **options).output)
+    with pytest.raises(ValueError, match=r"window must have the shape \[4\]"):
+        attention_weights(*tensors[:2], window=torch.ones(3))
+
+
 def test_values_are_those_of_torchs_own():
     q, k, v = drawn(2, 3, 300, 16, 24)
     expected = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     torch.testing.assert_close(attention(q, k, v, causal=True).output, expected, rtol=1e-10, atol=1e-12)
-    weights = attention_weights(q, k, torch.full((3,), 0.25).double(), torch.ones(300, 300).bool().tril())
+    weights = attention_weights(q, k, scale=0.25, causal=True)
     torch.testing.assert_close(weights @ v, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_torch_still_has_the_private_operations():
+    assert flash.AVAILABLE

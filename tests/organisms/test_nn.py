@@ -49,24 +49,24 @@ def test_the_stem_adds_positions_to_embedded_tokens(task):
 
 
 @pytest.mark.parametrize("task", TASKS, ids=NAMES)
-def test_the_readout_is_linear_in_the_normed_stream_and_only_tokens_keep_their_places(task):
+def test_the_readout_is_linear_in_the_normed_stream_and_only_some_tasks_keep_places(task):
     interface, x = small_interface(task), drawn(2, 4, LENGTH, 9)
     h = F.rms_norm(x, (9,), eps=1e-6)
     every = torch.stack([h[..., s, :] @ interface["read"] + interface["bias"] for s in range(LENGTH)], dim=-2)
-    expected = every if task.kind == "token" else every.mean(-2)
+    expected = every if task.kind in ("token", "sequence") else every.mean(-2)
     torch.testing.assert_close(readout(task, interface, x), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=NAMES)
 def test_losses_are_torchs_and_axes_in_front_are_kept(task):
     _, targets = examples_of(task)
-    places = (LENGTH,) if task.kind == "token" else ()
+    places = (LENGTH,) if task.kind in ("token", "sequence") else ()
     outputs = drawn(3, len(targets), *places, OUTPUTS) * 4
     found = example_losses(task, outputs, targets)
     assert found.shape == (3, len(targets))
     for one, losses in zip(outputs, found, strict=True):
         for index, target in enumerate(targets):
-            if task.kind == "value":
+            if task.kind in ("value", "sequence"):
                 expected = F.mse_loss(one[index], target)
             else:
                 expected = F.cross_entropy(one[index].view(-1, OUTPUTS), target.view(-1))
@@ -77,11 +77,12 @@ def test_losses_are_torchs_and_axes_in_front_are_kept(task):
 @pytest.mark.parametrize("task", TASKS, ids=NAMES)
 def test_scores_are_scikit_learns(task):
     _, targets = examples_of(task)
-    places = (LENGTH,) if task.kind == "token" else ()
+    places = (LENGTH,) if task.kind in ("token", "sequence") else ()
     outputs = drawn(len(targets), *places, OUTPUTS)
-    if task.kind == "value":
+    if task.kind in ("value", "sequence"):
         # One R2 over all outputs together, which scikit-learn calls variance-weighted.
-        expected = r2_score(targets.numpy(), outputs.numpy(), multioutput="variance_weighted")
+        rows = targets.view(-1, OUTPUTS).numpy(), outputs.view(-1, OUTPUTS).numpy()
+        expected = r2_score(*rows, multioutput="variance_weighted")
         assert score(task, targets, targets) == 1
     else:
         expected = accuracy_score(targets.flatten().numpy(), outputs.argmax(-1).flatten().numpy())

@@ -1,3 +1,5 @@
+import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +22,54 @@ def test_distances_are_euclidean():
     np.testing.assert_allclose(task.distances, [[0, 5], [5, 0]])
 
 
+def labelled(task, labels=("low", "high"), of=lambda split: np.arange(len(split)) % 2):
+    splits = {name: getattr(task, name) for name in ("train", "probe", "validation", "test")}
+    given = {name: replace(split, labels=of(split)) for name, split in splits.items()}
+    return replace(task, labels=labels, **given)
+
+
+def test_the_digest_of_a_task_without_labels_is_what_it_was_before_there_were_any():
+    task = small_task()
+    arrays = [
+        [str(a.dtype), list(a.shape), hashlib.sha256(a.tobytes()).hexdigest()]
+        for split in (task.train, task.probe, task.validation, task.test)
+        for a in (split.inputs, split.targets)
+    ]
+    places = task.positions
+    arrays.append([str(places.dtype), list(places.shape), hashlib.sha256(places.tobytes()).hexdigest()])
+    shape = ["class", "continuous", task.features, task.outputs, False]
+    text = json.dumps({"arrays": arrays, "shape": shape}, sort_keys=True, separators=(",", ":"))
+    assert task.digest == hashlib.sha256(text.encode()).hexdigest()
+    assert replace(task, metrics=lambda outputs, split: {}).digest == task.digest
+
+
+def test_labels_count_for_the_digest():
+    task = small_task()
+    digests = [
+        task.digest,
+        labelled(task).digest,
+        labelled(task, labels=("low", "top")).digest,
+        labelled(task, of=lambda split: np.arange(len(split)) % 3 % 2).digest,
+    ]
+    assert len(set(digests)) == 4
+    assert labelled(task).digest == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ()}, r"train\.labels must be given if the task names labels, and only then"),
+        ({"labels": ("low",)}, r"train\.labels must be whole numbers from 0 to 0; the largest is 1"),
+        ({"of": lambda split: None}, r"train\.labels must be given if the task names labels"),
+        ({"of": lambda split: np.zeros(3, int)}, r"train\.labels must be \(11,\); it is \(3,\)"),
+        ({"of": lambda split: np.zeros(len(split))}, r"train\.labels must be whole numbers"),
+    ],
+)
+def test_labels_that_do_not_fit_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        labelled(small_task(), **change)
+
+
 @pytest.mark.parametrize(
     ("kind", "tokens", "change", "message"),
     [
@@ -29,6 +79,13 @@ def test_distances_are_euclidean():
         ("class", "continuous", {"outputs": 1}, "train.targets must be whole numbers from 0 to 0"),
         ("token", "discrete", {"features": 1}, "train.inputs must be whole numbers from 0 to 0"),
         ("value", "continuous", {"outputs": 9}, r"train.targets must be \(11, 9\) for a value task"),
+        ("sequence", "continuous", {"outputs": 9}, r"train.targets must be \(11, 7, 9\) for a sequence task"),
+        (
+            "value",
+            "continuous",
+            {"kind": "sequence"},
+            r"train.targets must be \(11, 7, 5\) for a sequence task",
+        ),
         ("token", "continuous", {"kind": "class"}, r"train.targets must be \(11,\) for a class task"),
     ],
 )
@@ -37,7 +94,7 @@ def test_what_does_not_fit_is_named(kind, tokens, change, message):
         replace(small_task(kind, tokens), **change)
 
 
-@pytest.mark.parametrize("kind", ["class", "value"])
+@pytest.mark.parametrize("kind", ["class", "value", "sequence"])
 def test_numbers_must_be_finite(kind):
     task = small_task(kind)
     inputs, targets = task.probe.inputs.copy(), task.probe.targets.astype(np.float32)

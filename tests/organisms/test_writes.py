@@ -45,7 +45,9 @@ def test_outputs_are_those_of_the_stream_with_each_component_added(kind, inner):
     task, stream, given = small_task(*kind), drawn(B, LENGTH, D, seed=3), writes(inner)
     interface = {name: tensor.double() for name, tensor in small_interface(task).items()}
     expected = torch.stack([readout(task, interface, stream + one) for one in dense(given)])
-    assert expected.shape == ((N, B, LENGTH, OUTPUTS) if task.kind == "token" else (N, B, OUTPUTS))
+    assert expected.shape == (
+        (N, B, LENGTH, OUTPUTS) if task.kind in ("token", "sequence") else (N, B, OUTPUTS)
+    )
     torch.testing.assert_close(given.outputs(task, interface, stream), expected)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qd.canonical import canonical, number, plain, sha256
+from qd.canonical import LATER, canonical, number, plain, sha256
 from qd.records import ComponentId
 
 SCALARS = (
@@ -59,6 +59,17 @@ def test_form():
     )
     expected = r'{"x":[[1,2,3],0.1,[[1,2]],"NaN","-Infinity","\u00e9"],"y":0.0}'
     assert canonical(value) == expected
+
+
+def test_a_field_that_came_later_is_left_out_while_it_has_its_default():
+    @dataclasses.dataclass
+    class Point:
+        x: np.ndarray
+        y: float = 1.0
+        z: float = dataclasses.field(default=2.0, metadata={LATER: True})
+
+    assert canonical(Point(np.zeros(2))) == '{"x":[0.0,0.0],"y":1.0}'
+    assert canonical(Point(np.zeros(2), z=3.0)) == '{"x":[0.0,0.0],"y":1.0,"z":3.0}'
 
 
 def test_numpy_scalars_become_python_numbers():

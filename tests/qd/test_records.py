@@ -32,6 +32,7 @@ BY_NAME = {
     "parents": MANY_IDS,
     "lineage": IDS,
     "genes": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
+    "test_metrics": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
     "genomes": st.lists(TEXTS, max_size=2).map(tuple),
     "measures": FIVE,
     "behaviour": FIVE,
@@ -83,6 +84,22 @@ def test_what_is_journaled_is_read_back(kind, data):
 def test_keys_of_no_field_are_ignored():
     death = Death(ComponentId(1, 2, 3), -1.0, 0.0, 0.5, 0.25, "fitness", True)
     assert read(Death, {**json.loads(canonical(death)), "kind": "death"}) == death
+
+
+def test_a_census_without_metrics_has_the_text_that_it_had_before_there_were_any():
+    census = Census(1, 2, 3, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, None, None, "ab", (), None)
+    text = canonical(census)
+    assert "test_metrics" not in text
+    assert read(Census, json.loads(text)) == census
+    measured = dataclasses.replace(census, test_metrics=(("of sines", 0.5),))
+    assert json.loads(canonical(measured)) == json.loads(text) | {"test_metrics": [["of sines", 0.5]]}
+
+
+def test_a_record_that_lacks_a_field_is_refused():
+    text = json.loads(canonical(Census(1, 2, 3, *[0.5] * 6, None, None, "ab", (), None)))
+    del text["quarantine"]
+    with pytest.raises(KeyError, match="quarantine"):
+        read(Census, text)
 
 
 def test_values_are_frozen():

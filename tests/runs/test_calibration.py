@@ -8,7 +8,7 @@ from archive_store.chain import numbered
 from archive_store.journal import Journal
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
-from organisms.pseudopods.species import visible
+from organisms.pseudopods.cost import visible
 from qd.measures import ranges_from_samples
 from runs.calibration import Calibration, constants, read_centroids
 from runs.errors import ConfigError, RunError

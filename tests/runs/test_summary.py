@@ -12,7 +12,7 @@ from tests.synthetic_run import write_run
 
 PROMISED = {
     "rounds", "coverage", "qd_score", "best_objective", "mean_objective", "best_organism", "best_accuracy",
-    "score_name", "kmo", "kmo_verdict", "births", "deaths", "quarantines", "digest",
+    "score_name", "test_metrics", "kmo", "kmo_verdict", "births", "deaths", "quarantines", "digest",
     "wall_seconds",
 }  # fmt: skip
 
@@ -70,6 +70,24 @@ def test_time_and_the_name_of_the_score_come_from_the_drivers_notes(live):
     assert "its test R2" in table(summary)
 
 
+def test_a_tasks_own_metrics_of_the_best_organism_are_shown_in_their_order(live):
+    best = summarise(live).best_organism
+    given = (
+        'CASE organism WHEN ? THEN json(\'[["sine_mse", 0.000123456], ["circle_mse", "NaN"]]\') '
+        "ELSE json('[[\"sine_mse\", 7]]') END"
+    )
+    execute(
+        live, f"UPDATE event SET body = json_set(body, '$.test_metrics', {given}) WHERE kind = 'census'", best
+    )
+    summary = summarise(live)
+    assert list(summary.test_metrics.items()) == [("sine_mse", 0.000123456), ("circle_mse", None)]
+    lines = [" ".join(line.split()) for line in table(summary).splitlines()]
+    place = lines.index("its test sine_mse 0.0001235")
+    assert lines[place - 1].startswith("its test score")
+    assert lines[place + 1] == "its test circle_mse -"
+    assert json.loads(as_json(summary))["test_metrics"] == {"sine_mse": 0.000123456, "circle_mse": None}
+
+
 def test_a_live_run_can_be_shown(live):
     assert summarise(live).rounds == 3
 
@@ -105,6 +123,7 @@ def test_the_table_names_everything(path):
 def test_the_table_of_a_run_of_which_little_is_known():
     empty: dict = {field.name: None for field in dataclasses.fields(Summary)}
     known = {"run": "r", "name": "r", "rounds": 1, "coverage": 0.0, "qd_score": 0.0, "score_name": "score"}
+    known |= {"test_metrics": {}}
     text = table(Summary(**empty | known | {"births": 0, "deaths": 0, "quarantines": 0, "digest": "0"}))
     assert "best objective     -\n" in text
     assert "KMO and verdict    not assessed\n" in text

@@ -292,6 +292,10 @@ class TestDividing:
         assert gaps.min(initial=size) >= 1
         assert gaps.max() - gaps.min() <= 1
 
+    def test_a_cap_keeps_the_labels_of_what_it_keeps(self):
+        kept = capped(Split(np.arange(9), np.arange(9), 10 * np.arange(9)), 4)
+        np.testing.assert_array_equal(kept.labels, 10 * kept.inputs)
+
     def test_a_cap_of_nothing(self):
         with pytest.raises(ConfigError, match=r"task\.examples is 0; it must be at least 1"):
             capped(Split(np.arange(3), np.arange(3)), 0)

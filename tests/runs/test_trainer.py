@@ -17,7 +17,7 @@ from organisms.nn import example_losses, score
 from qd.canonical import canonical, sha256
 from qd.records import ComponentId
 from runs import trainer
-from runs.census import evaluate, lower_bounds, take_records
+from runs.census import evaluate, lower_bounds, own_metrics, take_records
 from runs.errors import RunError
 from runs.newborns import found
 from runs.trainer import JOBS, TIMED, advance
@@ -143,6 +143,32 @@ class TestAdvance:
         organism = decode_state(WORLD, rounds[2][1]).organism
         census = rounds[2][0].census
         assert (census.test_loss, census.test_score) == evaluate(WORLD, organism, WORLD.test)
+
+    def test_the_last_round_and_no_other_reports_what_the_task_asks_for(self, rounds):
+        def metrics(outputs, split):
+            right = outputs.argmax(-1) == split.targets
+            return {"zeros": right[split.targets == 0].mean(), "all": right.mean(dtype=np.float32)}
+
+        world = replace(WORLD, task=replace(WORLD.task, metrics=metrics))
+        assert advance(world, rounds[0][1], order(0, 2), {}, clock())[0].census.test_metrics == ()
+        report, state, _ = advance(world, rounds[1][1], order(0, 3), {}, clock())
+        assert [name for name, _ in report.census.test_metrics] == ["zeros", "all"]
+        assert report.census.test_metrics[1][1] == pytest.approx(report.census.test_score)
+        digits = world.test.targets == 0
+        outputs = decode_state(WORLD, state).organism(world.test.inputs[digits])
+        right = score(WORLD.task, outputs, world.test.targets[digits])
+        assert report.census.test_metrics[0][1] == pytest.approx(right)
+        assert (report.census, state) == (
+            replace(rounds[2][0].census, test_metrics=report.census.test_metrics),
+            rounds[2][1],
+        )
+
+    @pytest.mark.parametrize("found", [[0.5], {"zeros": "many"}, {0: 0.5}])
+    def test_metrics_that_are_no_numbers_by_name_say_so(self, found, rounds):
+        world = replace(WORLD, task=replace(WORLD.task, metrics=lambda outputs, split: found))
+        organism = decode_state(WORLD, rounds[2][1]).organism
+        with pytest.raises(RunError, match="metrics of the task 'digits' must be numbers by name; it gave"):
+            own_metrics(world, organism)
 
     def test_validation_is_that_of_the_state(self, rounds):
         for job in rounds:

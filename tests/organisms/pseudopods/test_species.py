@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from organisms.pseudopods.species import PseudopodOptions, Pseudopods, visible
+from organisms.pseudopods.cost import visible
+from organisms.pseudopods.species import PseudopodOptions, Pseudopods
 from qd.genes import GeneRange, random_genes
 from runs.config import OrganismConfig
 from tests.small_worlds import small_organism, small_species, small_task

@@ -1,0 +1,81 @@
+"""Attention by torch's own fused kernel for the CPU, together with its log-sum-exp.
+
+`scaled_dot_product_attention` is the public door to that kernel, but keeps the log-sum-exp to itself, and refuses
+a mask beside `is_causal`. The operation behind it is private, so it is looked for before it is used, and
+`blockwise` does the same work without it. It holds no S x S weights, but the mask of a window is S x S for each
+head: hence windows are left to `blockwise` where sequences are long.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from kernels.attention.sight import Sight, hidden
+
+WHOLE = 128  # sequences up to this length may have a mask for each head
+_NAME = "_scaled_dot_product_flash_attention_for_cpu"
+AVAILABLE = hasattr(torch.ops.aten, _NAME) and hasattr(torch.ops.aten, f"{_NAME}_backward")
+
+
+def serves(q: Tensor, sight: Sight) -> bool:
+    """Say whether the kernel is there and can be told what the queries may see."""
+    return AVAILABLE and q.device.type == "cpu" and (sight.window is None or q.shape[2] <= WHOLE)
+
+
+def forward(
+    q: Float[Tensor, "B H S R"], k: Float[Tensor, "B H S R"], v: Float[Tensor, "B H S W"], sight: Sight
+) -> tuple[Float[Tensor, "B H S W"], Float[Tensor, "B H S"]]:
+    """Give the output and the log-sum-exp."""
+    mask = sight.mask(q.shape[2], causal=False)
+    output, lse = getattr(torch.ops.aten, _NAME)(
+        *_level(_scaled(q, sight), k, v), 0.0, sight.causal, attn_mask=mask, scale=1.0
+    )
+    output = output[..., : v.shape[3]]
+    if mask is not None:
+        blind = lse < hidden(lse.dtype) / 2
+        output, lse = output.masked_fill_(blind.unsqueeze(-1), 0.0), lse.masked_fill_(blind, -torch.inf)
+    return output.to(v.dtype), lse
+
+
+def backward(
+    grad_output: Float[Tensor, "B H S W"],
+    q: Float[Tensor, "B H S R"],
+    k: Float[Tensor, "B H S R"],
+    v: Float[Tensor, "B H S W"],
+    output: Float[Tensor, "B H S W"],
+    lse: Float[Tensor, "B H S"],
+    sight: Sight,
+) -> tuple[Float[Tensor, "B H S R"], Float[Tensor, "B H S R"], Float[Tensor, "B H S W"]]:
+    """Give the gradients of queries, keys and values, of a forward pass of this or another path."""
+    queries, keys, values, change, mixed = _level(_scaled(q, sight), k, v, grad_output, output)
+    dq, dk, dv = getattr(torch.ops.aten, f"{_NAME}_backward")(
+        change,
+        queries,
+        keys,
+        values,
+        mixed,
+        lse.masked_fill(
+            lse == -torch.inf, torch.inf
+        ),  # a query that sees nothing has no weights: exp(s - inf)
+        0.0,
+        sight.causal,
+        attn_mask=sight.mask(q.shape[2], causal=False),
+        scale=1.0,
+    )
+    dq = dq[..., : q.shape[3]] * sight.scale[:, None, None]
+    return dq.to(q.dtype), dk[..., : k.shape[3]].to(k.dtype), dv[..., : v.shape[3]].to(v.dtype)
+
+
+def _scaled(q: Tensor, sight: Sight) -> Tensor:
+    return q.to(sight.scale.dtype) * sight.scale[:, None, None]
+
+
+def _level(first: Tensor, *others: Tensor) -> list[Tensor]:
+    """Bring tensors [B, H, S, *] to the dtype of the first and to one width, by columns of zeros."""
+    tensors = [first, *(other.to(first.dtype) for other in others)]
+    width = max(tensor.shape[3] for tensor in tensors)
+    return [
+        tensor if tensor.shape[3] == width else F.pad(tensor, (0, width - tensor.shape[3]))
+        for tensor in tensors
+    ]

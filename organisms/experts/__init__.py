@@ -1,0 +1,1 @@
+"""Experts: feed-forward networks of which a router gives each token a few."""

@@ -1,0 +1,111 @@
+"""Transformer blocks, and the stack of them that every model of the family is built around."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from organisms.experts.config import BlockConfig, ModelConfig
+from organisms.experts.dense_ffn import DenseFFN
+from organisms.experts.dropout import dropout_factors
+from organisms.experts.feed_forward import MoEFeedForward
+from organisms.experts.norms import new_norm
+from organisms.experts.self_attention import SelfAttention
+
+
+class TransformerBlock(nn.Module):
+    """x <- x + attention(norm(x)), then x <- x + feed_forward(norm(x)): norms before (Xiong et al. 2020).
+
+    Parameters
+    ----------
+    config
+        Attention, feed-forward layer, norms and dropout.
+    generator
+        What the parameters are drawn from, on the CPU.
+    n_layers
+        L of the model that this block stands in, for the scaled initialisations.
+    """
+
+    def __init__(self, config: BlockConfig, generator: torch.Generator, *, n_layers: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        D = config.moe.d_model
+        self.attention_norm = new_norm(D, rms=config.use_rms_norm)
+        self.attention = SelfAttention(config.attention, D, generator, n_layers=n_layers)
+        self.feed_forward_norm = new_norm(D, rms=config.use_rms_norm)
+        self.feed_forward: MoEFeedForward | DenseFFN
+        if config.feed_forward == "moe":
+            self.feed_forward = MoEFeedForward(config.moe, generator, n_layers=n_layers)
+        else:
+            self.feed_forward = DenseFFN(config.moe.expert, generator, n_layers=n_layers)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B S D"],
+        mask: Bool[Tensor, "B S"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, "B S D"], dict[str, Tensor]]:
+        """Give the residual stream after this block, and the router's metrics; a dense block has none.
+
+        Parameters
+        ----------
+        x
+            The residual stream, [B, S, D].
+        mask
+            False where a token is padding, [B, S]; None: nowhere.
+        generator
+            What noise and dropout are drawn from in training; not read without them.
+
+        Raises
+        ------
+        ValueError
+            If the generator is missing, or `MoEFeedForward` refuses what it is given.
+        """
+        x = x + self._dropped(self.attention(self.attention_norm(x), mask), generator)
+        h = self.feed_forward_norm(x)
+        metrics: dict[str, Tensor] = {}
+        if isinstance(self.feed_forward, MoEFeedForward):
+            y, metrics = self.feed_forward(h, mask, generator)
+        else:
+            y = self.feed_forward(h, generator)
+        return x + self._dropped(y, generator), metrics
+
+    def _dropped(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        if not (self.training and self.config.dropout):
+            return y
+        return y * dropout_factors(y, tuple(y.shape), self.config.dropout, generator)
+
+
+class Blocks(nn.Module):
+    """L blocks and a norm after the last one.
+
+    Parameters
+    ----------
+    config
+        L and the shape of a block.
+    generator
+        What the parameters are drawn from, on the CPU.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        L = config.n_layers
+        self.blocks = nn.ModuleList(TransformerBlock(config.block, generator, n_layers=L) for _ in range(L))
+        self.norm = new_norm(config.block.moe.d_model, rms=config.block.use_rms_norm)
+
+    def forward(
+        self, x: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"] | None, generator: torch.Generator | None
+    ) -> tuple[Float[Tensor, "B S D"], dict[str, Tensor]]:
+        """Give the normed residual stream after the last block, and the metrics of all routers.
+
+        Each metric is a stack over layers, [L, ...]; ``aux_total`` alone is the sum over layers times the
+        configuration's ``aux_weight``: what is added to the task's loss.
+        """
+        layers = []
+        for block in self.blocks:
+            x, metrics = block(x, mask, generator)
+            layers.append(metrics)
+        stacked = {name: torch.stack([layer[name] for layer in layers]) for name in layers[0]}
+        if "aux_total" in stacked:
+            stacked["aux_total"] = self.config.aux_weight * stacked["aux_total"].sum()
+        return self.norm(x), stacked

@@ -1,0 +1,140 @@
+"""A feed-forward layer of experts: route, dispatch, answer, combine.
+
+Shape suffixes: B sequences, S tokens of each, N = B S, D width of the residual stream, M rows that experts compute.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from organisms.experts.config import MoEConfig
+from organisms.experts.dense_ffn import DenseFFN
+from organisms.experts.dispatch import DISPATCH
+from organisms.experts.expert_ffn import ExpertFFN
+from organisms.experts.routers import build_router
+from organisms.experts.routing import RoutingInfo
+
+
+class MoEFeedForward(nn.Module):
+    """y_n = sum over the kept choices (n, k) of w_nk FFN_e(n,k)(x_n), plus the shared experts' FFN(x_n).
+
+    S shared experts, whose answers would be added up unweighted, are one network S times as wide (DeepSeekMoE, Dai
+    et al. 2024). A token that no expert has a place for gets ``fallback_weight`` times the answer of a dense
+    network if the policy is "dense", else nothing beside the shared experts.
+
+    Parameters
+    ----------
+    config
+        Router, experts and fallback.
+    generator
+        What the parameters are drawn from, on the CPU.
+    n_layers
+        L of the model that this layer stands in, for the scaled initialisations.
+    """
+
+    def __init__(self, config: MoEConfig, generator: torch.Generator, *, n_layers: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        expert, shared = config.expert, config.router.n_shared
+        self.router = build_router(config.router, config.d_model, generator=generator)
+        self.experts = ExpertFFN(expert, config.router.n_experts, generator, n_layers=n_layers)
+        self.shared = self.fallback = None
+        if shared:
+            wide = expert.model_copy(update={"d_hidden": shared * expert.d_hidden})
+            self.shared = DenseFFN(wide, generator, n_layers=n_layers)
+        if config.fallback_policy == "dense":
+            self.fallback = DenseFFN(expert, generator, n_layers=n_layers)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B S D"],
+        mask: Bool[Tensor, "B S"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, "B S D"], dict[str, Tensor]]:
+        """Give the outputs, and the numbers by which a router is watched.
+
+        Parameters
+        ----------
+        x
+            Tokens, [B, S, D]; B and S may be zero.
+        mask
+            False where a token is padding: it is computed by no expert, counts in no loss, and its output is zero,
+            whatever it holds, [B, S]; None: nowhere.
+        generator
+            What noise and dropout are drawn from in training, on the device of `x`; not read without them.
+
+        Returns
+        -------
+        y, metrics
+            [B, S, D], and what `organisms.experts.metrics` says; ``aux_total`` belongs to the loss.
+
+        Raises
+        ------
+        ValueError
+            If `x` or `mask` has another shape than this; if a token is not finite (the router sees to it, whose
+            logits are few and not finite if one number of a token is not); if the generator is missing.
+        """
+        self._check(x, mask)
+        real = None if mask is None else mask.flatten()
+        x_ND = x.flatten(0, 1)
+        if real is not None:
+            x_ND = x_ND.masked_fill(~real.unsqueeze(1), 0)  # for 0 x NaN is NaN
+        routing = self.router(x_ND, real, generator)
+        y_ND = self._routed(x_ND, routing, generator)
+        if self.shared is not None:
+            y_ND = y_ND + self.shared(x_ND, generator)
+        if real is not None:
+            y_ND = y_ND.masked_fill(~real.unsqueeze(1), 0)
+        return y_ND.view_as(x), dict(routing.metrics)
+
+    def _routed(self, x_ND: Tensor, routing: RoutingInfo, generator: torch.Generator | None) -> Tensor:
+        mode = self.config.router.dispatch_mode
+        padded = "bmm" if self.config.expert.grouped_gemm else "einsum"
+        compute = "grouped_gemm" if mode == "sorted" else padded
+
+        def answer(rows_MD: Tensor, offsets_E: Tensor | None) -> Tensor:
+            return self.experts(rows_MD, offsets_E, compute=compute, generator=generator)
+
+        y_ND = DISPATCH[mode](x_ND, routing, answer)
+        if self.fallback is None or routing.limit is None:
+            return y_ND  # without a limit nothing is dropped
+        dropped = routing.dropped_tokens.nonzero().squeeze(1)
+        answers = self.fallback(x_ND.index_select(0, dropped), generator)
+        # Each token is dropped once at most, so that this adds to no place twice.
+        return y_ND.index_add(0, dropped, self.config.fallback_weight * answers)
+
+    def _check(self, x: Tensor, mask: Tensor | None) -> None:
+        D = self.config.d_model
+        if x.ndim != 3 or x.shape[2] != D:
+            raise ValueError(f"x must have the shape [B, S, {D}], as d_model says, but has {list(x.shape)}")
+        if mask is not None and (mask.shape != x.shape[:2] or mask.dtype != torch.bool):
+            raise ValueError(
+                f"mask must be bool [B, S] beside x of shape {list(x.shape)}, True where a token is real, "
+                f"but is {mask.dtype} {list(mask.shape)}"
+            )
+
+
+def build_moe(
+    config: MoEConfig, *, generator: torch.Generator | None = None, n_layers: int = 1
+) -> MoEFeedForward:
+    """Build a feed-forward layer of experts.
+
+    Parameters
+    ----------
+    config
+        Router, experts and fallback.
+    generator
+        What the parameters are drawn from, on the CPU; None: a new one of seed 0, so that the same configuration
+        gives the same parameters.
+    n_layers
+        L of the model that this layer stands in, for the scaled initialisations.
+
+    Examples
+    --------
+    >>> moe = build_moe(MoEConfig(d_model=8, router=RouterConfig(n_experts=4), expert=ExpertConfig(d_hidden=16)))
+    >>> output, metrics = moe(torch.randn(2, 5, 8))
+    >>> output.shape, float(metrics["fraction_dropped_tokens"])
+    (torch.Size([2, 5, 8]), 0.0)
+    """
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    return MoEFeedForward(config, generator, n_layers=n_layers)

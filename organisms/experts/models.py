@@ -1,0 +1,127 @@
+"""Models of the family: sequences of continuous values, and sequences of symbols."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kernels.linear import linear
+from organisms.experts.block import Blocks
+from organisms.experts.config import ModelConfig
+
+
+class MoESequenceRegressor(nn.Module):
+    """Reads F numbers at each token, a signal's one or a point's three, and predicts numbers at each.
+
+    Parameters
+    ----------
+    config
+        Numbers per token, layers and blocks.
+    generator
+        What the parameters are drawn from, on the CPU.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        D, inputs, outputs = config.block.moe.d_model, config.n_inputs, config.n_outputs or config.n_inputs
+        self.embed = nn.Parameter(torch.randn(D, inputs, generator=generator) / math.sqrt(inputs))
+        self.embed_bias = nn.Parameter(torch.zeros(D))
+        self.blocks = Blocks(config, generator)
+        self.head = nn.Parameter(torch.randn(outputs, D, generator=generator) / math.sqrt(D))
+        self.head_bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(
+        self,
+        values: Float[Tensor, "B S F"],
+        mask: Bool[Tensor, "B S"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, "B S G"], dict[str, Tensor]]:
+        """Give the predictions at each token, and the metrics of the routers (`Blocks`).
+
+        Parameters
+        ----------
+        values
+            What is read, in the task's unit, [B, S, F] with F = ``n_inputs``; a signal of single numbers has F = 1.
+        mask
+            False where a token is padding, [B, S]; None: nowhere.
+        generator
+            What noise and dropout are drawn from in training; not read without them.
+
+        Raises
+        ------
+        ValueError
+            If `values` have another shape, or hold what is not finite at a token that is no padding; if the
+            generator is missing.
+        """
+        inputs = self.config.n_inputs
+        if values.ndim != 3 or values.shape[2] != inputs:
+            raise ValueError(
+                f"values must have the shape [B, S, {inputs}], as n_inputs says, but have {list(values.shape)}"
+            )
+        real = values if mask is None else values.masked_fill(~mask.unsqueeze(-1), 0)
+        if not bool(real.isfinite().all()):
+            raise ValueError(
+                "values must be finite at every token that is no padding; mark missing ones by mask, or fill them in"
+            )
+        x, metrics = self.blocks(linear(real, self.embed, self.embed_bias), mask, generator)
+        return linear(x, self.head, self.head_bias), metrics
+
+
+class MoELanguageModel(nn.Module):
+    """Reads symbols and gives, at each token, logits of the next one.
+
+    Parameters
+    ----------
+    config
+        Vocabulary, layers and blocks; attention must be causal for the next symbol not to be seen.
+    generator
+        What the parameters are drawn from, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the configuration has no vocabulary.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        if config.vocab_size is None:
+            raise ValueError("vocab_size of a language model is missing; set it to the number of symbols")
+        self.config = config
+        self.vocabulary, D = config.vocab_size, config.block.moe.d_model
+        self.embed = nn.Parameter(torch.randn(self.vocabulary, D, generator=generator))
+        self.blocks = Blocks(config, generator)
+        self.head = nn.Parameter(torch.randn(self.vocabulary, D, generator=generator) / math.sqrt(D))
+
+    def forward(
+        self,
+        symbols: Int64[Tensor, "B S"],
+        mask: Bool[Tensor, "B S"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, "B S V"], dict[str, Tensor]]:
+        """Give the logits at each token, and the metrics of the routers (`Blocks`).
+
+        Parameters
+        ----------
+        symbols
+            In [0, V), padding too, [B, S].
+        mask
+            False where a token is padding, [B, S]; None: nowhere.
+        generator
+            What noise and dropout are drawn from in training; not read without them.
+
+        Raises
+        ------
+        ValueError
+            If a symbol is not in the vocabulary; if the generator is missing.
+        """
+        least, most = (int(end) for end in symbols.aminmax()) if symbols.numel() else (0, 0)
+        if least < 0 or most >= self.vocabulary:
+            raise ValueError(
+                f"symbols must be in [0, {self.vocabulary}), as vocab_size says, but reach from {least} to {most}"
+            )
+        x, metrics = self.blocks(F.embedding(symbols, self.embed), mask, generator)
+        return linear(x, self.head), metrics

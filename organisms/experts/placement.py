@@ -1,0 +1,87 @@
+"""Rows that belong to places, and the two linear maps between them, each the gradient of the other.
+
+Spreading copies the vector of each place into its rows; collecting adds the rows of each place up:
+
+    spread(x)_m = x_p(m)                  collected(y, w)_p = sum over the rows m of place p of w_m y_m
+
+Both only read where they like and write in order. Nothing is scattered, so no two writers meet and no atomics
+are needed: the same inputs give the same bits, forward and backward.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """Which of N places each of M rows belongs to; a place has any number of rows.
+
+    The rows have a second order: by place, and within a place in the order in which they are added up.
+    """
+
+    place_M: Tensor  # int64: the place of each row
+    rows_M: Tensor  # int64: the rows in their second order
+    rank_M: Tensor  # int64, the inverse of rows_M: where each row stands in that order
+    starts_N: Tensor  # int64: where the rows of each place begin in that order
+
+
+def spread(x: Float[Tensor, "N D"], placement: Placement) -> Float[Tensor, "M D"]:
+    """Give each row the vector of its place."""
+    return _Spread.apply(x, placement)
+
+
+def collected(
+    rows: Float[Tensor, "M D"], placement: Placement, weights: Float[Tensor, " M"] | None = None
+) -> Float[Tensor, "N D"]:
+    """Add up the rows of each place; a place without rows gets zeros.
+
+    Parameters
+    ----------
+    rows
+        What is added up, [M, D].
+    placement
+        Where it is added up.
+    weights
+        Factor of each row, in the second order of the rows, of the dtype of `rows`, [M]; None: 1.
+    """
+    return _Collect.apply(rows, weights, placement)
+
+
+class _Spread(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, placement: Placement) -> Tensor:
+        ctx.placement = placement
+        return x.index_select(0, placement.place_M)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _Collect.apply(grad, None, ctx.placement), None
+
+
+class _Collect(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weights: Tensor | None, placement: Placement) -> Tensor:
+        ctx.placement = placement
+        ctx.save_for_backward(rows if ctx.needs_input_grad[1] else None, weights)
+        # A bag is what we call a place. The operation reads, weighs and adds in one pass over memory; its own
+        # gradient, which scatters, is not used.
+        return torch.embedding_bag(
+            rows.contiguous(), placement.rows_M, placement.starts_N, per_sample_weights=weights
+        )[0]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (rows, weights), placement = ctx.saved_tensors, ctx.placement
+        spread_MD = _Spread.apply(grad, placement)
+        if weights is None:
+            return spread_MD, None, None
+        to_rows = to_weights = None
+        if ctx.needs_input_grad[0]:
+            to_rows = spread_MD * weights.index_select(0, placement.rank_M)[:, None]
+        if ctx.needs_input_grad[1]:
+            to_weights = torch.linalg.vecdot(spread_MD, rows).index_select(0, placement.rows_M)
+        return to_rows, to_weights, None

@@ -1,0 +1,36 @@
+"""The routers, one file each, and how one is built by its name or import path."""
+
+import importlib
+
+import torch
+
+from organisms.experts.config import ROUTERS, RouterConfig
+from organisms.experts.router import Router
+
+
+def build_router(config: RouterConfig, d_model: int, *, generator: torch.Generator) -> Router:
+    """Build the router that ``config.router_type`` names.
+
+    Parameters
+    ----------
+    config
+        Its options, the name or import path among them.
+    d_model
+        Width of the tokens, D.
+    generator
+        What its weights are drawn from, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the import path leads to no subclass of `Router`.
+    """
+    path = ROUTERS.get(config.router_type, config.router_type)
+    module_name, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"router_type is {path!r}, which cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Router)):
+        raise ValueError(f"router_type is {path!r}, but must name a subclass of {Router.__module__}:Router")
+    return found(config, d_model, generator=generator)

@@ -1,0 +1,57 @@
+"""Balance by a bias on the choice, which no gradient has to pay for."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from organisms.experts.choice import Choice, best
+from organisms.experts.config import RouterConfig
+from organisms.experts.router import Router
+
+
+class BiasRouter(Router):
+    """Each token takes the k experts of its largest s_e + b_e; the weights are of the scores s alone.
+
+    Between optimizer steps `update` raises the biases of experts with too few tokens and lowers the others', by
+    ``bias_update_speed``. The scores are sigmoids, as in the source, unless the configuration says otherwise: a
+    softmax that has grown sharp gives its expert nearly 1 and all others nearly 0, which few biases overcome.
+
+    References
+    ----------
+    DeepSeek-AI 2024, DeepSeek-V3, arXiv 2412.19437, section 2.1.2 (equations 12 to 16).
+    """
+
+    bias: Tensor  # float32 [E]
+
+    def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
+        super().__init__(config, d_model, generator=generator)
+        self.register_buffer("bias", torch.zeros(config.n_experts))
+
+    def choose(
+        self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
+    ) -> Choice:
+        """Take the k largest sums of score and bias of each token."""
+        return best(logs.exp() + self.bias, self.config.k)
+
+    @torch.no_grad()
+    def update(self, demand: Int64[Tensor, " E"]) -> None:
+        """Move each bias by the update speed: up where an expert is under the mean demand, down where it is over.
+
+        Parameters
+        ----------
+        demand
+            Tokens that chose each expert in one optimizer step (`RoutingInfo.demand`), summed over its
+            micro-batches, [E].
+        """
+        # In whole numbers, so that an expert at the very mean stays where it is.
+        lack = demand.sum() - len(demand) * demand
+        self.bias += self.config.bias_update_speed * lack.sign()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BiasRouter":
+        # A model that is cast to bfloat16 would round updates of 0.001 away: the bias moves, but is not cast.
+        exact = self.bias
+        super()._apply(fn, recurse)
+        self.bias = exact.to(self.bias.device)
+        return self

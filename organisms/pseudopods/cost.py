@@ -1,0 +1,22 @@
+"""What one head costs, counted: FLOPs and bytes follow from its genes and the task alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from organisms.task import Task
+
+
+def cost(task: Task, dim: int, gene: Mapping[str, float]) -> tuple[float, float]:
+    """FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one head on one example."""
+    tokens, rank, width = task.length, gene["rank"], gene["width"]
+    pairs = float(visible(task, gene["window"]).sum())
+    flops = 2 * tokens * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
+    moved = 2 * dim * (rank + width) + 2 * tokens * dim + 4 * tokens * (rank + width)
+    return flops, 4.0 * moved
+
+
+def visible(task: Task, window: float) -> np.ndarray:
+    """Which keys (columns) a query (row) sees: nearer than `window`, and not later if causal; bool [S, S]."""
+    near = task.distances < window
+    return np.tril(near) if task.causal else near

@@ -1,0 +1,92 @@
+"""Organisms whose components add to a residual stream: what follows from that alone, for every such family.
+
+Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D residual width.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from organisms.mixer import mixed_tokens
+from organisms.nn import Interface, example_losses, readout, rms_norm, stem
+from organisms.pool import Pool
+from organisms.task import Task
+from organisms.writes import Writes
+
+QUIET = 0.1  # an activation under this share of the component's RMS counts as off
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """What every slot of a layer writes, and four of its measures."""
+
+    writes: Writes
+    span: Tensor  # [C], in the unit of the task's distances
+    sparsity: Tensor  # [C]: share of quiet activations, see `quiet_share`
+    locality: Tensor  # [C], as a share: of the largest distance, or of the largest entropy
+    intensity: Tensor  # float64 [C]: log2 of counted FLOPs over counted bytes
+
+
+def quiet_share(activations: Tensor) -> Tensor:
+    """Share of activations under a tenth of their root mean square, a scalar; of none at all 0."""
+    power = activations.square()
+    return (power < QUIET**2 * power.mean()).float().mean() if power.numel() else power.new_zeros(())
+
+
+class ResidualOrganism(nn.Module, ABC):
+    """``x <- x + sum_n gate_n component_n(rms_norm(x))`` per layer, between a frozen stem and readout.
+
+    Where the interface has a mixer, it moves information between tokens before the components of each layer read.
+    """
+
+    def __init__(self, task: Task, interface: Interface, pool: Pool) -> None:
+        super().__init__()
+        self.task = task
+        self.interface = dict(interface)
+        self.pool = pool
+
+    @abstractmethod
+    def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Sum of what the components of a layer write when they read h, [B, S, D]; `gates` [N] scale each."""
+
+    @abstractmethod
+    def observed(self, layer: int, h_BSD: Tensor) -> Observed:
+        """What each of them writes, and how."""
+
+    @abstractmethod
+    def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
+        """What training minimises the mean of, [B]."""
+
+    def forward(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Give outputs for a batch of inputs; `gates` [N] scale what each slot writes."""
+        x = stem(self.task, self.interface, inputs)
+        for layer in range(self.pool.depth):
+            x = self.entering(layer, x)
+            x = x + self.mixed(layer, rms_norm(x), gates)
+        return readout(self.task, self.interface, x)
+
+    def entering(self, layer: int, x_BSD: Tensor) -> Tensor:
+        """Give the stream that the components of a layer read and add to."""
+        return mixed_tokens(self.task, self.interface, layer, x_BSD)
+
+    def tail(self, layer: int, x_BSD: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each example, [B], from the residual stream after the layer before `layer`."""
+        for later in range(layer, self.pool.depth):
+            x_BSD = self.entering(later, x_BSD)
+            x_BSD = x_BSD + self.mixed(later, rms_norm(x_BSD))
+        return example_losses(self.task, readout(self.task, self.interface, x_BSD), targets)
+
+    def changed_losses(self, layer: int, x_BSD: Tensor, writes: Writes, targets: Tensor) -> Tensor:
+        """Losses [n, B] when each of the writes alone is added to the stream after the layer before `layer`."""
+        if layer == self.pool.depth:
+            return example_losses(self.task, writes.outputs(self.task, self.interface, x_BSD), targets)
+        losses = [self.tail(layer, x_BSD + y_BSD, targets) for y_BSD in writes.dense()]
+        return torch.stack(losses) if losses else x_BSD.new_zeros(0, len(x_BSD))
+
+    def stats(self) -> dict[str, float]:
+        """Living slots and parameters."""
+        living = [slot for slot, _ in self.pool.alive()]
+        parameters = sum(array.size for slot in living for array in self.pool.genome(slot).arrays.values())
+        return {"alive": float(len(living)), "parameters": float(parameters)}

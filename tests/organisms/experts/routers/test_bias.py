@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from tests.organisms.experts.small_routers import WIDTH, drawn, small_router
+
+X = drawn(60, WIDTH)
+
+
+@pytest.mark.parametrize("scores", ["softmax", "sigmoid"])
+def test_the_bias_chooses_and_does_not_weigh(scores):
+    router = small_router("bias", scores=scores)
+    router.bias += drawn(8, seed=5) * 0.3
+    info = router(X)
+    assert not torch.equal(info.experts, info.logits.topk(2).indices)
+    for token, logits in enumerate(info.logits.detach()):
+        gates = logits.softmax(0) if scores == "softmax" else logits.sigmoid()
+        chosen = (gates + router.bias).topk(2).indices
+        assert torch.equal(info.experts[token], chosen)
+        torch.testing.assert_close(info.weights[token], gates[chosen] / gates[chosen].sum())
+
+
+def test_without_a_bias_the_choice_is_top_k():
+    assert torch.equal(small_router("bias")(X).experts, small_router("topk")(X).experts)
+
+
+def test_an_update_moves_each_bias_by_the_speed_towards_the_mean_demand():
+    router = small_router("bias", n_experts=4, bias_update_speed=0.5)
+    router.update(torch.tensor([9, 3, 6, 6]))
+    assert router.bias.tolist() == [-0.5, 0.5, 0.0, 0.0]
+    router.update(torch.tensor([9, 3, 7, 6]))
+    assert router.bias.tolist() == [-1.0, 1.0, -0.5, 0.5]
+
+
+def test_the_bias_is_no_parameter_but_is_saved_and_no_pass_changes_it():
+    router = small_router("bias")
+    assert "bias" in router.state_dict()
+    assert "bias" not in dict(router.named_parameters())
+    info = router(X)
+    (info.weights.sum() + info.metrics["aux_total"]).backward()
+    assert not router.bias.any()
+    assert not router.bias.requires_grad
+
+
+def test_updates_even_the_demand_out():
+    router = small_router("bias", bias_update_speed=0.002)
+    before = router(X).demand
+    for _ in range(200):
+        router.update(router(X).demand)
+    after = router(X).demand
+    assert before.max() - before.min() > 10
+    assert after.max() - after.min() <= 4
+
+
+@pytest.mark.parametrize("cast", [torch.nn.Module.bfloat16, torch.nn.Module.half, torch.nn.Module.double])
+def test_a_cast_leaves_the_bias_as_exact_as_it_was(cast):
+    router = small_router("bias")
+    router.update(router(X).demand)
+    before = router.bias.clone()
+    cast(router)
+    assert router.weight.dtype != torch.float32
+    assert router.bias.dtype == torch.float32
+    assert torch.equal(router.bias, before)
+    assert router.to("meta").bias.device.type == "meta"

@@ -1,0 +1,159 @@
+import inspect
+
+import pytest
+from pydantic import ValidationError
+
+from organisms.experts import config as module
+from organisms.experts.config import (
+    AttentionConfig,
+    BlockConfig,
+    ExpertConfig,
+    ModelConfig,
+    MoEConfig,
+    RouterConfig,
+)
+
+DOCUMENTED = {
+    RouterConfig: {
+        "router_type": "sinkhorn",
+        "n_experts": 16,
+        "k": 2,
+        "capacity_factor": 1.25,
+        "temperature": 1.0,
+        "noise_type": "gumbel",
+        "noise_std": 0.3,
+        "router_dropout_prob": 0.05,
+        "z_loss_weight": 1e-3,
+        "load_balance_weight": 1e-2,
+        "entropy_weight": 0.0,
+        "margin_weight": 0.0,
+        "dispatch_mode": "indices",
+        "use_router_ln": True,
+        "use_rms_norm": True,
+        "renorm_after_drops": True,
+        "sinkhorn_n_iter": 5,
+        "sinkhorn_tau": 0.7,
+        "sinkhorn_topk": 8,
+    },
+    ExpertConfig: {
+        "expert_type": "ffn",
+        "d_model": 768,
+        "d_hidden": 3072,
+        "activation": "swiglu",
+        "dropout": 0.1,
+        "bias": True,
+        "init": "scaled_xavier",
+        "grouped_gemm": True,
+        "checkpoint_experts": False,
+    },
+    ModelConfig: {"aux_weight": 1e-2},
+}
+SECTIONS = [
+    kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__name__.endswith("Config")
+]
+
+
+@pytest.mark.parametrize("section", DOCUMENTED)
+def test_names_and_defaults_are_the_documents_except_where_a_line_says_so(section):
+    values = section().model_dump()
+    for name, documented in DOCUMENTED[section].items():
+        said = "Differs from the document" in section.model_fields[name].description
+        assert (values[name] != documented) == said, name
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_described_and_no_value_can_be_changed_or_made_up(section):
+    leaves = [field for field in section.model_fields.values() if field.annotation not in SECTIONS]
+    assert all(field.description for field in leaves)
+    name = next(iter(section.model_fields))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(section(), name, 1)
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        section(unknown=1)
+
+
+def test_a_configuration_survives_being_written_and_read():
+    config = ModelConfig.model_validate(
+        {"n_layers": 2, "block": {"moe": {"d_model": 128, "router": {"k": 1}, "expert": {"d_hidden": 512}}}}
+    )
+    assert config.block.moe.expert.d_model == 128
+    assert ModelConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_experts_take_the_width_of_their_layer():
+    assert MoEConfig(d_model=64).expert.d_model == 64
+    assert MoEConfig(d_model=64, expert=ExpertConfig(d_hidden=9)).expert == ExpertConfig(
+        d_model=64, d_hidden=9
+    )
+    with pytest.raises(ValidationError, match="d_model of the experts must be that of the layer, 64, not 32"):
+        MoEConfig(d_model=64, expert=ExpertConfig(d_model=32))
+    with pytest.raises(ValidationError, match=r"1 validation error(.|\n)*greater than or equal to 1"):
+        MoEConfig(d_model=0, expert=ExpertConfig(d_model=32))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"n_experts": 4, "k": 5}, "k must be at most n_experts, 4, not 5"),
+        ({"k": 0}, "greater than or equal to 1"),
+        ({"capacity_factor": 0.0}, "greater than 0"),
+        ({"temperature": float("nan")}, "finite"),
+        ({"router_dropout_prob": 0.1, "k": 1}, "k must be 2 and tokens must choose; with k 1 and topk"),
+        ({"router_dropout_prob": 0.1, "router_type": "expert_choice"}, "tokens must choose"),
+        ({"router_type": "sinkhorn", "k": 3, "sinkhorn_topk": 2}, "sinkhorn_topk must be at least k, 3"),
+        (
+            {"router_type": "expert_choice", "capacity": "causal"},
+            "capacity must be dropless with expert_choi",
+        ),
+        ({"router_type": "sinkhornn"}, "package.module:Name, not 'sinkhornn'; did you mean sinkhorn?"),
+        ({"router_type": "package.module"}, "or an import path"),
+    ],
+)
+def test_a_router_that_cannot_be_is_one_sentence(options, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        RouterConfig(**options)
+
+
+def test_scores_are_softmax_but_sigmoid_for_bias_unless_asked():
+    assert RouterConfig().scored_by == "softmax"
+    assert RouterConfig(router_type="bias").scored_by == "sigmoid"
+    assert RouterConfig(router_type="bias", scores="softmax").scored_by == "softmax"
+
+
+def test_a_single_weight_is_not_normalised_nor_are_those_of_expert_choice_unless_asked():
+    assert RouterConfig().normalised
+    assert not RouterConfig(k=1).normalised
+    assert RouterConfig(k=1, norm_topk=True).normalised
+    assert not RouterConfig(norm_topk=False).normalised
+    assert not RouterConfig(router_type="expert_choice").normalised
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"n_heads": 6, "n_kv_heads": 4}, "n_kv_heads must divide n_heads, 6, evenly, which 4 does not"),
+        ({"rotary_dim": 3}, "rotary_dim must be even, not 3"),
+    ],
+)
+def test_heads_that_cannot_be_are_one_sentence(options, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        AttentionConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("width", "options", "sentence"),
+    [
+        (100, {}, "n_heads must divide d_model, 100, evenly, which 8 does not"),
+        (72, {}, "a head of 9 coordinates, d_model 72 by n_heads 8, cannot be rotated whole"),
+        (64, {"rotary_dim": 10}, "rotary_dim must be at most the width of a head, 8, not 10"),
+    ],
+)
+def test_a_block_that_heads_do_not_fit_is_one_sentence(width, options, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        BlockConfig(moe=MoEConfig(d_model=width), attention=AttentionConfig(**options))
+
+
+def test_heads_share_the_width():
+    assert AttentionConfig().head_width(64) == 8
+    assert AttentionConfig(rope=False).head_width(72) == 9
+    assert AttentionConfig(rotary_dim=4).head_width(72) == 9

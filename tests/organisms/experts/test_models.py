@@ -1,0 +1,220 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from organisms.experts.block import TransformerBlock
+from organisms.experts.config import (
+    AttentionConfig,
+    BlockConfig,
+    ExpertConfig,
+    ModelConfig,
+    MoEConfig,
+    RouterConfig,
+)
+from organisms.experts.models import MoELanguageModel, MoESequenceRegressor
+from organisms.experts.norms import RMSNorm
+from tests.organisms.experts.mixtures import drawn, with_gradients
+
+WIDTH, VOCABULARY, B, S, L = 16, 7, 2, 9, 2
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def block_config(router=None, attention=None, expert=None, **given):
+    moe = MoEConfig(
+        d_model=WIDTH,
+        router=RouterConfig(**{"n_experts": 4, "init_scale": 2.0} | (router or {})),
+        expert=ExpertConfig(**{"d_hidden": 12} | (expert or {})),
+    )
+    return BlockConfig(moe=moe, attention=AttentionConfig(n_heads=4, **(attention or {})), **given)
+
+
+def model_config(*, n_inputs=1, n_outputs=None, aux_weight=1.0, **given):
+    return ModelConfig(
+        n_layers=L,
+        n_inputs=n_inputs,
+        n_outputs=n_outputs,
+        aux_weight=aux_weight,
+        vocab_size=VOCABULARY,
+        block=block_config(**given),
+    )
+
+
+@pytest.mark.parametrize("feed_forward", ["moe", "dense"])
+@pytest.mark.parametrize("rms", [True, False])
+def test_a_block_norms_before_each_part_and_adds_it(feed_forward, rms):
+    block = TransformerBlock(block_config(feed_forward=feed_forward, use_rms_norm=rms), stream()).double()
+    assert isinstance(block.attention_norm, RMSNorm if rms else nn.LayerNorm)
+    x = drawn(B, S, WIDTH)
+    middle = x + block.attention(block.attention_norm(x))
+    part = block.feed_forward(block.feed_forward_norm(middle))
+    y, metrics = block(x)
+    if feed_forward == "dense":
+        assert metrics == {}
+        torch.testing.assert_close(y, middle + part)
+    else:
+        torch.testing.assert_close(y, middle + part[0])
+        torch.testing.assert_close(metrics, part[1])
+
+
+def test_dropout_of_a_block_falls_on_what_its_parts_add_in_training_only():
+    block = TransformerBlock(block_config(feed_forward="dense", dropout=0.5), stream()).double()
+    plain = TransformerBlock(block_config(feed_forward="dense"), stream()).double()
+    x = drawn(B, S, WIDTH)
+    draws = stream(3)
+    first = 2.0 * torch.empty(B, S, WIDTH, dtype=torch.float64).bernoulli_(0.5, generator=draws)
+    second = 2.0 * torch.empty(B, S, WIDTH, dtype=torch.float64).bernoulli_(0.5, generator=draws)
+    middle = x + first * plain.attention(plain.attention_norm(x))
+    wanted = middle + second * plain.feed_forward(plain.feed_forward_norm(middle))
+    torch.testing.assert_close(block(x, generator=stream(3))[0], wanted)
+    with pytest.raises(ValueError, match=r"generator is missing, but dropout is 0\.5"):
+        block(x)
+    torch.testing.assert_close(block.eval()(x)[0], plain(x)[0])
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, None), (3, None), (3, 2)])
+def test_a_regressor_maps_values_in_and_out_around_its_blocks(inputs, outputs):
+    model = MoESequenceRegressor(model_config(n_inputs=inputs, n_outputs=outputs), stream()).double()
+    model.embed_bias.data, model.head_bias.data = drawn(WIDTH), drawn(outputs or inputs)
+    values = drawn(B, S, inputs)
+    x = values @ model.embed.T + model.embed_bias
+    for block in model.blocks.blocks:
+        x, _ = block(x)
+    wanted = model.blocks.norm(x) @ model.head.T + model.head_bias
+    found, _ = model(values)
+    assert found.shape == (B, S, outputs or inputs)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_language_model_embeds_symbols_and_gives_logits():
+    model = MoELanguageModel(model_config(), stream()).double()
+    symbols = torch.randint(0, VOCABULARY, (B, S), generator=stream())
+    x = nn.functional.one_hot(symbols, VOCABULARY).double() @ model.embed
+    for block in model.blocks.blocks:
+        x, _ = block(x)
+    torch.testing.assert_close(model(symbols)[0], model.blocks.norm(x) @ model.head.T)
+
+
+def test_metrics_are_stacked_over_layers_and_the_loss_is_their_weighted_sum():
+    model = MoESequenceRegressor(model_config(aux_weight=0.5), stream()).double()
+    values = drawn(B, S, 1)
+    _, metrics = model(values)
+    x, layers = values @ model.embed.T, []
+    for block in model.blocks.blocks:
+        x, own = block(x)
+        layers.append(own)
+    assert metrics["expert_utilization"].shape == (L, 4)
+    for layer, own in enumerate(layers):
+        torch.testing.assert_close(metrics["aux_z"][layer], own["aux_z"])
+    torch.testing.assert_close(metrics["aux_total"], 0.5 * (layers[0]["aux_total"] + layers[1]["aux_total"]))
+    (to_first,) = torch.autograd.grad(metrics["aux_total"], model.blocks.blocks[0].feed_forward.router.weight)
+    assert bool(to_first.any())
+
+
+def test_a_dense_model_has_no_metrics():
+    _, metrics = MoESequenceRegressor(model_config(feed_forward="dense"), stream())(torch.zeros(B, S, 1))
+    assert metrics == {}
+
+
+def inputs_of(model):
+    symbols = torch.randint(0, VOCABULARY, (B, S), generator=stream())
+    return symbols if isinstance(model, MoELanguageModel) else drawn(B, S, 1)
+
+
+@pytest.mark.parametrize("kind", [MoESequenceRegressor, MoELanguageModel])
+@pytest.mark.parametrize("router_type", ["topk", "sinkhorn", "bias"])
+@pytest.mark.parametrize("mode", ["sorted", "indices", "dense"])
+def test_a_prefix_gives_what_the_whole_gave_there(kind, router_type, mode):
+    router = {"router_type": router_type, "dispatch_mode": mode, "n_shared": 1}
+    model = kind(model_config(router=router, attention={"n_kv_heads": 2}), stream()).double().eval()
+    inputs = inputs_of(model)
+    whole, _ = model(inputs)
+    for length in range(1, S):
+        torch.testing.assert_close(model(inputs[:, :length])[0], whole[:, :length])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"attention": {"causal": False}}, {"router": {"router_type": "expert_choice"}}],
+    ids=["attention to what follows", "experts that choose"],
+)
+def test_what_looks_ahead_gives_a_prefix_something_else(given):
+    model = MoESequenceRegressor(model_config(**given), stream()).double().eval()
+    values = drawn(B, S, 1)
+    assert not torch.allclose(model(values[:, :5])[0], model(values)[0][:, :5])
+
+
+@pytest.mark.parametrize("kind", [MoESequenceRegressor, MoELanguageModel])
+@pytest.mark.parametrize("causal", [True, False])
+def test_padding_at_the_end_changes_no_token_before_it(kind, causal):
+    model = kind(model_config(attention={"causal": causal}), stream()).double()
+    inputs, mask = inputs_of(model), torch.ones(B, S, dtype=torch.bool)
+    mask[:, 6:] = False
+    padded = inputs.masked_fill(
+        ~mask.view(B, S, *[1] * (inputs.ndim - 2)), math.nan if inputs.is_floating_point() else 0
+    )
+    found, metrics = model(padded, mask)
+    wanted, alone = model(inputs[:, :6])
+    torch.testing.assert_close(found[:, :6], wanted)
+    torch.testing.assert_close(metrics, alone)
+
+
+@pytest.mark.parametrize("kind", [MoESequenceRegressor, MoELanguageModel])
+def test_fifty_steps_of_forward_and_backward_give_the_same_bits(kind):
+    model = kind(model_config(), stream())
+    inputs = inputs_of(model)
+    inputs = inputs.float() if inputs.is_floating_point() else inputs
+
+    def results():
+        y, metrics = model(inputs)
+        change = torch.ones_like(y)
+        return with_gradients(y + metrics["aux_total"], list(model.parameters()), change)
+
+    first = results()
+    for _ in range(49):
+        assert all(torch.equal(a, b) for a, b in zip(first, results(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [MoESequenceRegressor, MoELanguageModel])
+def test_a_generator_makes_the_parameters(kind):
+    first, again, other = (list(kind(model_config(), stream(seed)).parameters()) for seed in (0, 0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("shape", [(0, S), (B, 0)])
+def test_no_tokens_give_no_predictions(shape):
+    assert MoESequenceRegressor(model_config(), stream())(torch.zeros(*shape, 1))[0].shape == (*shape, 1)
+    symbols = torch.zeros(shape, dtype=torch.int64)
+    assert MoELanguageModel(model_config(), stream())(symbols)[0].shape == (*shape, VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (torch.zeros(2, 3), r"values must have the shape \[B, S, 1\], as n_inputs says, but have \[2, 3\]"),
+        (torch.zeros(2, 3, 2), r"values must have the shape \[B, S, 1\], .* but have \[2, 3, 2\]"),
+        (torch.full((2, 3, 1), math.nan), "values must be finite at every token that is no padding"),
+        (torch.full((2, 3, 1), math.inf), "values must be finite at every token that is no padding"),
+    ],
+)
+def test_values_that_cannot_be_read_are_refused(values, message):
+    unchecked = MoESequenceRegressor.forward.__wrapped__  # shapes in signatures are checked in tests only
+    with pytest.raises(ValueError, match=message):
+        unchecked(MoESequenceRegressor(model_config(), stream()), values)
+
+
+@pytest.mark.parametrize("symbol", [-1, VOCABULARY])
+def test_symbols_outside_the_vocabulary_are_refused(symbol):
+    symbols = torch.tensor([[0, 1, symbol]])
+    with pytest.raises(ValueError, match=rf"symbols must be in \[0, {VOCABULARY}\), .* reach from"):
+        MoELanguageModel(model_config(), stream())(symbols)
+
+
+def test_a_language_model_without_a_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="vocab_size of a language model is missing"):
+        MoELanguageModel(ModelConfig(n_layers=1, block=block_config()), stream())

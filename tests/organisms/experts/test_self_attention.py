@@ -1,0 +1,114 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from organisms.experts.config import AttentionConfig
+from organisms.experts.self_attention import SelfAttention
+from tests.organisms.experts.mixtures import drawn, with_gradients
+
+WIDTH, B, S = 24, 2, 6
+
+
+def attention(**given):
+    """Build one whose biases can be seen, in float64."""
+    module = SelfAttention(
+        AttentionConfig(n_heads=4, **given), WIDTH, torch.Generator().manual_seed(0)
+    ).double()
+    for parameter in module.parameters():
+        if parameter.ndim == 1:
+            parameter.data = drawn(len(parameter), seed=3)
+    return module
+
+
+def by_heads(module, x, mask=None):
+    """Compute attention a query head at a time."""
+    config, R = module.config, WIDTH // module.config.n_heads
+    H, G = config.n_heads, config.n_kv_heads or config.n_heads
+    read = x @ module.read.T + (0 if module.read_bias is None else module.read_bias)
+    outputs = []
+    for head in range(H):
+        shared = head * G // H
+        starts = (head * R, (H + shared) * R, (H + G + shared) * R)
+        q, k, v = (read[..., start : start + R] for start in starts)
+        if module.rotary is not None:
+            q, k = module.rotary.turned(q), module.rotary.turned(k)
+        scores = q @ k.mT / math.sqrt(R)
+        hidden = torch.zeros(x.shape[0], S, S, dtype=torch.bool)
+        if config.causal:
+            hidden = hidden | torch.ones(S, S, dtype=torch.bool).triu(1)
+        if mask is not None:
+            hidden = hidden | ~mask[:, None, :]
+        outputs.append(torch.softmax(scores.masked_fill(hidden, -torch.inf), -1) @ v)
+    y = torch.cat(outputs, -1) @ module.write.T
+    return y if module.write_bias is None else y + module.write_bias
+
+
+@pytest.mark.parametrize("shared", [None, 4, 2, 1])
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"causal": False}, {"bias": True}, {"rope": False}, {"rotary_dim": 2}, {"rope_scaling": "yarn"}],
+    ids=str,
+)
+def test_each_head_mixes_what_its_keys_let_it_see_and_so_do_the_gradients(given, shared):
+    module = attention(n_kv_heads=shared, **given)
+    x, change = drawn(B, S, WIDTH).requires_grad_(), drawn(B, S, WIDTH, seed=1)
+    leaves = [x, *module.parameters()]
+    found, wanted = (with_gradients(y, leaves, change) for y in (module(x), by_heads(module, x)))
+    for each, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(each, other)
+
+
+def test_grouped_queries_are_multi_head_attention_with_repeated_keys_and_values():
+    grouped, repeated = attention(n_kv_heads=2), attention()
+    R = WIDTH // 4
+    q, k, v = grouped.read.data.split((4 * R, 2 * R, 2 * R))
+    twice = [each.view(2, 1, R, WIDTH).expand(2, 2, R, WIDTH).reshape(4 * R, WIDTH) for each in (k, v)]
+    repeated.read.data, repeated.write.data = torch.cat([q, *twice]), grouped.write.data
+    x = drawn(B, S, WIDTH)
+    torch.testing.assert_close(grouped(x), repeated(x))
+
+
+def test_without_rotation_it_is_torchs_multi_head_attention():
+    module, x = attention(rope=False, causal=False, bias=True), drawn(B, S, WIDTH)
+    wanted, _ = F.multi_head_attention_forward(
+        *(x.transpose(0, 1),) * 3,
+        *(WIDTH, 4, module.read, module.read_bias, None, None, False, 0.0),
+        *(module.write, module.write_bias),
+        need_weights=False,
+    )
+    torch.testing.assert_close(module(x), wanted.transpose(0, 1))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_padding_is_seen_by_no_token(causal):
+    module, x = attention(causal=causal), drawn(B, S, WIDTH)
+    mask = torch.tensor([[True] * 6, [True, True, True, True, False, False]])
+    torch.testing.assert_close(module(x, mask), by_heads(module, x, mask))
+    other = x.clone()
+    other[1, 4:] = 7.0
+    assert torch.equal(module(other, mask)[1, :4], module(x, mask)[1, :4])
+
+
+@pytest.mark.parametrize("shape", [(0, 4, WIDTH), (3, 0, WIDTH)])
+def test_no_tokens_give_no_outputs(shape):
+    assert attention()(torch.zeros(shape, dtype=torch.float64)).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("width", "given", "message"),
+    [
+        (22, {}, r"n_heads must divide d_model, 22, evenly, which 4 does not"),
+        (12, {}, r"a head of 3 coordinates, .* cannot be rotated whole"),
+        (24, {"rotary_dim": 8}, r"rotary_dim must be at most the width of a head, 6, not 8"),
+        (
+            8,
+            {"rope_scaling": "ntk"},
+            r"width of ntk rotary positions must be even and at least 4, .* but is 2",
+        ),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(width, given, message):
+    with pytest.raises(ValueError, match=message):
+        SelfAttention(AttentionConfig(n_heads=4, **given), width, torch.Generator())
