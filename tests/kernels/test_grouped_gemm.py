@@ -13,6 +13,7 @@ from tests.kernels.grouped_cases import (
     CASES,
     LAYOUTS,
     assert_a_nan_stays_in_its_group,
+    assert_as_exact_as_plain_torch,
     assert_repeatable,
     by_rows,
     drawn,
@@ -22,6 +23,7 @@ from tests.kernels.grouped_cases import (
 )
 
 PATHS = ("auto", "reference", "torch")
+WIDTHS = (8, 16, 40, 64, 128)
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 every_path = pytest.mark.parametrize("backend", PATHS)
 # The shapes in its signature are checked only while tests run, before its own door would speak.
@@ -46,6 +48,13 @@ def test_each_row_meets_the_matrix_of_its_group_forward_and_backward(case, dtype
     for each, wanted in zip(found, exact(*inputs), strict=True):
         assert each.dtype == dtype
         torch.testing.assert_close(each.double(), wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("inner", WIDTHS)
+def test_every_width_errs_at_most_twice_as_much_as_a_plain_loop(inner, columns):
+    assert_as_exact_as_plain_torch(grouped_gemm, *drawn((65, 0, 63), inner, columns, torch.float32))
 
 
 @given(
