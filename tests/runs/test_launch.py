@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -17,7 +18,7 @@ from runs.errors import ConfigError, RunError
 from runs.launch import launch, placed, resume
 from runs.prepared import changed, workers
 from runs.progress import Progress
-from runs.replay import decisions
+from runs.replay import decisions, replay
 from tests.killed_drivers import launch_and_stand_still, living
 from tests.small_runs import contents, copied, digests, files, launched, small
 
@@ -139,12 +140,29 @@ class TestArms:
         births = open_run(undisturbed).decisions().query("kind == 'birth' and happens")
         assert set(births.operator) <= {"bootstrap", "line"}
 
-    @pytest.mark.parametrize("task", ["text", "sine", "xor", "parity"])
+    @pytest.mark.parametrize("task", ["text", "signals", "trajectories", "sine", "xor", "parity"])
     def test_other_tasks_run_too_and_deeper(self, task, tmp_path):
-        size = ["task.length=4"] if task == "text" else []
+        lengths = {"text": 4, "signals": 8, "trajectories": 8}
+        size = [f"task.length={lengths[task]}"] if task in lengths else []
         changes = ["organism.depth=2", "rounds=1", "calibration.steps=2", "objective.maturity=0"]
         run = launched(tmp_path / task, f"task.name={task}", *size, *changes)
         assert set(open_run(run).records().depth) == {0, 1}
+
+    def test_a_task_reports_its_own_metrics_at_the_end_and_replays_them(self, tmp_path):
+        kinds = "task.kinds=[spiral, sine]"
+        run = launched(tmp_path / "run", "rounds=2", "task.name=signals", "task.length=8", kinds)
+        shown = CliRunner().invoke(app, ["show", str(run), "--json"])
+        found = json.loads(shown.stdout)
+        names = ["sine_mse", "sine_correlation", "spiral_mse", "spiral_correlation"]
+        assert list(found["test_metrics"]) == names
+        assert found["score_name"] == "R2"
+        census = open_run(run).census()
+        assert census.query("round == 1").test_metrics.tolist() == [()] * 3
+        best = census.query("round == 2").set_index("organism").loc[found["best_organism"]]
+        assert dict(best.test_metrics) == found["test_metrics"]
+        assert best.test_loss == pytest.approx(np.mean([found["test_metrics"][name] for name in names[::2]]))
+        assert replay(run, None, {}) is None
+        assert decisions(run)[2] is None
 
 
 class TestRefusals:
