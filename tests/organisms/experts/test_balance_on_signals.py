@@ -58,7 +58,8 @@ def trained(n_experts, way):
 @pytest.mark.parametrize("way", ["aux loss", "bias"])
 def test_no_expert_is_left_under_a_quarter_of_the_mean_load(way, n_experts):
     loads, loss = trained(n_experts, way)
-    print(f"{way}, {n_experts} experts, loss {loss:.4f}; loads: " + " ".join(f"{load:.2f}" for load in loads))
+    shares = " ".join(f"{load:.2f}" for load in loads)
+    print(f"{way}, {n_experts} experts, loss {loss:.4f}; loads: {shares}")  # noqa: T201 - shown by -s and on failure
     assert loads.min() > 0.25
     assert loss < 0.06  # to say the last value again costs 0.14
 
