@@ -372,5 +372,8 @@ def scientific(config: Config) -> dict[str, Any]:
     return values
 
 
-LATER = (("task", "kinds"),)
+LATER = (
+    ("task", "kinds"),
+    *(("organism", key) for key in ("max_hidden", "experts_per_token", "balance")),
+)
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))
