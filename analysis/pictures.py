@@ -6,6 +6,7 @@ import os
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib.style
@@ -13,7 +14,19 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis import coverage, lifecycle, lineage, parallel, progress, style, validity
+from analysis import (
+    coverage,
+    lifecycle,
+    lineage,
+    parallel,
+    predictions,
+    progress,
+    style,
+    utilisation,
+    validity,
+)
+from analysis.predictions import Predictions
+from archive_store.frames import best_organism
 from archive_store.reading import Run, open_run
 from qd.measures import Ranges
 
@@ -26,7 +39,19 @@ _TITLE_WIDTH = 80  # characters
 _NO_ROUND = "No round is finished yet."
 
 
-def draw(run: Path, kinds: Iterable[str] | None = None, format: str = "png") -> list[Path]:
+class NothingToDraw(ValueError):
+    """A run has nothing that a picture could show; says why."""
+
+
+Picture = Callable[[Run, Figure], None]  # takes an opened run and an empty figure, and fills it
+
+
+def draw(
+    run: Path,
+    kinds: Iterable[str] | None = None,
+    format: str = "png",
+    more: Mapping[str, Picture] = MappingProxyType({}),
+) -> list[Path]:
     """Draw pictures of a run, live or finished, into its folder ``plots/``.
 
     Parameters
@@ -34,9 +59,11 @@ def draw(run: Path, kinds: Iterable[str] | None = None, format: str = "png") -> 
     run
         Folder of the run.
     kinds
-        Which of `KINDS`; None draws all of them.
+        Which of `KINDS` and `more`; None draws all for which the run has something to draw.
     format
         ``png``, 1200 pixels wide, or ``svg``.
+    more
+        Further kinds, for which more is needed than the folder says.
 
     Returns
     -------
@@ -46,16 +73,26 @@ def draw(run: Path, kinds: Iterable[str] | None = None, format: str = "png") -> 
     ------
     ValueError
         If a kind or the format is unknown.
+    NothingToDraw
+        If the run has nothing to draw for one of the kinds that were asked for.
     StoreError
         If the folder is no run, is not calibrated yet, or is damaged.
     """
-    chosen = list(KINDS) if kinds is None else [known(kind, KINDS, "picture") for kind in kinds]
+    table = {**KINDS, **more}
+    chosen = list(table) if kinds is None else [known(kind, table, "picture") for kind in kinds]
     known(format, FORMATS, "format")
     opened = open_run(run)
     opened.calibration()  # every picture needs its ranges or comes after it
+    drawn = {}
+    for kind in chosen:
+        try:
+            drawn[kind] = render(opened, table[kind], format)
+        except NothingToDraw:
+            if kinds is not None:
+                raise
     folder = opened.directory.plots_path
     folder.mkdir(exist_ok=True)
-    return [_write(folder / f"{kind}.{format}", render(opened, kind, format)) for kind in chosen]
+    return [_write(folder / f"{kind}.{format}", data) for kind, data in drawn.items()]
 
 
 def known(name: str, table: Mapping[str, Any], what: str) -> str:
@@ -72,12 +109,12 @@ def known(name: str, table: Mapping[str, Any], what: str) -> str:
     raise ValueError(f"there is no {what} {name!r}: known are {', '.join(table)}; the nearest is {nearest!r}")
 
 
-def render(run: Run, kind: str, format: str) -> bytes:
+def render(run: Run, picture: Picture, format: str) -> bytes:
     """Draw one picture and give the bytes of its file."""
     with matplotlib.style.context(style.QUIET, after_reset=True):  # nothing of the user's matplotlibrc
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
-        KINDS[kind](run, figure)
+        picture(run, figure)
         _settle(figure)
         buffer = io.BytesIO()
         figure.savefig(buffer, format=format, metadata=FORMATS[format])
@@ -197,12 +234,54 @@ def _validity(run: Run, figure: Figure) -> None:
     _title(figure, title)
 
 
-# Each takes an opened run and an empty figure, and fills it.
-KINDS: Mapping[str, Callable[[Run, Figure], None]] = {
+def _utilisation(run: Run, figure: Figure) -> None:
+    organism, records = best_organism(run.census()), run.records()
+    if organism is None or records["load"].isna().all():
+        raise NothingToDraw(
+            f"{run.directory.path} has no utilisation to draw: no finished round, or components of a family "
+            "that all answer every token"
+        )
+    own = utilisation.of_organism(records, organism)
+    heights = [1.6, 0.23 * own["slot"].nunique(), 0.1]  # inches
+    figure.set_size_inches(style.WIDTH, 2.2 + sum(heights))
+    axes = figure.subplots(3, 2, width_ratios=[1.7, 1.0], height_ratios=heights)
+    utilisation.balance(own, axes[0, 0]).set_xlabel("")
+    axes[0, 1].set_axis_off()
+    axes[0, 1].legend(handles=utilisation.key(), loc="center left")
+    utilisation.strips(own, axes[1, 0], axes[2, 0])
+    utilisation.matrix(own, axes[1, 1], axes[2, 1])
+    _title(figure, _heading(run, f"which components of organism {organism} answer what"))
+
+
+def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
+    """Fill a figure with what an organism predicts, which the folder of a run alone does not say."""
+    kinds, columns = len(shown.kinds), predictions.COLUMNS
+    if shown.in_space:
+        rows = -(-kinds // columns)
+        figure.set_size_inches(style.WIDTH, 0.9 + 2.7 * rows)
+        for place, kind in enumerate(shown.kinds, 1):
+            predictions.space(kind, figure.add_subplot(rows, columns, place, projection="3d"))
+    else:
+        figure.set_size_inches(style.WIDTH, 1.2 + 1.35 * kinds)
+        axes = figure.subplots(2 * kinds, columns, squeeze=False, height_ratios=[1.0, 0.3] * kinds)
+        predictions.lines(shown.kinds, axes)
+    figure.legend(
+        handles=predictions.key(shown.in_space),
+        loc="outside lower center",
+        ncols=3,
+        title="errors in titles: mean distance of the two over all test examples of the kind",
+    )
+    rounds = run.rounds()
+    until = rounds[rounds["round"] <= shown.round]
+    _title(figure, _heading(run, f"predictions of organism {shown.organism} for test examples", until))
+
+
+KINDS: Mapping[str, Picture] = {
     "coverage": _coverage,
     "progress": _progress,
     "parallel": _parallel,
     "lifecycle": _lifecycle,
     "lineage": _lineage,
     "validity": _validity,
+    "utilisation": _utilisation,
 }

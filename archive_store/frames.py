@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Columns = Mapping[str, str]  # name to NumPy type
 
-_GENE = "gene_"
+_GENE, _USAGE = "gene_", "usage_"
 _ROUNDS = {
     "round": "int64", "digest": "object", "coverage": "float64", "component_coverage": "float64",
     "lineage_coverage": "float64", "qd_score": "float64", "normalised_qd_score": "float64",
@@ -40,7 +40,7 @@ _RECORDS = {
     "organism": "int64", "round": "int64", "slot": "int64", "born": "int64", "component": "object",
     "lineage": "object", "parents": "object", "depth": "int64", "age": "int64", "assay": "float64",
     "assay_lower": "float64", "ablation": "float64", "gradient": "float64", "flops": "float64",
-    "bytes": "float64", "genome": "object",
+    "bytes": "float64", "genome": "object", "load": "float64",
 }  # fmt: skip
 _DECISIONS = {
     "organism": "int64", "round": "int64", "kind": "object", "slot": "int64", "component": "object",
@@ -68,7 +68,7 @@ _VERDICT = ("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "larges
 
 def taken(name: str) -> bool:
     """Say whether a frame with a column for each measure has another column of this name."""
-    return name in _RECORDS or name in _ELITES or name.startswith(_GENE)
+    return name in _RECORDS or name in _ELITES or name.startswith((_GENE, _USAGE))
 
 
 def rounds(events: Iterable[Event], digests: Mapping[int, str], measures: Sequence[str]) -> "pd.DataFrame":
@@ -96,16 +96,32 @@ def census(events: Iterable[Event]) -> "pd.DataFrame":
     return frame(rows, _CENSUS)
 
 
+def best_organism(census: "pd.DataFrame") -> int | None:
+    """Give the organism of the best validation score in a census's last round; of equals the smaller number.
+
+    None where no organism has a finite score: before the first round, and where all are in quarantine.
+    """
+    scores = census[census["round"] == census["round"].max()].set_index("organism")["validation_score"]
+    known = scores[abs(scores) < math.inf].sort_index()
+    return int(known.idxmax()) if len(known) else None
+
+
 def records(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
-    """One row per living component and round; raw measures by name, genes as ``gene_<name>``."""
+    """One row per living component and round; raw measures by name, genes as ``gene_<name>``.
+
+    ``load`` is the share of the probe tokens that the component answers, ``usage_<kind>`` its share of those of a
+    kind of example; NaN where its family has all components answer all tokens.
+    """
     rows = []
     for value in values(events, Census):
         for item in value.records:
             row = {name: getattr(item, name) for name in _RECORDS if hasattr(item, name)}
             row |= {"organism": value.organism, "round": value.round, "born": item.component.born}
             row |= {"slot": item.component.slot, **_names(item.component, item.lineage, item.parents)}
+            row |= {f"{_USAGE}{name}": share for name, share in item.usage}
             rows.append(row | dict(zip(measures, item.measures, strict=True)) | _genes(item.genes))
-    return frame(rows, _RECORDS | _numbers(measures) | _gene_columns(rows))
+    kinds = dict.fromkeys(name for row in rows for name in row if name.startswith(_USAGE))
+    return frame(rows, _RECORDS | _numbers(measures) | _gene_columns(rows) | _numbers(kinds))
 
 
 def decisions(events: Iterable[Event]) -> "pd.DataFrame":

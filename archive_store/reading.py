@@ -80,7 +80,7 @@ class Run:
         return frames.census(self._events("census"))
 
     def records(self) -> "pd.DataFrame":
-        """One row per living component and round: raw measures, assay, ablation, cost, genes."""
+        """One row per living component and round: raw measures, assay, ablation, cost, genes, load and usage."""
         return frames.records(self._events("census"), self.measures)
 
     def decisions(self) -> "pd.DataFrame":

@@ -21,7 +21,7 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         The P examples to look at.
     """
     x = stem(organism.task, organism.interface, inputs)
-    streams, written, seen, nudges = [], [], [], []
+    streams, written, seen, nudges, answered = [], [], [], [], []
     for layer in range(organism.pool.depth):
         slots = organism.pool.living(layer)
         nudge = torch.zeros_like(x, requires_grad=True)  # its gradient is that of the stream here
@@ -33,6 +33,8 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         numbers = (found.span, found.sparsity, found.locality, found.intensity)
         seen.append(torch.stack([each.detach().double() for each in numbers])[:, slots])
         nudges.append(nudge)
+        if found.answered is not None:
+            answered.append(found.answered[:, slots].T)
     losses = example_losses(organism.task, readout(organism.task, organism.interface, x), targets)
     slopes = torch.autograd.grad(losses.sum(), nudges)
     loss = losses.detach().double().mean()
@@ -52,7 +54,14 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         ]
     living = tuple(slot for slot, _ in organism.pool.alive())
     ablations = torch.cat(ablated).double().mean(-1) - loss
-    return Probe(living, torch.stack(columns, dim=-1), gradients, ablations, float(loss))
+    return Probe(
+        slots=living,
+        measures=torch.stack(columns, dim=-1),
+        gradients=gradients,
+        ablations=ablations,
+        loss=float(loss),
+        answered=torch.cat(answered) if answered else None,
+    )
 
 
 def _detached(writes: Writes) -> Writes:

@@ -27,6 +27,9 @@ class Observed:
     sparsity: Tensor  # [C]: share of quiet activations, see `quiet_share`
     locality: Tensor  # [C], as a share: of the largest distance, or of the largest entropy
     intensity: Tensor  # float64 [C]: log2 of counted FLOPs over counted bytes
+    answered: Tensor | None = (
+        None  # int64 [B, C]: tokens of each example that it answers; None: it answers all
+    )
 
 
 def quiet_share(activations: Tensor) -> Tensor:

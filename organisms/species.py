@@ -68,6 +68,8 @@ class Probe:
     gradients: Tensor  # float64 [n]: per-example RMS of the gate gradient
     ablations: Tensor  # float64 [n]: rise of the probe loss when the slot alone is gated off, in nats
     loss: float  # of these examples, in nats
+    # int64 [n, P]: how many tokens of each example it answers; None where components answer every token
+    answered: Tensor | None = None
 
 
 class Organism(Protocol):

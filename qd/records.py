@@ -60,6 +60,10 @@ class Record:
     gradient: float  # per-example RMS of the gate gradient
     flops: float  # counted, per example, forward
     bytes: float  # counted, per example, forward
+    # Share of the probe tokens that it answers, and by kind of example where the task has kinds; None and nothing
+    # in families whose components answer every token.
+    load: float | None = field(default=None, metadata={LATER: True})
+    usage: tuple[tuple[str, float], ...] = field(default=(), metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,7 @@ _READERS: dict[str, Any] = {
     "genomes": tuple,
     "genes": _named,
     "test_metrics": _named,
+    "usage": _named,
     "measures": _floats,
     "behaviour": _floats,
     "out_of_range": tuple,

@@ -14,6 +14,7 @@ from qd.canonical import sha256
 from qd.records import Census, Record
 from runs.errors import RunError
 from runs.measuring import measured
+from runs.usage import usage
 from runs.world import Examples, Individual, World, encode_state
 
 Clock = Callable[[], float]
@@ -69,6 +70,7 @@ def take_records(
     started = clock()
     probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
     measures = measured(world, organism, probe, world.probe).tolist()
+    used = usage(world.task, probe)
     looked = clock()
     drops = world.species.assay(organism, world.hosts)
     means, lower = drops.mean(-1).tolist(), lower_bounds(drops).tolist()
@@ -95,6 +97,8 @@ def take_records(
                 gradient=float(probe.gradients[index]),
                 flops=float(flops),
                 bytes=float(moved),
+                load=used[index].load,
+                usage=used[index].by_kind,
             )
         )
     records.sort(key=lambda record: record.component)
@@ -110,9 +114,9 @@ def lower_bounds(drops: Tensor) -> Tensor:
 
 def evaluate(world: World, organism: Organism, examples: Examples) -> tuple[float, float]:
     """Loss and score of an organism on a split."""
-    outputs = _outputs(world, organism, examples)
-    losses = example_losses(world.task, outputs, examples.targets)
-    return float(losses.double().mean()), score(world.task, outputs, examples.targets)
+    given = outputs(world, organism, examples)
+    losses = example_losses(world.task, given, examples.targets)
+    return float(losses.double().mean()), score(world.task, given, examples.targets)
 
 
 def own_metrics(world: World, organism: Organism) -> tuple[tuple[str, float], ...]:
@@ -126,7 +130,7 @@ def own_metrics(world: World, organism: Organism) -> tuple[tuple[str, float], ..
     task = world.task
     if task.metrics is None:
         return ()
-    found = task.metrics(_outputs(world, organism, world.test).cpu().numpy(), task.test)
+    found = task.metrics(outputs(world, organism, world.test).cpu().numpy(), task.test)
     if not isinstance(found, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Real) for name, value in found.items()
     ):
@@ -135,7 +139,7 @@ def own_metrics(world: World, organism: Organism) -> tuple[tuple[str, float], ..
 
 
 @torch.no_grad()
-def _outputs(world: World, organism: Organism, examples: Examples) -> Tensor:
+def outputs(world: World, organism: Organism, examples: Examples) -> Tensor:
     """Give what an organism puts out for a split, computed in pieces of bounded size."""
     chunk = max(1, 2**22 // max(1, world.task.length * world.task.outputs))
     return torch.cat([organism(part) for part in examples.inputs.split(chunk)])

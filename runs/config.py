@@ -17,7 +17,7 @@ from qd.measures import MEASURES, short_name
 from runs.config_problems import nearest, shown
 from runs.config_rules import broken_rules
 
-TASKS = ("digits", "text", "sine", "xor", "parity")
+TASKS = ("digits", "text", "signals", "trajectories", "sine", "xor", "parity")
 KINDS = ("pseudopods", "experts")
 CENTROIDS = ("halton", "kmeans")
 
@@ -49,13 +49,15 @@ class TaskConfig(_Section):
     """What the organisms learn."""
 
     name: str = "digits"
-    """digits, text, sine, xor, parity, or the import path package.module:Name of your own."""
+    """digits, text, signals, trajectories, sine, xor, parity, or the import path package.module:Name of your own."""
     path: str | None = None
     """UTF-8 corpus for the task text (relative to the configuration's file); null: CPython's help topics."""
     length: Annotated[int, Field(ge=2)] | None = None
     """Tokens per example where the task leaves a choice; null: the task's own."""
     examples: Count | None = None
     """Most training examples that are used; null: all."""
+    kinds: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    """Which kinds of signals or trajectories there are; null: all."""
 
     @field_validator("name")
     @classmethod
@@ -355,10 +357,14 @@ def scientific(config: Config) -> dict[str, Any]:
     """Give the part of a configuration that a run's digest covers: all but how and where it is executed.
 
     Of paths only the file's name is kept: where a corpus, a file of centroids or a shared calibration lies
-    is no part of the experiment, and what they hold is covered by digests of its own.
+    is no part of the experiment, and what they hold is covered by digests of its own. A key that came later is
+    left out while it has its default, so that runs which do not use it keep their digests.
     """
-    values = plain(config)
+    values, defaults = plain(config), plain(Config())
     del values["execution"]
+    for section, key in LATER:
+        if values[section][key] == defaults[section][key]:
+            del values[section][key]
     for section, key in PATHS:
         value = values[section][key]
         if value is not None:
@@ -366,4 +372,8 @@ def scientific(config: Config) -> dict[str, Any]:
     return values
 
 
+LATER = (
+    ("task", "kinds"),
+    *(("organism", key) for key in ("max_hidden", "experts_per_token", "balance")),
+)
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))

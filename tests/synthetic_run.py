@@ -1,6 +1,7 @@
 """A made-up but plausible run on disk, so that readers and plots can be tested without training.
 
 Components are random walks in the unit cube; archive, lifecycle and chain obey the rules of a real run.
+Where there are kinds of examples, each token of theirs goes to two components, as in a family of experts.
 """
 
 import dataclasses
@@ -23,6 +24,8 @@ from qd.records import Birth, Candidate, Census, ComponentId, Death, Decision, G
 
 CAPACITY = 6
 FOUNDERS = 4
+TOKENS = 60  # of each kind of example in the probe split
+CHOICES = 2  # components that a token goes to
 LOW = (0.0, 0.0, -1.5, 0.0, 1.0)
 HIGH = (0.9, 0.6, 1.0, 0.5, 6.0)
 
@@ -41,8 +44,8 @@ class Part:
 class Synthetic:
     """The state of a made-up run while it is written."""
 
-    def __init__(self, seed: int, organisms: int, rounds: int, cells: int) -> None:
-        self.seed, self.organisms, self.rounds = seed, organisms, rounds
+    def __init__(self, seed: int, organisms: int, rounds: int, cells: int, kinds: Sequence[str] = ()) -> None:
+        self.seed, self.organisms, self.rounds, self.kinds = seed, organisms, rounds, kinds
         self.rng = seeding.generator(seed, 0, "synthetic")
         self.centroids = self.rng.uniform(size=(cells, len(MEASURES)))
         self.elites: dict[int, Candidate] = {}
@@ -124,6 +127,8 @@ class Synthetic:
 
     def census(self, organism: int, round: int) -> Census:
         records = [self.record(part, round) for _, part in sorted(self.pools[organism].items())]
+        if self.kinds:
+            records = self.routed(organism, round, records)
         loss = 2.3 * math.exp(-0.3 * round) + 0.05 * float(self.rng.uniform())
         last = round == self.rounds
         return Census(
@@ -156,6 +161,22 @@ class Synthetic:
             float(self.rng.normal(0.02, 0.01)), float(self.rng.uniform(0.1, 1)),
             1000.0 * rank, 400.0 + 10 * rank,
         )  # fmt: skip
+
+    def routed(self, organism: int, round: int, records: list[Record]) -> list[Record]:
+        """Let every kind of token prefer components by where they are, and count who serves how many."""
+        rng = seeding.generator(self.seed, round, f"usage:{organism}")
+        places = np.array([self.pools[organism][record.component.slot].place for record in records])
+        shares = np.zeros((len(records), len(self.kinds)))
+        for kind in range(len(self.kinds)):
+            liking = 6 * places @ np.roll([1.0, 0.5, 0.0, -0.5, -1.0], kind)
+            chosen = (liking + rng.gumbel(size=(TOKENS, len(records)))).argsort(axis=1)[:, -CHOICES:]
+            shares[:, kind] = np.bincount(chosen.ravel(), minlength=len(records)) / TOKENS
+        return [
+            dataclasses.replace(
+                record, load=float(row.mean()), usage=tuple(zip(self.kinds, row.tolist(), strict=True))
+            )
+            for record, row in zip(records, shares, strict=True)
+        ]
 
     def compete(self, records: Iterable[Record], round: int) -> list[Outcome]:
         """Let the mature components compete one at a time; the nearest centroid is the cell."""
@@ -253,12 +274,14 @@ def write_run(
     cells: int = 64,
     finished: bool = True,
     measures: Sequence[str] | None = None,
+    kinds: Sequence[str] = (),
 ) -> Path:
     """Write a run with events of every kind and give its folder; unfinished, it looks as after a crash.
 
-    Without measures the configuration does not say which they are.
+    Without measures the configuration does not say which they are; without kinds of examples components have no
+    loads.
     """
-    run = Synthetic(seed, organisms, rounds, cells)
+    run = Synthetic(seed, organisms, rounds, cells, kinds)
     config = configuration(seed, organisms, rounds, cells, measures)
     directory = RunDirectory.create(path, yaml.safe_dump(config), {"python": "3.11", "source": "0" * 64})
     journal = Journal.create(directory.journal_path)

@@ -52,6 +52,8 @@ def by_sorting(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) ->
 def by_indices(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
     """Fill the places of every expert with its tokens, and add each answer to its token.
 
+    A free place holds the first token, whose answer there weighs nothing.
+
     On a CUDA device the answers to a token are added in any order, unless deterministic algorithms are asked for.
 
     Parameters
@@ -61,8 +63,8 @@ def by_indices(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) ->
     """
     token_CE, taken_CE = routing.top_idx, routing.valid_ce
     weight_CE = routing.combine_weights.gather(0, token_CE) * taken_CE
-    token_EC, taken_EC1 = token_CE.T.flatten(), taken_CE.T.flatten().unsqueeze(1)
-    answers = answer(x.index_select(0, token_EC) * taken_EC1, None)
+    token_EC = token_CE.T.flatten()
+    answers = answer(x.index_select(0, token_EC), None)
     weighted = answers * weight_CE.T.flatten().unsqueeze(1).to(x.dtype)
     return torch.zeros_like(x).index_add(0, token_EC, weighted)
 

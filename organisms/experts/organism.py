@@ -115,13 +115,18 @@ class ExpertOrganism(ResidualOrganism):
         slots_C = torch.arange(C, device=h_BSD.device)
         return self._bent(layer, hidden_BSCH, slots_C).transpose(1, 2)
 
-    def shares(self, layer: int, h_BSD: Tensor) -> Tensor:
-        """Weight of every slot for every token, 0 where it is not chosen, [B, S, C]."""
+    def shares(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight of every slot for every token, 0 where it is not chosen, and where it is chosen, both [B, S, C].
+
+        They differ, if seldom: the weight of a chosen slot is rounded to 0 beside a logit that is 104 larger.
+        """
         shares_TC = h_BSD.new_zeros(h_BSD.shape[0] * h_BSD.shape[1], self.pool.capacity)
+        chosen_TC = torch.zeros_like(shares_TC, dtype=torch.bool)
         if self.pool.living(layer):
             routed = self.routed(layer, h_BSD)
             shares_TC = shares_TC.scatter(1, routed.slots_Tk, routed.weights_Tk)
-        return shares_TC.unflatten(0, h_BSD.shape[:2])
+            chosen_TC = chosen_TC.scatter(1, routed.slots_Tk, True)
+        return shares_TC.unflatten(0, h_BSD.shape[:2]), chosen_TC.unflatten(0, h_BSD.shape[:2])
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
         """What every expert writes, and for which tokens.
@@ -135,7 +140,7 @@ class ExpertOrganism(ResidualOrganism):
         Differs from the mean over all pairs of tokens, and from counts by example: those follow from how many
         tokens an expert answers almost alone, and four measures would be one.
         """
-        shares_BSC, hidden_BCSH = self.shares(layer, h_BSD), self.hidden(layer, h_BSD)
+        (shares_BSC, chosen_BSC), hidden_BCSH = self.shares(layer, h_BSD), self.hidden(layer, h_BSD)
         writes = Writes(hidden_BCSH * shares_BSC.transpose(1, 2).unsqueeze(-1), self.matrices(layer)[1])
         with torch.no_grad():
             mass_BCS = writes.norms()
@@ -146,17 +151,19 @@ class ExpertOrganism(ResidualOrganism):
             pairs_BC = (1 - mass_BCS.square().sum(-1)).clamp_min(1e-6)
             entropy_BC = -torch.xlogy(mass_BCS, mass_BCS).sum(-1)
             sparsity = [
-                quiet_share(hidden_BSH[answered_BS][:, : int(gene.get("hidden", 0))])
-                for hidden_BSH, answered_BS, gene in zip(
-                    hidden_BCSH.unbind(1), (shares_BSC > 0).unbind(2), self.pool.genes(layer), strict=True
+                quiet_share(hidden_BSH[chosen_BS][:, : int(gene.get("hidden", 0))])
+                for hidden_BSH, chosen_BS, gene in zip(
+                    hidden_BCSH.unbind(1), chosen_BSC.unbind(2), self.pool.genes(layer), strict=True
                 )
             ]
+            answered_BC = chosen_BSC.sum(1)
         return Observed(
             writes=writes,
             span=(((mass_BCS @ distances) * mass_BCS).sum(-1) / pairs_BC).sum(0) / used_C,
             sparsity=torch.stack(sparsity),
             locality=entropy_BC.sum(0) / used_C / max(math.log(self.task.length), 1e-12),
-            intensity=self._intensities(layer, (shares_BSC > 0).sum((0, 1)), len(h_BSD)),
+            intensity=self._intensities(layer, answered_BC.sum(0), len(h_BSD)),
+            answered=answered_BC,
         )
 
     def _bent(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:

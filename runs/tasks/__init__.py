@@ -7,13 +7,21 @@ from organisms.task import Task
 from runs.config_problems import nearest
 from runs.errors import RAISED, ConfigError, PlasmodiaError, told
 from runs.import_path import imported
-from runs.tasks import digits, text, toys
+from runs.tasks import digits, signals, text, toys, trajectories
 from runs.tasks.options import Options
 
 Builder = Callable[[Options, bytes | None], Task]
 
 TASKS: Mapping[str, Builder] = MappingProxyType(
-    {"digits": digits.build, "text": text.build, "sine": toys.sine, "xor": toys.xor, "parity": toys.parity}
+    {
+        "digits": digits.build,
+        "text": text.build,
+        "signals": signals.build,
+        "trajectories": trajectories.build,
+        "sine": toys.sine,
+        "xor": toys.xor,
+        "parity": toys.parity,
+    }
 )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from organisms.task import Split, Task
 from qd.seeding import generator
 from runs.errors import ConfigError
-from runs.tasks.options import Options, refuse_path
+from runs.tasks.options import Options, refuse_kinds, refuse_path
 from runs.tasks.splits import capped, stratified
 
 HELD_OUT = (200, 200, 300)  # probe, validation, test: 20, 20 and 30 images of each digit
@@ -24,12 +24,13 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
     Raises
     ------
     ConfigError
-        If the options ask for a file, another length or less than one example.
+        If the options ask for a file, kinds, another length or less than one example.
 
     Source: Alpaydin & Kaynak 1998, "Optical recognition of handwritten digits" (UCI), the test part,
     as scikit-learn ships it.
     """
     refuse_path(options)
+    refuse_kinds(options)
     if options.length not in (None, TOKENS):
         raise ConfigError(
             f"task.length is {options.length}, but an image of the task 'digits' always has {TOKENS} tokens; "

@@ -1,7 +1,9 @@
 """What a configuration may ask of a task, and the sentences that refuse what a task does not have."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from runs.config_problems import nearest, shown
 from runs.errors import ConfigError
 
 
@@ -24,6 +26,10 @@ class Options(Protocol):
     def examples(self) -> int | None:
         """Largest number of training examples; None: all."""
 
+    @property
+    def kinds(self) -> Sequence[str] | None:
+        """Kinds of examples that there shall be; None: all that the task has."""
+
 
 def refuse_path(options: Options) -> None:
     """Raise `ConfigError` where a file is given to a task that reads none."""
@@ -32,6 +38,33 @@ def refuse_path(options: Options) -> None:
             f"task.path is {options.path!r}, but the task {options.name!r} reads no file; "
             "remove task.path or choose the task 'text'"
         )
+
+
+def refuse_kinds(options: Options) -> None:
+    """Raise `ConfigError` where kinds of examples are chosen of a task that has one kind."""
+    if options.kinds is not None:
+        raise ConfigError(
+            f"task.kinds is {shown(list(options.kinds))}, but all examples of the task {options.name!r} are of one "
+            "kind; remove task.kinds or choose the task 'signals' or 'trajectories'"
+        )
+
+
+def kinds_among(options: Options, known: Sequence[str]) -> tuple[str, ...]:
+    """Give the chosen kinds in the task's order, or all; raise `ConfigError` for what is no choice of them."""
+    if options.kinds is None:
+        return tuple(known)
+    for kind in options.kinds:
+        if kind not in known:
+            raise ConfigError(
+                f"task.kinds has {kind!r}; the kinds of the task {options.name!r} are {', '.join(known)}"
+                f"{nearest(kind, known)}"
+            )
+    chosen = tuple(kind for kind in known if kind in options.kinds)
+    if not chosen or len(chosen) < len(options.kinds):
+        raise ConfigError(
+            f"task.kinds is {shown(list(options.kinds))}; it must name one kind or more, each once"
+        )
+    return chosen
 
 
 def length_between(options: Options, default: int, least: int, most: int, why: str) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from organisms.task import Split, Task
 from runs.errors import ConfigError
-from runs.tasks.options import Options, length_between
+from runs.tasks.options import Options, length_between, refuse_kinds
 from runs.tasks.splits import capped
 
 LENGTH = 64  # bytes a sequence, unless asked otherwise
@@ -37,6 +37,7 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
     ValueError
         If ``path`` names a corpus and `corpus` is None.
     """
+    refuse_kinds(options)
     length = length_between(options, LENGTH, 2, 65_536, "a sequence needs a byte and one before it")
     if corpus is None and options.path is not None:
         raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from organisms.task import Split, Task
 from qd.seeding import generator
-from runs.tasks.options import Options, length_between, refuse_path
+from runs.tasks.options import Options, length_between, refuse_kinds, refuse_path
 from runs.tasks.splits import capped, stratified
 
 SINE_SIZES = {"train": 2400, "probe": 400, "validation": 400, "test": 800}
@@ -33,6 +33,7 @@ def sine(options: Options, corpus: bytes | None = None) -> Task:
         If an option cannot be met.
     """
     refuse_path(options)
+    refuse_kinds(options)
     length = length_between(options, 16, 3, 1024, "fewer than 3 samples leave the frequency open")
     splits = {name: _sines(name, size, length) for name, size in SINE_SIZES.items()}
     return Task(
@@ -70,6 +71,7 @@ def xor(options: Options, corpus: bytes | None = None) -> Task:
         If an option cannot be met.
     """
     refuse_path(options)
+    refuse_kinds(options)
     length = length_between(options, 8, 8, 32, f"{CHOICE_TOTAL} different examples need 8 or more")
     pairs = np.array(list(combinations(range(length), 2)))
     stream = generator(0, 0, f"task:xor:{length}")
@@ -97,6 +99,7 @@ def parity(options: Options, corpus: bytes | None = None) -> Task:
         If an option cannot be met.
     """
     refuse_path(options)
+    refuse_kinds(options)
     length = length_between(options, 10, 8, 32, "fewer bits give too few patterns for four disjoint splits")
     stream = generator(0, 0, f"task:parity:{length}")
     total = min(2**length, PARITY_MOST)

@@ -11,10 +11,13 @@ from archive_store.reading import Run, open_run
 from qd.measures import MEASURES
 from tests.synthetic_run import write_run
 
+KINDS = ("sine", "circle", "a kind of signal with a rather long name")
+
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(tmp_path_factory.mktemp("analysis") / "run", organisms=3, rounds=12, cells=64)
+    path = tmp_path_factory.mktemp("analysis") / "run"
+    return write_run(path, organisms=3, rounds=12, cells=64, kinds=KINDS)
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +34,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Run:
         *MEASURES[2:4],
         "my.module:TheMeasureWithTheLongestNameOfThemAll",
     ]
-    return open_run(write_run(tmp_path_factory.mktemp("own") / "run", organisms=3, measures=measures))
+    path = tmp_path_factory.mktemp("own") / "run"
+    return open_run(write_run(path, organisms=3, measures=measures, kinds=KINDS))
 
 
 @pytest.fixture

@@ -64,25 +64,26 @@ def test_nothing_leaves_the_picture_or_runs_into_its_title(kind: str, own: Run, 
 
 @pytest.mark.parametrize("kind", pictures.KINDS)
 def test_the_same_run_gives_the_same_bytes(kind: str, run: Run, drawn: dict[str, bytes]) -> None:
-    assert pictures.render(run, kind, "png") == drawn[f"{kind}.png"]
-    assert pictures.render(run, kind, "svg") == pictures.render(run, kind, "svg")
+    picture = pictures.KINDS[kind]
+    assert pictures.render(run, picture, "png") == drawn[f"{kind}.png"]
+    assert pictures.render(run, picture, "svg") == pictures.render(run, picture, "svg")
 
 
 def test_settings_of_the_user_change_nothing(run: Run, drawn: dict[str, bytes]) -> None:
     with matplotlib.rc_context({"font.size": 20.0, "axes.grid": False, "savefig.dpi": 50}):
-        assert pictures.render(run, "progress", "png") == drawn["progress.png"]
+        assert pictures.render(run, pictures.KINDS["progress"], "png") == drawn["progress.png"]
         assert matplotlib.rcParams["font.size"] == 20.0
 
 
 def test_another_process_gives_the_same_bytes(folder: Path, run: Run) -> None:
     program = (
-        "import sys; from analysis.pictures import render; from archive_store.reading import open_run;"
-        "sys.stdout.buffer.write(render(open_run(sys.argv[1]), 'lineage', 'svg'))"
+        "import sys; from analysis.pictures import KINDS, render; from archive_store.reading import open_run;"
+        "sys.stdout.buffer.write(render(open_run(sys.argv[1]), KINDS['lineage'], 'svg'))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-W", "error", "-c", program, str(folder)]
     result = subprocess.run(command, env=environment, capture_output=True, check=True)
-    assert result.stdout == pictures.render(run, "lineage", "svg")
+    assert result.stdout == pictures.render(run, pictures.KINDS["lineage"], "svg")
 
 
 def test_svg_is_well_formed_and_undated(folder: Path) -> None:
@@ -95,7 +96,8 @@ def test_svg_is_well_formed_and_undated(folder: Path) -> None:
 
 
 def test_one_organism_of_a_live_run_has_every_picture(tmp_path: Path) -> None:
-    paths = pictures.draw(write_run(tmp_path / "run", organisms=1, rounds=4, cells=16, finished=False))
+    options = {"organisms": 1, "rounds": 4, "cells": 16, "kinds": ["sine"]}
+    paths = pictures.draw(write_run(tmp_path / "run", finished=False, **options))
     assert [path.stem for path in paths] == list(pictures.KINDS)
 
 
@@ -104,9 +106,40 @@ def test_rounds_without_an_elite_can_be_drawn(tmp_path: Path) -> None:
     assert len(pictures.draw(folder, ["progress", "lifecycle"])) == 2
 
 
-def test_a_run_that_is_only_calibrated_has_every_picture(tmp_path: Path) -> None:
+def test_a_run_that_is_only_calibrated_has_every_picture_but_of_utilisation(tmp_path: Path) -> None:
     paths = pictures.draw(write_run(tmp_path / "run", rounds=0, cells=16, finished=False))
-    assert [path.stem for path in paths] == list(pictures.KINDS)
+    assert [path.stem for path in paths] == [kind for kind in pictures.KINDS if kind != "utilisation"]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, pictures.Picture]:
+    """As if there were these kinds only."""
+    kinds = {kind: pictures.KINDS[kind] for kind in ("progress", "utilisation")}
+    monkeypatch.setattr(pictures, "KINDS", kinds)
+    return kinds
+
+
+def test_a_family_whose_components_answer_every_token_has_no_utilisation(tmp_path: Path, few: object) -> None:
+    folder = write_run(tmp_path / "run", organisms=1, rounds=2, cells=16)
+    with pytest.raises(pictures.NothingToDraw, match="run has no utilisation to draw: no finished round, or"):
+        pictures.draw(folder, ["progress", "utilisation"])
+    assert not (folder / "plots").exists()
+    assert [path.stem for path in pictures.draw(folder)] == ["progress"]
+
+
+def test_further_pictures_are_drawn_if_they_have_something_to_show(
+    folder: Path, few: dict[str, pictures.Picture]
+) -> None:
+    def nothing(run: Run, figure: Figure) -> None:
+        raise pictures.NothingToDraw("there is nothing")
+
+    more = {"empty": nothing, "again": few["progress"]}
+    assert [path.stem for path in pictures.draw(folder, more=more)] == [*few, "again"]
+    (path,) = pictures.draw(folder, ["again"], more=more)
+    assert path.read_bytes() == (folder / "plots" / "progress.png").read_bytes()
+    path.unlink()
+    with pytest.raises(pictures.NothingToDraw, match="there is nothing"):
+        pictures.draw(folder, ["empty"], more=more)
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 
 from analysis import style
 from qd.measures import DESCRIPTIONS, MEASURES, Ranges
+from tests.analysis.lightness import luminance
 
 
-def luminance(colours: np.ndarray) -> np.ndarray:
-    """Relative luminance of sRGB colours (WCAG 2)."""
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    return linear @ [0.2126, 0.7152, 0.0722]
-
-
-def test_objective_can_be_read_by_lightness_alone() -> None:
-    light = luminance(style.OBJECTIVE_MAP(np.arange(0, 256, 2))[:, :3])
+@pytest.mark.parametrize("colours", [style.OBJECTIVE_MAP, style.SHARE_MAP])
+def test_objectives_and_shares_can_be_read_by_lightness_alone(colours: Colormap) -> None:
+    light = luminance(colours(np.arange(0, 256, 2))[:, :3])
     assert (np.diff(light) > 0).all()
     assert light[-1] < 0.75  # still seen on white
 

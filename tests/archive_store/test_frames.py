@@ -65,6 +65,7 @@ def test_a_quarantined_census_is_a_row_without_losses_or_components():
 def test_a_record_is_one_row_with_its_measures_and_genes():
     (row,) = frames.records(events("census", CENSUS), MEASURES).to_dict("records")
     assert math.isnan(row.pop("gradient_flow"))
+    assert math.isnan(row.pop("load"))
     assert row == {
         "organism": 1, "round": 5, "slot": 3, "born": 4, "component": "1.4.3", "lineage": "1.0.2",
         "parents": ("1.0.2", "0.0.0"), "depth": 0, "age": 2, "attention_span": 0.1,
@@ -72,6 +73,36 @@ def test_a_record_is_one_row_with_its_measures_and_genes():
         "assay_lower": 0.2, "ablation": 0.05, "gradient": 0.7, "flops": 100.0, "bytes": 50.0,
         "genome": "a" * 64, "gene_rank": 4.0, "gene_width": 8.0,
     }  # fmt: skip
+
+
+def test_usage_is_a_column_for_every_kind_in_the_order_of_the_task():
+    usage = (("sine", 0.5), ("circle of one", 0.25))
+    used = replace(CENSUS, records=(replace(RECORD, load=0.375, usage=usage), RECORD))
+    found = frames.records(events("census", used), MEASURES)
+    assert found.columns[-2:].tolist() == ["usage_sine", "usage_circle of one"]
+    np.testing.assert_array_equal(found["load"], [0.375, np.nan])
+    np.testing.assert_array_equal(found["usage_sine"], [0.5, np.nan])
+    np.testing.assert_array_equal(found["usage_circle of one"], [0.25, np.nan])
+    assert all(frames.taken(name) for name in found.columns[-3:])
+
+
+def scored(*scores, round=5):
+    return [replace(CENSUS, organism=i, round=round, validation_score=s) for i, s in enumerate(scores)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ((0.1, 0.9, 0.5), 1),
+        ((0.5, 0.9, 0.9), 1),
+        ((math.nan, -3.0, -math.inf), 1),
+        ((math.nan, -math.inf), None),
+        ((), None),
+    ],
+)
+def test_the_best_organism_is_that_of_the_last_round_by_its_finite_score(scores, best):
+    censuses = [*scored(*scores)[::-1], *scored(1.0, 0.0, round=4)] if scores else []
+    assert frames.best_organism(frames.census(events("census", *censuses))) == best
 
 
 def test_births_and_deaths_are_rows_of_one_frame():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qd.canonical import canonical
+from qd.canonical import canonical, sha256
 from qd.records import (
     Birth,
     Candidate,
@@ -33,6 +33,7 @@ BY_NAME = {
     "lineage": IDS,
     "genes": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
     "test_metrics": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
+    "usage": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
     "genomes": st.lists(TEXTS, max_size=2).map(tuple),
     "measures": FIVE,
     "behaviour": FIVE,
@@ -93,6 +94,18 @@ def test_a_census_without_metrics_has_the_text_that_it_had_before_there_were_any
     assert read(Census, json.loads(text)) == census
     measured = dataclasses.replace(census, test_metrics=(("of sines", 0.5),))
     assert json.loads(canonical(measured)) == json.loads(text) | {"test_metrics": [["of sines", 0.5]]}
+
+
+def test_a_record_without_a_load_has_the_digest_that_it_had_before_there_were_loads():
+    founder = ComponentId(1, 0, 2)
+    record = Record(
+        ComponentId(1, 4, 3), (founder,), founder, 0, (("rank", 4.0),), "a" * 64, 2,
+        (0.1, 0.2, 0.3, 0.4, 0.5), 0.3, 0.2, 0.05, 0.7, 100.0, 50.0,
+    )  # fmt: skip
+    text = canonical(record)
+    assert sha256(text) == "b21e7144e54457012ddebb4c7fb9156ce93f3f5717a0aee3eb5daad00cc010b6"
+    used = dataclasses.replace(record, load=0.0, usage=(("sine", 0.5),))
+    assert json.loads(canonical(used)) == json.loads(text) | {"load": 0.0, "usage": [["sine", 0.5]]}
 
 
 def test_a_record_that_lacks_a_field_is_refused():

@@ -28,7 +28,7 @@ def file(tmp_path, text):
 
 
 def test_the_presets_are_the_ones_that_are_promised_and_valid():
-    assert presets() == ["digits", "parity", "sine", "smoke", "text", "xor"]
+    assert presets() == ["digits", "parity", "signals", "sine", "smoke", "text", "trajectories", "xor"]
     for name in presets():
         config = load(name)
         assert config.name == name
@@ -97,8 +97,8 @@ def test_everything_that_is_wrong_is_reported_at_once():
         "name: must be 1 to 64 letters",
         'seed: must be an integer, not "abc"',
         'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
-        "task.name: must be digits, text, sine, xor, parity or an import path package.module:Name, "
-        'not "digit"; did you mean digits?',
+        "task.name: must be digits, text, signals, trajectories, sine, xor, parity or an import path "
+        'package.module:Name, not "digit"; did you mean digits?',
         "organism.kind: must be pseudopods, experts or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
         "organism.depth: must be an integer, not 1.0",
@@ -374,6 +374,19 @@ def test_execution_and_the_places_of_files_are_no_part_of_the_science():
     assert "execution" not in first
     assert first["task"]["path"] == "corpus.txt"
     assert scientific(Config(lag=2)) != scientific(Config())
+
+
+def test_a_key_that_came_later_counts_only_where_it_is_used():
+    assert "kinds" not in scientific(Config())["task"]
+    chosen = Config.model_validate({"task": {"name": "signals", "kinds": ["sine"]}})
+    assert scientific(chosen)["task"]["kinds"] == ["sine"]
+    assert plain(Config())["task"]["kinds"] is None
+
+
+@pytest.mark.parametrize("kinds", ["sine", [1], {"sine": 1}])
+def test_kinds_are_a_list_of_names(kinds):
+    (problem,) = said({"task": {"name": "signals", "kinds": kinds}})
+    assert problem.startswith("task.kinds")
 
 
 def test_changes_of_execution_are_checked_and_only_the_given_ones_come_back():

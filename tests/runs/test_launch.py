@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -22,7 +23,7 @@ from runs.launch import launch, placed, resume
 from runs.pools import Done, perform
 from runs.prepared import changed, workers
 from runs.progress import Progress
-from runs.replay import decisions
+from runs.replay import decisions, replay
 from runs.world import build
 from tests.killed_drivers import launch_and_stand_still, living
 from tests.small_runs import contents, copied, digests, files, launched, small
@@ -137,12 +138,14 @@ class TestWhatItLeaves:
                 assert (genome.family, set(genome.arrays)) == (family, set(pool.stacks))
                 assert all(getattr(elite, f"gene_{name}") == value for name, value in genome.genes)
 
-    def test_the_space_has_a_verdict_and_every_picture_can_be_drawn(self, finished, tmp_path):
+    def test_the_space_has_a_verdict_and_every_picture_can_be_drawn(self, finished, family, tmp_path):
         verdicts = open_run(finished).validity()
         assert verdicts["round"].tolist() == [0, 2, 4]
         assert set(verdicts["status"]) <= {"ok", "warn"}
         assert verdicts["kmo"].between(0, 1).all()
-        assert len(pictures.draw(copied(finished, tmp_path))) == len(pictures.KINDS)
+        drawn = {path.stem for path in pictures.draw(copied(finished, tmp_path))}
+        without = set() if family == "experts" else {"utilisation"}
+        assert drawn == set(pictures.KINDS) - without
 
     def test_coverage_and_qd_score_never_fall(self, finished):
         rounds = open_run(finished).rounds()
@@ -194,18 +197,29 @@ class TestArms:
         births = open_run(finished).decisions().query("kind == 'birth' and happens")
         assert set(births.operator) <= {"bootstrap", "line"}
 
-    @pytest.mark.parametrize("task", ["text", "sine", "xor", "parity"])
+    @pytest.mark.parametrize("task", ["text", "signals", "trajectories", "sine", "xor", "parity"])
     def test_other_tasks_run_too_and_deeper(self, task, family, tmp_path):
-        size = ["task.length=4"] if task == "text" else []
-        changes = [
-            f"organism.kind={family}",
-            "organism.depth=2",
-            "rounds=1",
-            "calibration.steps=2",
-            "objective.maturity=0",
-        ]
+        lengths = {"text": 4, "signals": 8, "trajectories": 8}
+        size = [f"organism.kind={family}"] + [f"task.length={lengths[task]}"] * (task in lengths)
+        changes = ["organism.depth=2", "rounds=1", "calibration.steps=2", "objective.maturity=0"]
         run = launched(tmp_path / task, f"task.name={task}", *size, *changes)
         assert set(open_run(run).records().depth) == {0, 1}
+
+    def test_a_task_reports_its_own_metrics_at_the_end_and_replays_them(self, tmp_path):
+        kinds = "task.kinds=[spiral, sine]"
+        run = launched(tmp_path / "run", "rounds=2", "task.name=signals", "task.length=8", kinds)
+        shown = CliRunner().invoke(app, ["show", str(run), "--json"])
+        found = json.loads(shown.stdout)
+        names = ["sine_mse", "sine_correlation", "spiral_mse", "spiral_correlation"]
+        assert list(found["test_metrics"]) == names
+        assert found["score_name"] == "R2"
+        census = open_run(run).census()
+        assert census.query("round == 1").test_metrics.tolist() == [()] * 3
+        best = census.query("round == 2").set_index("organism").loc[found["best_organism"]]
+        assert dict(best.test_metrics) == found["test_metrics"]
+        assert best.test_loss == pytest.approx(np.mean([found["test_metrics"][name] for name in names[::2]]))
+        assert replay(run, None, {}) is None
+        assert decisions(run)[2] is None
 
 
 class TestRefusals:

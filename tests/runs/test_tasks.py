@@ -21,6 +21,7 @@ class Asked:
     path: str | None = None
     length: int | None = None
     examples: int | None = None
+    kinds: tuple[str, ...] | None = None
 
 
 def splits(task: Task) -> list[Split]:
@@ -52,9 +53,14 @@ class TestTable:
             shape = (task.length,) if task.tokens == "discrete" else (task.length, task.features)
             assert split.inputs.shape == (len(split), *shape)
             assert split.inputs.dtype == (np.uint8 if task.tokens == "discrete" else np.float32)
-            wanted = {"class": (), "token": (task.length,), "value": (task.outputs,)}[task.kind]
+            wanted = {
+                "class": (),
+                "token": (task.length,),
+                "value": (task.outputs,),
+                "sequence": (task.length, task.outputs),
+            }[task.kind]
             assert split.targets.shape == (len(split), *wanted)
-            assert split.targets.dtype == (np.float32 if task.kind == "value" else np.int64)
+            assert split.targets.dtype == (np.float32 if task.kind in ("value", "sequence") else np.int64)
             for array in (split.inputs, split.targets):
                 assert array.flags.c_contiguous  # torch takes arrays as they are,
                 assert array.flags.writeable  # and warns of those that cannot be written
@@ -79,7 +85,15 @@ class TestTable:
         with pytest.raises(ConfigError, match=r"'digit'; the tasks are digits, text.*did you mean digits\?"):
             tasks.load(Asked("digit"))
 
-    @pytest.mark.parametrize("name", ["digits", "sine", "xor", "parity"])
+    @pytest.mark.parametrize("name", ["digits", "text", "sine", "xor", "parity"])
+    def test_a_task_of_one_kind_of_examples_refuses_a_choice(self, name):
+        sentence = (
+            rf'task.kinds is \["sine"\], but all examples of the task \'{name}\' are of one kind; remove'
+        )
+        with pytest.raises(ConfigError, match=sentence):
+            tasks.load(Asked(name, kinds=("sine",)))
+
+    @pytest.mark.parametrize("name", ["digits", "signals", "trajectories", "sine", "xor", "parity"])
     def test_a_task_without_a_file_refuses_one(self, name):
         with pytest.raises(ConfigError, match=f"task.path is 'x.txt', but the task '{name}' reads no file"):
             tasks.load(Asked(name, path="x.txt"))

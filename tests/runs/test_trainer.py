@@ -350,6 +350,8 @@ class TestCalibrationJobs:
 TASKS = {
     "sine": {"name": "sine", "length": 5, "examples": 50},
     "xor": {"name": "xor", "length": 8, "examples": 50},
+    "signals": {"name": "signals", "length": 8, "examples": 50, "kinds": ["sine", "spiral"]},
+    "trajectories": {"name": "trajectories", "length": 8, "examples": 50, "kinds": ["helix"]},
     "text": {"name": "text", "length": 6, "examples": 50},
 }
 

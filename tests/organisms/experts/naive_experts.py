@@ -62,8 +62,8 @@ def chosen(experts: Mapping[int, Expert], token: Tensor, k: int) -> dict[int, Te
     """The slots whose experts a normed token likes best, at most k, and their weights, which sum to 1."""
     logits = {slot: token @ expert.arrays["route"] for slot, expert in experts.items()}
     best = sorted(logits, key=lambda slot: (-logits[slot].item(), slot))[:k]
-    whole = sum(torch.exp(logits[slot]) for slot in best)
-    return {slot: torch.exp(logits[slot]) / whole for slot in best}
+    odds = {slot: torch.exp(logits[slot] - logits[best[0]]) for slot in best}
+    return {slot: each / sum(odds.values()) for slot, each in odds.items()}
 
 
 def mixed(task: Task, interface: Mapping[str, Tensor], layer: int, x: Tensor) -> Tensor:

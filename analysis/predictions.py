@@ -1,0 +1,152 @@
+"""What an organism predicts against what was to be predicted: lines over positions, or curves in space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from analysis import style
+
+COLUMNS = 3  # of panels beside one another
+_TRUTH: dict[str, Any] = {"color": style.SKY, "linewidth": 3.0, "label": "truth"}
+_PREDICTED: dict[str, Any] = {
+    "color": style.INK,
+    "linewidth": 0.9,
+    "marker": "o",
+    "markersize": 1.8,
+    "label": "prediction",
+}
+_START: dict[str, Any] = {
+    "color": style.ORANGE,
+    "linestyle": "none",
+    "marker": "D",
+    "markersize": 5.0,
+    "markeredgecolor": style.INK,
+    "markeredgewidth": 0.6,
+    "label": "first of the truth",
+}
+_ERROR: dict[str, Any] = {"color": style.VERMILLION, "linewidth": 0, "label": "distance of the two"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """Examples of one kind, [examples, S, outputs], and how far off the organism is for all that there are."""
+
+    name: str
+    truth: np.ndarray
+    predicted: np.ndarray
+    error: float  # mean Euclidean distance of prediction and truth over the test split
+
+    @property
+    def distances(self) -> np.ndarray:
+        """Euclidean distance of prediction and truth, [examples, S]."""
+        return np.linalg.norm(self.predicted - self.truth, axis=-1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """What one organism predicts, at the end of a round, for a few test examples of every kind."""
+
+    organism: int
+    round: int
+    kinds: tuple[Kind, ...]
+
+    @property
+    def in_space(self) -> bool:
+        """Whether predictions are points in space."""
+        return self.kinds[0].truth.shape[-1] == 3
+
+
+def lines(kinds: Sequence[Kind], axes: np.ndarray) -> np.ndarray:
+    """Draw a few examples of every kind over the positions: values in one row, the errors in the row below.
+
+    Of several outputs each is a pair of lines. Values share a scale within a kind, errors throughout.
+
+    Parameters
+    ----------
+    kinds
+        What to draw.
+    axes
+        [2 kinds, COLUMNS] array of axes; those without an example are switched off.
+    """
+    largest = max(float(kind.distances.max()) for kind in kinds)
+    for values, errors, kind in zip(axes[::2], axes[1::2], kinds, strict=True):
+        for panel, below in zip(values[1:], errors[1:], strict=True):
+            panel.sharey(values[0])
+            panel.tick_params(labelleft=False)
+            below.tick_params(labelleft=False)
+        for panel, below, *example in zip(
+            values, errors, kind.truth, kind.predicted, kind.distances, strict=False
+        ):
+            _example(panel, below, *example)
+            below.set_ylim(0.0, 1.05 * largest or 1.0)
+            below.tick_params(labelbottom=kind is kinds[-1])
+        for panel in [*values[len(kind.truth) :], *errors[len(kind.truth) :]]:
+            panel.set_axis_off()
+        values[0].set_title(heading(kind), fontweight="normal")
+        values[0].set_ylabel("value")
+        errors[0].set_ylabel("error")
+    for below in axes[-1]:
+        below.set_xlabel("position [tokens]")
+    return axes
+
+
+def _example(
+    panel: Axes, below: Axes, truth: np.ndarray, predicted: np.ndarray, distance: np.ndarray
+) -> None:
+    positions = np.arange(len(truth))
+    panel.plot(positions, truth, **_TRUTH)
+    panel.plot(positions, predicted, **_PREDICTED)
+    below.fill_between(positions, distance, **_ERROR)
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    below.yaxis.set_major_locator(MaxNLocator(nbins=1))
+    for axes in (panel, below):
+        axes.set_xlim(-0.5, len(truth) - 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    panel.tick_params(labelbottom=False)
+
+
+def space(kind: Kind, axes: Any) -> Any:
+    """Draw the first example as curves in space, in a cube that truth and prediction fill.
+
+    Parameters
+    ----------
+    kind
+        With three outputs.
+    axes
+        Made with ``projection="3d"``.
+    """
+    truth, predicted = kind.truth[0], kind.predicted[0]
+    axes.plot(*truth.T, **_TRUTH)
+    axes.plot(*predicted.T, **_PREDICTED)
+    axes.plot(*truth[:1].T, **_START)
+    low, high = (end(np.concatenate([truth, predicted]), axis=0) for end in (np.min, np.max))
+    reach = 0.5 * float((high - low).max()) or 1.0
+    for axis, name, middle in zip((axes.xaxis, axes.yaxis, axes.zaxis), "xyz", (low + high) / 2, strict=True):
+        axis.axes.set(**{f"{name}lim": (middle - reach, middle + reach)})
+        axis.set_label_text(name)
+        axis.labelpad = -6
+        axis.set_major_locator(MaxNLocator(nbins=3))
+        axis.set_tick_params(pad=-2, labelsize=6.5)
+    axes.set_box_aspect((1, 1, 1), zoom=0.92)
+    axes.set_facecolor("none")  # its neighbour's axis reaches into it
+    axes.set_title(heading(kind), fontweight="normal")
+    return axes
+
+
+def heading(kind: Kind) -> str:
+    """Name a kind, with the mean error over all its test examples."""
+    what = "position error" if kind.truth.shape[-1] == 3 else "mean error"
+    return f"{style.plain(kind.name)}: {what} {kind.error:.3g}"
+
+
+def key(in_space: bool) -> list[Artist]:
+    """Make the entries of the legend."""
+    curves: list[Artist] = [Line2D([], [], **_TRUTH), Line2D([], [], **_PREDICTED)]
+    return [*curves, Line2D([], [], **_START) if in_space else Patch(**_ERROR)]

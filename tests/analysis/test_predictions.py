@@ -1,0 +1,124 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from analysis import pictures, predictions
+from analysis.predictions import COLUMNS, Kind, Predictions
+from archive_store.reading import Run
+
+S = 9
+
+
+def kind(name: str, outputs: int = 1, examples: int = COLUMNS, off: float = 0.25, seed: int = 0) -> Kind:
+    """Random truth, and predictions that are `off` along every output."""
+    truth = np.random.default_rng(seed).normal(size=(examples, S, outputs)).astype(np.float32)
+    return Kind(name, truth, truth + np.float32(off), 0.0123456)
+
+
+ONE = (kind("sine"), kind("a_kind_of_signal_with_a_long_name", examples=2, off=0.5, seed=1))
+SPACE = (kind("helix", 3), kind("lorenz", 3, examples=1, off=3.0), *(kind(f"way_{i}", 3) for i in range(3)))
+
+
+def test_distances_are_euclidean() -> None:
+    np.testing.assert_allclose(
+        kind("helix", 3).distances, np.full((COLUMNS, S), 0.25 * math.sqrt(3)), rtol=1e-5
+    )
+
+
+def test_every_example_has_its_truth_its_prediction_and_its_error(figure: Figure) -> None:
+    axes = figure.subplots(4, COLUMNS)
+    predictions.lines(ONE, axes)
+    for row, each in enumerate(ONE):
+        for column in range(len(each.truth)):
+            truth, given = axes[2 * row, column].lines
+            np.testing.assert_array_equal(truth.get_ydata(), each.truth[column, :, 0])
+            np.testing.assert_array_equal(given.get_ydata(), each.predicted[column, :, 0])
+            np.testing.assert_array_equal(given.get_xdata(), np.arange(S))
+            (filled,) = axes[2 * row + 1, column].collections
+            assert filled.get_paths()[0].vertices[:, 1].max() == pytest.approx(each.distances[column].max())
+            assert filled.get_paths()[0].vertices[:, 1].min() == 0
+
+
+def test_values_share_a_scale_within_a_kind_and_errors_throughout(figure: Figure) -> None:
+    axes = figure.subplots(4, COLUMNS)
+    predictions.lines(ONE, axes)
+    for row, each in enumerate(ONE):
+        scales = {panel.get_ylim() for panel in axes[2 * row, : len(each.truth)]}
+        assert len(scales) == 1
+        (low, high) = scales.pop()
+        assert low < min(each.truth.min(), each.predicted.min())
+        assert high > max(each.truth.max(), each.predicted.max())
+    errors = np.array([panel.get_ylim() for panel in [*axes[1], *axes[3, :2]]])
+    np.testing.assert_allclose(errors, [(0.0, 1.05 * 0.5)] * 5, rtol=1e-6)
+
+
+def test_what_has_no_example_is_off_and_the_last_row_names_the_axis(figure: Figure) -> None:
+    axes = figure.subplots(4, COLUMNS)
+    predictions.lines(ONE, axes)
+    assert [panel.axison for panel in axes.flat] == [True] * 8 + [False] + [True] * 2 + [False]
+    assert axes[0, 0].get_title("left") == "sine: mean error 0.0123"
+    assert [panel.get_xlabel() for panel in axes[:, 0]] == ["", "", "", "position [tokens]"]
+
+
+def test_several_outputs_are_several_lines_and_errors_of_nothing_have_a_scale(figure: Figure) -> None:
+    axes = figure.subplots(2, COLUMNS)
+    exact = kind("pair", outputs=2, examples=1, off=0.0)
+    predictions.lines([exact], axes)
+    np.testing.assert_array_equal(
+        np.stack([line.get_ydata() for line in axes[0, 0].lines[:2]], -1), exact.truth[0]
+    )
+    assert axes[1, 0].get_ylim() == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("each", SPACE)
+def test_curves_in_space_lie_in_one_cube(each: Kind, figure: Figure) -> None:
+    axes = figure.add_subplot(projection="3d")
+    predictions.space(each, axes)
+    truth, given, start = (np.asarray(line.get_data_3d()).T for line in axes.lines)
+    np.testing.assert_array_equal(truth, each.truth[0])
+    np.testing.assert_array_equal(given, each.predicted[0])
+    np.testing.assert_array_equal(start, each.truth[0, :1])
+    low, high = np.array([axes.get_xlim(), axes.get_ylim(), axes.get_zlim()]).T
+    np.testing.assert_allclose(high - low, (high - low)[0])
+    both = np.concatenate([truth, given])
+    assert (low <= both.min(0) + 1e-6).all()
+    assert (high >= both.max(0) - 1e-6).all()
+    assert (high - low)[0] == pytest.approx(np.ptp(both, axis=0).max())
+    assert axes.get_title() == f"{each.name.replace('_', ' ')}: position error 0.0123"
+
+
+@pytest.mark.parametrize("kinds", [ONE, ONE[:1], SPACE, SPACE[1:2]])
+def test_nothing_leaves_the_picture_or_runs_into_its_title(
+    kinds: tuple[Kind, ...], own: Run, figure: Figure
+) -> None:
+    named = dataclasses.replace(own, config=own.config | {"name": "a-$long$_name." * 6})
+    pictures.predicted(Predictions(1, 2, kinds), named, figure)
+    figure.draw_without_rendering()
+    (title,) = (text.get_window_extent() for text in figure.texts)
+    (legend,) = (each.get_window_extent() for each in figure.legends)
+    assert title.x1 <= figure.bbox.x1
+    assert legend.y0 >= 0
+    for panel in figure.axes:
+        box = panel.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.y0 >= legend.y1
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= title.y0
+
+
+def test_the_title_says_who_predicts_and_after_which_round(own: Run, figure: Figure) -> None:
+    pictures.predicted(Predictions(1, 2, ONE), own, figure)
+    (title,) = figure.texts
+    assert title.get_text() == "synthetic: predictions of organism 1 for test examples, after round 2 of 12"
+
+
+@pytest.mark.parametrize("kinds", [ONE, SPACE])
+def test_the_same_predictions_give_the_same_bytes(kinds: tuple[Kind, ...], own: Run) -> None:
+    def picture(run: Run, figure: Figure) -> None:
+        pictures.predicted(Predictions(1, 2, kinds), run, figure)
+
+    for format in pictures.FORMATS:
+        assert pictures.render(own, picture, format) == pictures.render(own, picture, format)
