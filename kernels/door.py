@@ -56,24 +56,46 @@ def allocatable(argument: str, shape: Sequence[int], dtype: torch.dtype) -> None
         )
 
 
-def path(backend: str, tensor: Tensor, *, triton: bool = True) -> str:
+def path(backend: str, argument: str, tensor: Tensor, *, triton: bool = True) -> str:
     """Name the path that serves a tensor: Triton for CUDA tensors where it can be imported, else torch.
 
     Parameters
     ----------
     backend
         One of `BACKENDS`; all but "auto" are taken at their word.
-    tensor
-        The argument whose device decides.
+    argument, tensor
+        The argument whose device and dtype decide, and its name. No Triton kernel here takes float64.
     triton
-        Whether the operation's Triton path can do what is asked.
+        Whether the operation's Triton path can do what else is asked.
 
     Raises
     ------
     ValueError
-        If the backend is not known.
+        If the backend is not known, or is "triton" and no kernel can compute with the tensor here.
     """
     one_of("backend", backend, BACKENDS)
+    if backend == "triton":
+        _on_triton(argument, tensor)
     if backend != "auto":
         return backend
-    return "triton" if triton and tensor.is_cuda and find_spec("triton") is not None else "torch"
+    served = triton and tensor.is_cuda and tensor.dtype != torch.float64
+    return "triton" if served and find_spec("triton") is not None else "torch"
+
+
+def _on_triton(argument: str, tensor: Tensor) -> None:
+    if find_spec("triton") is None:
+        raise ValueError(
+            "backend 'triton' needs the package triton, which is not installed; leave out backend"
+        )
+    if tensor.dtype == torch.float64:
+        raise ValueError(
+            f"{argument} is torch.float64, but backend 'triton' takes at most 32 bits a number; leave out backend, "
+            f"or convert {argument}"
+        )
+    from triton import knobs
+
+    if not (tensor.is_cuda or knobs.runtime.interpret):
+        raise ValueError(
+            f"{argument} is on {tensor.device}, but backend 'triton' needs a CUDA device, or TRITON_INTERPRET=1 in "
+            "the environment before triton is imported; leave out backend"
+        )

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels.linear import linear
 from organisms.nn import EPSILON, Interface
 from organisms.task import Task
 
@@ -34,7 +35,7 @@ class Writes:
 
     def total(self) -> Float[Tensor, "B S D"]:
         """Sum of all components, as one matrix product."""
-        return self.values.transpose(1, 2).flatten(2) @ self.write.flatten(0, 1)
+        return linear(self.values.transpose(1, 2).flatten(2), self.write.flatten(0, 1).T)
 
     def dense(self) -> Iterator[Float[Tensor, "B S D"]]:
         """Give each component's own, one after the other (one fits a cache, all together do not)."""
@@ -70,7 +71,7 @@ class Writes:
 
     def _read(self, stream: Float[Tensor, "B S D"]) -> Float[Tensor, "B n S W"]:
         n, inner, width = self.write.shape
-        joined = stream @ self.write.reshape(n * inner, width).T
+        joined = linear(stream, self.write.reshape(n * inner, width))
         return joined.unflatten(-1, (n, inner)).transpose(1, 2)
 
     def _inverse_rms(self, stream: Float[Tensor, "B S D"]) -> Float[Tensor, "B n S"]:

@@ -161,7 +161,8 @@ def resize(
     for name, rank in _inner_sizes(genome, genes, ranks).items():
         U, V = arrays[f"{name}.U"], arrays[f"{name}.V"]
         if rank < U.shape[1]:
-            U, V = factor(_product(genome, name), rank)
+            product = _product(genome, name)
+            U, V = factor(product, min(rank, *product.shape))
         arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(U, V, rank, rng)
     return replace(genome, genes=genes, arrays=_rounded(arrays))
 

@@ -93,7 +93,7 @@ class OrganismConfig(_Section):
     max_hidden: Count = 32
     """Largest hidden width of an expert, a gene; at least organism.max_rank."""
     experts_per_token: Count = 2
-    """Experts that a token goes to, as many as live at most."""
+    """Experts that a token goes to, at most organism.capacity; where fewer live, all of them."""
     balance: NotNegative = 0.01
     """Weight of the experts' load-balancing loss in training."""
 
@@ -372,5 +372,8 @@ def scientific(config: Config) -> dict[str, Any]:
     return values
 
 
-LATER = (("task", "kinds"),)
+LATER = (
+    ("task", "kinds"),
+    *(("organism", key) for key in ("max_hidden", "experts_per_token", "balance")),
+)
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))

@@ -39,16 +39,27 @@ def _pool(config: "Config") -> Iterator[Problem]:
             ("lifecycle.min_alive", "organism.initial"),
             f"must be at most organism.initial ({organism.initial}), not {config.lifecycle.min_alive}",
         )
-    if organism.kind == "experts" and organism.max_hidden < organism.max_rank:
-        yield Problem(
-            ("organism.max_hidden", "organism.max_rank"),
-            f"must be at least organism.max_rank ({organism.max_rank}), not {organism.max_hidden}",
-        )
     if organism.min_temperature > organism.max_temperature:
         yield Problem(
             ("organism.min_temperature", "organism.max_temperature"),
             f"must be at most organism.max_temperature ({organism.max_temperature:g}), "
             f"not {organism.min_temperature:g}",
+        )
+
+
+def _experts(config: "Config") -> Iterator[Problem]:
+    organism = config.organism
+    if organism.kind != "experts":
+        return
+    if organism.max_hidden < organism.max_rank:
+        yield Problem(
+            ("organism.max_hidden", "organism.max_rank"),
+            f"must be at least organism.max_rank ({organism.max_rank}), not {organism.max_hidden}",
+        )
+    if organism.experts_per_token > organism.capacity:
+        yield Problem(
+            ("organism.experts_per_token", "organism.capacity"),
+            f"must be at most organism.capacity ({organism.capacity}), not {organism.experts_per_token}",
         )
 
 
@@ -141,4 +152,4 @@ def _device(config: "Config") -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Rule, ...] = (_pool, _calibration, _cells, _objective, _schedule, _corpus, _device)
+RULES: tuple[Rule, ...] = (_pool, _experts, _calibration, _cells, _objective, _schedule, _corpus, _device)

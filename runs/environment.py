@@ -21,6 +21,7 @@ from runs.source_digest import sources as sources  # for who ships them
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "ribs", "factor-analyzer", "safetensors", "ray")
 _ABSENT = "nothing"
+_ONEDNN = "PLASMODIA_ONEDNN"  # 0 keeps kernels.linear and kernels.grouped_gemm from using oneDNN
 _PROBE_SIZES = (63, 48)  # rows and columns; the odd one leaves vector loops a remainder
 
 
@@ -41,20 +42,25 @@ def variables(flags: str) -> dict[str, str]:
     """Choose the environment variables for a processor with these flags, such as ``"sse2 avx2 fma"``.
 
     One thread for each library, because sums change with their number; Intel's MKL in a reproducible
-    mode, strict where it can be, because its sums else change with the alignment of memory; cuBLAS with
-    a workspace of fixed size.
+    mode, strict where it can be, because its sums else change with the alignment of memory; oneDNN with
+    all of the processor and all bits of float32, whatever is set outside; cuBLAS with a workspace of fixed size.
     """
     return {
         "MKL_CBWR": "AVX2,STRICT" if "avx2" in flags.split() else "COMPATIBLE",
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "ONEDNN_MAX_CPU_ISA": "DEFAULT",
+        "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
 
 
-# What must be set before torch and NumPy load, in every process of a run.
-VARIABLES: Mapping[str, str] = MappingProxyType(variables(_PROCESSOR.get("flags", "")))
+# What must be set before torch and NumPy load, in every process of a run. The user's choice is among them, so
+# that all workers make it and the fingerprint says it: with or without oneDNN, last bits differ.
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    variables(_PROCESSOR.get("flags", "")) | {_ONEDNN: os.environ.get(_ONEDNN, "1")}
+)
 
 
 def prepare() -> None:
@@ -66,8 +72,13 @@ def prepare() -> None:
     Raises
     ------
     RunError
-        If torch is loaded already and MKL_CBWR had another value then: MKL reads it only once.
+        If torch is loaded already and MKL_CBWR had another value then: MKL reads it only once; if
+        PLASMODIA_ONEDNN is neither 0 nor 1.
     """
+    if VARIABLES[_ONEDNN] not in ("0", "1"):
+        raise RunError(
+            f"the environment variable {_ONEDNN} is {VARIABLES[_ONEDNN]!r}, but must be 0 or 1; 0 switches oneDNN off"
+        )
     found, wanted = os.environ.get("MKL_CBWR"), VARIABLES["MKL_CBWR"]
     if "torch" in sys.modules and found != wanted:
         raise RunError(
@@ -160,7 +171,10 @@ def processor() -> str:
 def _torch_settings() -> dict[str, Any]:
     import torch
 
+    from kernels import onednn
+
     return {
+        "products by oneDNN": onednn.faster(),
         "torch threads": torch.get_num_threads(),
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "float32 precision": torch.get_float32_matmul_precision(),

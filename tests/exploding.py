@@ -4,8 +4,8 @@ import math
 
 import torch
 
+from organisms.experts.species import Experts
 from organisms.pool import Pool
-from organisms.pseudopods.organism import PseudopodOrganism
 from organisms.pseudopods.species import Pseudopods
 
 STEPS = 3  # of a round, as in `tests.small_runs` and `tests.small_worlds`
@@ -15,49 +15,53 @@ def number(pool: Pool) -> int:
     return next(occupant.component.organism for _, occupant in pool.alive())
 
 
-class Changed(Pseudopods):
-    """A family whose outputs are changed while it trains, where `bad` says so.
+class Changed:
+    """Put before a family: what its organisms train for is changed where `bad` says so.
 
-    By itself: those of organism 1 once it has trained for a round since it was founded or re-seeded.
+    By itself: that of organism 1 once it has trained for a round since it was founded or re-seeded.
     """
 
     def bad(self, pool: Pool) -> bool:
         return number(pool) == 1 and bool(pool.counts.max() >= STEPS)
 
-    def change(self, outputs: torch.Tensor, pool: Pool) -> torch.Tensor:
-        return outputs * math.inf
+    def change(self, losses: torch.Tensor, pool: Pool) -> torch.Tensor:
+        return losses * math.nan
 
     def organism(self, interface):
-        family = self
+        made = super().organism(interface)
+        sound = made.training_losses
 
-        class Organism(PseudopodOrganism):
-            def forward(self, inputs, gates=None):
-                outputs = super().forward(inputs, gates)
-                training = self.pool.stacks["ov.U"].requires_grad
-                return family.change(outputs, self.pool) if training and family.bad(self.pool) else outputs
+        def training_losses(inputs, targets, gates=None):
+            losses = sound(inputs, targets, gates)
+            return self.change(losses, made.pool) if self.bad(made.pool) else losses
 
-        return Organism(self.task, interface, super().organism(interface).pool)
+        made.training_losses = training_losses
+        return made
 
 
-class Hothead(Changed):
+class Hothead(Changed, Pseudopods):
     """The loss of organism 1 explodes in the second round of its life."""
 
 
-class Doomed(Changed):
+class HotheadedExperts(Changed, Experts):
+    """The same of experts."""
+
+
+class Doomed(Changed, Pseudopods):
     """All losses of the population explode from the first step on."""
 
     def bad(self, pool: Pool) -> bool:
         return number(pool) >= 0
 
 
-class Kinked(Changed):
+class Kinked(Changed, Pseudopods):
     """Losses are finite, but the gradients of organism 1 at the last step of its second round are not."""
 
     def bad(self, pool: Pool) -> bool:
         return number(pool) == 1 and bool(pool.counts.max() == 2 * STEPS - 1)
 
-    def change(self, outputs: torch.Tensor, pool: Pool) -> torch.Tensor:
-        return outputs + (pool.stacks["ov.U"] * 0).sqrt().sum()
+    def change(self, losses: torch.Tensor, pool: Pool) -> torch.Tensor:
+        return losses + (pool.stacks["ov.U"] * 0).sqrt().sum()
 
 
 def strained(organism, inputs, targets):

@@ -14,11 +14,15 @@ from typing import Any
 from archive_store.journal import Journal
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
+from organisms.species import FAMILIES
 from runs.launch import launch, resume
 from tests.small_runs import small
 
 # What a run imports when it comes to need it.
-LATE = ("factor_analyzer", "sklearn.datasets", "organisms.pseudopods.species", "torch._inductor.config")
+LATE = (
+    *("factor_analyzer", "sklearn.datasets", "torch._inductor.config"),
+    *(path.partition(":")[0] for path in FAMILIES.values()),
+)
 
 
 def killed(target: Callable[..., Any], *arguments: Any) -> None:

@@ -9,6 +9,8 @@ from torch import Tensor
 from organisms.pseudopods.organism import PseudopodOrganism
 from organisms.task import Task
 from qd.records import Genome
+from tests import naive_interface as ends
+from tests.naive_interface import norm
 
 
 @dataclass
@@ -51,10 +53,6 @@ def written(task: Task, head: Head, h: Tensor) -> Tensor:
     return weights(task, head, h) @ (h @ head.arrays["ov.U"]) @ head.arrays["ov.V"]
 
 
-def norm(x: Tensor) -> Tensor:
-    return x / torch.sqrt((x**2).mean(-1, keepdim=True) + 1e-6)
-
-
 def streams(
     task: Task,
     interface: Mapping[str, Tensor],
@@ -64,9 +62,7 @@ def streams(
     gates: Sequence[float] | None = None,
 ) -> list[Tensor]:
     """The residual stream [S, D] of one example before every layer and after the last."""
-    embed = interface["embed"].double()
-    tokens = embed[example] if task.tokens == "discrete" else example.double() @ embed
-    found = [tokens + interface["position"].double()]
+    found = [ends.stem(task, interface, example)]
     for layer in range(depth):
         x = found[-1]
         of_layer = {slot: head for slot, head in heads.items() if head.layer == layer}
@@ -78,18 +74,10 @@ def streams(
 
 def outputs(task, interface, heads, inputs, depth=1, gates=None) -> Tensor:
     """Outputs of a batch: [B, outputs], or [B, S, outputs] for a token or sequence task."""
-    results = []
-    for example in inputs:
-        last = norm(streams(task, interface, heads, example, depth, gates)[-1])
-        pooled = last if task.kind in ("token", "sequence") else last.mean(0)
-        results.append(pooled @ interface["read"].double() + interface["bias"].double())
-    return torch.stack(results)
+    last = [streams(task, interface, heads, example, depth, gates)[-1] for example in inputs]
+    return torch.stack([ends.readout(task, interface, x) for x in last])
 
 
 def losses(task, interface, heads, inputs, targets, depth=1, gates=None) -> Tensor:
     """Loss of each example [B]: nats, or mean squares for a value or sequence task."""
-    found = outputs(task, interface, heads, inputs, depth, gates)
-    if task.kind in ("value", "sequence"):
-        return ((found - targets.double()) ** 2).flatten(1).mean(-1)
-    chosen = -torch.log(torch.softmax(found, -1)).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return chosen.mean(-1) if task.kind == "token" else chosen
+    return ends.losses(task, outputs(task, interface, heads, inputs, depth, gates), targets)

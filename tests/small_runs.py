@@ -20,6 +20,7 @@ SMALL = (
     "organism.dim=16",
     "organism.max_rank=4",
     "organism.max_width=4",
+    "organism.max_hidden=7",
     "training.steps_per_round=3",
     "training.batch=16",
     "calibration.steps=12",

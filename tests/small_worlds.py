@@ -1,16 +1,17 @@
-"""Made-up tasks of odd sizes and of every kind, and pseudopod organisms on them."""
+"""Made-up tasks of odd sizes and of every kind, and organisms of every family on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import torch
 
+from organisms.experts.species import ExpertOptions, Experts
 from organisms.nn import new_interface
 from organisms.pool import Occupant
-from organisms.pseudopods.organism import PseudopodOrganism
 from organisms.pseudopods.species import PseudopodOptions, Pseudopods
+from organisms.species import Organism, Species
 from organisms.task import Split, Task
 from qd.genes import random_genes
 from qd.records import Birth, ComponentId, Death, Decision
@@ -26,6 +27,11 @@ KINDS = (
     ("class", "discrete", True),
     ("sequence", "continuous", True),
 )  # kind, tokens, causal
+NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
+SIZES: Mapping[str, Mapping[str, int]] = {
+    "pseudopods": {"max_rank": 4, "max_width": 6},
+    "experts": {"max_rank": 4, "max_hidden": 7},
+}
 
 
 def small_task(kind="class", tokens="continuous", causal=False, examples=11, places=None) -> Task:
@@ -57,18 +63,27 @@ def small_task(kind="class", tokens="continuous", causal=False, examples=11, pla
     )
 
 
-def small_species(task: Task, **options) -> Pseudopods:
-    sizes = {"dim": 9, "depth": 1, "capacity": 5, "max_rank": 4, "max_width": 6}
-    return Pseudopods(task, PseudopodOptions(**(sizes | options)))
+def small_species(task: Task, family: str = "pseudopods", **options) -> Species:
+    sizes = {"dim": 9, "depth": 1, "capacity": 5} | SIZES[family] | options
+    if family == "experts":
+        return Experts(task, ExpertOptions(**sizes))
+    return Pseudopods(task, PseudopodOptions(**sizes))
 
 
 def small_interface(task: Task, dim: int = 9) -> dict[str, torch.Tensor]:
+    """What every family's interface has."""
     drawn = new_interface(task, dim, torch.Generator().manual_seed(5))
     return drawn | {"bias": torch.linspace(-1, 1, task.outputs)}
 
 
-def populate(family: Pseudopods, organism: PseudopodOrganism, slots: Sequence[int], seed: int = 0) -> None:
-    """Graft random heads of random genes, large enough that they matter, into these slots."""
+def interface_of(family: Species) -> dict[str, torch.Tensor]:
+    """What this family's has."""
+    drawn = family.interface(torch.Generator().manual_seed(5))
+    return dict(drawn) | {"bias": torch.linspace(-1, 1, family.task.outputs)}
+
+
+def populate(family: Species, organism: Organism, slots: Sequence[int], seed: int = 0) -> None:
+    """Graft random components of random genes, large enough that they matter, into these slots."""
     for slot in slots:
         rng = np.random.default_rng([seed, slot])
         identity = ComponentId(seed, 0, slot)
@@ -78,8 +93,8 @@ def populate(family: Pseudopods, organism: PseudopodOrganism, slots: Sequence[in
         organism.pool.graft(slot, genome, Occupant(identity, (), identity, genome.genes))
 
 
-def small_organism(family: Pseudopods, slots: Sequence[int] = (0, 2, 3), seed: int = 0) -> PseudopodOrganism:
-    organism = family.organism(small_interface(family.task, family.dim))
+def small_organism(family: Species, slots: Sequence[int] = (0, 2, 3), seed: int = 0) -> Organism:
+    organism = family.organism(interface_of(family))
     populate(family, organism, slots, seed)
     return organism
 
@@ -94,7 +109,7 @@ def small_config(**sections) -> Config:
     values = {
         "rounds": 3,
         "task": {"name": "digits", "examples": 200},
-        "organism": {"dim": 12, "capacity": 4, "initial": 3, "max_rank": 4, "max_width": 4},
+        "organism": {"dim": 12, "capacity": 4, "initial": 3, "max_rank": 4, "max_width": 4, "max_hidden": 7},
         "training": {"steps_per_round": 3, "batch": 16},
         "calibration": {"steps": 6, "organisms": 4, "checkpoints": [0.5, 1.0]},
         "lifecycle": {"min_alive": 1},
@@ -109,19 +124,24 @@ def small_world(config: Config | None = None, **parts) -> World:
     return build(WorldSpec((config or small_config()).model_dump(mode="json", by_alias=True), **parts))
 
 
-@cache
-def calibrated_spec() -> WorldSpec:
+def calibrated_spec(family: str = "pseudopods") -> WorldSpec:
     """A small digits world with an interface and hosts that have hardly been trained."""
-    spec = WorldSpec(small_config().model_dump(mode="json", by_alias=True))
+    return _calibrated(family)[0]
+
+
+def calibrated_world(family: str = "pseudopods") -> World:
+    """The world of that specification; nobody may change it."""
+    return _calibrated(family)[1]
+
+
+@cache
+def _calibrated(family: str) -> tuple[WorldSpec, World]:
+    config = small_config(organism={"kind": family})
+    spec = WorldSpec(config.model_dump(mode="json", by_alias=True))
     spec = replace(spec, interface=trainer.interface(build(spec))[1])
     world = build(spec)
-    return replace(spec, hosts=tuple(trainer.reference(world, number)[1] for number in (-2, -3, -4)))
-
-
-@cache
-def calibrated_world() -> World:
-    """The world of that specification; nobody may change it."""
-    return build(calibrated_spec())
+    spec = replace(spec, hosts=tuple(trainer.reference(world, number)[1] for number in (-2, -3, -4)))
+    return spec, build(spec)
 
 
 def order(organism=0, round=1, births=(), deaths=(), reseed=False) -> Decision:

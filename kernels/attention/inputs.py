@@ -1,8 +1,6 @@
 """What `attention` asks of its arguments before anything is computed."""
 
-import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -49,11 +47,9 @@ def checked(
         _shaped("positions", positions, (S, None), q)
         if not 1 <= positions.shape[1] <= 3:
             raise ValueError(f"positions must have 1 to 3 coordinates, but has {positions.shape[1]}")
-    path = door.path(backend, q, triton=q.dtype != torch.float64)
+    path = door.path(backend, "q", q)
     if path == "reference":
         door.allocatable("q", (B, H, S, S), q.dtype)
-    if path == "triton":
-        _for_triton(q)
     return path, _sight(q, R**-0.5 if scale is None else scale, causal, window, key_mask, positions)
 
 
@@ -102,13 +98,3 @@ def _shaped(name: str, tensor: Tensor, shape: Sequence[int | None], q: Tensor) -
         )
     if tensor.device != q.device:
         raise ValueError(f"{name} must be on the device of q, {q.device}, but is on {tensor.device}")
-
-
-def _for_triton(q: Tensor) -> None:
-    """Refuse what the Triton kernels cannot do."""
-    if q.dtype == torch.float64:
-        raise ValueError('q has dtype torch.float64, which backend "triton" cannot do; take "torch"')
-    if find_spec("triton") is None:
-        raise ValueError('backend "triton" needs the package triton, which is not installed; take "torch"')
-    if not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
-        raise ValueError(f'q is on {q.device}, but backend "triton" needs a CUDA device; take "torch"')

@@ -19,6 +19,7 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from kernels.attention.triton_rows import load_rows, store_rows
 from kernels.attention.triton_tiles import padded, tiles_for
 from kernels.attention.triton_visibility import distance, hide
 
@@ -87,15 +88,9 @@ def _queries(
     first = tl.cast(head, tl.int64) * length
     query_M = tile * M + tl.arange(0, M)
     inside_M = query_M < length
-    r_R = tl.arange(0, padded_R)
-    w_W = tl.arange(0, padded_W)
-    inside_MR = inside_M[:, None] & (r_R[None, :] < R)
-    inside_MW = inside_M[:, None] & (w_W[None, :] < W)
-    at_MR = first * R + query_M[:, None] * R + r_R[None, :]
-    at_MW = first * W + query_M[:, None] * W + w_W[None, :]
-    q_MR = tl.load(q_ptr + at_MR, mask=inside_MR, other=0.0)
-    grad_MW = tl.load(grad_ptr + at_MW, mask=inside_MW, other=0.0)
-    output_MW = tl.load(output_ptr + at_MW, mask=inside_MW, other=0.0)
+    q_MR = load_rows(q_ptr, first, query_M, inside_M, R, padded_R)
+    grad_MW = load_rows(grad_ptr, first, query_M, inside_M, W, padded_W)
+    output_MW = load_rows(output_ptr, first, query_M, inside_M, W, padded_W)
     delta_M = tl.sum(grad_MW.to(tl.float32) * output_MW.to(tl.float32), 1)
     tl.store(delta_ptr + first + query_M, delta_M, mask=inside_M)
     lse_M = base_two(tl.load(lse_ptr + first + query_M, mask=inside_M, other=float("-inf")))
@@ -119,10 +114,8 @@ def _queries(
                 seen_N = tl.load(key_mask_ptr + head // heads * length + key_N, mask=inside_N, other=0)
                 inside_N = inside_N & (seen_N != 0)
                 seen_MN = seen_N[None, :]
-            at_NR = first * R + key_N[:, None] * R + r_R[None, :]
-            at_NW = first * W + key_N[:, None] * W + w_W[None, :]
-            k_NR = tl.load(k_ptr + at_NR, mask=inside_N[:, None] & (r_R[None, :] < R), other=0.0)
-            v_NW = tl.load(v_ptr + at_NW, mask=inside_N[:, None] & (w_W[None, :] < W), other=0.0)
+            k_NR = load_rows(k_ptr, first, key_N, inside_N, R, padded_R)
+            v_NW = load_rows(v_ptr, first, key_N, inside_N, W, padded_W)
             scores_MN = tl.dot(q_MR, tl.trans(k_NR), input_precision="ieee") * (scale * 1.4426950408889634)
             distance_MN = None
             if window_ptr is not None:
@@ -134,7 +127,7 @@ def _queries(
             dweights_MN = tl.dot(grad_MW, tl.trans(v_NW), input_precision="ieee")
             dscores_MN = weights_MN * (dweights_MN - delta_M[:, None])
             dq_MR = tl.dot(dscores_MN.to(k_NR.dtype), k_NR, dq_MR, input_precision="ieee")
-    tl.store(dq_ptr + at_MR, (dq_MR * scale).to(dq_ptr.dtype.element_ty), mask=inside_MR)
+    store_rows(dq_ptr, dq_MR * scale, first, query_M, inside_M, R, padded_R)
 
 
 @triton.jit(do_not_specialize=["heads", "length"])
@@ -150,20 +143,14 @@ def _keys(
     first = tl.cast(head, tl.int64) * length
     key_N = tile * N + tl.arange(0, N)
     inside_N = key_N < length
-    r_R = tl.arange(0, padded_R)
-    w_W = tl.arange(0, padded_W)
-    inside_NR = inside_N[:, None] & (r_R[None, :] < R)
-    inside_NW = inside_N[:, None] & (w_W[None, :] < W)
-    at_NR = first * R + key_N[:, None] * R + r_R[None, :]
-    at_NW = first * W + key_N[:, None] * W + w_W[None, :]
     seen_N = inside_N
     seen_NM = None
     if key_mask_ptr is not None:
         mask_N = tl.load(key_mask_ptr + head // heads * length + key_N, mask=inside_N, other=0)
         seen_N = inside_N & (mask_N != 0)
         seen_NM = mask_N[:, None]
-    k_NR = tl.load(k_ptr + at_NR, mask=seen_N[:, None] & (r_R[None, :] < R), other=0.0)
-    v_NW = tl.load(v_ptr + at_NW, mask=seen_N[:, None] & (w_W[None, :] < W), other=0.0)
+    k_NR = load_rows(k_ptr, first, key_N, seen_N, R, padded_R)
+    v_NW = load_rows(v_ptr, first, key_N, seen_N, W, padded_W)
     scale = tl.load(scale_ptr + head % heads)
     window = None
     if window_ptr is not None:
@@ -180,10 +167,8 @@ def _keys(
         for start in tl.range(begin + (free - begin) * past_edge, free + (length - free) * past_edge, M):
             query_M = start + tl.arange(0, M)
             inside_M = query_M < length
-            at_MR = first * R + query_M[:, None] * R + r_R[None, :]
-            at_MW = first * W + query_M[:, None] * W + w_W[None, :]
-            q_MR = tl.load(q_ptr + at_MR, mask=inside_M[:, None] & (r_R[None, :] < R), other=0.0)
-            grad_MW = tl.load(grad_ptr + at_MW, mask=inside_M[:, None] & (w_W[None, :] < W), other=0.0)
+            q_MR = load_rows(q_ptr, first, query_M, inside_M, R, padded_R)
+            grad_MW = load_rows(grad_ptr, first, query_M, inside_M, W, padded_W)
             lse_M = base_two(tl.load(lse_ptr + first + query_M, mask=inside_M, other=float("-inf")))
             delta_M = tl.load(delta_ptr + first + query_M, mask=inside_M, other=0.0)
             scores_NM = tl.dot(k_NR, tl.trans(q_MR), input_precision="ieee") * (scale * 1.4426950408889634)
@@ -199,8 +184,8 @@ def _keys(
             dweights_NM = tl.dot(v_NW, tl.trans(grad_MW), input_precision="ieee")
             dscores_NM = weights_NM * (dweights_NM - delta_M[None, :])
             dk_NR = tl.dot(dscores_NM.to(q_MR.dtype), q_MR, dk_NR, input_precision="ieee")
-    tl.store(dk_ptr + at_NR, (dk_NR * scale).to(dk_ptr.dtype.element_ty), mask=inside_NR)
-    tl.store(dv_ptr + at_NW, dv_NW.to(dv_ptr.dtype.element_ty), mask=inside_NW)
+    store_rows(dk_ptr, dk_NR * scale, first, key_N, inside_N, R, padded_R)
+    store_rows(dv_ptr, dv_NW, first, key_N, inside_N, W, padded_W)
 
 
 @triton.jit

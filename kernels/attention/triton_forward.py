@@ -30,6 +30,7 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from kernels.attention.triton_rows import load_rows, store_rows
 from kernels.attention.triton_tiles import Kernel, padded, tiles_for
 from kernels.attention.triton_visibility import distance, hide, offset
 
@@ -102,13 +103,8 @@ def _forward(
     head = tl.program_id(0) // tiles  # counted over the batch
     first = tl.cast(head, tl.int64) * length
     query_M = tile * M + tl.arange(0, M)
-    r_R = tl.arange(0, padded_R)
-    w_W = tl.arange(0, padded_W)
-    q_MR = tl.load(
-        q_ptr + first * R + query_M[:, None] * R + r_R[None, :],
-        mask=(query_M[:, None] < length) & (r_R[None, :] < R),
-        other=0.0,
-    )
+    inside_M = query_M < length
+    q_MR = load_rows(q_ptr, first, query_M, inside_M, R, padded_R)
     factor = tl.load(scale_ptr + head % heads) * 1.4426950408889634  # log2 e
     window = None
     if window_ptr is not None:
@@ -136,11 +132,7 @@ def _forward(
                 seen_N = tl.load(key_mask_ptr + head // heads * length + key_N, mask=inside_N, other=0)
                 seen_MN = seen_N[None, :]
                 inside_N = inside_N & (seen_N != 0)  # what is hidden is not read: it may be anything
-            k_NR = tl.load(
-                k_ptr + first * R + key_N[:, None] * R + r_R[None, :],
-                mask=inside_N[:, None] & (r_R[None, :] < R),
-                other=0.0,
-            )
+            k_NR = load_rows(k_ptr, first, key_N, inside_N, R, padded_R)
             scores_MN = tl.dot(q_MR, tl.trans(k_NR), input_precision="ieee") * factor
             distance_MN = None
             if window_ptr is not None or statistics_ptr is not None:
@@ -159,11 +151,7 @@ def _forward(
             old_M = ratio_M * mass_M
             new_M = tl.sum(weights_MN, 1)
             mass_M = old_M + new_M
-            v_NW = tl.load(
-                v_ptr + first * W + key_N[:, None] * W + w_W[None, :],
-                mask=inside_N[:, None] & (w_W[None, :] < W),
-                other=0.0,
-            )
+            v_NW = load_rows(v_ptr, first, key_N, inside_N, W, padded_W)
             output_MW *= ratio_M[:, None]
             output_MW = tl.dot(weights_MN.to(v_NW.dtype), v_NW, output_MW, input_precision="ieee")
             if statistics_ptr is not None:
@@ -180,13 +168,8 @@ def _forward(
                 moment_M = ratio_M * moment_M + spread_M + tl.sum(shift_MA * shift_MA, 1) * old_M * share_M
                 centre_MA += shift_MA * share_M[:, None]
 
-    inside_M = query_M < length
     divisor_M = tl.where(mass_M == 0, 1.0, mass_M)
-    tl.store(
-        output_ptr + first * W + query_M[:, None] * W + w_W[None, :],
-        (output_MW / divisor_M[:, None]).to(output_ptr.dtype.element_ty),
-        mask=inside_M[:, None] & (w_W[None, :] < W),
-    )
+    store_rows(output_ptr, output_MW / divisor_M[:, None], first, query_M, inside_M, W, padded_W)
     lse_M = (top_M + tl.math.log2(divisor_M)) * 0.6931471805599453  # ln 2
     tl.store(lse_ptr + first + query_M, lse_M, mask=inside_M)
     if statistics_ptr is not None:

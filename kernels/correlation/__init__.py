@@ -52,13 +52,12 @@ def correlation(
     door.allocatable("x", (*x.shape[:-2], x.shape[-1], x.shape[-1]), dtype)
     if kind == "correlation" and not x.shape[-2]:
         raise ValueError(f"x holds no vectors, and nothing has no mean: its shape is {list(x.shape)}")
-    narrow = dtype == torch.float32 and x.dtype != torch.float64
-    chosen = door.path(backend, x, triton=narrow)
-    if chosen == "triton" and not narrow:
+    if backend == "triton" and dtype != torch.float32:
         raise ValueError(
-            f"backend 'triton' computes in float32 and takes no float64, but dtype is {dtype} and x has {x.dtype}; "
-            "leave out backend, or convert x and give dtype=torch.float32"
+            f"backend 'triton' computes in float32, but dtype is {dtype}; leave out backend, or give "
+            "dtype=torch.float32"
         )
+    chosen = door.path(backend, "x", x, triton=dtype == torch.float32)
     if chosen == "triton" and x.numel():
         from kernels.correlation import triton_gram
 

@@ -46,19 +46,15 @@ def effective_rank(
     door.one_of("metric", metric, METRICS)
     door.matrices("x", x)
     participation = metric == "participation"
-    served = participation and x.dtype != torch.float64
-    chosen = door.path(backend, x, triton=served)
+    if backend == "triton" and not participation:
+        raise ValueError(
+            f"backend 'triton' serves metric 'participation' alone, but metric is {metric!r}; leave out backend"
+        )
+    chosen = door.path(backend, "x", x, triton=participation)
     side = x.shape[-1] if participation and chosen == "torch" else min(x.shape[-2:])
     door.allocatable("x", (*x.shape[:-2], side, side), torch.float64)
-    if chosen == "triton" and not served:
-        raise ValueError(
-            f"backend 'triton' serves metric 'participation' in float32 and takes no float64, but metric is {metric!r} "
-            f"and x has {x.dtype}; leave out backend, or convert x"
-        )
-    if not x.numel():
-        return x.sum(
-            (-2, -1)
-        )  # no vectors or no features: nothing is used, and there is nothing to decompose
+    if not x.numel():  # no vectors or no features: nothing is used, and there is nothing to decompose
+        return x.sum((-2, -1))
     if chosen == "triton":
         found = participation_on_triton(x)
     elif chosen == "reference":

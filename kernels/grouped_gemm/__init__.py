@@ -5,7 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from kernels import door
-from kernels.grouped_gemm import reference, torch_products
+from kernels.grouped_gemm import onednn_products, reference, torch_products
 from kernels.grouped_gemm.gradients import differentiable
 
 __all__ = ["grouped_gemm"]
@@ -36,16 +36,17 @@ def grouped_gemm(
         The end of each group, cumulative, [G]: group g has the rows from ``offsets[g-1]`` (the first group:
         from 0) up to but without ``offsets[g]``, and the last entry is M. Equal neighbours: an empty group.
     backend
-        "reference": a plain loop; "torch": the fast path on CPU; "triton": the one on CUDA; "auto": Triton
-        on CUDA where it can be imported, for all dtypes but float64, else torch.
+        "reference": a plain loop; "torch": the fast path on CPU, which for float32 in large groups is oneDNN's
+        product where that is faster (`kernels.onednn.faster`; PLASMODIA_ONEDNN=0 switches it off); "triton": the
+        one on CUDA; "auto": Triton on CUDA where it can be imported, for all dtypes but float64, else torch.
 
     Raises
     ------
     ValueError
         If the backend is unknown or cannot compute this; if a dtype, a shape or a device is wrong; if the
-        result would take more than 16 GiB; if `offsets` decrease or do not end at M. The Triton path does
-        not read offsets back from a CUDA device, because the host would have to wait for it: wrong ones
-        then give wrong rows, but never a read or a write outside the tensors.
+        result would take more than 16 GiB; if PLASMODIA_ONEDNN is neither 0 nor 1; if `offsets` decrease or do
+        not end at M. The Triton path does not read offsets back from a CUDA device, because the host would have
+        to wait for it: wrong ones then give wrong rows, but never a read or a write outside the tensors.
 
     Examples
     --------
@@ -56,9 +57,7 @@ def grouped_gemm(
             [5., 5.]])
     """
     _check(x, weights, offsets)
-    path = door.path(backend, x, triton=x.dtype != torch.float64)
-    if path == "triton":
-        _check_triton(x)
+    path = door.path(backend, "x", x)
     if path != "triton" or not x.is_cuda:
         _check_ends(offsets.tolist(), x.shape[0])
     if path == "reference":
@@ -67,7 +66,8 @@ def grouped_gemm(
         from kernels.grouped_gemm import triton_products
 
         return differentiable(triton_products.PRODUCTS, x, weights, offsets)
-    return differentiable(torch_products.PRODUCTS, x, weights, offsets)
+    library = onednn_products if onednn_products.pays(x, weights) else torch_products
+    return differentiable(library.PRODUCTS, x, weights, offsets)
 
 
 def _check(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
@@ -113,15 +113,3 @@ def _check_ends(ends: list[int], rows: int) -> None:
             )
     if ends[-1] != rows:
         raise ValueError(f"offsets must end at {rows}, the number of rows of x, but end at {ends[-1]}")
-
-
-def _check_triton(x: Tensor) -> None:
-    if x.dtype == torch.float64:
-        raise ValueError("x is torch.float64, which the Triton path does not multiply; use backend='torch'")
-    from triton import knobs
-
-    if not (x.is_cuda or knobs.runtime.interpret):
-        raise ValueError(
-            f"backend is 'triton', but x is on {x.device}: Triton needs a CUDA device, or TRITON_INTERPRET=1 in "
-            "the environment before it is imported; use backend='auto'"
-        )

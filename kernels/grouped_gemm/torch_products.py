@@ -20,7 +20,7 @@ _ALIGNMENT = 16  # bytes, from one row or column of an operand to the next
 def _rows(x: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
     if _takes(x) and _takes(weights):
         return F.grouped_mm(x, weights, offs=offsets.int())
-    sizes, y = _sizes(offsets), x.new_empty(x.shape[0], weights.shape[2])
+    sizes, y = sizes_of(offsets), x.new_empty(x.shape[0], weights.shape[2])
     # unbind and split, because one call makes all views.
     for part, matrix, out in zip(x.split(sizes), weights.unbind(0), y.split(sizes), strict=True):
         torch.mm(part, matrix, out=out)
@@ -30,7 +30,7 @@ def _rows(x: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
 def _outer(x: Tensor, y: Tensor, offsets: Tensor) -> Tensor:
     if _takes(x) and _takes(y):
         return F.grouped_mm(x.mT, y, offs=offsets.int())
-    sizes, products = _sizes(offsets), x.new_empty(offsets.shape[0], x.shape[1], y.shape[1])
+    sizes, products = sizes_of(offsets), x.new_empty(offsets.shape[0], x.shape[1], y.shape[1])
     for left, right, out in zip(x.split(sizes), y.split(sizes), products.unbind(0), strict=True):
         torch.mm(left.mT, right, out=out)
     return products
@@ -39,7 +39,8 @@ def _outer(x: Tensor, y: Tensor, offsets: Tensor) -> Tensor:
 PRODUCTS = Products(rows=_rows, outer=_outer)
 
 
-def _sizes(offsets: Tensor) -> list[int]:
+def sizes_of(offsets: Tensor) -> list[int]:
+    """Count the rows of each group."""
     ends = offsets.tolist()
     return [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 

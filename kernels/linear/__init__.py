@@ -1,20 +1,18 @@
 """An affine map on the CPU, by the library that is faster there."""
 
-from functools import cache
-
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels import door
-from kernels.linear import onednn
+from kernels import door, onednn
+from kernels.linear import gradients
 
 __all__ = ["linear"]
 
 BACKENDS = ("auto", "torch", "onednn")
-# Below, what a call through autograd costs from Python outweighs what the library saves.
-ENOUGH_PRODUCTS = 2**23
+# Below, what calls and copies cost outweighs what oneDNN saves: of vectors, and of the longer side of the matrix
+# (the shorter one: half as much; as much, where sums are so long that they are cut); products.
+ENOUGH, ENOUGH_PRODUCTS = 128, 2**23
 
 
 def linear(
@@ -26,12 +24,13 @@ def linear(
 ) -> Float[Tensor, "... N"]:
     """Map vectors affinely: x weight^T + bias.
 
-    On AMD processors with AVX-512 torch's fp32 product, which is MKL's, reaches less than half the rate of
-    oneDNN's, which torch holds too, but calls only for bf16 and compiled code. Which of the two is used never
-    depends on a timing: with "auto" it is oneDNN if and only if the processor calls itself AMD and has AVX-512,
-    torch has the operation, all tensors are float32 on the CPU and there are at least 2**23 products. Either
-    gives the same bits from run to run; the two differ by roundings (relative error at most 2e-6). On other
-    processors MKL is as fast, unless MKL_CBWR holds it to AVX2: then "onednn" can pay there too.
+    Where MKL, which is behind torch's float32 product, does not use AVX-512 although the processor has it, it
+    reaches about half the rate of oneDNN, which torch holds too, but calls only for bf16 and compiled code. Which
+    of the two is used never depends on a timing: with "auto" it is oneDNN if and only if it is the faster one
+    here (`kernels.onednn.faster`: on AMD's processors with AVX-512, and with it where MKL_CBWR=AVX2), all tensors
+    are float32 on the CPU and sizes are such that it pays (`pays`). Either gives the same bits from run to run;
+    the two differ by roundings (relative error at most 2e-6). The environment variable PLASMODIA_ONEDNN=0
+    switches oneDNN off for a whole process.
 
     Parameters
     ----------
@@ -40,27 +39,41 @@ def linear(
     weight, bias
         The map, [N, K] and [N]; without a bias it is linear.
     backend
-        "auto"; "torch", which switches this off; or "onednn", wherever torch has it.
+        "auto"; "torch"; or "onednn", wherever torch has it, whatever the environment says.
 
     Raises
     ------
     ValueError
-        If ``backend`` is not known; if shapes, dtypes or devices do not fit each other; if "onednn" is asked for
-        and torch was built without it, or a tensor is not float32 on the CPU.
+        If ``backend`` is not known; if shapes, dtypes or devices do not fit each other; if the result would take
+        more than 16 GiB; if "onednn" is asked for and torch was built without it, or a tensor is not float32 on
+        the CPU; if PLASMODIA_ONEDNN is neither 0 nor 1.
     """
     door.one_of("backend", backend, BACKENDS)
     fitting(x, weight, bias)
-    served = onednn.available() and x.dtype == torch.float32 and x.device.type == "cpu"
+    door.allocatable("x", (*x.shape[:-1], len(weight)), x.dtype)
+    served = onednn.multiplies(x)
     if backend == "onednn" and not served:
         raise ValueError(
             f"backend 'onednn' needs a torch with oneDNN and float32 on the CPU, but x has {x.dtype} on {x.device}"
             f" and oneDNN is {'there' if onednn.available() else 'missing'}; leave out backend"
         )
     products = x.numel() * len(weight)  # none: there is nothing to multiply, and oneDNN refuses it
-    pays = products >= ENOUGH_PRODUCTS and faster_by_onednn()
-    if products and (backend == "onednn" or (backend == "auto" and served and pays)):
-        return onednn.linear(x, weight, bias)
+    chosen = backend == "onednn" or (backend == "auto" and pays(x, weight))
+    if products and chosen:
+        return gradients.linear(x, weight, bias)
     return F.linear(x, weight, bias)
+
+
+def pays(x: Tensor, weight: Tensor) -> bool:
+    """Say by their sizes whether oneDNN maps x [..., K] by a weight [N, K] faster, and their gradients."""
+    narrow, wide = sorted(weight.shape)
+    enough = (
+        x.numel() >= weight.shape[1] * ENOUGH
+        and x.numel() * weight.shape[0] >= ENOUGH_PRODUCTS
+        and wide >= ENOUGH
+        and narrow >= (ENOUGH // 2 if wide <= onednn.DEPTH else ENOUGH)
+    )
+    return enough and onednn.multiplies(x) and onednn.faster()
 
 
 def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -87,11 +100,3 @@ def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
                 f"{name} must have the dtype and device of x, {x.dtype} on {x.device}, but it has "
                 f"{tensor.dtype} on {tensor.device}"
             )
-
-
-@cache
-def faster_by_onednn() -> bool:
-    """Say whether this is an AMD processor with AVX-512, as the processor itself tells."""
-    tell = getattr(torch.cpu, "get_capabilities", None)
-    told = tell() if tell is not None else {}
-    return str(told.get("cpu_name", "")).startswith("AMD") and bool(told.get("avx512_f", False))

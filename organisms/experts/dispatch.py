@@ -9,11 +9,12 @@ of the residual stream.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from organisms.experts.placement import Placement, collected, spread
@@ -22,6 +23,28 @@ from organisms.experts.routing import RoutingInfo
 # Rows sorted by expert, and the ends of the experts' rows or None where each has as many, to the answers.
 Answer: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
 Dispatch: TypeAlias = Callable[[Tensor, RoutingInfo, Answer], Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SortedRows:
+    """The M kept choices of N tokens as rows, sorted by expert and within an expert by token."""
+
+    placement: Placement  # of the rows at their tokens
+    offsets_E: Tensor  # int64: the end of each expert's rows
+    choice_M: Tensor  # int64: the kept choices, in the order of tokens, as places in [N K]
+
+
+def sorted_rows(experts: Int64[Tensor, "N K"], kept: Bool[Tensor, "N K"], n_experts: int) -> SortedRows:
+    """Sort the kept choices by expert."""
+    choice_M = kept.flatten().nonzero().squeeze(1)
+    expert_M = experts.flatten().index_select(0, choice_M)
+    # Stable, so that the order of an expert's rows is that of the tokens, whatever does the sorting.
+    rank_M = torch.sort(expert_M, stable=True).indices
+    token_M = (choice_M // kept.shape[1]).index_select(0, rank_M)
+    rows_M = torch.empty_like(rank_M).scatter_(0, rank_M, torch.arange(len(rank_M), device=kept.device))
+    kept_N = kept.sum(1)
+    placement = Placement(token_M, rows_M, rank_M, kept_N.cumsum(0) - kept_N)
+    return SortedRows(placement, torch.bincount(expert_M, minlength=n_experts).cumsum(0), choice_M)
 
 
 def by_sorting(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
@@ -36,21 +59,15 @@ def by_sorting(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) ->
     answer
         What the experts say to rows, given the ends of their rows, [E].
     """
-    choice_M = routing.kept.flatten().nonzero().squeeze(1)
-    expert_M = routing.experts.flatten().index_select(0, choice_M)
-    # Stable, so that the order of an expert's rows is that of the tokens, whatever does the sorting.
-    rank_M = torch.sort(expert_M, stable=True).indices
-    token_M = (choice_M // routing.kept.shape[1]).index_select(0, rank_M)
-    rows_M = torch.empty_like(rank_M).scatter_(0, rank_M, torch.arange(len(rank_M), device=x.device))
-    kept_N = routing.kept.sum(1)
-    placement = Placement(token_M, rows_M, rank_M, kept_N.cumsum(0) - kept_N)
-    offsets_E = torch.bincount(expert_M, minlength=routing.n_experts).cumsum(0)
-    weights_M = routing.weights.flatten().index_select(0, choice_M).to(x.dtype)
-    return collected(answer(spread(x, placement), offsets_E), placement, weights_M)
+    rows = sorted_rows(routing.experts, routing.kept, routing.n_experts)
+    weights_M = routing.weights.flatten().index_select(0, rows.choice_M).to(x.dtype)
+    return collected(answer(spread(x, rows.placement), rows.offsets_E), rows.placement, weights_M)
 
 
 def by_indices(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
     """Fill the places of every expert with its tokens, and add each answer to its token.
+
+    A free place holds the first token, whose answer there weighs nothing.
 
     On a CUDA device the answers to a token are added in any order, unless deterministic algorithms are asked for.
 
@@ -61,8 +78,8 @@ def by_indices(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) ->
     """
     token_CE, taken_CE = routing.top_idx, routing.valid_ce
     weight_CE = routing.combine_weights.gather(0, token_CE) * taken_CE
-    token_EC, taken_EC1 = token_CE.T.flatten(), taken_CE.T.flatten().unsqueeze(1)
-    answers = answer(x.index_select(0, token_EC) * taken_EC1, None)
+    token_EC = token_CE.T.flatten()
+    answers = answer(x.index_select(0, token_EC), None)
     weighted = answers * weight_CE.T.flatten().unsqueeze(1).to(x.dtype)
     return torch.zeros_like(x).index_add(0, token_EC, weighted)
 

@@ -32,7 +32,7 @@ def load_balance(
     ----------
     Fedus et al. 2022, Switch Transformers, section 2.2; for k over 1 and sigmoid scores DeepSeek-V3, section 2.1.2.
     """
-    chosen = demand / demand.sum().clamp(min=1)
+    chosen = demand.to(log_scores.dtype) / demand.sum().clamp(min=1)
     return demand.shape[0] * (chosen * _mean(torch.softmax(log_scores, dim=1), mask)).sum()
 
 

@@ -15,6 +15,7 @@ def metrics(info: RoutingInfo, config: RouterConfig) -> Mapping[str, Tensor]:
     - ``fraction_dropped_tokens``: share of tokens that no expert computes; ``fraction_dropped_choices``: share of
       the chosen pairs of token and expert that are not computed;
     - ``expert_utilization`` [E]: share of the computed pairs, which sums to 1;
+    - ``expert_demand`` [E]: tokens that chose each expert, which is what biases are updated by;
     - ``gate_entropy``: mean entropy of a token's probabilities, nats, at most log E;
     - ``capacity``: places of each expert, or the largest load;
     - ``aux_load_balance``, ``aux_z``, ``aux_entropy``, ``aux_margin``: the losses;
@@ -32,6 +33,7 @@ def metrics(info: RoutingInfo, config: RouterConfig) -> Mapping[str, Tensor]:
         "fraction_dropped_tokens": info.dropped_tokens.sum() / tokens.clamp(min=1),
         "fraction_dropped_choices": (chosen - info.kept.sum()) / chosen.clamp(min=1),
         "expert_utilization": loads / loads.sum().clamp(min=1),
+        "expert_demand": info.demand,
         "gate_entropy": (tokens > 0) * math.log(info.n_experts) - info.aux_entropy.detach(),
         "capacity": loads.max() if info.limit is None else loads.new_tensor(info.limit),
         **{name: loss.detach() for name, (loss, _) in losses.items()},

@@ -28,7 +28,8 @@ class MoESequenceRegressor(nn.Module):
         self.config = config
         D, inputs, outputs = config.block.moe.d_model, config.n_inputs, config.n_outputs or config.n_inputs
         self.embed = nn.Parameter(torch.randn(D, inputs, generator=generator) / math.sqrt(inputs))
-        self.embed_bias = nn.Parameter(torch.zeros(D))
+        # Without it a single number x would be x e, of which the norm of the first block leaves the sign alone.
+        self.embed_bias = nn.Parameter(torch.randn(D, generator=generator))
         self.blocks = Blocks(config, generator)
         self.head = nn.Parameter(torch.randn(outputs, D, generator=generator) / math.sqrt(D))
         self.head_bias = nn.Parameter(torch.zeros(outputs))

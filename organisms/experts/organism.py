@@ -14,8 +14,9 @@ from kernels.grouped_gemm import grouped_gemm
 from organisms.experts.choice import best
 from organisms.experts.component import BENDS
 from organisms.experts.cost import cost
+from organisms.experts.dispatch import sorted_rows
 from organisms.experts.losses import load_balance
-from organisms.experts.placement import Placement, collected, spread
+from organisms.experts.placement import collected, spread
 from organisms.nn import Interface, example_losses, readout, rms_norm, stem
 from organisms.pool import Pool
 from organisms.residual import Observed, ResidualOrganism, quiet_share
@@ -86,17 +87,14 @@ class ExpertOrganism(ResidualOrganism):
         weights_Tk = routed.weights_Tk
         if gates is not None:
             weights_Tk = weights_Tk * gates.view(self.pool.depth, -1)[layer][routed.slots_Tk]
-        k, slot_M = weights_Tk.shape[1], routed.slots_Tk.flatten()
-        rank_M = torch.sort(slot_M, stable=True).indices
-        first_M = torch.arange(len(rank_M), device=slot_M.device)
-        rows_M = torch.empty_like(rank_M).scatter_(0, rank_M, first_M)
-        placement = Placement(rank_M // k, rows_M, rank_M, first_M[::k])
-        offsets_C = torch.bincount(slot_M, minlength=self.pool.capacity).cumsum(0)
+        slots_Tk = routed.slots_Tk
+        rows = sorted_rows(slots_Tk, torch.ones_like(slots_Tk, dtype=torch.bool), self.pool.capacity)
+        slot_M = slots_Tk.flatten().index_select(0, rows.placement.rank_M)
         up_CDH, down_CHD = self.matrices(layer)
-        hidden_MH = grouped_gemm(spread(h_BSD.flatten(0, 1), placement), up_CDH, offsets_C)
-        bent_MH = self._bent(layer, hidden_MH, slot_M.index_select(0, rank_M))
-        answers_MD = grouped_gemm(bent_MH, down_CHD, offsets_C)
-        return collected(answers_MD, placement, weights_Tk.flatten()).view_as(h_BSD)
+        hidden_MH = grouped_gemm(spread(h_BSD.flatten(0, 1), rows.placement), up_CDH, rows.offsets_E)
+        bent_MH = self._bent(layer, hidden_MH, slot_M)
+        answers_MD = grouped_gemm(bent_MH, down_CHD, rows.offsets_E)
+        return collected(answers_MD, rows.placement, weights_Tk.flatten()).view_as(h_BSD)
 
     def matrices(self, layer: int) -> tuple[Tensor, Tensor]:
         """Give the products of the factors: up [C, D, H] and down [C, H, D]."""

@@ -67,8 +67,8 @@ class _Collect(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weights: Tensor | None, placement: Placement) -> Tensor:
         ctx.placement = placement
         ctx.save_for_backward(rows if ctx.needs_input_grad[1] else None, weights)
-        # A bag is what we call a place. The operation reads, weighs and adds in one pass over memory; its own
-        # gradient, which scatters, is not used.
+        # A bag is what we call a place. The operation reads, weighs and adds in one pass over memory, in another
+        # order for rows with other strides; its own gradient, which scatters, is not used.
         return torch.embedding_bag(
             rows.contiguous(), placement.rows_M, placement.starts_N, per_sample_weights=weights
         )[0]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kernels.attention import attention
+from kernels.linear import linear
 from organisms.nn import Interface, example_losses
 from organisms.pool import Pool
 from organisms.pseudopods.cost import cost
@@ -90,6 +91,6 @@ class PseudopodOrganism(ResidualOrganism):
 
 def _project(h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
     """Read h through every slot's matrix: [B, C, S, R], as one matrix product."""
-    slots, width, inner = read_CDR.shape
-    joined = h_BSD @ read_CDR.transpose(0, 1).reshape(width, slots * inner)
+    slots, _, inner = read_CDR.shape
+    joined = linear(h_BSD, read_CDR.transpose(1, 2).flatten(0, 1))
     return joined.unflatten(-1, (slots, inner)).transpose(1, 2)

@@ -25,9 +25,19 @@ import torch  # noqa: E402 - MKL reads its settings once
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from kernels.linear import ENOUGH_PRODUCTS, faster_by_onednn, linear, onednn  # noqa: E402
+from kernels import onednn  # noqa: E402
+from kernels.linear import linear, pays  # noqa: E402
 
-SIZES = [(2048, 256, 512), (2048, 512, 256), (512, 128, 128), (256, 128, 128), (64, 64, 64)]
+SIZES = [
+    (2048, 256, 512),
+    (2048, 512, 256),
+    (1024, 512, 2048),
+    (1024, 2048, 128),
+    (1024, 64, 192),
+    (512, 128, 128),
+    (256, 128, 128),
+    (64, 64, 64),
+]
 PASSES = 31
 
 
@@ -57,13 +67,13 @@ def largest_error(given: list[Tensor], change: Tensor) -> float:
 
 
 def medians(functions: list[Callable[[], object]]) -> list[float]:
-    """Milliseconds of each, timed in turn."""
+    """Milliseconds of this thread for each, in turn."""
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(PASSES):
         for function, taken in zip(functions, times, strict=True):
-            start = time.perf_counter()
+            start = time.thread_time()
             function()
-            taken.append(1e3 * (time.perf_counter() - start))
+            taken.append(1e3 * (time.thread_time() - start))
     return [statistics.median(taken) for taken in times]
 
 
@@ -80,8 +90,8 @@ def table(title: str) -> None:
         ahead = medians([partial(forward, F.linear, given), partial(forward, ours, given)])
         both = medians([partial(both_ways, F.linear, given, change), partial(both_ways, ours, given, change)])
         columns = "  ".join(f"{a:8.3f} {b:8.3f} {a / b:5.2f}x" for a, b in (ahead, both))
-        taken = "oneDNN" if faster_by_onednn() and M * K * N >= ENOUGH_PRODUCTS else "torch"
-        print(f"  {M:5d} x {K:3d} to {N:3d}  forward {columns} with backward  {error:.0e}  {taken}")
+        taken = "oneDNN" if pays(given[0], given[1]) else "torch"
+        print(f"  {M:5d} x {K:4d} to {N:4d}  forward {columns} with backward  {error:.0e}  {taken}")
 
 
 def main() -> None:

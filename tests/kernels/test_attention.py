@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from kernels import door
 from kernels.attention import attention, attention_weights, blockwise, flash, inputs
 
 NAMES = ("span", "locality", "entropy", "sum_squares", "largest")
@@ -438,19 +439,6 @@ def test_a_matrix_that_no_memory_holds_is_refused():
         attention(x, x, x, backend="reference")
 
 
-def test_triton_is_refused_where_it_cannot_work(monkeypatch):
-    q, k, v = drawn(dtype=torch.float32)
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(ValueError, match=r"q has dtype torch.float64, which backend .triton. cannot do"):
-        attention(*drawn(), backend="triton")
-    monkeypatch.setattr(inputs, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="needs the package triton, which is not installed"):
-        attention(q, k, v, backend="triton")
-    monkeypatch.setattr(inputs, "find_spec", lambda name: name)
-    with pytest.raises(ValueError, match=r"q is on cpu, but backend .triton. needs a CUDA device"):
-        attention(q, k, v, backend="triton")
-
-
 def test_the_triton_kernels_are_told_what_they_expect(monkeypatch):
     """A stand-in for the kernels checks what it is told and answers by the torch path."""
     heard = {}
@@ -472,8 +460,7 @@ def test_the_triton_kernels_are_told_what_they_expect(monkeypatch):
         module = types.ModuleType(f"kernels.attention.triton_{name}")
         setattr(module, name, function)
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(inputs, "find_spec", lambda name: name)
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(door, "_on_triton", lambda argument, tensor: None)
     tensors = drawn(dtype=torch.float32)
     options = seeing("causal window", 2, 2, 5, torch.float64) | {
         "key_mask": torch.rand(5, 2).T < 0.9,

@@ -1,9 +1,7 @@
 import os
 
 import pytest
-import torch
 
-from kernels.correlation import correlation
 from tests.kernels.interpreted import SWITCH, needs_triton
 
 pytestmark = [
@@ -34,8 +32,3 @@ def test_the_kernel_compiles_for_a_gpu_and_fits_into_it(centred, dtype, ones, tm
     constants = {"CENTRED": centred, "TILE": TILE, "DEPTH": DEPTH}
     built = compiled(lower_tiles, pointers | numbers | constants, warps=WARPS, stages=3)
     assert 0 < built.metadata.shared <= SHARED_MEMORY
-
-
-def test_tensors_of_the_cpu_are_refused():
-    with pytest.raises(ValueError, match=r"backend 'triton' needs x on a CUDA device, .* but x is on cpu"):
-        correlation(torch.ones(3, 2), kind="gram", dtype=torch.float32, backend="triton")

@@ -11,7 +11,9 @@ from kernels.grouped_gemm import grouped_gemm, torch_products
 from kernels.grouped_gemm.gradients import Products, differentiable
 from tests.kernels.grouped_cases import (
     CASES,
+    LAYOUTS,
     assert_a_nan_stays_in_its_group,
+    assert_as_exact_as_plain_torch,
     assert_repeatable,
     by_rows,
     drawn,
@@ -21,6 +23,7 @@ from tests.kernels.grouped_cases import (
 )
 
 PATHS = ("auto", "reference", "torch")
+WIDTHS = (8, 16, 40, 64, 128)
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 every_path = pytest.mark.parametrize("backend", PATHS)
 # The shapes in its signature are checked only while tests run, before its own door would speak.
@@ -45,6 +48,13 @@ def test_each_row_meets_the_matrix_of_its_group_forward_and_backward(case, dtype
     for each, wanted in zip(found, exact(*inputs), strict=True):
         assert each.dtype == dtype
         torch.testing.assert_close(each.double(), wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("inner", WIDTHS)
+def test_every_width_errs_at_most_twice_as_much_as_a_plain_loop(inner, columns):
+    assert_as_exact_as_plain_torch(grouped_gemm, *drawn((65, 0, 63), inner, columns, torch.float32))
 
 
 @given(
@@ -84,26 +94,6 @@ def test_it_errs_at_most_twice_as_much_as_a_plain_loop_of_the_same_precision(cas
 @pytest.mark.parametrize("case", ["several tiles", "aligned"])
 def test_fifty_repeats_give_the_same_bits(case):
     assert_repeatable(grouped_gemm, *drawn(*CASES[case], torch.float32), repeats=50)
-
-
-def strided(tensor):
-    """Give the same numbers every other place in memory, with NaN between."""
-    wide = torch.full((*tensor.shape, 2), torch.nan, dtype=tensor.dtype)
-    wide[..., 0] = tensor
-    return wide[..., 0]
-
-
-def shifted(tensor):
-    """Give the same numbers one element further in memory, where an operand is not aligned."""
-    return torch.cat([torch.zeros(1, dtype=tensor.dtype), tensor.flatten()])[1:].view(tensor.shape)
-
-
-LAYOUTS = {
-    "every other number": strided,
-    "transposed": lambda tensor: tensor.mT.contiguous().mT,
-    "off alignment": shifted,
-    "rows of a wider tensor": lambda tensor: torch.cat([tensor, tensor], -1)[..., : tensor.shape[-1]],
-}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -196,16 +186,6 @@ def test_wrong_inputs_are_refused(change, message):
     } | change
     with pytest.raises(ValueError, match=re.escape(message)):
         as_users_call_it(**given)
-
-
-def test_triton_refuses_what_it_cannot_multiply(monkeypatch):
-    pytest.importorskip("triton")
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    x, weights, offsets, _ = drawn(*CASES["uneven"])
-    with pytest.raises(ValueError, match=r"x is torch\.float64, which the Triton path does not multiply"):
-        grouped_gemm(x, weights, offsets, backend="triton")
-    with pytest.raises(ValueError, match="x is on cpu: Triton needs a CUDA device, or TRITON_INTERPRET=1"):
-        grouped_gemm(x.float(), weights.float(), offsets, backend="triton")
 
 
 def test_by_rows_is_a_loop_over_rows():

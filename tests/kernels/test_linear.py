@@ -5,12 +5,23 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import kernels.linear
-from kernels.linear import linear, onednn
+from kernels import onednn
+from kernels.linear import gradients, linear
 
 needs_onednn = pytest.mark.skipif(not onednn.available(), reason="torch was built without oneDNN")
 BACKENDS = ["auto", "torch", pytest.param("onednn", marks=needs_onednn)]
-SIZES = [((1,), 1, 1), ((63,), 100, 1), ((100,), 1, 63), ((2, 50), 63, 100), ((), 5, 7), ((257,), 130, 190)]
+SIZES = [
+    ((1,), 1, 1),
+    ((2,), 8, 16),
+    ((63,), 100, 1),
+    ((64,), 40, 64),
+    ((65,), 128, 8),
+    ((100,), 1, 63),
+    ((127,), 64, 128),
+    ((2, 50), 63, 100),
+    ((), 5, 7),
+    ((257,), 130, 190),
+]
 
 
 def drawn(rows, K, N, dtype=torch.float32):
@@ -46,18 +57,47 @@ def test_it_is_the_affine_map_and_so_are_its_gradients(sizes, backend, biased):
 
 
 @needs_onednn
-@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("sizes", [*SIZES, ((2048,), 256, 512), ((20,), 5000, 3), ((5000,), 8, 40)])
 def test_onednn_errs_at_most_twice_as_much_as_torch(sizes):
     errors = []
     for backend in ("onednn", "torch"):
         inputs = [tensor.requires_grad_() for tensor in drawn(*sizes)]
         exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
         found, wanted = linear(*inputs, backend=backend), F.linear(*exact)
-        gradients = torch.autograd.grad(found.square().sum(), inputs)
-        others = torch.autograd.grad(wanted.square().sum(), exact)
-        pairs = zip((found, *gradients), (wanted, *others), strict=True)
-        errors.append([(f - w).abs().max().item() / w.abs().max().item() for f, w in pairs])
-    assert all(ours <= 2 * torchs + 1e-7 for ours, torchs in zip(*errors, strict=True))
+        change = torch.from_numpy(np.random.default_rng(1).normal(size=found.shape)).float()
+        results = (found, *torch.autograd.grad(found, inputs, change))
+        truths = (wanted, *torch.autograd.grad(wanted, exact, change.double()))
+        errors.append(
+            [relative(result.detach(), truth) for result, truth in zip(results, truths, strict=True)]
+        )
+    assert all(ours <= 2 * torchs + 3e-8 for ours, torchs in zip(*errors, strict=True)), errors
+
+
+@needs_onednn
+@pytest.mark.parametrize("sizes", SIZES)
+def test_every_number_of_the_result_and_the_gradients_is_written(sizes, monkeypatch):
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    assert torch.empty(3).isnan().all()
+    inputs = [tensor.requires_grad_() for tensor in drawn(*sizes)]
+    found = linear(*inputs, backend="onednn")
+    assert found.isfinite().all()
+    assert all(each.isfinite().all() for each in torch.autograd.grad(found.sum(), inputs))
+
+
+@needs_onednn
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_gradient_of_a_gradient_is_that_of_plain_torch(biased):
+    x, weight, bias = drawn((63,), 40, 20)
+    change = drawn((63,), 20, 1)[0]
+
+    def of_squares(backend, kind):
+        leaves = [tensor.to(kind).requires_grad_() for tensor in (x, weight, change, bias)][: 3 + biased]
+        found = linear(*leaves[:2], *leaves[3:], backend=backend)
+        first = torch.autograd.grad(found, leaves[:2], leaves[2], create_graph=True)
+        return torch.autograd.grad(sum(each.square().sum() for each in first), leaves[:3])
+
+    pairs = zip(of_squares("onednn", torch.float32), of_squares("torch", torch.float64), strict=True)
+    assert all(relative(found, exact) <= 2e-6 for found, exact in pairs)
 
 
 def test_gradients_are_those_of_finite_differences():
@@ -121,57 +161,101 @@ def called(monkeypatch):
         calls.append(tuple(x.shape))
         return F.linear(x, weight, bias)
 
-    monkeypatch.setattr(onednn, "linear", noted)
+    monkeypatch.setattr(gradients, "linear", noted)
     yield calls
-    kernels.linear.faster_by_onednn.cache_clear()
+    onednn.faster.cache_clear()
 
 
-def on(monkeypatch, **capabilities):
-    """Pretend that this is another processor."""
+AMD, INTEL = {"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, {"cpu_name": "Intel Xeon", "avx512_f": True}
+
+
+def on(monkeypatch, capabilities, mkl=None, switch=None):
+    """Pretend that this is another processor, or another environment."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    kernels.linear.faster_by_onednn.cache_clear()
+    for name, value in (("MKL_CBWR", mkl), ("PLASMODIA_ONEDNN", switch)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    onednn.faster.cache_clear()
 
 
 @needs_onednn
 @pytest.mark.parametrize(
-    ("capabilities", "dtype", "rows", "taken"),
+    ("capabilities", "mkl", "switch", "faster"),
     [
-        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float32, 2048, True),
-        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float32, 2047, False),
-        ({"cpu_name": "AMD EPYC 9R45", "avx512_f": True}, torch.float64, 2048, False),
-        ({"cpu_name": "AMD EPYC 7R13", "avx512_f": False}, torch.float32, 2048, False),
-        ({"cpu_name": "AMD EPYC 7R13"}, torch.float32, 2048, False),
-        ({"cpu_name": "Intel Xeon", "avx512_f": True}, torch.float32, 2048, False),
-        ({}, torch.float32, 2048, False),
+        (AMD, None, None, True),
+        (AMD, None, "1", True),
+        (AMD, None, "0", False),
+        (AMD, "AVX2,STRICT", None, True),
+        (AMD | {"avx512_f": False}, "AVX2,STRICT", None, False),
+        ({"cpu_name": "AMD EPYC 7R13"}, None, None, False),
+        (INTEL, None, None, False),
+        (INTEL, "AUTO", None, False),
+        (INTEL, "AVX512", None, False),
+        (INTEL, "AVX2", None, True),
+        (INTEL, "AVX2,STRICT", None, True),
+        (INTEL, "AVX2,STRICT", "0", False),
+        ({}, "AVX2,STRICT", None, False),
     ],
 )
-def test_by_itself_it_takes_onednn_for_large_float32_on_amd_with_avx512(
-    monkeypatch, called, capabilities, dtype, rows, taken
+def test_onednn_is_faster_where_mkl_leaves_avx512_unused_unless_it_is_switched_off(
+    monkeypatch, called, capabilities, mkl, switch, faster
 ):
-    on(monkeypatch, **capabilities)
-    linear(*drawn((rows,), 64, 64, dtype))
+    on(monkeypatch, capabilities, mkl, switch)
+    linear(*drawn((1024,), 64, 128))
+    assert bool(called) is faster
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    ("rows", "K", "N", "dtype", "taken"),
+    [
+        (1024, 64, 128, torch.float32, True),
+        (1024, 128, 64, torch.float32, True),
+        (1024, 64, 128, torch.float64, False),
+        (1023, 64, 128, torch.float32, False),  # few products
+        (2048, 63, 128, torch.float32, False),  # a narrow matrix
+        (2048, 127, 127, torch.float32, False),
+        (128, 512, 512, torch.float32, True),
+        (127, 512, 1024, torch.float32, False),  # few vectors
+        (256, 128, 1025, torch.float32, True),
+        (256, 127, 1025, torch.float32, False),  # long sums by a narrow matrix
+    ],
+)
+def test_by_itself_it_takes_onednn_for_float32_of_some_size(monkeypatch, called, rows, K, N, dtype, taken):
+    on(monkeypatch, AMD)
+    linear(*drawn((rows,), K, N, dtype))
     assert bool(called) is taken
 
 
 @needs_onednn
-def test_one_setting_switches_it_off_and_another_on(monkeypatch, called):
-    on(monkeypatch, cpu_name="AMD EPYC", avx512_f=True)
-    linear(*drawn((2048,), 64, 64), backend="torch")
+def test_a_backend_that_is_named_is_taken(monkeypatch, called):
+    on(monkeypatch, AMD)
+    linear(*drawn((1024,), 64, 128), backend="torch")
     assert called == []
+    on(monkeypatch, INTEL, switch="0")
     linear(*drawn((2,), 3, 4), backend="onednn")
     assert called == [(2, 3)]
 
 
+@needs_onednn
+def test_another_switch_is_refused(monkeypatch, called):
+    on(monkeypatch, AMD, switch="off")
+    with pytest.raises(ValueError, match="PLASMODIA_ONEDNN is 'off', but must be one of 0, 1"):
+        linear(*drawn((1024,), 64, 128))
+
+
 def test_an_older_torch_that_cannot_tell_its_processor_stays_with_its_own_product(monkeypatch, called):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    kernels.linear.faster_by_onednn.cache_clear()
-    linear(*drawn((2048,), 64, 64))
+    onednn.faster.cache_clear()
+    linear(*drawn((1024,), 64, 128))
     assert called == []
 
 
 def test_a_torch_without_onednn_uses_its_own_product_and_says_so_if_asked(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    inputs = drawn((2048,), 64, 64)
+    inputs = drawn((1024,), 64, 128)
     assert torch.equal(linear(*inputs), F.linear(*inputs))
     with pytest.raises(
         ValueError, match=r"backend 'onednn' needs .* torch.float32 on cpu and oneDNN is missing"
@@ -194,6 +278,12 @@ def test_what_does_not_fit_is_refused_at_the_door(x, weight, bias, backend, mess
     given = (None if bias is None else torch.ones(bias),)
     with pytest.raises(ValueError, match=message):
         unchecked(torch.ones(x), torch.ones(weight), *given, backend=backend)
+
+
+def test_a_result_that_no_memory_holds_is_refused_at_the_door():
+    x, weight = (torch.zeros(1).expand(10**5, 3) for _ in range(2))
+    with pytest.raises(ValueError, match=r"x asks for a result of shape \[100000, 100000\] .* takes 37 GiB"):
+        linear(x, weight)
 
 
 def test_dtypes_are_refused_at_the_door():

@@ -10,7 +10,20 @@ from tests.kernels.interpreted import only_interpreted
 only_interpreted()
 
 KINDS = ["correlation", "gram"]
-SIZES = [(2, 1), (63, 1), (1, 63), (63, 100), (100, 63), (33, 130), (2, 3, 7, 65)]
+SIZES = [
+    (1, 8),
+    (1, 63),
+    (2, 1),
+    (63, 1),
+    (63, 100),
+    (64, 16),
+    (65, 40),
+    (100, 63),
+    (127, 64),
+    (257, 128),
+    (33, 130),
+    (2, 3, 7, 65),
+]
 
 
 def drawn(*shape, dtype=torch.float32, seed=0):

@@ -7,10 +7,18 @@ from sklearn.metrics import accuracy_score, r2_score
 from torch.nn import functional as F
 
 from organisms.nn import example_losses, new_interface, readout, rms_norm, score, stem
-from tests.small_worlds import FEATURES, KINDS, LENGTH, OUTPUTS, examples_of, small_interface, small_task
+from tests.small_worlds import (
+    FEATURES,
+    KINDS,
+    LENGTH,
+    NAMES,
+    OUTPUTS,
+    examples_of,
+    small_interface,
+    small_task,
+)
 
 TASKS = [small_task(*kind) for kind in KINDS]
-NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
 
 
 def drawn(*shape, seed=0):

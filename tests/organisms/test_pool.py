@@ -115,6 +115,15 @@ def test_alive_gives_slots_in_order():
     assert [(slot, living.component.slot) for slot, living in chosen.alive()] == [(0, 0), (3, 3), (5, 5)]
 
 
+def test_a_layer_knows_who_lives_in_it_and_with_what_genes():
+    chosen = pool()
+    for slot in (1, 5, 3):
+        chosen.graft(slot, genome(rank=slot // 2 + 1, depth=slot // 3), occupant(slot))
+    assert (chosen.living(0), chosen.living(1)) == ([1], [0, 2])
+    assert chosen.genes(0) == [{}, {"rank": 1.0, "width": 1.0}, {}]
+    assert [gene.get("rank") for gene in chosen.genes(1)] == [2.0, None, 3.0]
+
+
 def test_what_was_stored_can_be_loaded():
     chosen = pool()
     chosen.graft(0, genome(), occupant(0))

@@ -3,7 +3,7 @@ import torch
 
 from organisms.nn import readout
 from organisms.writes import Writes
-from tests.small_worlds import KINDS, LENGTH, OUTPUTS, small_interface, small_task
+from tests.small_worlds import KINDS, LENGTH, NAMES, OUTPUTS, small_interface, small_task
 
 B, N, W, D = 5, 4, 3, 9
 
@@ -40,7 +40,7 @@ def test_along_a_slope_is_an_inner_product_for_each_example():
 
 
 @pytest.mark.parametrize("inner", [1, W])
-@pytest.mark.parametrize("kind", KINDS, ids=[f"{kind}-{tokens}" for kind, tokens, _ in KINDS])
+@pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_outputs_are_those_of_the_stream_with_each_component_added(kind, inner):
     task, stream, given = small_task(*kind), drawn(B, LENGTH, D, seed=3), writes(inner)
     interface = {name: tensor.double() for name, tensor in small_interface(task).items()}

@@ -22,6 +22,8 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def truncated(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factor at a rank that the matrix can have, as the archive's own decomposition asks."""
+    assert 1 <= rank <= min(matrix.shape)
     left, values, right = np.linalg.svd(matrix, full_matrices=False)
     return left[:, :rank] * values[:rank], right[:rank]
 
@@ -155,6 +157,13 @@ def test_a_rank_above_the_smaller_side_is_padded():
     child = mix(genome(12, 3, 1), genome(12, 3, 2))
     assert child.arrays["qk.U"].shape == (D, 12)
     assert not child.arrays["qk.V"][D:].any()
+
+
+def test_shrinking_to_a_rank_above_the_smaller_side_keeps_the_product():
+    before = genome(12, 3)
+    found = resize(before, (("rank", 11.0), ("width", 3.0)), RANKS, truncated, rng())
+    assert found.arrays["qk.U"].shape == (D, 11)
+    np.testing.assert_allclose(product(found, "qk"), product(before, "qk"), atol=1e-5)
 
 
 def test_the_same_generator_gives_the_same_child():

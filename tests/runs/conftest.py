@@ -1,5 +1,6 @@
 import pytest
 
+from organisms.species import FAMILIES
 from tests import crashes
 from tests.crashes import forks, memory, start
 from tests.killed_drivers import killed, launch_and_die
@@ -11,6 +12,20 @@ from tests.small_runs import EXPERTS, launched
 def undisturbed(tmp_path_factory):
     """A small run, launched inline and finished; copy it before changing it."""
     return launched(tmp_path_factory.mktemp("undisturbed") / "run")
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def family(request):
+    """The name of every family of components."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def finished(family, undisturbed, tmp_path_factory):
+    """A small run of each family, launched inline and finished; copy it before changing it."""
+    if family == "pseudopods":
+        return undisturbed
+    return launched(tmp_path_factory.mktemp(family) / "run", f"organism.kind={family}")
 
 
 @pytest.fixture(scope="session")

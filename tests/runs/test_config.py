@@ -99,7 +99,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
         "task.name: must be digits, text, signals, trajectories, sine, xor, parity or an import path "
         'package.module:Name, not "digit"; did you mean digits?',
-        "organism.kind: must be pseudopods or an import path package.module:Name, "
+        "organism.kind: must be pseudopods, experts or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
         "organism.depth: must be an integer, not 1.0",
         "organism.max_window: must be at least 1, not 0",
@@ -128,6 +128,18 @@ def test_everything_that_is_wrong_is_reported_at_once():
         (
             {"organism": {"min_temperature": 3.0}},
             r"organism.min_temperature: must be at most .* \(2\), not 3",
+        ),
+        (
+            {"organism": {"kind": "experts", "max_rank": 33}},
+            r"organism.max_hidden: must be at least organism.max_rank \(33\), not 32",
+        ),
+        (
+            {"organism": {"kind": "experts", "experts_per_token": 13}},
+            r"organism.experts_per_token: must be at most organism.capacity \(12\), not 13",
+        ),
+        (
+            {"organism": {"kind": "experts", "balance": -0.1}},
+            "organism.balance: must be at least 0, not -0.1",
         ),
         ({"organism": {"max_window": 0}}, "organism.max_window: must be at least 1, not 0"),
         ({"chemotaxis": {"window": 0}}, "chemotaxis.window: must be at least 1, not 0"),
@@ -199,6 +211,11 @@ def test_everything_that_is_wrong_is_reported_at_once():
 def test_an_impossible_value_is_named_with_what_would_be_right(values, message):
     (problem,) = said(values)
     assert re.search(message, problem)
+
+
+def test_what_is_said_of_experts_does_not_concern_other_families():
+    sizes = {"max_rank": 33, "experts_per_token": 13}
+    assert said({"organism": sizes}) == said({"organism": sizes | {"kind": "mine:Towers"}}) == []
 
 
 def test_measures_of_ones_own_are_taken_in_any_order():

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernels import onednn
 from runs import environment, source_digest
 from runs.errors import RunError
 
@@ -29,7 +30,12 @@ runs.environment.prepare()
 import json, threadpoolctl
 import sklearn.utils
 threads = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
-print(json.dumps([threads, runs.environment.fingerprint(["qd.seeding"])]))
+import torch
+from kernels import onednn
+x = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+exact = x.double() @ x.double().T
+error = (onednn.product(x, x) - exact).norm() / exact.norm() if onednn.available() else torch.zeros(())
+print(json.dumps([threads, runs.environment.fingerprint(["qd.seeding"]), error.item()]))
 """
 
 
@@ -37,7 +43,14 @@ print(json.dumps([threads, runs.environment.fingerprint(["qd.seeding"])]))
 def fresh():
     """Prepare a new process, whose variables ask for something else, and give what it says."""
     dropped = {name: value for name, value in os.environ.items() if name not in environment.VARIABLES}
-    asked = {"OMP_NUM_THREADS": "2", "MKL_CBWR": "AUTO", "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
+    asked = {
+        "OMP_NUM_THREADS": "2",
+        "MKL_CBWR": "AUTO",
+        "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+        "PLASMODIA_ONEDNN": environment.VARIABLES["PLASMODIA_ONEDNN"],
+        "PYTHONHASHSEED": "7",
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FRESH],
         env=dropped | asked,
@@ -51,12 +64,16 @@ def fresh():
 
 class TestPrepare:
     def test_every_library_has_one_thread(self, fresh):
-        threads, _ = fresh
+        threads, _, _ = fresh
         assert len(threads) >= 2
         assert set(threads) == {1}
 
+    def test_onednn_keeps_float32_whatever_is_asked_of_it_outside(self, fresh):
+        _, _, error = fresh
+        assert error < 1e-6
+
     def test_another_process_has_the_same_fingerprint(self, fresh):
-        _, fingerprint = fresh
+        _, fingerprint, _ = fresh
         here = json.loads(json.dumps(environment.fingerprint(["qd.seeding"])))
         assert environment.differences(fingerprint, here) == ()
         assert fingerprint == here
@@ -83,6 +100,27 @@ class TestPrepare:
     )
     def test_the_mode_of_mkl_follows_the_processor(self, flags, mode):
         assert environment.variables(flags)["MKL_CBWR"] == mode
+
+    @pytest.mark.parametrize("asked", ["0", "1"])
+    def test_whether_onednn_may_multiply_is_the_users_choice_which_every_worker_and_the_fingerprint_hear(
+        self, asked
+    ):
+        code = "from runs import environment; print(environment.VARIABLES['PLASMODIA_ONEDNN'])"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PLASMODIA_ONEDNN": asked, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == asked
+        here = environment.VARIABLES["PLASMODIA_ONEDNN"]
+        assert environment.fingerprint()["settings"]["PLASMODIA_ONEDNN"] == here
+
+    def test_another_choice_about_onednn_is_no_choice(self, monkeypatch):
+        monkeypatch.setattr(environment, "VARIABLES", environment.VARIABLES | {"PLASMODIA_ONEDNN": "off"})
+        with pytest.raises(RunError, match="PLASMODIA_ONEDNN is 'off', but must be 0 or 1; 0 switches"):
+            environment.prepare()
 
     @pytest.mark.parametrize("size", [5, 64, 129])
     def test_products_do_not_depend_on_where_a_matrix_lies(self, size):
@@ -124,6 +162,13 @@ class TestFingerprint:
         after = environment.fingerprint()
         torch.set_num_threads(1)
         assert "settings.torch threads: 1 against 2" in environment.differences(before, after)
+
+    def test_another_library_for_products_is_a_difference(self, monkeypatch):
+        monkeypatch.setattr(onednn, "faster", lambda: False)
+        before = environment.fingerprint()
+        monkeypatch.setattr(onednn, "faster", lambda: True)
+        after = environment.fingerprint()
+        assert environment.differences(before, after) == ("settings.products by oneDNN: False against True",)
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
     def test_cuda_needs_a_device(self):

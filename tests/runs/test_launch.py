@@ -1,14 +1,18 @@
 import json
 import os
+import random
 import re
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from analysis import pictures
 from archive_store.errors import LockError, WriteError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
@@ -16,13 +20,43 @@ from runs.cli import app
 from runs.config_reader import load
 from runs.errors import ConfigError, RunError
 from runs.launch import launch, placed, resume
+from runs.pools import Done, perform
 from runs.prepared import changed, workers
 from runs.progress import Progress
 from runs.replay import decisions, replay
+from runs.world import build
 from tests.killed_drivers import launch_and_stand_still, living
 from tests.small_runs import contents, copied, digests, files, launched, small
+from tests.small_worlds import calibrated_world
 
 ROOT = Path(__file__).parents[2]
+
+
+class ShuffledPool:
+    """Workers in this process; which of those at work answers next is drawn."""
+
+    def __init__(self, workers):
+        self.workers = [f"worker {number}" for number in range(workers)]
+        self._draw = random.Random(workers)
+        self._waiting = {}
+
+    @property
+    def idle(self):
+        return [worker for worker in self.workers if worker not in self._waiting]
+
+    def configure(self, spec):
+        self._world = build(spec)
+
+    def submit(self, job, attempt, worker):
+        self._waiting[worker] = job, attempt
+
+    def wait(self, seconds):
+        worker = self._draw.choice(sorted(self._waiting))
+        job, attempt = self._waiting.pop(worker)
+        return [Done(job, attempt, *perform(self._world, job.name, job.arguments, time.perf_counter), worker)]
+
+    def fetch(self, handle):
+        return handle
 
 
 def smoke():
@@ -46,8 +80,20 @@ class TestDigest:
         assert digests(tmp_path / "here") == digests(tmp_path / "there")
         assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
-    def test_a_second_run_of_the_same_process_gives_the_same(self, undisturbed, tmp_path):
-        assert digests(launched(tmp_path / "again")) == digests(undisturbed)
+    def test_a_second_run_of_the_same_process_gives_the_same(self, finished, family, tmp_path):
+        assert digests(launched(tmp_path / "again", f"organism.kind={family}")) == digests(finished)
+
+    def test_how_many_work_and_who_answers_first_does_not_count(
+        self, finished, family, tmp_path, monkeypatch
+    ):
+        @contextmanager
+        def shuffled(prepared):
+            yield ShuffledPool(5)
+
+        monkeypatch.setattr("runs.launch.pool_of", shuffled)
+        run = launched(tmp_path / "run", f"organism.kind={family}")
+        assert digests(run) == digests(finished)
+        assert contents(run) == contents(finished)
 
     @pytest.mark.parametrize("override", ["seed=1", "lag=0", "lag=2", "births=none"])
     def test_another_seed_lag_or_arm_gives_another_archive(self, undisturbed, tmp_path, override):
@@ -79,19 +125,30 @@ class TestWhatItLeaves:
         assert json.loads((undisturbed / "manifest.json").read_text())["digest"] == digests(undisturbed)[4]
         assert list(undisturbed.parent.iterdir()) == [undisturbed]
 
-    def test_births_deaths_and_all_elites_genomes_are_there(self, undisturbed):
-        run = open_run(undisturbed)
+    def test_births_deaths_and_all_elites_genomes_are_there(self, finished, family):
+        run = open_run(finished)
         happened = run.decisions().query("happens").kind.value_counts()
         assert (happened["birth"] > 0, happened["death"] > 0) == (True, True)
+        pool = calibrated_world(family).species.organism({}).pool
         for round in range(1, 5):
-            for elite in run.elites(round).itertuples():
-                assert dict(run.genome(elite.genome).genes) == {
-                    name: getattr(elite, f"gene_{name}")
-                    for name in ("rank", "temperature", "width", "window")
-                }
+            elites = run.elites(round)
+            assert len(elites)
+            for elite in elites.itertuples():
+                genome = run.genome(elite.genome)
+                assert (genome.family, set(genome.arrays)) == (family, set(pool.stacks))
+                assert all(getattr(elite, f"gene_{name}") == value for name, value in genome.genes)
 
-    def test_coverage_and_qd_score_never_fall(self, undisturbed):
-        rounds = open_run(undisturbed).rounds()
+    def test_the_space_has_a_verdict_and_every_picture_can_be_drawn(self, finished, family, tmp_path):
+        verdicts = open_run(finished).validity()
+        assert verdicts["round"].tolist() == [0, 2, 4]
+        assert set(verdicts["status"]) <= {"ok", "warn"}
+        assert verdicts["kmo"].between(0, 1).all()
+        drawn = {path.stem for path in pictures.draw(copied(finished, tmp_path))}
+        without = set() if family == "experts" else {"utilisation"}
+        assert drawn == set(pictures.KINDS) - without
+
+    def test_coverage_and_qd_score_never_fall(self, finished):
+        rounds = open_run(finished).rounds()
         for name in ("coverage", "qd_score"):
             assert rounds[name].is_monotonic_increasing
             assert rounds[name].iloc[-1] > 0
@@ -125,8 +182,8 @@ class TestWhatItLeaves:
 
 class TestArms:
     @pytest.mark.parametrize("arm", ["random", "genes", "clone", "none"])
-    def test_every_arm_runs_and_brings_its_own_kind(self, arm, tmp_path):
-        run = open_run(launched(tmp_path / arm, f"births={arm}"))
+    def test_every_arm_runs_and_brings_its_own_kind(self, arm, family, tmp_path):
+        run = open_run(launched(tmp_path / arm, f"births={arm}", f"organism.kind={family}"))
         births = run.decisions().query("kind == 'birth' and happens")
         if arm == "none":
             assert births.empty
@@ -136,14 +193,14 @@ class TestArms:
         parents = {len(ids) for ids in newborns.parents}
         assert parents == ({0} if arm == "random" else {1})
 
-    def test_the_archive_arm_varies_elites(self, undisturbed):
-        births = open_run(undisturbed).decisions().query("kind == 'birth' and happens")
+    def test_the_archive_arm_varies_elites(self, finished):
+        births = open_run(finished).decisions().query("kind == 'birth' and happens")
         assert set(births.operator) <= {"bootstrap", "line"}
 
     @pytest.mark.parametrize("task", ["text", "signals", "trajectories", "sine", "xor", "parity"])
-    def test_other_tasks_run_too_and_deeper(self, task, tmp_path):
+    def test_other_tasks_run_too_and_deeper(self, task, family, tmp_path):
         lengths = {"text": 4, "signals": 8, "trajectories": 8}
-        size = [f"task.length={lengths[task]}"] if task in lengths else []
+        size = [f"organism.kind={family}"] + [f"task.length={lengths[task]}"] * (task in lengths)
         changes = ["organism.depth=2", "rounds=1", "calibration.steps=2", "objective.maturity=0"]
         run = launched(tmp_path / task, f"task.name={task}", *size, *changes)
         assert set(open_run(run).records().depth) == {0, 1}

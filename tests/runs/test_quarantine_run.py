@@ -56,6 +56,15 @@ class TestRun:
         assert census["quarantine"][2] == "training loss became nan at optimizer step 3"
         assert census["alive"].tolist() == [4, 0, 0, 0, 4, 0, 0]
 
+    def test_one_of_experts_does_too_and_is_replayed(self, exploded, tmp_path):
+        run = launched(tmp_path / "run", EXPLODING[0], "organism.kind=tests.exploding:HotheadedExperts")
+        for kind in ("organism", "round", "in_a_row"):
+            assert [v[kind] for v in values(run, "quarantine")] == [
+                v[kind] for v in values(exploded, "quarantine")
+            ]
+        assert replay(run, None, {}) is None
+        assert decisions(run)[2] is None
+
     def test_its_lifecycle_stands_still_and_the_re_seed_comes_from_the_view(self, exploded):
         orders = {v["round"]: v for v in values(exploded, "decision") if v["organism"] == 1}
         for round in (3, 4, 7):

@@ -17,12 +17,13 @@ from tests.exploding import STEPS
 from tests.small_worlds import birth, calibrated_spec, calibrated_world, death, order, small_config
 
 WORLD = calibrated_world()
+HOTHEADS = {"pseudopods": "tests.exploding:Hothead", "experts": "tests.exploding:HotheadedExperts"}
 
 
-def world_of(kind="pseudopods", **sections):
-    """The calibrated world with another family, whose calibration would have come out the same."""
+def world_of(kind="pseudopods", family="pseudopods", **sections):
+    """A family's calibrated world with another in its place, whose calibration would have come out the same."""
     config = small_config(organism={"kind": kind}, rounds=12, **sections)
-    return build(replace(calibrated_spec(), config=config.model_dump(mode="json", by_alias=True)))
+    return build(replace(calibrated_spec(family), config=config.model_dump(mode="json", by_alias=True)))
 
 
 def went(world, state, decision):
@@ -40,13 +41,15 @@ def same(one, other):
     return equal and ours.occupants == theirs.occupants
 
 
-HOTHEAD = world_of("tests.exploding:Hothead")
+@pytest.fixture(scope="module")
+def hothead(family):
+    return world_of(HOTHEADS[family], family)
 
 
 class TestTrainer:
-    def test_an_explosion_in_the_first_round_leaves_the_untrained_founder(self):
+    def test_an_explosion_in_the_first_round_leaves_the_untrained_founder(self, family):
         """A real one: the learning rate is absurd."""
-        wild = world_of(training={"learning_rate": 1e30, "clip": 1e30})
+        wild = world_of(family, family, training={"learning_rate": 1e30, "clip": 1e30})
         census, _, after = went(wild, None, order(0, 1))
         assert census.quarantine.startswith("training loss became nan at optimizer step")
         assert same(after, went(wild, None, order(0, 1))[2])
@@ -59,30 +62,31 @@ class TestTrainer:
         assert all(math.isnan(loss) for loss in (*losses, census.validation_score))
         assert (census.step, census.test_loss, census.test_score) == (0, None, None)
 
-    def test_births_deaths_and_training_of_the_round_are_undone(self):
-        _, state, before = went(HOTHEAD, None, order(1, 1))
+    def test_births_deaths_and_training_of_the_round_are_undone(self, hothead):
+        _, state, before = went(hothead, None, order(1, 1))
         changed = order(1, 2, [birth(3, "random")], [death(ComponentId(1, 0, 1))])
-        census, _, after = went(HOTHEAD, state, changed)
+        census, _, after = went(hothead, state, changed)
         assert census.quarantine == f"training loss became nan at optimizer step {STEPS}"
         assert same(after, before)
         assert (census.round, after.round, census.step, after.step) == (2, 2, STEPS, STEPS)
         assert (census.loss_ema, census.first_loss) == (before.trace.recall(), before.first_loss)
         assert math.isnan(census.loss)
 
-    def test_every_quarantine_halves_the_learning_rate_and_a_finite_round_ends_the_row(self):
-        _, state, _ = went(HOTHEAD, None, order(1, 1))
+    def test_every_quarantine_halves_the_learning_rate_and_a_finite_round_ends_the_row(self, hothead, family):
+        _, state, _ = went(hothead, None, order(1, 1))
         found = []
         for round in (2, 3, 4):
-            _, state, after = went(HOTHEAD, state, order(1, round))
+            _, state, after = went(hothead, state, order(1, round))
             found.append((after.rate_factor, after.quarantines))
         assert found == [(0.5, 1), (0.25, 2), (0.125, 3)]
-        _, _, calm = went(world_of(), state, order(1, 5))
+        plain = world_of(family, family)
+        _, _, calm = went(plain, state, order(1, 5))
         assert (calm.rate_factor, calm.quarantines) == (0.125, 0)
         rate = WORLD.config.training.learning_rate
-        eighth = world_of(training={"learning_rate": rate / 8})
-        _, fresh, _ = went(world_of(), None, order(1, 1))
+        eighth = world_of(family, family, training={"learning_rate": rate / 8})
+        _, fresh, _ = went(plain, None, order(1, 1))
         assert same(went(eighth, fresh, order(1, 5))[2], calm)
-        assert not same(went(world_of(), fresh, order(1, 5))[2], calm)
+        assert not same(went(plain, fresh, order(1, 5))[2], calm)
 
     @pytest.mark.parametrize(
         ("world", "reason"),
@@ -101,11 +105,11 @@ class TestTrainer:
         assert census.quarantine == reason
         assert same(after, before)
 
-    def test_a_re_seed_is_an_organism_of_the_births_alone_without_a_ramp_or_a_past(self):
-        world = world_of()
-        _, state, _ = went(HOTHEAD, None, order(1, 1))
+    def test_a_re_seed_is_an_organism_of_the_births_alone_without_a_ramp_or_a_past(self, hothead, family):
+        world = world_of(family, family)
+        _, state, _ = went(hothead, None, order(1, 1))
         for round in (2, 3, 4):
-            _, state, _ = went(HOTHEAD, state, order(1, round))
+            _, state, _ = went(hothead, state, order(1, round))
         again = replace(order(1, 5, [birth(slot, "random") for slot in (0, 2)], reseed=True), step=STEPS)
         census, _, after = went(world, state, again)
         assert [record.component for record in census.records] == [ComponentId(1, 5, 0), ComponentId(1, 5, 2)]
@@ -127,9 +131,9 @@ class TestTrainer:
         assert (before.quarantines, after.quarantines) == (3, 1)
         assert after.rate_factor == before.rate_factor / 2 == 1 / 16
 
-    def test_the_same_arguments_give_the_same_bytes(self):
-        _, state, _ = went(HOTHEAD, None, order(1, 1))
-        first, second = (advance(HOTHEAD, state, order(1, 2), {}, lambda: 0.0) for _ in range(2))
+    def test_the_same_arguments_give_the_same_bytes(self, hothead):
+        _, state, _ = went(hothead, None, order(1, 1))
+        first, second = (advance(hothead, state, order(1, 2), {}, lambda: 0.0) for _ in range(2))
         assert (first[0].census.state, first[1:]) == (second[0].census.state, second[1:])
         assert set(first[0].seconds) == {"prepare", "train", "total"}
 

@@ -109,12 +109,16 @@ def on(local_pool, monkeypatch):
 
 
 class TestLocal:
-    @pytest.mark.parametrize("workers", [1, 2, 3])
-    def test_the_digest_is_that_of_an_inline_run(self, workers, on, undisturbed, tmp_path):
+    @pytest.mark.parametrize(
+        ("family", "workers"),
+        [("pseudopods", 1), ("pseudopods", 2), ("pseudopods", 3), ("experts", 3)],
+        indirect=["family"],
+    )
+    def test_the_digest_is_that_of_an_inline_run(self, family, workers, on, finished, tmp_path):
         on(workers)
-        run = launch(small(*RAY), tmp_path / "run")
-        assert digests(run) == digests(undisturbed)
-        assert contents(run) == contents(undisturbed)
+        run = launch(small(*RAY, f"organism.kind={family}"), tmp_path / "run")
+        assert digests(run) == digests(finished)
+        assert contents(run) == contents(finished)
         assert len(workers_of(run)) == workers
 
     def test_a_run_that_was_cut_off_inline_goes_on_with_ray(self, on, undisturbed, tmp_path):

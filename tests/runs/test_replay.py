@@ -91,12 +91,12 @@ def place(difference):
 
 
 class TestReplay:
-    def test_a_finished_run_ends_with_equality_and_is_not_touched(self, undisturbed):
-        before = files(undisturbed)
+    def test_a_finished_run_ends_with_equality_and_is_not_touched(self, finished):
+        before = files(finished)
         told = []
-        assert replay(undisturbed, None, {}, told.append) is None
+        assert replay(finished, None, {}, told.append) is None
         assert [progress.round for progress in told if progress.stage == "rounds"] == [1, 2, 3, 4]
-        assert files(undisturbed) == before
+        assert files(finished) == before
 
     def test_until_a_round(self, undisturbed, tmp_path):
         run = copied(undisturbed, tmp_path)
@@ -183,9 +183,9 @@ class TestReplay:
 
 
 class TestDecisions:
-    def test_all_are_derived_and_counted(self, undisturbed):
-        run = open_run(undisturbed)
-        count, seconds, difference = decisions(undisturbed)
+    def test_all_are_derived_and_counted(self, finished):
+        run = open_run(finished)
+        count, seconds, difference = decisions(finished)
         freezes = 3 * 4  # one for each organism and round
         assert count == freezes + len(run.decisions()) + len(run.outcomes())
         assert (difference, seconds > 0) == (None, True)

@@ -25,14 +25,18 @@ ROUNDS = range(1, 5)
 
 
 class TestKilled:
-    @pytest.mark.parametrize("round", ROUNDS)
-    def test_in_any_round_the_end_is_the_same(self, round, undisturbed, tmp_path):
+    @pytest.mark.parametrize(
+        ("family", "round"),
+        [*(("pseudopods", round) for round in ROUNDS), ("experts", 3)],
+        indirect=["family"],
+    )
+    def test_in_any_round_the_end_is_the_same(self, family, round, finished, tmp_path):
         run = tmp_path / "run"
-        killed(launch_and_die, run, round)
-        assert digests(run) == {number: digests(undisturbed)[number] for number in range(round + 1)}
+        killed(launch_and_die, run, round, f"organism.kind={family}")
+        assert digests(run) == {number: digests(finished)[number] for number in range(round + 1)}
         resume(run, {})
-        assert digests(run) == digests(undisturbed)
-        assert contents(run) == contents(undisturbed)
+        assert digests(run) == digests(finished)
+        assert contents(run) == contents(finished)
         open_run(run).directory.check_manifest()
 
     @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from archive_store.encoding import decode_genome
 from organisms.nn import example_losses, score
+from organisms.species import FAMILIES
 from qd.canonical import canonical, sha256
 from qd.records import ComponentId
 from runs import trainer
@@ -32,26 +33,38 @@ from tests.small_worlds import (
     small_world,
 )
 
-WORLD = calibrated_world()
-
 
 def clock():
     """Seconds that go by, one a look."""
     return itertools.count().__next__
 
 
-def life(organism=0):
+def life(world, organism=0):
     """Three rounds of an organism: a death and a birth before the second."""
-    first = advance(WORLD, None, order(organism, 1), {}, clock())
+    first = advance(world, None, order(organism, 1), {}, clock())
     changed = order(organism, 2, [birth(3, "random")], [death(ComponentId(organism, 0, 1))])
-    second = advance(WORLD, first[1], changed, {}, clock())
-    third = advance(WORLD, second[1], order(organism, 3), {}, clock())
+    second = advance(world, first[1], changed, {}, clock())
+    third = advance(world, second[1], order(organism, 3), {}, clock())
     return [first, second, third]
 
 
+def lives():
+    """A life in the world of every family."""
+    return [job for family in FAMILIES for job in life(calibrated_world(family))]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def world(request):
+    return calibrated_world(request.param)
+
+
 @pytest.fixture(scope="module")
-def rounds():
-    return life()
+def rounds(world):
+    return life(world)
+
+
+def spec_of(world):
+    return calibrated_spec(world.species.family)
 
 
 def digest(jobs) -> str:
@@ -59,38 +72,38 @@ def digest(jobs) -> str:
 
 
 class TestAdvance:
-    def test_the_same_arguments_give_the_same_bytes(self, rounds):
-        for one, other in zip(rounds, life(), strict=True):
+    def test_the_same_arguments_give_the_same_bytes(self, world, rounds):
+        for one, other in zip(rounds, life(world), strict=True):
             assert one == other
-        assert digest(rounds) == digest(life())
+        assert digest(rounds) == digest(life(world))
 
-    def test_it_does_not_depend_on_what_came_before_on_this_process(self, rounds):
+    def test_it_does_not_depend_on_what_came_before_on_this_process(self, world, rounds):
         torch.manual_seed(1)
-        advance(WORLD, None, order(6, 1), {}, clock())
+        advance(world, None, order(6, 1), {}, clock())
         changed = order(0, 2, [birth(3, "random")], [death(ComponentId(0, 0, 1))])
-        again = advance(build(calibrated_spec()), rounds[0][1], changed, {}, clock())
+        again = advance(build(spec_of(world)), rounds[0][1], changed, {}, clock())
         assert again == rounds[1]
 
-    def test_a_fresh_process_gives_the_same_bytes(self, rounds):
+    def test_a_fresh_process_gives_the_same_bytes(self):
         """With another seed for the order of sets."""
         code = (
             "from runs.environment import prepare; prepare();"
-            "from tests.runs.test_trainer import digest, life; print(digest(life()))"
+            "from tests.runs.test_trainer import digest, lives; print(digest(lives()))"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment("7")
         )
-        assert done.stdout.strip() == digest(rounds)
+        assert done.stdout.strip() == digest(lives())
 
-    def test_organism_round_and_seed_make_a_difference(self, rounds):
-        assert advance(WORLD, None, order(1, 1), {}, clock())[1] != rounds[0][1]
-        seeded = replace(WORLD, config=small_config(seed=1))
+    def test_organism_round_and_seed_make_a_difference(self, world, rounds):
+        assert advance(world, None, order(1, 1), {}, clock())[1] != rounds[0][1]
+        seeded = replace(world, config=world.config.model_copy(update={"seed": 1}))
         assert advance(seeded, None, order(0, 1), {}, clock())[1] != rounds[0][1]
 
-    def test_the_orders_arguments_are_not_changed(self, rounds):
+    def test_the_orders_arguments_are_not_changed(self, world, rounds):
         changed = order(0, 2, [birth(3, "random")], [death(ComponentId(0, 0, 1))])
         state, genomes = rounds[0][1], {"unused": b""}
-        advance(WORLD, state, changed, genomes, clock())
+        advance(world, state, changed, genomes, clock())
         assert sha256(state) == rounds[0][0].census.state
         assert genomes == {"unused": b""}
 
@@ -102,25 +115,25 @@ class TestAdvance:
         newborn = rounds[1][0].census.records[-1]
         assert (newborn.parents, newborn.lineage) == ((), newborn.component)
 
-    def test_deaths_and_births_that_do_not_happen_do_not(self, rounds):
+    def test_deaths_and_births_that_do_not_happen_do_not(self, world, rounds):
         nothing = order(
             0, 2, [birth(3, "random", happens=False)], [death(ComponentId(0, 0, 1), happens=False)]
         )
-        plain = advance(WORLD, rounds[0][1], order(0, 2), {}, clock())
-        assert advance(WORLD, rounds[0][1], nothing, {}, clock()) == plain
+        plain = advance(world, rounds[0][1], order(0, 2), {}, clock())
+        assert advance(world, rounds[0][1], nothing, {}, clock()) == plain
 
-    def test_a_newborn_may_take_the_place_of_the_dead(self, rounds):
+    def test_a_newborn_may_take_the_place_of_the_dead(self, world, rounds):
         swapped = order(0, 2, [birth(1, "random")], [death(ComponentId(0, 0, 1))])
-        report, _, _ = advance(WORLD, rounds[0][1], swapped, {}, clock())
+        report, _, _ = advance(world, rounds[0][1], swapped, {}, clock())
         assert [r.component for r in report.census.records] == [
             ComponentId(0, 0, 0),
             ComponentId(0, 0, 2),
             ComponentId(0, 2, 1),
         ]
 
-    def test_steps_count_for_the_organism_and_for_each_slot(self, rounds):
+    def test_steps_count_for_the_organism_and_for_each_slot(self, world, rounds):
         assert [job[0].census.step for job in rounds] == [3, 6, 9]
-        pool = decode_state(WORLD, rounds[2][1]).organism.pool
+        pool = decode_state(world, rounds[2][1]).organism.pool
         assert pool.counts[[0, 2, 3]].tolist() == [9, 9, 6]
 
     def test_ages_are_rounds_lived(self, rounds):
@@ -128,35 +141,35 @@ class TestAdvance:
         assert [age[ComponentId(0, 0, 0)] for age in ages] == [1, 2, 3]
         assert [age.get(ComponentId(0, 2, 3)) for age in ages] == [None, 1, 2]
 
-    def test_losses_are_those_of_training(self, rounds):
+    def test_losses_are_those_of_training(self, world, rounds):
         first, second, third = (job[0].census for job in rounds)
         assert first.first_loss == second.first_loss == third.first_loss
         assert first.loss_ema == first.first_loss  # before the first round there is no average
-        averages = [decode_state(WORLD, job[1]).trace.recall() for job in rounds]
+        averages = [decode_state(world, job[1]).trace.recall() for job in rounds]
         assert [second.loss_ema, third.loss_ema] == averages[:2]  # before the steps of the round
         assert all(math.isfinite(census.loss) for census in (first, second, third))
 
-    def test_the_last_round_and_no_other_reads_the_test_split(self, rounds):
+    def test_the_last_round_and_no_other_reads_the_test_split(self, world, rounds):
         for job, last in zip(rounds, (False, False, True), strict=True):
             census = job[0].census
             assert (census.test_loss is None, census.test_score is None) == (not last, not last)
-        organism = decode_state(WORLD, rounds[2][1]).organism
+        organism = decode_state(world, rounds[2][1]).organism
         census = rounds[2][0].census
-        assert (census.test_loss, census.test_score) == evaluate(WORLD, organism, WORLD.test)
+        assert (census.test_loss, census.test_score) == evaluate(world, organism, world.test)
 
-    def test_the_last_round_and_no_other_reports_what_the_task_asks_for(self, rounds):
+    def test_the_last_round_and_no_other_reports_what_the_task_asks_for(self, world, rounds):
         def metrics(outputs, split):
             right = outputs.argmax(-1) == split.targets
             return {"zeros": right[split.targets == 0].mean(), "all": right.mean(dtype=np.float32)}
 
-        world = replace(WORLD, task=replace(WORLD.task, metrics=metrics))
-        assert advance(world, rounds[0][1], order(0, 2), {}, clock())[0].census.test_metrics == ()
-        report, state, _ = advance(world, rounds[1][1], order(0, 3), {}, clock())
+        asked = replace(world, task=replace(world.task, metrics=metrics))
+        assert advance(asked, rounds[0][1], order(0, 2), {}, clock())[0].census.test_metrics == ()
+        report, state, _ = advance(asked, rounds[1][1], order(0, 3), {}, clock())
         assert [name for name, _ in report.census.test_metrics] == ["zeros", "all"]
         assert report.census.test_metrics[1][1] == pytest.approx(report.census.test_score)
         digits = world.test.targets == 0
-        outputs = decode_state(WORLD, state).organism(world.test.inputs[digits])
-        right = score(WORLD.task, outputs, world.test.targets[digits])
+        outputs = decode_state(world, state).organism(world.test.inputs[digits])
+        right = score(world.task, outputs, world.test.targets[digits])
         assert report.census.test_metrics[0][1] == pytest.approx(right)
         assert (report.census, state) == (
             replace(rounds[2][0].census, test_metrics=report.census.test_metrics),
@@ -164,16 +177,16 @@ class TestAdvance:
         )
 
     @pytest.mark.parametrize("found", [[0.5], {"zeros": "many"}, {0: 0.5}])
-    def test_metrics_that_are_no_numbers_by_name_say_so(self, found, rounds):
-        world = replace(WORLD, task=replace(WORLD.task, metrics=lambda outputs, split: found))
-        organism = decode_state(WORLD, rounds[2][1]).organism
+    def test_metrics_that_are_no_numbers_by_name_say_so(self, world, found, rounds):
+        asked = replace(world, task=replace(world.task, metrics=lambda outputs, split: found))
+        organism = decode_state(world, rounds[2][1]).organism
         with pytest.raises(RunError, match="metrics of the task 'digits' must be numbers by name; it gave"):
-            own_metrics(world, organism)
+            own_metrics(asked, organism)
 
-    def test_validation_is_that_of_the_state(self, rounds):
+    def test_validation_is_that_of_the_state(self, world, rounds):
         for job in rounds:
-            census, organism = job[0].census, decode_state(WORLD, job[1]).organism
-            found_ = evaluate(WORLD, organism, WORLD.validation)
+            census, organism = job[0].census, decode_state(world, job[1]).organism
+            found_ = evaluate(world, organism, world.validation)
             assert (census.validation_loss, census.validation_score) == found_
 
     def test_the_census_names_the_state_and_every_genome(self, rounds):
@@ -182,9 +195,9 @@ class TestAdvance:
             assert {r.genome for r in report.census.records} == set(genomes)
             assert all(sha256(data) == name for name, data in genomes.items())
 
-    def test_what_is_archived_is_what_was_trained(self, rounds):
+    def test_what_is_archived_is_what_was_trained(self, world, rounds):
         for report, state, genomes in rounds:
-            pool = decode_state(WORLD, state).organism.pool
+            pool = decode_state(world, state).organism.pool
             for record in report.census.records:
                 stored, living = decode_genome(genomes[record.genome]), pool.genome(record.component.slot)
                 assert (stored.genes, stored.depth) == (record.genes, record.depth)
@@ -192,8 +205,8 @@ class TestAdvance:
                     n: a.tobytes() for n, a in living.arrays.items()
                 }
 
-    def test_seconds_are_those_of_the_clock_and_of_no_consequence(self, rounds):
-        report, state, genomes = advance(WORLD, None, order(0, 1), {}, lambda: 5.0)
+    def test_seconds_are_those_of_the_clock_and_of_no_consequence(self, world, rounds):
+        report, state, genomes = advance(world, None, order(0, 1), {}, lambda: 5.0)
         assert set(report.seconds) == {"prepare", "train", "probe", "assay", "genomes", "total"}
         assert set(report.seconds.values()) == {0.0}
         assert all(value > 0 for value in rounds[0][0].seconds.values())
@@ -201,9 +214,9 @@ class TestAdvance:
 
 
 @pytest.fixture(scope="module")
-def taken(rounds):
-    individual = decode_state(WORLD, rounds[2][1])
-    return individual, *take_records(WORLD, individual, clock())
+def taken(world, rounds):
+    individual = decode_state(world, rounds[2][1])
+    return individual, *take_records(world, individual, clock())
 
 
 class TestRecords:
@@ -215,11 +228,11 @@ class TestRecords:
         assert encoded == rounds[2][2]
         assert probe.loss == census.probe_loss
 
-    def test_every_number_belongs_to_its_slot(self, taken):
+    def test_every_number_belongs_to_its_slot(self, world, taken):
         individual, records, _, _, _ = taken
-        organism, family = individual.organism, WORLD.species
-        probe = family.probe(organism, WORLD.probe.inputs, WORLD.probe.targets)
-        drops = family.assay(organism, WORLD.hosts)
+        organism, family = individual.organism, world.species
+        probe = family.probe(organism, world.probe.inputs, world.probe.targets)
+        drops = family.assay(organism, world.hosts)
         for record in records:
             row = probe.slots.index(record.component.slot)
             assert record.measures == tuple(probe.measures[row].tolist())
@@ -237,12 +250,12 @@ class TestRecords:
                 occupant.genes,
             )
 
-    def test_they_do_not_depend_on_which_slot_comes_first(self):
+    def test_they_do_not_depend_on_which_slot_comes_first(self, world):
         """An old component in a high slot comes before a young one in a low slot."""
-        individual = decode_state(WORLD, encode_state_of(order(2, 1)))
+        individual = decode_state(world, encode_state_of(world, order(2, 1)))
         individual.organism.pool.retire(0)
         state = encode_state(individual)
-        report, _, _ = advance(WORLD, state, order(2, 2, [birth(0, "random")]), {}, clock())
+        report, _, _ = advance(world, state, order(2, 2, [birth(0, "random")]), {}, clock())
         assert [r.component.slot for r in report.census.records] == [1, 2, 0]
 
     def test_the_lower_bound_is_a_one_sided_normal_one(self):
@@ -256,36 +269,39 @@ class TestRecords:
         assert (lower_bounds(drops) < 0.2).double().mean().item() == pytest.approx(0.95, abs=0.015)
 
 
-def encode_state_of(decision):
-    return advance(WORLD, None, decision, {}, clock())[1]
+def encode_state_of(world, decision):
+    return advance(world, None, decision, {}, clock())[1]
 
 
 class TestEvaluate:
-    def test_it_is_the_loss_and_score_of_the_whole_split(self):
-        organism = found(WORLD, 0)
-        loss, found_score = evaluate(WORLD, organism, WORLD.validation)
-        outputs = organism(WORLD.validation.inputs)
-        assert loss == pytest.approx(F.cross_entropy(outputs, WORLD.validation.targets).item(), rel=1e-5)
-        assert found_score == score(WORLD.task, outputs, WORLD.validation.targets)
+    def test_it_is_the_loss_and_score_of_the_whole_split(self, world):
+        organism = found(world, 0)
+        loss, found_score = evaluate(world, organism, world.validation)
+        outputs = organism(world.validation.inputs)
+        assert loss == pytest.approx(F.cross_entropy(outputs, world.validation.targets).item(), rel=1e-5)
+        assert found_score == score(world.task, outputs, world.validation.targets)
 
-    def test_pieces_of_bounded_size_give_the_same(self):
-        wide = replace(WORLD, task=replace(WORLD.task, outputs=2**17))  # two examples a piece
-        organism = found(WORLD, 0)
-        assert evaluate(wide, organism, WORLD.probe) == pytest.approx(evaluate(WORLD, organism, WORLD.probe))
+    def test_pieces_of_bounded_size_give_the_same(self, world):
+        wide = replace(world, task=replace(world.task, outputs=2**17))  # two examples a piece
+        organism = found(world, 0)
+        assert evaluate(wide, organism, world.probe) == pytest.approx(evaluate(world, organism, world.probe))
 
 
 class TestCalibrationJobs:
-    def test_the_interface_is_trained_and_comes_the_same_each_time(self):
-        bare = build(replace(calibrated_spec(), interface=None, hosts=()))
+    def test_the_interface_is_trained_and_comes_the_same_each_time(self, world):
+        bare = build(replace(spec_of(world), interface=None, hosts=()))
         loss, data, genomes = trainer.interface(bare)
-        assert data == calibrated_spec().interface
+        assert data == spec_of(world).interface
         assert (math.isfinite(loss), genomes) == (True, {})
-        trained = decode_interface(data, WORLD.device)
+        trained = decode_interface(data, world.device)
         assert trained["bias"].any()  # it is drawn as zeros
         assert not any(tensor.requires_grad for tensor in trained.values())
 
-    def test_a_calibration_that_diverges_is_one_sentence(self):
-        wild = replace(WORLD, config=small_config(training={"learning_rate": 1e30, "clip": 1e30}))
+    def test_a_calibration_that_diverges_is_one_sentence(self, world):
+        config = small_config(
+            organism={"kind": world.species.family}, training={"learning_rate": 1e30, "clip": 1e30}
+        )
+        wild = replace(world, config=config)
         told = (
             r"loss of organism {} became (nan|inf) in calibration, optimizer step \d; lower training\.learn"
         )
@@ -294,30 +310,29 @@ class TestCalibrationJobs:
         with pytest.raises(RunError, match=told.format(-5)):
             trainer.reference(wild, -5)
 
-    def test_a_reference_is_measured_at_every_checkpoint(self):
-        samples, state, _ = trainer.reference(WORLD, -5)
+    def test_a_reference_is_measured_at_every_checkpoint(self, world):
+        samples, state, _ = trainer.reference(world, -5)
         assert [(sample.organism, sample.step) for sample in samples] == [(-5, 3), (-5, 6)]
         for sample in samples:
             assert {np.shape(part) for part in (sample.measures, sample.even, sample.odd)} == {(3, 5)}
             assert sample.even != sample.odd
-        individual = decode_state(WORLD, state)
+        individual = decode_state(world, state)
         assert (individual.number, individual.step) == (-5, 6)
-        probe = WORLD.species.probe(individual.organism, WORLD.probe.inputs, WORLD.probe.targets)
+        probe = world.species.probe(individual.organism, world.probe.inputs, world.probe.targets)
         assert samples[-1].measures == probe.measures.tolist()
         for first, half in ((0, samples[-1].even), (1, samples[-1].odd)):
-            inputs, targets = WORLD.probe.inputs[first::2], WORLD.probe.targets[first::2]
-            assert WORLD.species.probe(individual.organism, inputs, targets).measures.tolist() == half
+            inputs, targets = world.probe.inputs[first::2], world.probe.targets[first::2]
+            assert world.species.probe(individual.organism, inputs, targets).measures.tolist() == half
 
-    def test_measuring_in_between_does_not_disturb_training(self):
-        once = small_world(
-            small_config(calibration={"checkpoints": [1.0]}), interface=calibrated_spec().interface
-        )
-        assert trainer.reference(once, -5)[1] == trainer.reference(WORLD, -5)[1]
+    def test_measuring_in_between_does_not_disturb_training(self, world):
+        config = small_config(organism={"kind": world.species.family}, calibration={"checkpoints": [1.0]})
+        once = small_world(config, interface=spec_of(world).interface)
+        assert trainer.reference(once, -5)[1] == trainer.reference(world, -5)[1]
 
-    def test_assays_are_the_means_over_examples(self):
-        _, state, _ = trainer.reference(WORLD, -5)
-        values, payload, genomes = trainer.assays(WORLD, state)
-        drops = WORLD.species.assay(decode_state(WORLD, state).organism, WORLD.hosts)
+    def test_assays_are_the_means_over_examples(self, world):
+        _, state, _ = trainer.reference(world, -5)
+        values, payload, genomes = trainer.assays(world, state)
+        drops = world.species.assay(decode_state(world, state).organism, world.hosts)
         np.testing.assert_allclose(values, drops.mean(-1).tolist())
         assert (payload, genomes) == (b"", {})
 

@@ -6,14 +6,17 @@ import pytest
 import torch
 
 from organisms.memory import Trace
-from organisms.nn import example_losses, new_interface
-from organisms.pseudopods.species import PseudopodOptions, Pseudopods
+from organisms.nn import example_losses
+from organisms.species import FAMILIES
 from qd.annealing import cosine
+from runs.newborns import found
 from runs.training import batches, learning_rate, train
 from runs.world import Examples, Individual
-from tests import naive_pseudopods as naive
+from tests import naive_pseudopods
+from tests.organisms.experts import naive_experts
 from tests.small_worlds import (
     KINDS,
+    NAMES,
     examples_of,
     small_config,
     small_organism,
@@ -22,20 +25,24 @@ from tests.small_worlds import (
     small_world,
 )
 
-NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
 WORLD = small_world()
+# The living components of an organism by slot, and what training minimises.
+DEFINITIONS = {
+    "pseudopods": (naive_pseudopods.heads, naive_pseudopods.losses),
+    "experts": (naive_experts.experts, naive_experts.training_losses),
+}
 
 
-def world_of(kind=KINDS[0], depth=1, **training):
+def world_of(kind=KINDS[0], depth=1, family="pseudopods", **training):
     """A world around a made-up task."""
     task = small_task(*kind)
-    family = small_species(task, depth=depth, capacity=4)
+    species = small_species(task, family, depth=depth, capacity=4)
     inputs, targets = examples_of(task, "train")
     return replace(
         WORLD,
         config=small_config(training=training),
         task=task,
-        species=family,
+        species=species,
         train=Examples(inputs, targets),
     )
 
@@ -49,37 +56,38 @@ def rows(steps=6, batch=5, seed=0):
 
 
 class Definition:
-    """The same organism head by head in float64, trained by torch's own optimizer."""
+    """The same organism component by component in float64, trained by torch's own optimizer."""
 
     def __init__(self, world, individual, learning_rate, decay=0.0):
         self.world, self.task, self.depth = world, world.task, individual.organism.pool.depth
         self.interface = individual.organism.interface
-        self.heads = naive.heads(individual.organism)
-        self.leaves = [a.requires_grad_() for head in self.heads.values() for a in head.arrays.values()]
+        living, self.losses = DEFINITIONS[world.species.family]
+        self.parts = living(individual.organism)
+        self.leaves = [a.requires_grad_() for part in self.parts.values() for a in part.arrays.values()]
         self.optimizer = torch.optim.AdamW(self.leaves, lr=learning_rate, weight_decay=decay)
 
     def step(self, rows, gates=None):
         self.optimizer.zero_grad()
         inputs, targets = self.world.train.inputs[rows], self.world.train.targets[rows]
-        losses = naive.losses(self.task, self.interface, self.heads, inputs, targets, self.depth, gates)
+        losses = self.losses(self.task, self.interface, self.parts, inputs, targets, self.depth, gates)
         losses.mean().backward()
         torch.nn.utils.clip_grad_norm_(self.leaves, self.world.config.training.clip)
         self.optimizer.step()
         return losses.mean().item()
 
     def assert_close(self, pool):
-        for slot, head in self.heads.items():
+        for slot, part in self.parts.items():
             for name, array in pool.genome(slot).arrays.items():
-                found, wanted = torch.from_numpy(array).double(), head.arrays[name].detach()
+                found, wanted = torch.from_numpy(array).double(), part.arrays[name].detach()
                 # Adam's first steps are nearly signs, so a rounding shows where a gradient is almost 0.
                 close = torch.isclose(found, wanted, rtol=1e-3, atol=1e-4)
                 assert close.double().mean() > 0.97, name
 
 
-@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize(("family", "depth"), [("pseudopods", 1), ("pseudopods", 2), ("experts", 2)])
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
-def test_training_is_what_torch_does_to_one_head_at_a_time(kind, depth):
-    world = world_of(kind, depth, weight_decay=0.1, clip=0.5)
+def test_training_is_what_torch_does_to_one_component_at_a_time(kind, depth, family):
+    world = world_of(kind, depth, family, weight_decay=0.1, clip=0.5)
     individual = individual_of(world, (0, 2, 5) if depth == 2 else (0, 2))
     definition = Definition(world, individual, 0.01, decay=0.1)
     expected = [definition.step(index) for index in rows()]
@@ -90,8 +98,9 @@ def test_training_is_what_torch_does_to_one_head_at_a_time(kind, depth):
     definition.assert_close(individual.organism.pool)
 
 
-def test_a_newborns_gate_rises_evenly_and_its_neighbours_stay():
-    world = world_of()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_newborns_gate_rises_evenly_and_its_neighbours_stay(family):
+    world = world_of(family=family)
     individual = individual_of(world)
     definition = Definition(world, individual, 0.01)
     expected = [definition.step(index, [1, 1, (step + 1) / 6, 1]) for step, index in enumerate(rows())]
@@ -102,29 +111,34 @@ def test_a_newborns_gate_rises_evenly_and_its_neighbours_stay():
     assert train(world, whole, rows(), lambda step: 0.01) != pytest.approx(loss, rel=1e-4)
 
 
-def test_padding_and_empty_slots_stay_exactly_zero_and_factors_do_not():
-    world = world_of(depth=2, weight_decay=0.1)
-    individual = individual_of(world, (0, 2, 5))
-    before = {slot: individual.organism.pool.genome(slot) for slot in (0, 2, 5)}
-    train(world, individual, rows(20), lambda step: 0.05)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padding_and_empty_slots_stay_exactly_zero_and_factors_do_not(family):
+    world, slots = world_of(depth=2, family=family, weight_decay=0.1), (0, 2, 5, 7)
+    individual = individual_of(world, slots)
     pool = individual.organism.pool
+    before = {slot: pool.genome(slot) for slot in slots}
+    for name, stack in pool.stacks.items():
+        own = [genome.arrays[name].shape for genome in before.values()]
+        assert stack.ndim == 2 or min(own) < tuple(stack.shape[1:])  # there is padding
+    train(world, individual, rows(20), lambda step: 0.05)
     for name, tensor in pool.tensors().items():
         if name == "counts":
             continue
         kept = torch.zeros_like(tensor)
-        for slot in before:
+        for slot in slots:
             shape = before[slot].arrays[name.partition(".")[2]].shape
             inside = (slot, *(slice(size) for size in shape))
             kept[inside] = tensor[inside]
             assert tensor[inside].all()  # every trained number has moved from zero, or its moments have
         assert torch.equal(tensor, kept)
-    assert pool.counts[[0, 2, 5]].tolist() == [20, 20, 20]
+    assert pool.counts[list(slots)].tolist() == [20, 20, 20, 20]
     for slot, genome in before.items():
         assert all((pool.genome(slot).arrays[n] != genome.arrays[n]).all() for n in genome.arrays)
 
 
-def test_the_interface_is_trained_only_when_asked():
-    world = world_of()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_interface_is_trained_only_when_asked(family):
+    world = world_of(family=family)
     frozen, trained = individual_of(world), individual_of(world)
     drawn = {name: tensor.clone() for name, tensor in frozen.organism.interface.items()}
     train(world, frozen, rows(), lambda step: 0.01)
@@ -224,12 +238,13 @@ def test_batches_belong_to_organism_and_round_and_cover_the_training_split():
     assert (counts > 0).mean() > 0.95  # 800 draws of 200
 
 
-def test_organisms_learn():
-    world = small_world(small_config(organism={"dim": 16}))
-    drawn = new_interface(world.task, 16, torch.Generator().manual_seed(1))
-    family = Pseudopods(world.task, PseudopodOptions(dim=16, capacity=3))
-    individual = Individual(0, small_organism(family, (0, 1, 2)), 0, 0, Trace(0.9), None)
-    individual.organism.interface = drawn
-    indices = batches(world, 0, 0, 80)
-    train(world, individual, indices, lambda step: 0.01, interface=True)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_organisms_learn(family):
+    world = small_world(small_config(organism={"dim": 16, "kind": family}))
+    individual = Individual(0, found(world, 0, drawn(world)), 0, 0, Trace(0.9), None)
+    train(world, individual, batches(world, 0, 0, 80), lambda step: 0.01, interface=True)
     assert individual.trace.recall() < 0.5 * individual.first_loss
+
+
+def drawn(world):
+    return world.species.interface(torch.Generator().manual_seed(1))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from organisms.experts.choice import Choice, best
 from organisms.experts.config import RouterConfig
@@ -36,18 +36,23 @@ class BiasRouter(Router):
         return best(logs.exp() + self.bias, self.config.k)
 
     @torch.no_grad()
-    def update(self, demand: Int64[Tensor, " E"]) -> None:
+    def update(self, demand: Int64[Tensor, " E"], scale: float = 1.0) -> None:
         """Move each bias by the update speed: up where an expert is under the mean demand, down where it is over.
+
+        At a speed that stays the biases swing about where they should be, and with them the tokens that hardly
+        prefer one expert to another: let the speed fall with the learning rate.
 
         Parameters
         ----------
         demand
             Tokens that chose each expert in one optimizer step (`RoutingInfo.demand`), summed over its
             micro-batches, [E].
+        scale
+            Factor of the speed, for example that of the learning rate's schedule.
         """
         # In whole numbers, so that an expert at the very mean stays where it is.
         lack = demand.sum() - len(demand) * demand
-        self.bias += self.config.bias_update_speed * lack.sign()
+        self.bias += scale * self.config.bias_update_speed * lack.sign()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BiasRouter":
         # A model that is cast to bfloat16 would round updates of 0.001 away: the bias moves, but is not cast.
@@ -55,3 +60,20 @@ class BiasRouter(Router):
         super()._apply(fn, recurse)
         self.bias = exact.to(self.bias.device)
         return self
+
+
+def update_biases(model: nn.Module, demand: Int64[Tensor, "L E"], scale: float = 1.0) -> None:
+    """Move the biases of a model's L layers, once per optimizer step.
+
+    Parameters
+    ----------
+    model
+        What holds the routers; those of other types are left alone.
+    demand
+        The metric ``expert_demand`` of its forward pass, summed over micro-batches, [L, E].
+    scale
+        As in `BiasRouter.update`.
+    """
+    routers = [module for module in model.modules() if isinstance(module, BiasRouter)]
+    for router, own in zip(routers, demand, strict=True):
+        router.update(own, scale)

@@ -113,4 +113,5 @@ def test_weights_of_float32_serve_tokens_of_less(mode):
     )
     found = dispatched(mode, x.bfloat16(), info, half)
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), dispatched(mode, x, info, experts), rtol=0.05, atol=0.5)
+    wanted = dispatched(mode, x, info, experts)
+    assert (found.float() - wanted).norm() < 0.02 * wanted.norm()

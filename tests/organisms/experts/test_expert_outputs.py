@@ -1,9 +1,11 @@
+from itertools import accumulate, pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from organisms.experts.expert_outputs import COMPUTE, expert_outputs
+from organisms.experts.expert_outputs import COMPUTE, expert_outputs, part_counts
 from tests.organisms.experts.mixtures import BENDS, GATED, D, H, answer, drawn, some_experts, with_gradients
 
 SIZES = {
@@ -72,6 +74,36 @@ def test_factors_of_hidden_numbers_follow_their_rows_into_the_padding(compute):
     rows, keep = drawn(sum(sizes), D), drawn(sum(sizes), H, seed=1)
     found = expert_outputs(rows, torch.tensor(sizes).cumsum(0), experts, compute=compute, keep=keep)
     torch.testing.assert_close(found, by_rows(rows, sizes, experts, "swiglu", keep))
+
+
+@pytest.mark.parametrize("most", [0, 4 * 2 * H, 9 * 2 * H, 13 * 2 * H])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_parts_of_the_experts_change_nothing(sizes, most, monkeypatch):
+    experts, leaves = some_experts(len(sizes))
+    rows, change = drawn(sum(sizes), D).requires_grad_(), drawn(sum(sizes), D, seed=1)
+    keep, offsets = drawn(sum(sizes), H, seed=2), torch.tensor(sizes).cumsum(0)
+
+    def results():
+        return with_gradients(expert_outputs(rows, offsets, experts, keep=keep), [rows, *leaves], change)
+
+    wanted = results()
+    monkeypatch.setattr("organisms.experts.expert_outputs.PART", most)
+    for each, other in zip(results(), wanted, strict=True):
+        torch.testing.assert_close(each, other)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(0, 30))
+def test_parts_hold_as_many_experts_as_fit_and_at_least_one(sizes, most):
+    ends = [0, *accumulate(sizes)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("organisms.experts.expert_outputs.PART", most)
+        counts = part_counts(ends, 1)
+    assert sum(counts) == len(sizes)
+    assert min(counts) >= 1
+    starts = [0, *accumulate(counts)]
+    parts = [sizes[start:stop] for start, stop in pairwise(starts)]
+    assert all(sum(part) <= most for part in parts if len(part) > 1)
+    assert all(sum(part) + following[0] > most for part, following in pairwise(parts))
 
 
 @pytest.mark.parametrize("compute", COMPUTE)

@@ -103,7 +103,7 @@ def test_metrics_are_stacked_over_layers_and_the_loss_is_their_weighted_sum():
     model = MoESequenceRegressor(model_config(aux_weight=0.5), stream()).double()
     values = drawn(B, S, 1)
     _, metrics = model(values)
-    x, layers = values @ model.embed.T, []
+    x, layers = values @ model.embed.T + model.embed_bias, []
     for block in model.blocks.blocks:
         x, own = block(x)
         layers.append(own)

@@ -64,7 +64,11 @@ def test_half_precision_is_collected_as_precisely_as_it_can_be_written(dtype):
     )
 
 
-def test_rows_of_any_strides_are_collected():
-    placement = placed([1, 0, 1], 2)
-    rows = drawn(4, 3).T
-    torch.testing.assert_close(collected(rows, placement), matrix(placement).T @ rows)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_strides_change_no_bit(dtype):
+    placement, weights = placed([0, 1, 2] * 30, 3), drawn(90, seed=1).to(dtype)
+    rows = drawn(130, 90).to(dtype).T
+    assert torch.equal(
+        collected(rows, placement, weights),
+        collected(rows.clone(memory_format=torch.contiguous_format), placement, weights),
+    )

@@ -96,12 +96,12 @@ def test_what_lies_beyond_the_width_stays():
 
 
 def test_far_positions_are_turned_as_exactly_as_near_ones():
-    x = drawn(1, R, dtype=torch.float32)
-    far = torch.tensor([2.0**24 + 1])
-    found = rotary().turned(x, far.double() + 1)
-    torch.testing.assert_close(
-        found.double(), rotary().turned(x.double(), far.double() + 1), rtol=0, atol=1e-6
-    )
+    x, far = drawn(1, R, dtype=torch.float32), 2**24 + 1  # which float32 does not know
+    numbers = torch.complex(x[..., : R // 2].double(), x[..., R // 2 :].double())
+    angles = far * torch.tensor(published("none")[0], dtype=torch.float64)
+    wanted = numbers * torch.polar(torch.ones_like(angles), angles)
+    found = rotary().turned(x, torch.tensor([far])).double()
+    torch.testing.assert_close(found, torch.cat([wanted.real, wanted.imag], -1), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

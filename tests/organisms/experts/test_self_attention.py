@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from organisms.experts.config import AttentionConfig
+from organisms.experts.rotary import Rotary
 from organisms.experts.self_attention import SelfAttention
 from tests.organisms.experts.mixtures import drawn, with_gradients
 
@@ -89,6 +90,19 @@ def test_padding_is_seen_by_no_token(causal):
     other = x.clone()
     other[1, 4:] = 7.0
     assert torch.equal(module(other, mask)[1, :4], module(x, mask)[1, :4])
+
+
+def test_positions_are_rotated_as_configured():
+    given = {
+        "rotary_dim": 4,
+        "rope_base": 500.0,
+        "rope_scaling": "yarn",
+        "rope_factor": 2.0,
+        "rope_trained": 64,
+    }
+    assert attention(**given).rotary == Rotary(4, 500.0, "yarn", 2.0, 64)
+    assert attention().rotary == Rotary(WIDTH // 4)
+    assert attention(rope=False).rotary is None
 
 
 @pytest.mark.parametrize("shape", [(0, 4, WIDTH), (3, 0, WIDTH)])

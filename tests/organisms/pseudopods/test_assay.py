@@ -4,6 +4,7 @@ import torch
 from organisms.nn import example_losses
 from tests.small_worlds import (
     KINDS,
+    NAMES,
     examples_of,
     populate,
     small_interface,
@@ -12,7 +13,6 @@ from tests.small_worlds import (
     small_task,
 )
 
-NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
 GUESTS = {1: (0, 2, 3), 2: (0, 2, 3, 4, 6)}
 AT_HOME = {1: [(0, 1), (2,), (1, 3)], 2: [(0, 4), (2, 3, 5), (6,)]}  # living slots of three hosts
 

@@ -7,9 +7,8 @@ import torch
 from organisms.nn import example_losses
 from organisms.pseudopods.organism import PseudopodOrganism
 from tests import naive_pseudopods as naive
-from tests.small_worlds import KINDS, examples_of, populate, small_organism, small_species, small_task
+from tests.small_worlds import KINDS, NAMES, examples_of, populate, small_organism, small_species, small_task
 
-NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
 SIZES = [
     {},
     {"depth": 2, "capacity": 3},

@@ -7,9 +7,8 @@ import torch
 from organisms.nn import example_losses
 from qd.measures import MEASURES
 from tests import naive_pseudopods as naive
-from tests.small_worlds import KINDS, examples_of, small_organism, small_species, small_task
+from tests.small_worlds import KINDS, NAMES, examples_of, small_organism, small_species, small_task
 
-NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
 DEPTHS = {1: (0, 2, 3), 2: (0, 2, 3, 4, 6)}
 SPAN, SPARSITY, FLOW, LOCALITY, INTENSITY = range(5)
 

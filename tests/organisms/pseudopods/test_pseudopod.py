@@ -4,9 +4,7 @@ import torch
 
 from organisms.pseudopods.pseudopod import observe
 from tests import naive_pseudopods as naive
-from tests.small_worlds import KINDS, examples_of, small_organism, small_species, small_task
-
-NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
+from tests.small_worlds import KINDS, NAMES, examples_of, small_organism, small_species, small_task
 
 
 def built(kind=KINDS[0], slots=(0, 2, 3, 4, 6)):
