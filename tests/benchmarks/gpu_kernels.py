@@ -29,6 +29,9 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from kernels.attention.reference import query_statistics
+from kernels.attention.sight import Sight
+
 LENGTHS, WIDTHS = (512, 1024, 2048, 4096, 8192, 16_384), (64, 128)
 TOKENS, MODEL = 16_384, 2_048
 SECONDS = 420  # after this, no new row is begun; compiling and measuring one takes well under a minute
@@ -188,12 +191,17 @@ def attention_ways(
     positions = torch.arange(S, device="cuda", dtype=torch.float32)[:, None]
     seeing = (scale, causal, None, None, positions)
     output, lse, _ = forward(q, k, v, *seeing, False)
+
+    def measured() -> tuple[Tensor, ...]:
+        found, _, per_query = forward(q, k, v, *seeing, True)
+        return found, *per_query.unbind()
+
     ways: dict[str, tuple[Pass | None, Pass | None]] = {
         "ours": (
             lambda: forward(q, k, v, *seeing, False)[:1],
             lambda: backward(grad, q, k, v, output, lse, *seeing),
         ),
-        "measured": (lambda: forward(q, k, v, *seeing, True)[:1], None),
+        "measured": (measured, None),
     }
     for name, backend in (("flash", SDPBackend.FLASH_ATTENTION), ("cudnn", SDPBackend.CUDNN_ATTENTION)):
 
@@ -245,10 +253,14 @@ def check_attention(
     scores = inputs[0] @ inputs[1].mT * q.shape[-1] ** -0.5
     if causal:
         scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -torch.inf)
-    output = scores.softmax(-1) @ inputs[2]
+    weights = scores.softmax(-1)
+    output = weights @ inputs[2]
     gradients = torch.autograd.grad(output, inputs, grad[:1, :1].double())
+    one = torch.ones(1, dtype=torch.float64, device=q.device)
+    numbers = query_statistics(weights.detach(), Sight(one, causal, None, None, None)).unbind()
     for way, passes in ways.items():
-        for run, wanted in zip(passes, ((output.detach(),), gradients), strict=True):
+        exacts = (output.detach(), *(numbers if way == "measured" else ()))
+        for run, wanted in zip(passes, (exacts, gradients), strict=True):
             for found, exact in zip(run() if run else (), wanted if run else (), strict=True):
                 error = (found[:1, :1].double() - exact).abs().max() / exact.abs().max()
                 assert error < 0.03, f"{way} errs by {error:.3f} at S={q.shape[2]}, D={q.shape[3]}"
