@@ -1,6 +1,7 @@
 """What the operations ask of their arguments before they compute, and which path serves a tensor."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from importlib.util import find_spec
 from math import prod
@@ -26,6 +27,31 @@ def one_of(argument: str, value: str, known: Sequence[str]) -> None:
         raise ValueError(f"{argument} is {value!r}, but must be one of {', '.join(known)}{hint}")
 
 
+def tensors(**arguments: object) -> None:
+    """Refuse arguments that are not tensors, or not dense ones.
+
+    Raises
+    ------
+    ValueError
+        If one is not; the message names the first.
+    """
+    for argument, value in arguments.items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            found = (
+                f"a tensor of layout {value.layout}"
+                if isinstance(value, Tensor)
+                else f"a {type(value).__name__}"
+            )
+            raise ValueError(f"{argument} must be a dense torch.Tensor, but is {found}")
+
+
+def exact(tensor: Tensor) -> AbstractContextManager[object]:
+    """Keep automatic mixed precision out: an operation computes in the numbers that it promises."""
+    kind = tensor.device.type
+    mixed = kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if mixed else nullcontext()
+
+
 def matrices(argument: str, tensor: Tensor) -> None:
     """Refuse what is not a real floating-point tensor of at least two axes.
 
@@ -34,6 +60,7 @@ def matrices(argument: str, tensor: Tensor) -> None:
     ValueError
         If it is not.
     """
+    tensors(**{argument: tensor})
     if not tensor.is_floating_point():
         raise ValueError(f"{argument} must hold floating-point numbers, but its dtype is {tensor.dtype}")
     if tensor.ndim < 2:

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from kernels import door
 from kernels.attention import reference, short, torch_path, triton_path
 from kernels.attention.inputs import checked
-from kernels.attention.sight import Path
+from kernels.attention.sight import Path, Sight
+from kernels.first_order import first_order
 
 __all__ = ["Attention", "AttentionStatistics", "attention", "attention_weights"]
 
@@ -56,9 +57,9 @@ def attention(
     """Mix the values of the visible keys: softmax(scale q k^T) v, and say where each head looks.
 
     A query that sees no key has an output of zeros, a log-sum-exp of -inf and no gradient, and statistics do not
-    count it. Half-precision inputs are computed with in float32. On every path but the reference memory grows
-    with S, not with S x S, forward and backward; up to 32 tokens the weights may be kept. Gradients flow from the
-    output to q, k and v.
+    count it. Hidden keys and their values must be finite all the same. Half-precision inputs are computed with in
+    float32, under autocast too. On every path but the reference memory grows with S, not with S x S, forward and
+    backward; up to 32 tokens the weights may be kept. Gradients flow from the output to q, k and v.
 
     Parameters
     ----------
@@ -89,14 +90,8 @@ def attention(
         not known or cannot do what is asked, or the reference would need a matrix of more than 16 GiB.
     """
     path, sight = checked(q, k, v, scale, causal, window, key_mask, positions, backend)
-    per_query = None
-    if path == "reference":
-        output, lse, per_query = reference.forward(q, k, v, sight, statistics)
-    elif path == "torch" and not statistics and short.serves(q):
-        output, lse = short.forward(q, k, v, sight)
-    else:
-        output, lse, per_query = _Attend.apply(q, k, v, sight, DIFFERENTIABLE[path], statistics)
-    return Attention(output, lse, None if per_query is None else _averaged(per_query, lse))
+    with door.exact(q):
+        return _attended(q, k, v, path, sight, statistics)
 
 
 def attention_weights(
@@ -114,10 +109,20 @@ def attention_weights(
     Queries are rows, zero where no key is seen. The parameters are those of `attention`, and so is what is raised.
     """
     _, sight = checked(q, k, k, scale, causal, window, key_mask, positions, "reference")
-    wide = sight.scale.dtype
-    return reference.attention_weights(
-        q.to(wide), k.to(wide), sight.scale, reference.visible(sight, q.shape[2])
-    )
+    wide, seen = sight.scale.dtype, reference.visible(sight, q.shape[2])
+    with door.exact(q):
+        return reference.attention_weights(q.to(wide), k.to(wide), sight.scale, seen)
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor, path: str, sight: Sight, statistics: bool) -> Attention:
+    per_query = None
+    if path == "reference":
+        output, lse, per_query = reference.forward(q, k, v, sight, statistics)
+    elif path == "torch" and not statistics and short.serves(q):
+        output, lse = short.forward(q, k, v, sight)
+    else:
+        output, lse, per_query = _Attend.apply(q, k, v, sight, DIFFERENTIABLE[path], statistics)
+    return Attention(output, lse, None if per_query is None else _averaged(per_query, lse))
 
 
 class _Attend(torch.autograd.Function):
@@ -125,21 +130,27 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        q, k, v, ctx.sight, ctx.path, statistics = arguments
-        output, lse, per_query = ctx.path.forward(q, k, v, ctx.sight, statistics)
-        ctx.save_for_backward(q, k, v, output, lse)
+        q, k, v, sight, ctx.path, statistics = arguments
+        output, lse, per_query = ctx.path.forward(q, k, v, sight, statistics)
+        ctx.causal = sight.causal
+        # All of them, so that a change between forward and backward is noticed.
+        ctx.save_for_backward(
+            q, k, v, output, lse, sight.scale, sight.window, sight.key_mask, sight.positions
+        )
         ctx.mark_non_differentiable(*(extra for extra in (lse, per_query) if extra is not None))
         return output, lse, per_query
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        gradients = ctx.path.backward(grad_output, *ctx.saved_tensors, ctx.sight)
+        *tensors, scale, window, key_mask, positions = ctx.saved_tensors
+        sight = Sight(scale, ctx.causal, window, key_mask, positions)
+        gradients = ctx.path.backward(grad_output, *tensors, sight)
         return (*gradients, None, None, None)
 
 
 def _averaged(per_query: Tensor, lse: Tensor) -> AttentionStatistics:
     """Average [5, B, H, S] over the examples and the queries that see a key."""
-    sees = lse > -torch.inf
+    sees = lse != -torch.inf  # what is not a number is seen: it is not hidden in a mean
     counted = torch.where(sees, per_query, 0.0).double().sum((1, 3)) / sees.sum((0, 2)).clamp_min(1)
     return AttentionStatistics(*counted.to(per_query.dtype))

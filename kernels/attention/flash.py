@@ -72,10 +72,14 @@ def _scaled(q: Tensor, sight: Sight) -> Tensor:
 
 
 def _level(first: Tensor, *others: Tensor) -> list[Tensor]:
-    """Bring tensors [B, H, S, *] to the dtype of the first and to one width, by columns of zeros."""
+    """Bring tensors [B, H, S, *] to the dtype of the first and to one width, by columns of zeros.
+
+    The numbers of a token must lie one after the other: the operation does not look at their stride.
+    """
     tensors = [first, *(other.to(first.dtype) for other in others)]
     width = max(tensor.shape[3] for tensor in tensors)
-    return [
-        tensor if tensor.shape[3] == width else F.pad(tensor, (0, width - tensor.shape[3]))
+    padded = (
+        F.pad(tensor, (0, width - tensor.shape[3])) if tensor.shape[3] < width else tensor
         for tensor in tensors
-    ]
+    )
+    return [tensor if tensor.stride(3) == 1 else tensor.contiguous() for tensor in padded]

@@ -1,6 +1,7 @@
 """What `attention` asks of its arguments before anything is computed."""
 
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from kernels import door
 from kernels.attention.sight import Sight
 
+WIDEST = 128  # width of a head that the Triton kernels have tiles for
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -29,14 +31,15 @@ def checked(
     ValueError
         As `attention` says.
     """
+    given: dict[str, object] = {"window": window, "key_mask": key_mask, "positions": positions}
+    given |= {} if isinstance(scale, Real) else {"scale": scale}
+    door.tensors(q=q, k=k, v=v, **{name: each for name, each in given.items() if each is not None})
     _heads(q, k, v)
     B, H, S, R = q.shape
+    for name in ("scale", "window", "positions"):
+        _real(name, given.get(name))
     if isinstance(scale, Tensor):
         _shaped("scale", scale, (H,), q)
-        if scale.requires_grad and torch.is_grad_enabled():
-            raise ValueError(
-                "scale requires a gradient, but has none here; multiply q by it and pass scale=1.0"
-            )
     if window is not None:
         _shaped("window", window, (H,), q)
     if key_mask is not None:
@@ -47,9 +50,9 @@ def checked(
         _shaped("positions", positions, (S, None), q)
         if not 1 <= positions.shape[1] <= 3:
             raise ValueError(f"positions must have 1 to 3 coordinates, but has {positions.shape[1]}")
-    path = door.path(backend, "q", q)
-    if path == "reference":
-        door.allocatable("q", (B, H, S, S), q.dtype)
+    path = door.path(backend, "q", q, triton=max(R, v.shape[3]) <= WIDEST)
+    door.allocatable("q", (B, H, S, S if path == "reference" else R), q.dtype)
+    door.allocatable("v", v.shape, v.dtype)
     return path, _sight(q, R**-0.5 if scale is None else scale, causal, window, key_mask, positions)
 
 
@@ -69,6 +72,17 @@ def _sight(
         key_mask=key_mask,
         positions=None if positions is None else positions.detach().to(wide),
     )
+
+
+def _real(name: str, value: object) -> None:
+    """Refuse what holds no real numbers, or asks for a gradient that nothing gives it."""
+    if not isinstance(value, Tensor):
+        return
+    if value.is_complex() or value.dtype == torch.bool:
+        raise ValueError(f"{name} must hold real numbers, but its dtype is {value.dtype}")
+    if value.requires_grad and torch.is_grad_enabled():
+        hint = "multiply q by it and pass scale=1.0" if name == "scale" else "detach it"
+        raise ValueError(f"{name} requires a gradient, but has none here; {hint}")
 
 
 def _heads(q: Tensor, k: Tensor, v: Tensor) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from kernels import door
 from kernels.correlation import reference
+from kernels.scaling import in_range
 
 __all__ = ["correlation"]
 
@@ -57,6 +58,11 @@ def correlation(
             f"backend 'triton' computes in float32, but dtype is {dtype}; leave out backend, or give "
             "dtype=torch.float32"
         )
+    with door.exact(x):
+        return _computed(x, kind, dtype, backend)
+
+
+def _computed(x: Tensor, kind: str, dtype: torch.dtype, backend: str) -> Tensor:
     chosen = door.path(backend, "x", x, triton=dtype == torch.float32)
     if chosen == "triton" and x.numel():
         from kernels.correlation import triton_gram
@@ -65,9 +71,9 @@ def correlation(
     elif kind == "gram":
         found = reference.gram(x.to(dtype))
     elif chosen == "torch" and dtype == torch.float64:
-        found = by_unit_columns(x.double())
+        found = by_unit_columns(in_range(x.double(), -2))
     else:  # in float32 the definition is also the fastest: what is divided is D x D, not N x D
-        found = reference.correlation(x.to(dtype))
+        found = reference.correlation(in_range(x.to(dtype), -2))
     return found.to(x.dtype)
 
 
@@ -75,7 +81,7 @@ def by_unit_columns(x: Float[Tensor, "... N D"]) -> Float[Tensor, "... D D"]:
     """Multiply the centred features, each scaled to length one: what organisms see, bit for bit."""
     centred = x - x.mean(-2, keepdim=True)
     # The mean of equal numbers can differ from them by a rounding; the norm cannot tell a constant feature.
-    varies = x.amax(-2, keepdim=True) > x.amin(-2, keepdim=True)
+    varies = x.amax(-2, keepdim=True) != x.amin(-2, keepdim=True)  # true of NaN, which then is seen
     norms = centred.norm(dim=-2, keepdim=True)
     unit = torch.where(varies, centred / torch.where(norms > 0, norms, 1.0), 0.0)
     gram = unit.transpose(-1, -2) @ unit

@@ -8,7 +8,8 @@ import triton
 import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from kernels.first_order import first_order
 
 # Features a tile, vectors a step, and warps: fixed, because another order of adding is another sum.
 TILE, DEPTH, WARPS = 64, 32, 4
@@ -77,11 +78,11 @@ class Gram(torch.autograd.Function):
         return launch(x)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    @first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor]:
         """One product, in float32."""
         (x,) = ctx.saved_tensors
-        return (x.float() @ (grad + grad.transpose(-1, -2))).to(x.dtype)
+        return ((x.float() @ (grad + grad.transpose(-1, -2))).to(x.dtype),)
 
 
 class Correlation(torch.autograd.Function):
@@ -91,7 +92,7 @@ class Correlation(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         """Keep x and two numbers for each feature: u is made again, tile by tile, where it is needed."""
         variance, mean = torch.var_mean(x.float(), dim=-2, correction=0)
-        varies = (x.amax(-2) > x.amin(-2)) & (variance > 0)
+        varies = (x.amax(-2) != x.amin(-2)) & (variance != 0)  # true of NaN, which then is seen
         factor = torch.where(varies, (variance * x.shape[-2]).rsqrt(), 0.0)
         ctx.save_for_backward(x, mean, factor)
         out = launch(x, mean.contiguous(), factor.contiguous())
@@ -99,8 +100,8 @@ class Correlation(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    @first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor]:
         """Go back through the product, the scaling and the centring."""
         x, mean, factor = ctx.saved_tensors
         factor = factor.unsqueeze(-2)
@@ -109,7 +110,7 @@ class Correlation(torch.autograd.Function):
         both.diagonal(dim1=-2, dim2=-1).zero_()
         change = unit @ both
         change = (change - unit * (unit * change).sum(-2, keepdim=True)) * factor
-        return (change - change.mean(-2, keepdim=True)).to(x.dtype)
+        return ((change - change.mean(-2, keepdim=True)).to(x.dtype),)
 
 
 def gram(x: Float[Tensor, "... N D"]) -> Float[Tensor, "... D D"]:

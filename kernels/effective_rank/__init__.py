@@ -7,6 +7,7 @@ from torch import Tensor
 from kernels import door
 from kernels.effective_rank import reference
 from kernels.effective_rank.entropy import entropy_rank
+from kernels.scaling import in_range
 
 __all__ = ["effective_rank"]
 
@@ -55,12 +56,20 @@ def effective_rank(
     door.allocatable("x", (*x.shape[:-2], side, side), torch.float64)
     if not x.numel():  # no vectors or no features: nothing is used, and there is nothing to decompose
         return x.sum((-2, -1))
+    with door.exact(x):
+        return _computed(x, participation, chosen)
+
+
+def _computed(x: Tensor, participation: bool, chosen: str) -> Tensor:
     if chosen == "triton":
         found = participation_on_triton(x)
     elif chosen == "reference":
-        found = (reference.participation if participation else reference.entropy)(x.double())
+        definition = reference.participation if participation else reference.entropy
+        found = definition(in_range(x.double(), (-2, -1)))
+    elif participation:
+        found = participation_ratio(by_features(in_range(x.double(), (-2, -1))))
     else:
-        found = participation_ratio(by_features(x.double())) if participation else entropy_rank(x.double())
+        found = entropy_rank(x.double())
     return found.to(x.dtype)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from kernels.first_order import first_order
 
 
 def entropy_rank(x: Float[Tensor, "... N D"]) -> Float[Tensor, "..."]:
@@ -38,7 +39,7 @@ class EntropyRank(torch.autograd.Function):
         return torch.where(is_finite(gram), rank, torch.nan)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """Change the eigenvalues, keep the eigenvectors."""
         (gram,) = ctx.saved_tensors

@@ -71,6 +71,7 @@ def grouped_gemm(
 
 
 def _check(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
+    door.tensors(x=x, weights=weights, offsets=offsets)
     arguments = (("x", x, "[M, K]"), ("weights", weights, "[G, K, N]"), ("offsets", offsets, "[G]"))
     for name, tensor, axes in arguments:
         if tensor.ndim != axes.count(",") + 1:

@@ -1,5 +1,6 @@
 """An affine map on the CPU, by the library that is faster there."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -73,7 +74,8 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         and wide >= ENOUGH
         and narrow >= (ENOUGH // 2 if wide <= onednn.DEPTH else ENOUGH)
     )
-    return enough and onednn.multiplies(x) and onednn.faster()
+    mixed = torch.is_autocast_enabled("cpu")  # then torch's own product answers in half precision
+    return enough and not mixed and onednn.multiplies(x) and onednn.faster()
 
 
 def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -84,6 +86,7 @@ def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     ValueError
         If shapes, dtypes or devices do not.
     """
+    door.tensors(x=x, weight=weight, **({} if bias is None else {"bias": bias}))
     if not x.is_floating_point():
         raise ValueError(f"x must hold floating-point numbers, but its dtype is {x.dtype}")
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:

@@ -495,3 +495,113 @@ def test_values_are_those_of_torchs_own():
 
 def test_torch_still_has_the_private_operations():
     assert flash.AVAILABLE
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("S", [8, 40])
+def test_the_numbers_of_a_token_may_lie_apart(S, statistics):
+    tensors = drawn(2, 3, S, 8, 8)
+    apart = [
+        tensors[0].mT.contiguous().mT,
+        torch.stack([tensors[1], tensors[1]], -1).flatten(-2)[..., ::2],
+        tensors[2][..., :1].expand(-1, -1, -1, 8),
+    ]
+    assert [each.stride(3) for each in apart] == [S, 2, 0]
+    change = torch.randn(2, 3, S, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    wanted, gradients = with_gradients([*tensors[:2], apart[2].contiguous()], change, backend="reference")
+    leaves = [tensor.requires_grad_() for tensor in apart]
+    found = attention(*leaves, statistics=statistics)
+    torch.testing.assert_close(found.output, wanted.output)
+    for one, other in zip(torch.autograd.grad(found.output, leaves, change), gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("case", ["all", "causal window", "keys"])
+def test_gradients_of_longer_sequences_are_those_of_finite_differences(case, fused, monkeypatch):
+    monkeypatch.setattr(flash, "AVAILABLE", fused and flash.AVAILABLE)
+    tensors = tuple(tensor.requires_grad_() for tensor in drawn(1, 2, 34, 2, 1))
+    options = seeing(case, 1, 2, 34)
+    assert torch.autograd.gradcheck(
+        lambda *given: attention(*given, **options).output, tensors, fast_mode=True
+    )
+
+
+def test_fifty_repeats_of_the_fused_kernel_give_the_same_bits(monkeypatch):
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    tensors = drawn(2, 2, 100, 16, 16, torch.float32)
+
+    def once():
+        found, gradients = with_gradients(tensors, torch.ones_like(tensors[2]), False, causal=True)
+        return found.output, found.lse, *gradients
+
+    first = once()
+    assert not any(tensor.isnan().any() for tensor in first)
+    assert all(all(map(torch.equal, once(), first)) for _ in range(49))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scale", torch.ones(2)),
+        ("window", torch.full((2,), 9.0)),
+        ("key_mask", torch.ones(2, 40, dtype=torch.bool)),
+        ("positions", torch.rand(40, 1)),
+    ],
+)
+def test_what_changes_between_forward_and_backward_is_noticed(name, value):
+    tensors = [tensor.requires_grad_() for tensor in drawn(S=40, dtype=torch.float32)]
+    found = attention(*tensors, **{name: value})
+    value.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        found.output.sum().backward()
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_a_second_derivative_is_refused_or_right(statistics):
+    tensors = [tensor.requires_grad_() for tensor in drawn(S=40)]
+    (first,) = torch.autograd.grad(
+        attention(*tensors, statistics=statistics).output.sum(), tensors[0], create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="cannot be differentiated again; pass backend='reference'"):
+        first.square().sum().backward()
+
+
+def test_statistics_do_not_hide_what_is_not_a_number():
+    q, k, v = drawn(S=9)
+    q[0, 1, 3] = math.nan
+    found = attention(q, k, v, statistics=True).statistics
+    assert all(getattr(found, name).isnan().tolist() == [False, True] for name in NAMES)
+
+
+@pytest.mark.parametrize("S", [8, 40])
+def test_autocast_changes_nothing(S):
+    tensors = drawn(S=S, dtype=torch.float32)
+    plain_ = attention(*tensors, statistics=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = attention(*tensors, statistics=True)
+        alone = attention(*tensors)
+    assert torch.equal(mixed.output, plain_.output)
+    assert torch.equal(mixed.statistics.locality, plain_.statistics.locality)
+    assert alone.output.dtype == torch.float32
+    torch.testing.assert_close(alone.output, plain_.output)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"q": None}, "q must be a dense torch.Tensor, but is a NoneType"),
+        ({"k": [1.0]}, "k must be a dense torch.Tensor, but is a list"),
+        ({"window": 3}, "window must be a dense torch.Tensor, but is a int"),
+        ({"scale": "x"}, "scale must be a dense torch.Tensor, but is a str"),
+        ({"scale": torch.ones(2, dtype=torch.complex64)}, "scale must hold real numbers, but its dtype is"),
+        ({"window": torch.ones(2, dtype=torch.bool)}, "window must hold real numbers"),
+        ({"window": torch.ones(2, requires_grad=True)}, "window requires a gradient, .* detach it"),
+        ({"v": torch.zeros(1).expand(2, 2, 5, 2**30)}, "v asks for a result of shape"),
+    ],
+)
+def test_what_is_no_tensor_or_too_large_is_one_sentence(change, message):
+    q, k, v = drawn(dtype=torch.float32)
+    given = {"q": q, "k": k, "v": v} | change
+    with pytest.raises(ValueError, match=message):
+        attention(given.pop("q"), given.pop("k"), given.pop("v"), **given)

@@ -235,3 +235,18 @@ def test_it_is_symmetric_bounded_and_blind_to_units(x, factor, shift):
     varying = [column for column in range(3) if np.ptp(x[:, column]) > 0]
     changed = correlation(torch.from_numpy(factor * x + shift)).numpy()
     np.testing.assert_allclose(changed[varying][:, varying], found[varying][:, varying], atol=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_what_is_not_a_number_is_not_taken_for_a_constant(backend):
+    x = torch.randn(9, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[0, 0] = torch.nan
+    found = correlation(x, backend=backend)
+    assert found[0, 1:].isnan().all()
+    assert not found[1:, 1:].isnan().any()
+
+
+@pytest.mark.parametrize("scale", [1e-165, 1e-80, 1e80, 1e200])
+def test_the_scale_of_the_vectors_does_not_matter(scale):
+    x = torch.randn(9, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(correlation(scale * x), correlation(x))

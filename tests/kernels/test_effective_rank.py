@@ -271,3 +271,17 @@ def test_what_cannot_be_served_is_refused_at_the_door(x, given, message):
     )  # as a run calls it: shapes in signatures are checked in tests only
     with pytest.raises(ValueError, match=message):
         unchecked(x, **given)
+
+
+@pytest.mark.parametrize("metric", ["participation", "entropy"])
+@pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e80, 1e150])
+def test_the_scale_of_the_vectors_does_not_matter_in_float64(scale, metric):
+    x = torch.randn(9, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(effective_rank(scale * x, metric=metric), effective_rank(x, metric=metric))
+
+
+def test_the_entropy_rank_has_no_second_derivative_and_says_so():
+    x = torch.randn(9, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    (first,) = torch.autograd.grad(effective_rank(x, metric="entropy"), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+        first.square().sum().backward()
