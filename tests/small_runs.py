@@ -27,7 +27,6 @@ SMALL = (
     "archive.cells=32",
     "execution.executor=inline",
 )
-EXPERTS = ("organism.kind=experts", "organism.max_hidden=4", "organism.count=2")
 
 
 def small(*overrides: str) -> Config:

@@ -5,7 +5,7 @@ from tests import crashes
 from tests.crashes import forks, memory, start
 from tests.killed_drivers import killed, launch_and_die
 from tests.miniature import outcome
-from tests.small_runs import EXPERTS, launched
+from tests.small_runs import launched
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +31,8 @@ def finished(family, undisturbed, tmp_path_factory):
 @pytest.fixture(scope="session")
 def signals(tmp_path_factory):
     """A small run of experts on two kinds of signals; states are kept of rounds 2 and 4."""
-    task = ("task.name=signals", "task.length=8", "task.kinds=[sine, spiral]")
-    return launched(tmp_path_factory.mktemp("signals") / "run", *EXPERTS, *task)
+    family, task = ("organism.kind=experts", "organism.count=2"), ("task.name=signals", "task.length=8")
+    return launched(tmp_path_factory.mktemp("signals") / "run", *family, *task, "task.kinds=[sine, spiral]")
 
 
 @pytest.fixture(scope="session")

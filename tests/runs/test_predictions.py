@@ -16,13 +16,13 @@ from runs.config_reader import read_config
 from runs.errors import RunError
 from runs.predictions import predictions
 from runs.summary import summarise
-from tests.small_runs import EXPERTS, copied, launched
+from tests.small_runs import copied, launched
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """Experts on a task of the user's."""
-    return launched(tmp_path_factory.mktemp("own") / "run", *EXPERTS, "task.name=tests.walks:walks")
+    """A small run on a task of the user's."""
+    return launched(tmp_path_factory.mktemp("own") / "run", "organism.count=2", "task.name=tests.walks:walks")
 
 
 @pytest.fixture

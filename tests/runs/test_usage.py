@@ -6,15 +6,15 @@ from runs.config import plain
 from runs.config_reader import read_config
 from runs.usage import Usage, usage
 from runs.world import WorldSpec, build, decode_state
-from tests.organisms.experts.small_experts import LABELS, counted, experts, labelled
+from tests.organisms.experts.labelled import LABELS, counted, labelled, routed
 from tests.small_worlds import examples_of, small_organism, small_species, small_task
 
 
-def test_usage_is_the_count_over_the_tokens_of_each_kind_that_there_is() -> None:
+def test_usage_is_the_count_over_the_tokens_of_each_kind_that_there_is():
     slots = (0, 2, 3, 5)
-    family, organism = experts(labelled(), slots)
+    family, organism = routed(labelled(), slots)
     found = usage(family.task, family.probe(organism, *examples_of(family.task)))
-    by_example = counted(organism, slots).tolist()
+    by_example = counted(organism, slots)
     S = family.task.length
     for one, counts in zip(found, by_example, strict=True):
         sines = [count for count, label in zip(counts, LABELS, strict=True) if label == 0]
@@ -45,14 +45,14 @@ def test_what_a_census_counted_is_read_from_the_journal(signals):
         np.testing.assert_allclose(last[["load", "usage_sine", "usage_spiral"]].sum(), 2)
 
 
-def test_without_labels_there_is_the_load_alone() -> None:
-    family, organism = experts(small_task("class"), (0, 1, 2))
+def test_without_labels_there_is_the_load_alone():
+    family, organism = routed(small_task("class"), (0, 1, 2))
     found = usage(family.task, family.probe(organism, *examples_of(family.task)))
     assert sum(one.load or 0 for one in found) == pytest.approx(2)
     assert all(one.by_kind == () for one in found)
 
 
-def test_components_that_answer_every_token_have_no_usage() -> None:
+def test_components_that_answer_every_token_have_no_usage():
     family = small_species(labelled())
     organism = small_organism(family, (0, 2, 3))
     probe = family.probe(organism, *examples_of(family.task))
