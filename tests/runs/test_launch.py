@@ -200,7 +200,9 @@ class TestArms:
     @pytest.mark.parametrize("task", ["text", "signals", "trajectories", "sine", "xor", "parity"])
     def test_other_tasks_run_too_and_deeper(self, task, family, tmp_path):
         lengths = {"text": 4, "signals": 8, "trajectories": 8}
-        size = [f"organism.kind={family}"] + [f"task.length={lengths[task]}"] * (task in lengths)
+        size = [f"organism.kind={family}"]
+        if task in lengths:
+            size.append(f"task.length={lengths[task]}")
         changes = ["organism.depth=2", "rounds=1", "calibration.steps=2", "objective.maturity=0"]
         run = launched(tmp_path / task, f"task.name={task}", *size, *changes)
         assert set(open_run(run).records().depth) == {0, 1}
