@@ -28,11 +28,14 @@ def file(tmp_path, text):
 
 
 def test_the_presets_are_the_ones_that_are_promised_and_valid():
-    assert presets() == ["digits", "parity", "signals", "sine", "smoke", "text", "trajectories", "xor"]
+    tasks = ["digits", "parity", "signals", "sine", "text", "trajectories", "xor"]
+    experts = [f"{task}-experts" for task in ("digits", "signals", "text", "trajectories")]
+    assert presets() == sorted([*tasks, *experts, "smoke"])
     for name in presets():
         config = load(name)
         assert config.name == name
-        assert config.task.name == ("digits" if name == "smoke" else name)
+        assert config.task.name == ("digits" if name == "smoke" else name.removesuffix("-experts"))
+        assert config.organism.kind == ("experts" if name in experts else "pseudopods")
 
 
 def test_a_configuration_is_frozen():
@@ -332,7 +335,7 @@ class TestFiles:
             load(file(tmp_path, text))
 
     def test_an_unknown_name_lists_the_presets_and_the_nearest(self):
-        with pytest.raises(ConfigError, match=r"called smok; did you mean smoke\? presets: digits, parity"):
+        with pytest.raises(ConfigError, match=r"called smok; did you mean smoke\? presets: digits, digits-experts, parity"):
             load("smok")
         with pytest.raises(ConfigError, match=r"called q.yaml; presets: digits"):
             load("q.yaml")
