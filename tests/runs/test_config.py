@@ -335,7 +335,8 @@ class TestFiles:
             load(file(tmp_path, text))
 
     def test_an_unknown_name_lists_the_presets_and_the_nearest(self):
-        with pytest.raises(ConfigError, match=r"called smok; did you mean smoke\? presets: digits, digits-experts, parity"):
+        near = r"called smok; did you mean smoke\? presets: digits, digits-experts, parity"
+        with pytest.raises(ConfigError, match=near):
             load("smok")
         with pytest.raises(ConfigError, match=r"called q.yaml; presets: digits"):
             load("q.yaml")
