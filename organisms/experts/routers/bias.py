@@ -68,7 +68,7 @@ def update_biases(model: nn.Module, demand: Int64[Tensor, "L E"], scale: float =
     Parameters
     ----------
     model
-        What holds the routers; those of other types are left alone.
+        What holds the routers: each of its L layers has a `BiasRouter`.
     demand
         The metric ``expert_demand`` of its forward pass, summed over micro-batches, [L, E].
     scale
