@@ -47,9 +47,13 @@ def tensors(**arguments: object) -> None:
 
 def exact(tensor: Tensor) -> AbstractContextManager[object]:
     """Keep automatic mixed precision out: an operation computes in the numbers that it promises."""
+    return torch.autocast(tensor.device.type, enabled=False) if mixed(tensor) else nullcontext()
+
+
+def mixed(tensor: Tensor) -> bool:
+    """Say whether automatic mixed precision is on where a tensor lies."""
     kind = tensor.device.type
-    mixed = kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if mixed else nullcontext()
+    return kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
 
 
 def matrices(argument: str, tensor: Tensor) -> None:

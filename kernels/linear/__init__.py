@@ -1,6 +1,5 @@
 """An affine map on the CPU, by the library that is faster there."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,7 +30,7 @@ def linear(
     here (`kernels.onednn.faster`: on AMD's processors with AVX-512, and with it where MKL_CBWR=AVX2), all tensors
     are float32 on the CPU and sizes are such that it pays (`pays`). Either gives the same bits from run to run;
     the two differ by roundings (relative error at most 2e-6). The environment variable PLASMODIA_ONEDNN=0
-    switches oneDNN off for a whole process.
+    switches oneDNN off for a whole process. Under autocast it is torch's product, in the dtype that autocast wants.
 
     Parameters
     ----------
@@ -59,7 +58,7 @@ def linear(
             f" and oneDNN is {'there' if onednn.available() else 'missing'}; leave out backend"
         )
     products = x.numel() * len(weight)  # none: there is nothing to multiply, and oneDNN refuses it
-    chosen = backend == "onednn" or (backend == "auto" and pays(x, weight))
+    chosen = backend == "onednn" or (backend == "auto" and not door.mixed(x) and pays(x, weight))
     if products and chosen:
         return gradients.linear(x, weight, bias)
     return F.linear(x, weight, bias)
@@ -74,8 +73,7 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         and wide >= ENOUGH
         and narrow >= (ENOUGH // 2 if wide <= onednn.DEPTH else ENOUGH)
     )
-    mixed = torch.is_autocast_enabled("cpu")  # then torch's own product answers in half precision
-    return enough and not mixed and onednn.multiplies(x) and onednn.faster()
+    return enough and onednn.multiplies(x) and onednn.faster()
 
 
 def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -97,6 +95,8 @@ def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         raise ValueError(
             f"bias must be [N] for weight [N, K], but it is {list(bias.shape)} for {list(weight.shape)}"
         )
+    if door.mixed(x):
+        return  # torch brings them to one dtype
     for name, tensor in (("weight", weight), ("bias", x if bias is None else bias)):
         if (tensor.dtype, tensor.device) != (x.dtype, x.device):
             raise ValueError(

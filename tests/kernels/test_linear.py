@@ -301,3 +301,15 @@ def test_dtypes_are_refused_at_the_door():
             ValueError, match=r"'onednn' needs .* x has torch.float64 on cpu and oneDNN is there"
         ):
             linear(x.double(), weight.double(), backend="onednn")
+
+
+@pytest.mark.parametrize("rows", [3, 2048])
+def test_autocast_has_torchs_product_in_its_own_dtype_whatever_comes_in(rows):
+    stream = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(shape, generator=stream) for shape in ((rows, 256), (512, 256), (512,)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = F.linear(x, weight, bias)
+        for given in (x, x.bfloat16()):
+            found = linear(given, weight, bias)
+            assert found.dtype == torch.bfloat16
+            assert torch.equal(found, expected)

@@ -218,3 +218,13 @@ def test_symbols_outside_the_vocabulary_are_refused(symbol):
 def test_a_language_model_without_a_vocabulary_is_refused():
     with pytest.raises(ValueError, match="vocab_size of a language model is missing"):
         MoELanguageModel(ModelConfig(n_layers=1, block=block_config()), stream())
+
+
+def test_a_model_runs_under_autocast():
+    model = MoESequenceRegressor(model_config(), stream())
+    values = drawn(B, S, 1).float()
+    exact, _ = model(values)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed, metrics = model(values)
+    torch.testing.assert_close(mixed.float(), exact, rtol=0.1, atol=0.1)
+    assert metrics["aux_total"].dtype == torch.float32
