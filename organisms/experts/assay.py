@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from organisms.experts.choice import best
-from organisms.experts.organism import ExpertOrganism
+from organisms.experts.organism import ExpertOrganism, mixture
 from organisms.nn import rms_norm, stem
 from organisms.writes import Writes
 
@@ -92,8 +92,9 @@ def _grafted(host: Host, layer: int, logits_PS: Tensor, hidden_PSH: Tensor, down
 
 
 def _shares(logits_PSn: Tensor, k: int) -> Tensor:
-    """Softmax over each token's k largest logits, 0 elsewhere."""
+    """Weights of the k experts of each token's largest logits, 0 elsewhere."""
     logits_Tn = logits_PSn.flatten(0, 1)
     chosen_Tk = best(logits_Tn, k).experts
-    weights_Tk = torch.softmax(logits_Tn.gather(1, chosen_Tk), -1)
-    return torch.zeros_like(logits_Tn).scatter(1, chosen_Tk, weights_Tk).view_as(logits_PSn)
+    return (
+        torch.zeros_like(logits_Tn).scatter(1, chosen_Tk, mixture(logits_Tn, chosen_Tk)).view_as(logits_PSn)
+    )

@@ -29,15 +29,15 @@ class Routed:
     """Which slots of a layer serve each token."""
 
     slots_Tk: Tensor  # int64, best first
-    weights_Tk: Tensor  # softmax of the chosen logits
+    weights_Tk: Tensor  # see `mixture`
     balance: Tensor  # scalar: load-balancing loss over the living slots, 1 where all have as much to do
 
 
 class ExpertOrganism(ResidualOrganism):
     """``x <- x + sum over the k best experts of weight gate down^T f(up^T rms_norm(x))`` per layer.
 
-    The router of a layer is the columns of its living slots (Shazeer et al. 2017; the weights as in Mixtral, Jiang
-    et al. 2024). In training, `balance` times its load-balancing loss is added.
+    The router of a layer is the columns of its living slots (Shazeer et al. 2017). In training, `balance` times its
+    load-balancing loss is added.
     """
 
     def __init__(self, task: Task, interface: Interface, pool: Pool, k: int, balance: float) -> None:
@@ -78,7 +78,7 @@ class ExpertOrganism(ResidualOrganism):
         every = torch.ones_like(chosen_Tk[:, 0], dtype=torch.bool)
         return Routed(
             slots_Tk=torch.tensor(living, device=h_BSD.device)[chosen_Tk],
-            weights_Tk=torch.softmax(logits_Tn.gather(1, chosen_Tk), -1),
+            weights_Tk=mixture(logits_Tn, chosen_Tk),
             balance=load_balance(logits_Tn, demand_n, every),
         )
 
@@ -182,3 +182,14 @@ class ExpertOrganism(ResidualOrganism):
         ]
         intensities = [math.log2(flops / moved) for flops, moved in costs]
         return torch.tensor(intensities, dtype=torch.float64, device=tokens_C.device)
+
+
+def mixture(logits_Tn: Tensor, chosen_Tk: Tensor) -> Tensor:
+    """Weights of the chosen experts, [T, k]: the softmax of their logits, as in Mixtral (Jiang et al. 2024).
+
+    With k = 1 that would always be 1 and leave the router without a gradient from the task; so it is the one's share
+    in the softmax over all n, as in Switch (Fedus et al. 2022).
+    """
+    if chosen_Tk.shape[1] == 1:
+        return torch.softmax(logits_Tn, -1).gather(1, chosen_Tk)
+    return torch.softmax(logits_Tn.gather(1, chosen_Tk), -1)

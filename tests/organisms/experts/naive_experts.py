@@ -59,11 +59,15 @@ def answer(expert: Expert, token: Tensor) -> Tensor:
 
 
 def chosen(experts: Mapping[int, Expert], token: Tensor, k: int) -> dict[int, Tensor]:
-    """The slots whose experts a normed token likes best, at most k, and their weights, which sum to 1."""
+    """The slots whose experts a normed token likes best, at most k, and their weights.
+
+    They sum to 1; a single one has its share among all.
+    """
     logits = {slot: token @ expert.arrays["route"] for slot, expert in experts.items()}
     best = sorted(logits, key=lambda slot: (-logits[slot].item(), slot))[:k]
-    odds = {slot: torch.exp(logits[slot] - logits[best[0]]) for slot in best}
-    return {slot: each / sum(odds.values()) for slot, each in odds.items()}
+    odds = {slot: torch.exp(logit - logits[best[0]]) for slot, logit in logits.items()}
+    total = sum(odds[slot] for slot in (best if len(best) > 1 else odds))
+    return {slot: odds[slot] / total for slot in best}
 
 
 def mixed(task: Task, interface: Mapping[str, Tensor], layer: int, x: Tensor) -> Tensor:

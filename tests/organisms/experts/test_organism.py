@@ -316,3 +316,11 @@ def test_an_organism_computes_where_its_interface_lies(kind):
     if kind[1] == "continuous":
         with pytest.raises(RuntimeError, match=r"meta"):
             organism(inputs)
+
+
+def test_with_one_expert_a_token_the_task_alone_still_trains_the_router():
+    species = small_species(small_task(), "experts", experts_per_token=1, balance=0.0)
+    organism = small_organism(species, (0, 1, 3))
+    route = organism.pool.stacks["route"].requires_grad_()
+    (slope,) = torch.autograd.grad(organism.training_losses(*examples_of(species.task)).mean(), route)
+    assert slope[[0, 1, 3]].abs().sum(-1).min() > 0
