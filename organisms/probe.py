@@ -4,16 +4,15 @@ import torch
 from torch import Tensor
 
 from organisms.nn import example_losses, readout, rms_norm, stem
-from organisms.residual import ResidualOrganism
+from organisms.residual import Observed, ResidualOrganism
 from organisms.species import Probe
-from organisms.writes import Writes
 
 
 def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
     """Measure, gate off and differentiate every living slot.
 
-    The gate of slot n multiplies what it writes, y_n [B, S, D]; so the gradient of an example's loss by
-    the gate is <dloss/dx, y_n>, and the ablated residual stream is x - y_n, exactly.
+    Where the gate of slot n multiplies what it writes, y_n [B, S, D], the gradient of an example's loss by the
+    gate is <dloss/dx, y_n>, and the ablated residual stream is x - y_n, exactly.
 
     Parameters
     ----------
@@ -21,30 +20,29 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         The P examples to look at.
     """
     x = stem(organism.task, organism.interface, inputs)
-    streams, written, seen, nudges, answered = [], [], [], [], []
+    streams, layers, nudges = [], [], []
     for layer in range(organism.pool.depth):
-        slots = organism.pool.living(layer)
         nudge = torch.zeros_like(x, requires_grad=True)  # its gradient is that of the stream here
         x = organism.entering(layer, x)
-        found = organism.observed(layer, rms_norm(x))
-        x = x + found.writes.total() + nudge
+        layers.append(organism.observed(layer, rms_norm(x)))
+        x = x + layers[-1].writes.total() + nudge
         streams.append(x.detach())
-        written.append(_detached(found.writes[slots]))
-        numbers = (found.span, found.sparsity, found.locality, found.intensity)
-        seen.append(torch.stack([each.detach().double() for each in numbers])[:, slots])
         nudges.append(nudge)
-        if found.answered is not None:
-            answered.append(found.answered[:, slots].T)
     losses = example_losses(organism.task, readout(organism.task, organism.interface, x), targets)
     slopes = torch.autograd.grad(losses.sum(), nudges)
     loss = losses.detach().double().mean()
+    slots = [organism.pool.living(layer) for layer in range(organism.pool.depth)]
+    looks = list(zip(slots, layers, strict=True))
     with torch.no_grad():
-        gradients = torch.cat([_gate_gradients(y, slope) for y, slope in zip(written, slopes, strict=True)])
+        by_gates = [seen.by_gates(own, slope) for (own, seen), slope in zip(looks, slopes, strict=True)]
+        gradients = torch.cat([slope_Bn.double().square().mean(0).sqrt() for slope_Bn in by_gates])
         ablated = [
-            organism.changed_losses(layer + 1, x, -y, targets)
-            for layer, (x, y) in enumerate(zip(streams, written, strict=True))
+            organism.changed_losses(layer + 1, x, seen.without(own), targets)
+            for layer, (x, (own, seen)) in enumerate(zip(streams, looks, strict=True))
         ]
-        span, sparsity, locality, intensity = torch.cat(seen, dim=1)
+        span, sparsity, locality, intensity = torch.cat(
+            [_numbers(seen)[:, own] for own, seen in looks], dim=1
+        )
         columns = [
             span / max(organism.task.distances.max(), 1e-12),
             sparsity,
@@ -52,10 +50,10 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
             locality,
             intensity,
         ]
-    living = tuple(slot for slot, _ in organism.pool.alive())
+    answered = [seen.answered[:, own].T for own, seen in looks if seen.answered is not None]
     ablations = torch.cat(ablated).double().mean(-1) - loss
     return Probe(
-        slots=living,
+        slots=tuple(slot for slot, _ in organism.pool.alive()),
         measures=torch.stack(columns, dim=-1),
         gradients=gradients,
         ablations=ablations,
@@ -64,9 +62,7 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
     )
 
 
-def _detached(writes: Writes) -> Writes:
-    return Writes(writes.values.detach(), writes.write.detach())
-
-
-def _gate_gradients(writes: Writes, slope_BSD: Tensor) -> Tensor:
-    return writes.along(slope_BSD).double().square().mean(0).sqrt()
+def _numbers(seen: Observed) -> Tensor:
+    """Four measures, float64 [4, C]."""
+    measures = (seen.span, seen.sparsity, seen.locality, seen.intensity)
+    return torch.stack([each.detach().double() for each in measures])

@@ -4,6 +4,7 @@ Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D r
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +19,12 @@ from organisms.writes import Writes
 QUIET = 0.1  # an activation under this share of the component's RMS counts as off
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Observed:
-    """What every slot of a layer writes, and four of its measures."""
+    """What every slot of a layer writes, and four of its measures.
+
+    A gate multiplies what its slot writes; families whose slots compete have another gate.
+    """
 
     writes: Writes
     span: Tensor  # [C], in the unit of the task's distances
@@ -30,6 +34,14 @@ class Observed:
     answered: Tensor | None = (
         None  # int64 [B, C]: tokens of each example that it answers; None: it answers all
     )
+
+    def by_gates(self, slots: Sequence[int], slope_BSD: Tensor) -> Tensor:
+        """Slopes of a loss by the gates of n slots, [B, n], where `slope_BSD` is that by the stream."""
+        return self.writes[slots].along(slope_BSD)
+
+    def without(self, slots: Sequence[int]) -> Writes | Iterable[Tensor]:
+        """How what the layer adds changes when each of n slots alone is gated off, n times [B, S, D]."""
+        return -self.writes[slots]
 
 
 def quiet_share(activations: Tensor) -> Tensor:
@@ -52,7 +64,7 @@ class ResidualOrganism(nn.Module, ABC):
 
     @abstractmethod
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Sum of what the components of a layer write when they read h, [B, S, D]; `gates` [N] scale each."""
+        """Sum of what the components of a layer write when they read h, [B, S, D]; `gates` as in `forward`."""
 
     @abstractmethod
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
@@ -63,7 +75,7 @@ class ResidualOrganism(nn.Module, ABC):
         """What training minimises the mean of, [B]."""
 
     def forward(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Give outputs for a batch of inputs; `gates` [N] scale what each slot writes."""
+        """Give outputs for a batch of inputs; of `gates` [N] 0 is as an empty slot, 1 as none given."""
         x = stem(self.task, self.interface, inputs)
         for layer in range(self.pool.depth):
             x = self.entering(layer, x)
@@ -81,11 +93,15 @@ class ResidualOrganism(nn.Module, ABC):
             x_BSD = x_BSD + self.mixed(later, rms_norm(x_BSD))
         return example_losses(self.task, readout(self.task, self.interface, x_BSD), targets)
 
-    def changed_losses(self, layer: int, x_BSD: Tensor, writes: Writes, targets: Tensor) -> Tensor:
-        """Losses [n, B] when each of the writes alone is added to the stream after the layer before `layer`."""
-        if layer == self.pool.depth:
-            return example_losses(self.task, writes.outputs(self.task, self.interface, x_BSD), targets)
-        losses = [self.tail(layer, x_BSD + y_BSD, targets) for y_BSD in writes.dense()]
+    def changed_losses(
+        self, layer: int, x_BSD: Tensor, changes: Writes | Iterable[Tensor], targets: Tensor
+    ) -> Tensor:
+        """Losses [n, B] when each of n changes alone is added to the stream after the layer before `layer`."""
+        if isinstance(changes, Writes):
+            if layer == self.pool.depth:
+                return example_losses(self.task, changes.outputs(self.task, self.interface, x_BSD), targets)
+            changes = changes.dense()
+        losses = [self.tail(layer, x_BSD + y_BSD, targets) for y_BSD in changes]
         return torch.stack(losses) if losses else x_BSD.new_zeros(0, len(x_BSD))
 
     def stats(self) -> dict[str, float]:

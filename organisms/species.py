@@ -80,7 +80,7 @@ class Organism(Protocol):
     pool: Pool
 
     def __call__(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Give outputs; `gates` [N] scale the slots (all 1 where None)."""
+        """Give outputs; a gate of 0 makes a slot as good as empty, all are 1 where `gates` [N] is None."""
 
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
         """What training minimises the mean of, [B]: losses of the task, and of the family's own if it has any."""
@@ -110,6 +110,9 @@ class Species(Protocol):
     def fitted(self, genome: Genome, genes: Genes, generator: Any) -> Genome:
         """Give a genome the outer sizes of matrices that these genes ask for; inner ones are those of `ranks`."""
 
+    def aligned(self, genome: Genome, like: Genome) -> Genome:
+        """Give a genome in that of its equivalent forms which is nearest to another of the same sizes."""
+
     def probe(self, organism: Any, inputs: Tensor, targets: Tensor) -> Probe:
         """Measure, gate off and differentiate every living slot."""
 
@@ -135,5 +138,5 @@ FAMILIES: Mapping[str, str] = {
 # What a family must have to be one.
 CONTRACT = (
     *("family", "genes", "ranks", "analytic_ranges", "cost"),
-    *("interface", "organism", "random_genome", "fitted", "probe", "assay", "host"),
+    *("interface", "organism", "random_genome", "fitted", "aligned", "probe", "assay", "host"),
 )

@@ -19,6 +19,7 @@ from qd.genes import GeneRange, GeneSpace, crossed, random_genes, redrawn
 from qd.records import Genes, Genome
 
 __all__ = [
+    "Align",
     "Factor",
     "GeneRange",
     "GeneSpace",
@@ -33,6 +34,7 @@ __all__ = [
 
 Factor = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 Resize = Callable[[Genome, Genes], Genome]
+Align = Callable[[Genome, Genome], Genome]
 Arrays = dict[str, np.ndarray]
 
 GROWTH = 0.1  # size of a grown column of U against the others
@@ -81,6 +83,7 @@ def line(
     factor: Factor,
     ranks: Mapping[str, str],
     fit: Resize = lambda genome, genes: genome,
+    align: Align = lambda genome, like: genome,
 ) -> Genome:
     """Vary one elite along the line to another, and by noise: the iso+line operator on products.
 
@@ -104,6 +107,9 @@ def line(
         parent's.
     fit
         Gives either parent the outer sizes that the child's genes ask for, where genes set any.
+    align
+        ``align(second, first)``, then: the second in that of its equivalent forms which is nearest to the first,
+        for families whose products have more than one.
 
     Raises
     ------
@@ -118,7 +124,7 @@ def line(
     genes = redrawn(crossed(first.genes, second.genes, space, rng), gene_rate, space, rng)
     first, second = fit(first, genes), fit(second, genes)
     _check_same_kind(first, second)
-    ones, others = _products(first), _products(second)
+    ones, others = _products(first), _products(align(second, first))
     arrays = {name: ones[name] + step * (others[name] - ones[name]) for name in sorted(ones)}
     inner = {name: first.arrays[f"{name}.U"].shape[1] for name in factored(first)}
     inner |= _inner_sizes(first, genes, ranks)

@@ -76,6 +76,7 @@ def _newborn(
             factors,
             family.ranks,
             fit,
+            family.aligned,
         )
     source = parents[0] if birth.operator == "bootstrap" else organism.pool.genome(birth.parents[0].slot)
     return variation.bootstrap(source, birth.sigma, settings.gene_rate, space, resize, stream)

@@ -75,8 +75,12 @@ class Experts:
         """Give an expert the hidden width that these genes say."""
         return component.with_hidden(genome, int(dict(genes)["hidden"]), generator)
 
+    def aligned(self, genome: Genome, like: Genome) -> Genome:
+        """Put the hidden numbers of an expert in the order in which they are nearest to another's."""
+        return component.aligned(genome, like)
+
     def probe(self, organism: ExpertOrganism, inputs: Tensor, targets: Tensor) -> Probe:
-        """Measure, gate off and differentiate every living slot; what is gated off leaves its tokens unserved."""
+        """Measure, gate off and differentiate every living slot."""
         return look(organism, inputs, targets)
 
     def assay(self, organism: ExpertOrganism, hosts: Sequence[Host]) -> Tensor:

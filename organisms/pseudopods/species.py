@@ -102,6 +102,10 @@ class Pseudopods:
         """Give it back: no gene sets an outer size of its matrices."""
         return genome
 
+    def aligned(self, genome: Genome, like: Genome) -> Genome:
+        """Give the same: the products of a head have one form."""
+        return genome
+
     def probe(self, organism: PseudopodOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         """Measure, gate off and differentiate every living slot."""
         return look(organism, inputs, targets)

@@ -161,6 +161,7 @@ class TestNewborns:
             factors,
             world.species.ranks,
             fitter(world, rng),
+            world.species.aligned,
         )
         assert_same(organism.pool.genome(SLOT), expected)
         assert organism.pool.occupants[SLOT].parents == (ELITE, OTHER)

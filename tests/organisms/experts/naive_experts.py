@@ -58,14 +58,18 @@ def answer(expert: Expert, token: Tensor) -> Tensor:
     return hidden(expert, token) @ expert.arrays["down.U"] @ expert.arrays["down.V"]
 
 
-def chosen(experts: Mapping[int, Expert], token: Tensor, k: int) -> dict[int, Tensor]:
-    """The slots whose experts a normed token likes best, at most k, and their weights.
+def chosen(
+    experts: Mapping[int, Expert], token: Tensor, k: int, gates: Mapping[int, float] | None = None
+) -> dict[int, Tensor]:
+    """The slots whose experts a normed token likes best, at most k, and their weights; a gate multiplies odds.
 
     They sum to 1; a single one has its share among all.
     """
-    logits = {slot: token @ expert.arrays["route"] for slot, expert in experts.items()}
-    best = sorted(logits, key=lambda slot: (-logits[slot].item(), slot))[:k]
-    odds = {slot: torch.exp(logit - logits[best[0]]) for slot, logit in logits.items()}
+    gate = {slot: 1.0 if gates is None else gates[slot] for slot in experts}
+    odds = {
+        slot: gate[slot] * torch.exp(token @ experts[slot].arrays["route"]) for slot in experts if gate[slot]
+    }
+    best = sorted(odds, key=lambda slot: (-odds[slot].item(), slot))[:k]
     total = sum(odds[slot] for slot in (best if len(best) > 1 else odds))
     return {slot: odds[slot] / total for slot in best}
 
@@ -102,11 +106,11 @@ def passed(
         x = mixed(task, interface, layer, x)
         entering.append(x)
         own = {slot: expert for slot, expert in experts.items() if expert.layer == layer}
-        shares.append([chosen(own, token, k) for token in norm(x)])
+        open_to = None if gates is None else {slot: gates[slot] for slot in own}
+        shares.append([chosen(own, token, k, open_to) for token in norm(x)])
         added = []
         for token, weights in zip(norm(x), shares[-1], strict=True):
-            gated = {slot: w * (1.0 if gates is None else gates[slot]) for slot, w in weights.items()}
-            said = [weight * answer(own[slot], token) for slot, weight in gated.items()]
+            said = [weight * answer(own[slot], token) for slot, weight in weights.items()]
             added.append(sum(said, torch.zeros_like(token)))
         x = x + torch.stack(added)
     return Passed(entering, shares, x)
@@ -123,15 +127,18 @@ def losses(task, interface, experts, inputs, targets, depth=1, gates=None, k=2) 
     return ends.losses(task, outputs(task, interface, experts, inputs, depth, gates, k), targets)
 
 
-def balance(experts: Mapping[int, Expert], sent: Sequence[Passed], layer: int) -> Tensor:
-    """n sum_e f_e P_e over the n experts of a layer: shares of all choices, and mean probabilities."""
-    own = {slot: expert for slot, expert in experts.items() if expert.layer == layer}
+def balance(
+    experts: Mapping[int, Expert], sent: Sequence[Passed], layer: int, gates: Sequence[float] | None = None
+) -> Tensor:
+    """n sum_e f_e P_e over the n open experts of a layer: shares of all choices, and mean probabilities."""
+    open_to = {slot: 1.0 if gates is None else gates[slot] for slot in experts}
+    own = {slot: expert for slot, expert in experts.items() if expert.layer == layer and open_to[slot]}
     tokens = [token for one in sent for token in norm(one.entering[layer])]
     choices = [slot for one in sent for token in one.shares[layer] for slot in token]
     total = torch.zeros((), dtype=torch.float64)
     for slot in own:
         share = choices.count(slot) / len(choices)
-        probabilities = [chosen(own, token, len(own))[slot] for token in tokens]
+        probabilities = [chosen(own, token, len(own), open_to)[slot] for token in tokens]
         total = total + len(own) * share * torch.stack(probabilities).mean()
     return total
 
@@ -142,5 +149,5 @@ def training_losses(
     """Loss of each example [B] and `weight` times the layers' mean balance, which is of the whole batch."""
     sent = [passed(task, interface, experts, example, depth, gates, k) for example in inputs]
     found = torch.stack([ends.readout(task, interface, one.leaving) for one in sent])
-    uneven = sum(balance(experts, sent, layer) for layer in range(depth)) / depth
+    uneven = sum(balance(experts, sent, layer, gates) for layer in range(depth)) / depth
     return ends.losses(task, found, targets) + weight * uneven

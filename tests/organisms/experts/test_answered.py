@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from organisms.experts.shares import chosen, shares
 from organisms.nn import rms_norm, stem
 from tests.organisms.experts.labelled import counted, labelled, routed
 from tests.small_worlds import examples_of
@@ -19,8 +20,8 @@ def test_a_choice_counts_whose_weight_is_rounded_to_nothing():
     family, organism = routed(labelled(), range(8))
     organism.pool.stacks["route"] *= 1000
     inputs, targets = examples_of(family.task)
-    shares, chosen = organism.shares(0, rms_norm(stem(family.task, organism.interface, inputs)))
-    assert (shares[chosen] == 0).any()
-    assert (shares[~chosen] == 0).all()
+    logits = organism.logits(0, rms_norm(stem(family.task, organism.interface, inputs))).flatten(0, 1)
+    assert (shares(logits, 2)[chosen(logits, 2)] == 0).any()
+    assert (shares(logits, 2)[~chosen(logits, 2)] == 0).all()
     probe = family.probe(organism, inputs, targets)
     assert probe.answered.view(2, 4, -1).sum(1).tolist() == [[2 * family.task.length] * len(inputs)] * 2

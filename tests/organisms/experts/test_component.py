@@ -189,7 +189,9 @@ def varied(family, operator, seed) -> Genome:
         return variation.resize(fit(genome, values), values, family.ranks, factors, stream)
 
     if operator == "line":
-        return variation.line(one, other, 0.1, 0.3, 0.5, family.genes, stream, factors, family.ranks, fit)
+        return variation.line(
+            *(one, other, 0.1, 0.3, 0.5, family.genes, stream, factors, family.ranks), fit, family.aligned
+        )
     if operator == "genes":
         return variation.norm_matched(one, stream)
     return variation.bootstrap(one, 0.1, 0.9, family.genes, resize, stream)
@@ -230,6 +232,48 @@ def test_a_line_from_an_expert_to_itself_answers_as_it_does():
         return family.fitted(genome, values, rng())
 
     born = variation.line(one, one, 0.0, 0.3, 0.0, family.genes, rng(), factors, family.ranks, fit)
+    np.testing.assert_allclose(answers(born, TOKENS), answers(one, TOKENS), rtol=1e-4, atol=1e-5)
+
+
+def shuffled(genome, seed) -> Genome:
+    """The same expert with its hidden numbers in another order."""
+    order = rng(seed).permutation(int(dict(genome.genes)["hidden"]))
+    moved = {"up.V": genome.arrays["up.V"][:, order], "down.U": genome.arrays["down.U"][order]}
+    return replace(genome, arrays=dict(genome.arrays) | moved)
+
+
+@given(st.sampled_from(SPECIES), st.integers(0, 999))
+def test_an_expert_is_found_again_behind_any_order_and_under_noise(family, seed):
+    one = parent(family, seed)
+    noisy = variation.bootstrap(one, 0.01, 0.0, family.genes, lambda genome, _: genome, rng(seed))
+    found = family.aligned(shuffled(noisy, seed), like=one)
+    assert {name: array.tobytes() for name, array in found.arrays.items()} == {
+        name: array.tobytes() for name, array in noisy.arrays.items()
+    }
+
+
+@given(st.sampled_from(SPECIES), st.integers(0, 999))
+def test_no_other_order_is_nearer_and_no_answer_changes(family, seed):
+    one = parent(family, seed)
+    other = family.random_genome(0, one.genes, rng(seed + 1000))
+
+    def distance(genome):
+        return sum(np.square(product(genome, name) - product(one, name)).sum() for name in ("up", "down"))
+
+    found, tokens = family.aligned(other, like=one), rng(1).normal(size=(5, family.dim))
+    np.testing.assert_allclose(answers(found, tokens), answers(other, tokens), rtol=1e-5, atol=1e-6)
+    others = [other, *(shuffled(other, turn) for turn in range(20))]
+    assert all(distance(found) <= distance(genome) * (1 + 1e-9) for genome in others)
+
+
+def test_a_child_of_two_equal_parents_is_like_them_in_whatever_order_they_come():
+    family, one = SPECIES[0], parent(SPECIES[0], 3)
+    fit = lambda genome, values: family.fitted(genome, values, rng())  # noqa: E731
+    born = variation.line(
+        *(one, shuffled(one, 1), 0.0, 0.3, 0.0, family.genes, rng(), factors, family.ranks),
+        fit,
+        family.aligned,
+    )
     np.testing.assert_allclose(answers(born, TOKENS), answers(one, TOKENS), rtol=1e-4, atol=1e-5)
 
 

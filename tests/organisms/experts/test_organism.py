@@ -68,9 +68,11 @@ def test_outputs_are_those_of_one_token_and_one_expert_at_a_time(kind, size):
 
 @pytest.mark.parametrize("size", [0, 1])
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
-def test_gates_scale_what_slots_write_and_move_no_token(kind, size):
+def test_gates_multiply_the_odds_of_their_slots(kind, size):
+    """The second living slot is shut."""
     organism = built(kind, size)
-    gates = torch.linspace(-0.5, 1.5, organism.pool.size, dtype=torch.float64)
+    gates = torch.linspace(0.1, 3, organism.pool.size, dtype=torch.float64)
+    gates[SLOTS[size][1]] = 0
     wide = in_float64(organism)(inputs_of(organism, wide=True)[0], gates)
     expected = by_definition(naive.outputs, organism, inputs_of(organism)[0], gates=gates.tolist())
     torch.testing.assert_close(wide, expected)
@@ -136,10 +138,12 @@ def test_the_balance_of_a_layer_weighs_as_the_option_says_and_without_it_only_th
         torch.testing.assert_close(found, task + weight * sum(uneven) / 2, rtol=1e-4, atol=1e-5)
 
 
-def test_gates_count_in_training_too():
+@pytest.mark.parametrize("shut", [(), (0,), (5, 6)])
+def test_gates_count_in_training_too(shut):
     organism = built(size=1)
     inputs, targets = inputs_of(organism)
     gates = torch.linspace(0.1, 1.5, organism.pool.size)
+    gates[list(shut)] = 0
     expected = by_definition(naive.training_losses, organism, inputs, targets, gates=gates.tolist())
     found = organism.training_losses(inputs, targets, gates)
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
@@ -154,6 +158,24 @@ def test_the_gradient_by_a_gate_is_that_of_finite_differences():
         return example_losses(organism.task, organism(inputs, gates), targets)
 
     assert torch.autograd.gradcheck(loss, (gates,))
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_newborn_behind_a_shut_gate_is_not_there_and_then_comes_slowly(size):
+    """What the organism answers changes from what it was without a jump."""
+    organism, family = built(size=size), species(size=size)
+    inputs, _ = inputs_of(organism)
+    without = organism(inputs)
+    newborn = next(s for s in range(organism.pool.size) if s not in SLOTS[size])
+    populate(family, organism, (newborn,), seed=8)
+    gates = torch.ones(organism.pool.size)
+    changes = []
+    for gate in (0, 1e-4, 0.03, 0.3, 1):
+        gates[newborn] = gate
+        changes.append((organism(inputs, gates) - without).norm().item())
+    assert changes[:2] == [0, 0]
+    assert changes == sorted(changes)
+    assert torch.equal(organism(inputs, gates), organism(inputs))
 
 
 @pytest.mark.parametrize("size", [0, 1])

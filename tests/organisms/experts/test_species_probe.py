@@ -82,7 +82,7 @@ class TestAgainstTheDefinition:
         assert probe.loss == pytest.approx(expected.item(), rel=1e-5)
 
     def test_gate_gradients_are_finite_differences(self, kind, depth):
-        """A gate multiplies what its expert writes; which tokens the experts of its layer get it does not touch."""
+        """A gate multiplies the odds of its expert."""
         _, organism, inputs, targets, probe = probed(kind, depth)
         for slot, found in zip(probe.slots, probe.gradients.tolist(), strict=True):
             up, down = (
@@ -95,7 +95,7 @@ class TestAgainstTheDefinition:
         torch.testing.assert_close(probe.measures[:, FLOW], torch.log10(relative))
 
     def test_ablations_are_what_gating_off_does(self, kind, depth):
-        """Its tokens go unserved in its layer; the layers after it choose anew."""
+        """Its tokens go to those that they like next; the layers after it choose anew."""
         _, organism, inputs, targets, probe = probed(kind, depth)
         before = naive_losses(organism, inputs, targets, None).mean()
         for slot, found in zip(probe.slots, probe.ablations.tolist(), strict=True):
@@ -154,7 +154,7 @@ def test_an_expert_that_no_token_likes_has_measures_and_no_worth():
     with_arrays(organism, 2, route=[-50.0, *[0.0] * 8])
     probe = family.probe(organism, inputs, targets)
     assert not any(2 in token for one in passes(organism, inputs) for token in one.shares[0])
-    assert probe.ablations[1].item() == pytest.approx(0, abs=1e-6)
+    assert probe.ablations[1].item() == 0
     assert probe.gradients[1].item() == 0
     span, sparsity, locality, intensity = measured(organism, 2, passes(organism, inputs))
     assert (span, sparsity, locality) == (0, 0, 0)
@@ -162,15 +162,29 @@ def test_an_expert_that_no_token_likes_has_measures_and_no_worth():
     assert probe.measures[0, INTENSITY] > intensity
 
 
-def test_an_expert_that_writes_nothing_is_worth_nothing_and_stays_finite():
+def test_an_expert_that_writes_nothing_keeps_its_tokens_from_others_and_stays_finite():
     family, organism, inputs, targets, _ = probed()
     rank = int(organism.pool.occupants[2].gene("rank"))
     with_arrays(organism, 2, **{"down.V": np.zeros((rank, 9))})
     probe = family.probe(organism, inputs, targets)
-    assert probe.ablations[1].item() == pytest.approx(0, abs=1e-6)
-    assert probe.gradients[1].item() == 0
     assert probe.measures.isfinite().all()
-    assert probe.measures[1, FLOW].item() == -12
+    assert (probe.measures[1, [SPAN, LOCALITY]] == 0).all()
+    assert probe.gradients[1].item() > 1e-4
+    assert abs(probe.ablations[1].item()) > 1e-4
+
+
+@pytest.mark.parametrize("options", [{}, {"experts_per_token": 1}, {"experts_per_token": 5}], ids=str)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_an_ablation_is_what_a_death_does(depth, options):
+    _, organism, inputs, targets, probe = probed(depth=depth, **options)
+    before = example_losses(organism.task, organism(inputs), targets).double().mean()
+    for slot, found in zip(probe.slots, probe.ablations.tolist(), strict=True):
+        genome, occupant = organism.pool.genome(slot), organism.pool.occupants[slot]
+        organism.pool.retire(slot)
+        after = example_losses(organism.task, organism(inputs), targets).double().mean()
+        organism.pool.graft(slot, genome, occupant)
+        assert found == pytest.approx((after - before).item(), abs=2e-6)
+        assert abs(found) > 1e-5
 
 
 def test_alone_and_equal_on_all_tokens_an_expert_bridges_the_mean_distance_of_two():
