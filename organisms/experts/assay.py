@@ -23,7 +23,8 @@ class Layer:
     read: Tensor  # the stream that its experts read, normed, [P, S, D]
     leaving: Tensor  # the stream after it, [P, S, D]
     logits: Tensor  # of its n living experts, [T, n]
-    answers: Tensor  # of each of them to every token, [T, n, D]
+    shares: Tensor  # of each of them in the answer to each token, [T, n]
+    answers: Tensor  # of each of them to every token, [n, T, D]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +47,7 @@ class Host:
             h = rms_norm(x)
             logits, answers = organism.said(layer, h, organism.pool.living(layer))
             x = x + organism.mixed(layer, h)
-            layers.append(Layer(h, x, logits, answers))
+            layers.append(Layer(h, x, logits, shares(logits, organism.k), answers))
         losses = organism.tail(organism.pool.depth, x, targets)
         return cls(organism, targets, tuple(layers), losses)
 
@@ -66,9 +67,7 @@ def assay(organism: ExpertOrganism, hosts: Sequence[Host]) -> Tensor:
         for host in hosts:
             logits, answers = shared or organism.said(layer, host.layers[layer].read, slots)
             own, k = host.layers[layer], host.organism.k
-            changes = (
-                _change(own, k, *guest) for guest in zip(logits.unbind(1), answers.unbind(1), strict=True)
-            )
+            changes = (_change(own, k, *guest) for guest in zip(logits.unbind(1), answers, strict=True))
             losses = host.organism.changed_losses(layer + 1, own.leaving, changes, host.targets)
             by_host.append(host.losses.double() - losses.double())
         drops.append(torch.stack(by_host).mean(0))
@@ -79,5 +78,5 @@ def _change(own: Layer, k: int, logits_T: Tensor, answers_TD: Tensor) -> Tensor:
     """What one expert more adds to the stream after a host's layer, [P, S, D]."""
     all_Tn = shares(torch.cat([own.logits, logits_T.unsqueeze(1)], 1), k)
     own_Tn, guest_T1 = all_Tn[:, :-1], all_Tn[:, -1:]
-    change_TD = redirected(shares(own.logits, k), own_Tn, own.answers) + guest_T1 * answers_TD
+    change_TD = redirected(own.shares, own_Tn, own.answers) + guest_T1 * answers_TD
     return change_TD.view_as(own.leaving)

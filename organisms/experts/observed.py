@@ -36,12 +36,12 @@ class ObservedExperts(Observed):
         """Tokens go to the experts that they like next."""
         B, _, S, _ = self.hidden_BCSH.shape
         before_Tn = shares(self.logits_Tn, self.k)
-        answers_TnD = every_answer(self.hidden_BCSH[:, self.living], self.writes.write[self.living])
+        answers_nTD = every_answer(self.hidden_BCSH[:, self.living], self.writes.write[self.living])
         for slot in slots:
             others = [n for n, other in enumerate(self.living) if other != slot]
             after_Tn = torch.zeros_like(before_Tn)
             after_Tn[:, others] = shares(self.logits_Tn[:, others], self.k)
-            yield redirected(before_Tn, after_Tn, answers_TnD).unflatten(0, (B, S))
+            yield redirected(before_Tn, after_Tn, answers_nTD).unflatten(0, (B, S))
 
     def _odds(self) -> Tensor:
         """Share of each slot in the sum by which the weights of a token are divided, [B, S, C]."""

@@ -124,7 +124,7 @@ class ExpertOrganism(ResidualOrganism):
         return self._bent(layer, hidden_BSCH, slots_C).transpose(1, 2)
 
     def said(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Logits [T, n] of these slots and their answers [T, n, D], whether they are chosen or not."""
+        """Logits [T, n] of these slots and their answers [n, T, D], whether they are chosen or not."""
         hidden_BCSH, (_, down_CHD) = self.hidden(layer, h_BSD), self.matrices(layer)
         return (
             self.logits(layer, h_BSD).flatten(0, 1)[:, slots],

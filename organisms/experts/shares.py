@@ -32,19 +32,19 @@ def shares(logits: Float[Tensor, "T n"], k: int) -> Float[Tensor, "T n"]:
     return torch.zeros_like(logits).scatter(1, chosen_Tk, mixture(logits, chosen_Tk))
 
 
-def every_answer(hidden: Float[Tensor, "B n S H"], down: Float[Tensor, "n H D"]) -> Float[Tensor, "T n D"]:
+def every_answer(hidden: Float[Tensor, "B n S H"], down: Float[Tensor, "n H D"]) -> Float[Tensor, "n T D"]:
     """What every expert answers every token of B examples, T = B S, from its hidden numbers."""
-    return (hidden @ down).transpose(1, 2).flatten(0, 1)
+    return hidden.transpose(0, 1).flatten(1, 2) @ down
 
 
 def redirected(
-    before: Float[Tensor, "T n"], after: Float[Tensor, "T n"], answers: Float[Tensor, "T n D"]
+    before: Float[Tensor, "T n"], after: Float[Tensor, "T n"], answers: Float[Tensor, "n T D"]
 ) -> Float[Tensor, "T D"]:
     """How the sum of the weighted answers changes with the shares: exactly 0 for a token whose shares stay."""
-    shift_Tn = after - before
-    moved = shift_Tn.any(1).nonzero().squeeze(1)
-    change_MD = (shift_Tn[moved].unsqueeze(1) @ answers[moved]).squeeze(1)
-    return answers.new_zeros(len(answers), answers.shape[2]).index_copy(0, moved, change_MD)
+    change = answers.new_zeros(answers.shape[1:])
+    for shift_T, answers_TD in zip((after - before).unbind(1), answers, strict=True):
+        change.addcmul_(shift_T.unsqueeze(1), answers_TD)
+    return change
 
 
 def _best(logits_Tn: Tensor, k: int) -> Tensor:
