@@ -254,6 +254,14 @@ def test_tokens_that_are_not_finite_are_refused(name, bad):
         small_router(name)(x)
 
 
+def test_logits_that_noise_or_temperature_make_infinite_are_refused():
+    for options in ({"temperature": 1e-40}, {"noise_type": "gaussian", "noise_std": 1e300}):
+        with pytest.raises(
+            ValueError, match=r"must be finite, .* for a temperature next to 0 and huge noise"
+        ):
+            small_router(**options)(X, generator=generator())
+
+
 def test_given_logits_that_are_not_finite_show_in_the_weights_of_their_token():
     logits = drawn(5, 8)
     logits[2, 1] = math.nan
@@ -262,17 +270,18 @@ def test_given_logits_that_are_not_finite_show_in_the_weights_of_their_token():
 
 
 @pytest.mark.parametrize(
-    "x", [drawn(2, 3, WIDTH), drawn(3, WIDTH + 1), torch.ones(3, WIDTH, dtype=torch.int64)]
+    "x", [drawn(2, 3, WIDTH), drawn(3, WIDTH + 1), torch.ones(3, WIDTH, dtype=torch.int64), X.numpy()]
 )
 def test_what_is_no_list_of_tokens_is_refused(x):
-    with pytest.raises(ValueError, match=r"x must be floating-point tokens \[N, 12\], but is torch"):
+    told = r"x must be (floating-point tokens \[N, 12\], but is torch|a dense torch.Tensor, but is a ndarray)"
+    with pytest.raises(ValueError, match=told):
         as_users_call_it(small_router(), x)
 
 
 @pytest.mark.parametrize("mask", [torch.ones(39, dtype=torch.bool), torch.ones(40)])
 def test_what_is_no_mask_of_the_tokens_is_refused(mask):
     with pytest.raises(
-        ValueError, match=r"mask must be torch.bool \[40\], True for tokens that count, but is"
+        ValueError, match=r"mask must be torch.bool \[40\] on cpu, True where a token is real, but is"
     ):
         as_users_call_it(small_router(), X, mask)
 
