@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from qd.canonical import canonical, sha256
 
 Kind = Literal["class", "token", "value", "sequence"]
+Tokens = Literal["continuous", "discrete"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +67,7 @@ class Task:
     probe: Split
     validation: Split
     test: Split
-    tokens: Literal["continuous", "discrete"]
+    tokens: Tokens
     features: int
     outputs: int
     positions: np.ndarray
@@ -82,6 +83,12 @@ class Task:
         ValueError
             For the first thing that does not fit.
         """
+        for name, kinds in (("kind", get_args(Kind)), ("tokens", get_args(Tokens))):
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"{name} must be one of {', '.join(kinds)}, not {getattr(self, name)!r}")
+        twice = [label for place, label in enumerate(self.labels) if label in self.labels[:place]]
+        if twice:
+            raise ValueError(f"labels must be different names, but {twice[0]!r} comes twice")
         positions = np.asarray(self.positions)
         if positions.ndim != 2 or not len(positions) or not np.isfinite(positions).all():
             raise ValueError(f"positions must be finite numbers [S, d]; they have shape {positions.shape}")
