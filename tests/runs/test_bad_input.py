@@ -181,11 +181,25 @@ def half(tmp_path_factory):
 READERS = ["show", "digest", "plot", "replay", "resume"]
 
 
-@pytest.mark.parametrize("command", READERS)
-def test_what_is_no_run(command, tmp_path):
-    assert "there is no folder nowhere" in refused(RUN, command, "nowhere")
+@pytest.mark.parametrize("arguments", [[name] for name in [*READERS, "verify"]] + [["replay", "--decisions"]])
+def test_what_is_no_run(arguments, tmp_path):
+    assert "there is no folder nowhere" in refused(CONFIG, *arguments, "nowhere")
     (tmp_path / "empty").mkdir()
-    assert "empty is no run" in refused(RUN, command, "empty")
+    assert "empty is no run" in refused(CONFIG, *arguments, "empty")
+    (tmp_path / "file").touch()
+    assert "there is no folder file" in refused(CONFIG, *arguments, "file")
+
+
+def test_a_calibration_of_what_is_no_run(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty is no run" in refused(CONFIG, *launching("calibration.from=empty"))
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_run_that_has_lost_its_configuration(command, half, tmp_path):
+    run = copied(half, tmp_path)
+    (run / "config.yaml").unlink()
+    assert "config.yaml is missing; restore it from a copy" in refused(RUN, command, run)
 
 
 @pytest.mark.parametrize("command", READERS)
