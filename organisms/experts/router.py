@@ -78,15 +78,14 @@ class Router(nn.Module, ABC):
         ------
         ValueError
             If the tokens are no floating-point [N, D] or the mask no bool [N]; if a token that is not padding, or
-            the router's weight, is not finite, or is not once noise and temperature are in; if the generator is
-            missing; if the capacity is under one token.
+            the router's weight, is not finite; if the generator is missing; if the capacity is under one token.
         """
         _check_tokens(x, mask, self.weight.shape[1])
         if mask is not None:
             x = x.masked_fill(~mask[:, None], 0)
-        logits = self._explored(self.route_logits(x), generator)
+        logits = self.route_logits(x)
         _check_finite(logits)
-        return self._routed(logits, mask, generator)
+        return self.route(logits, mask, generator)
 
     def route_logits(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N E"]:
         """Give the logits of the experts, without noise and temperature."""
@@ -101,11 +100,9 @@ class Router(nn.Module, ABC):
         generator: torch.Generator | None = None,
     ) -> RoutingInfo:
         """Route tokens by given logits, which are not looked at: what is not finite makes weights that are not."""
-        return self._routed(self._explored(logits, generator), mask, generator)
-
-    def _routed(self, logits: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> RoutingInfo:
         if mask is None:
             mask = torch.ones_like(logits[:, 0], dtype=torch.bool)
+        logits = self._explored(logits, generator) / self.config.temperature
         logs = log_scores(logits, self.config.scored_by)
         choice = self._choice(logits, logs, mask, generator)
         chosen = choice.chosen & mask[:, None]
@@ -143,11 +140,10 @@ class Router(nn.Module, ABC):
         return F.layer_norm(x, x.shape[1:], scale, self.norm_bias.to(x.dtype), EPSILON)
 
     def _explored(self, logits: Tensor, generator: torch.Generator | None) -> Tensor:
-        config = self.config
-        if self.training and config.noise_type != "none":
-            noise = NOISE[config.noise_type](logits.shape, drawing(generator, "noise_type"))
-            logits = logits + config.noise_std * noise.to(logits)
-        return logits / config.temperature
+        if not self.training or self.config.noise_type == "none":
+            return logits
+        noise = NOISE[self.config.noise_type](logits.shape, drawing(generator, "noise_type"))
+        return logits + self.config.noise_std * noise.to(logits)
 
     def _choice(
         self, logits: Tensor, logs: Tensor, mask: Tensor, generator: torch.Generator | None
@@ -199,5 +195,5 @@ def _check_finite(logits: Tensor) -> None:
         token = int(finite.long().argmin())
         raise ValueError(
             f"logits of a router must be finite, but those of token {token} are {logits[token].tolist()[:4]}: "
-            "look for NaN or infinity in x and in the router's weight, for a temperature next to 0 and huge noise"
+            "look for NaN or infinity in x and in the router's weight"
         )
