@@ -39,7 +39,7 @@ def test_a_demand_of_other_routers_or_experts_is_refused():
     for demand in (torch.ones(7).long(), torch.ones(1).long(), torch.ones(1, 8).long()):
         with pytest.raises(ValueError, match=r"demand must be \[8\], a number an expert, but is \["):
             inspect.unwrap(type(router).update)(router, demand)
-    for demand in (torch.ones(2, 8).long(), torch.ones(8).long()):
+    for demand in (torch.ones(2, 8).long(), torch.ones(8).long(), torch.ones(1).long()):
         with pytest.raises(
             ValueError, match=r"demand must be \[L, E\] with a row for each of the model's 1 routers"
         ):
