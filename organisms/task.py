@@ -97,7 +97,10 @@ class Task:
             self._check_labels(name, getattr(self, name))
 
     def _check(self, name: str, split: Split) -> None:
-        inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
+        inputs, targets = split.inputs, split.targets
+        for what, array in (("inputs", inputs), ("targets", targets)):
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"{name}.{what} must be a NumPy array, not a {type(array).__name__}")
         wanted = (len(inputs), self.length) + ((self.features,) if self.tokens == "continuous" else ())
         if inputs.shape != wanted or not len(inputs):
             raise ValueError(
@@ -108,12 +111,12 @@ class Task:
             raise ValueError(f"{name}.targets must be {wanted} for a {self.kind} task; it is {targets.shape}")
         if self.tokens == "discrete":
             _check_symbols(f"{name}.inputs", inputs, self.features)
-        elif not np.isfinite(inputs).all():
-            raise ValueError(f"{name}.inputs must be finite")
+        else:
+            _check_numbers(f"{name}.inputs", inputs)
         if not self.regression:
             _check_symbols(f"{name}.targets", targets, self.outputs)
-        elif not np.isfinite(targets).all():
-            raise ValueError(f"{name}.targets must be finite")
+        else:
+            _check_numbers(f"{name}.targets", targets)
 
     def _check_labels(self, name: str, split: Split) -> None:
         if (split.labels is not None) != bool(self.labels):
@@ -164,6 +167,15 @@ class Task:
 
 def _content(array: np.ndarray) -> list[Any]:
     return [str(array.dtype), array.shape, sha256(array.tobytes())]
+
+
+def _check_numbers(name: str, numbers: np.ndarray) -> None:
+    if numbers.dtype != np.float32:
+        raise ValueError(
+            f"{name} must be float32, as networks compute, not {numbers.dtype}; use .astype(np.float32)"
+        )
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} must be finite")
 
 
 def _check_symbols(name: str, symbols: np.ndarray, number: int) -> None:

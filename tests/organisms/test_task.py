@@ -119,6 +119,22 @@ def test_numbers_must_be_finite(kind):
         replace(task, probe=Split(task.probe.inputs, targets))
 
 
+@pytest.mark.parametrize("kind", ["value", "sequence"])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.str_])
+def test_numbers_must_be_float32(kind, dtype):
+    task = small_task(kind)
+    for what in ("inputs", "targets"):
+        split = replace(task.probe, **{what: getattr(task.probe, what).astype(dtype)})
+        with pytest.raises(ValueError, match=rf"probe\.{what} must be float32, .*; use \.astype"):
+            replace(task, probe=split)
+
+
+def test_what_is_no_array_is_named():
+    task = small_task()
+    with pytest.raises(ValueError, match=r"train\.targets must be a NumPy array, not a list"):
+        replace(task, train=replace(task.train, targets=task.train.targets.tolist()))
+
+
 def test_no_split_may_be_empty():
     task = small_task()
     with pytest.raises(ValueError, match=r"validation\.inputs must be \[N, 7, 3\]; it is \(0, 7, 3\)"):
