@@ -235,13 +235,13 @@ def _validity(run: Run, figure: Figure) -> None:
 
 
 def _utilisation(run: Run, figure: Figure) -> None:
-    organism, records = best_organism(run.census()), run.records()
-    if organism is None or records["load"].isna().all():
+    organism = best_organism(run.census())
+    own = None if organism is None else utilisation.of_organism(run.records(), organism)
+    if own is None or own.empty:
         raise NothingToDraw(
             f"{run.directory.path} has no utilisation to draw: no finished round, or components of a family "
             "that all answer every token"
         )
-    own = utilisation.of_organism(records, organism)
     heights = [1.6, 0.23 * own["slot"].nunique(), 0.1]  # inches
     figure.set_size_inches(style.WIDTH, 2.2 + sum(heights))
     axes = figure.subplots(3, 2, width_ratios=[1.7, 1.0], height_ratios=heights)

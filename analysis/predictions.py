@@ -36,7 +36,10 @@ _ERROR: dict[str, Any] = {"color": style.VERMILLION, "linewidth": 0, "label": "d
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """Examples of one kind, [examples, S, outputs], and how far off the organism is for all that there are."""
+    """Examples of one kind, [examples, S, outputs], and how far off the organism is for all that there are.
+
+    Predictions that are not finite are left out of the picture, and counted in its headings.
+    """
 
     name: str
     truth: np.ndarray
@@ -44,9 +47,15 @@ class Kind:
     error: float  # mean Euclidean distance of prediction and truth over the test split
 
     @property
+    def drawn(self) -> np.ndarray:
+        """The predictions, all of a position NaN where one is not finite, float64 [examples, S, outputs]."""
+        finite = np.isfinite(self.predicted).all(-1, keepdims=True)
+        return np.where(finite, self.predicted.astype(np.float64), np.nan)
+
+    @property
     def distances(self) -> np.ndarray:
-        """Euclidean distance of prediction and truth, [examples, S]."""
-        return np.linalg.norm(self.predicted - self.truth, axis=-1)
+        """Euclidean distance of prediction and truth, NaN where there is none, [examples, S]."""
+        return np.linalg.norm(self.drawn - self.truth, axis=-1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,21 +84,22 @@ def lines(kinds: Sequence[Kind], axes: np.ndarray) -> np.ndarray:
     axes
         [2 kinds, COLUMNS] array of axes; those without an example are switched off.
     """
-    largest = max(float(kind.distances.max()) for kind in kinds)
+    # The largest that is a number, or 0.
+    largest = max(float(np.fmax.reduce(kind.distances, axis=None, initial=0.0)) for kind in kinds)
     for values, errors, kind in zip(axes[::2], axes[1::2], kinds, strict=True):
         for panel, below in zip(values[1:], errors[1:], strict=True):
             panel.sharey(values[0])
             panel.tick_params(labelleft=False)
             below.tick_params(labelleft=False)
         for panel, below, *example in zip(
-            values, errors, kind.truth, kind.predicted, kind.distances, strict=False
+            values, errors, kind.truth, kind.drawn, kind.distances, strict=False
         ):
             _example(panel, below, *example)
             below.set_ylim(0.0, 1.05 * largest or 1.0)
             below.tick_params(labelbottom=kind is kinds[-1])
         for panel in [*values[len(kind.truth) :], *errors[len(kind.truth) :]]:
             panel.set_axis_off()
-        values[0].set_title(heading(kind), fontweight="normal")
+        values[0].set_title(heading(kind, kind.drawn), fontweight="normal")
         values[0].set_ylabel("value")
         errors[0].set_ylabel("error")
     for below in axes[-1]:
@@ -122,11 +132,11 @@ def space(kind: Kind, axes: Any) -> Any:
     axes
         Made with ``projection="3d"``.
     """
-    truth, predicted = kind.truth[0], kind.predicted[0]
+    truth, predicted = kind.truth[0], kind.drawn[0]
     axes.plot(*truth.T, **_TRUTH)
     axes.plot(*predicted.T, **_PREDICTED)
     axes.plot(*truth[:1].T, **_START)
-    low, high = (end(np.concatenate([truth, predicted]), axis=0) for end in (np.min, np.max))
+    low, high = (end.reduce(np.concatenate([truth, predicted])) for end in (np.fmin, np.fmax))
     reach = 0.5 * float((high - low).max()) or 1.0
     for axis, name, middle in zip((axes.xaxis, axes.yaxis, axes.zaxis), "xyz", (low + high) / 2, strict=True):
         axis.axes.set(**{f"{name}lim": (middle - reach, middle + reach)})
@@ -136,14 +146,16 @@ def space(kind: Kind, axes: Any) -> Any:
         axis.set_tick_params(pad=-2, labelsize=6.5)
     axes.set_box_aspect((1, 1, 1), zoom=0.92)
     axes.set_facecolor("none")  # its neighbour's axis reaches into it
-    axes.set_title(heading(kind), fontweight="normal")
+    axes.set_title(heading(kind, predicted), fontweight="normal")
     return axes
 
 
-def heading(kind: Kind) -> str:
-    """Name a kind, with the mean error over all its test examples."""
+def heading(kind: Kind, drawn: np.ndarray) -> str:
+    """Name a kind, with the mean error over all its test examples, and what is missing of what is drawn."""
     what = "position error" if kind.truth.shape[-1] == 3 else "mean error"
-    return f"{style.plain(kind.name)}: {what} {kind.error:.3g}"
+    text = f"{style.plain(kind.name)}: {what} {kind.error:.3g}"
+    missing = np.isnan(drawn).any(-1)
+    return f"{text}\n{missing.sum()} of {missing.size} points are not finite" if missing.any() else text
 
 
 def key(in_space: bool) -> list[Artist]:

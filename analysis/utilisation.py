@@ -42,11 +42,12 @@ def of_organism(records: pd.DataFrame, organism: int) -> pd.DataFrame:
 def relative(own: pd.DataFrame) -> pd.DataFrame:
     """Give loads over the even share of their layer in that round: a row per round, a column per component.
 
-    There is a row for every round from the first to the last; where a component did not live it is NaN.
+    There is a row for every round from the first to the last; where a component did not live it is NaN. Without
+    records there are neither rows nor columns.
     """
     even = own.groupby(["round", "depth"])["load"].transform("mean")
     shares = own.assign(share=own["load"] / even).pivot(index="round", columns="component", values="share")
-    return shares.reindex(range(own["round"].min(), own["round"].max() + 1))
+    return shares if own.empty else shares.reindex(range(own["round"].min(), own["round"].max() + 1))
 
 
 def lives(own: pd.DataFrame) -> pd.DataFrame:

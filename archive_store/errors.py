@@ -63,3 +63,9 @@ class WriteError(StoreError):
 
 class RunDirectoryError(StoreError):
     """A folder is not a run, or a file of a run is not as it was written."""
+
+
+class NoRunError(RunDirectoryError):
+    """What was named is not the folder of a run: bad usage, like a configuration that is not there."""
+
+    exit_status = 2

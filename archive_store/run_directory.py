@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from archive_store import durable
 from archive_store.blobs import BlobStore
-from archive_store.errors import RunDirectoryError, WriteError, YamlError
+from archive_store.errors import NoRunError, RunDirectoryError, WriteError, YamlError
 from archive_store.journal import Journal
 from archive_store.strict_yaml import read
 from qd.canonical import plain, sha256
@@ -57,14 +57,18 @@ class RunDirectory:
 
         Raises
         ------
-        RunDirectoryError
+        NoRunError
             If it is not the folder of a run.
+        RunDirectoryError
+            If it is, but its configuration is missing.
         """
         directory = cls(path)
         if not path.is_dir():
-            raise RunDirectoryError(f"there is no folder {path}; give one that `plasmodia launch` made")
+            raise NoRunError(f"there is no folder {path}; give one that `plasmodia launch` made")
         if not directory.config_path.is_file():
-            raise RunDirectoryError(
+            if directory.journal_path.is_file():
+                raise RunDirectoryError(f"{directory.config_path} is missing; restore it from a copy")
+            raise NoRunError(
                 f"{path} is no run: it has no config.yaml; give a folder that `plasmodia launch` made"
             )
         return directory

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from qd.canonical import canonical, sha256
 
 Kind = Literal["class", "token", "value", "sequence"]
+Tokens = Literal["continuous", "discrete"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +67,7 @@ class Task:
     probe: Split
     validation: Split
     test: Split
-    tokens: Literal["continuous", "discrete"]
+    tokens: Tokens
     features: int
     outputs: int
     positions: np.ndarray
@@ -82,6 +83,12 @@ class Task:
         ValueError
             For the first thing that does not fit.
         """
+        for name, kinds in (("kind", get_args(Kind)), ("tokens", get_args(Tokens))):
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"{name} must be one of {', '.join(kinds)}, not {getattr(self, name)!r}")
+        twice = [label for place, label in enumerate(self.labels) if label in self.labels[:place]]
+        if twice:
+            raise ValueError(f"labels must be different names, but {twice[0]!r} comes twice")
         positions = np.asarray(self.positions)
         if positions.ndim != 2 or not len(positions) or not np.isfinite(positions).all():
             raise ValueError(f"positions must be finite numbers [S, d]; they have shape {positions.shape}")
@@ -90,7 +97,10 @@ class Task:
             self._check_labels(name, getattr(self, name))
 
     def _check(self, name: str, split: Split) -> None:
-        inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
+        inputs, targets = split.inputs, split.targets
+        for what, array in (("inputs", inputs), ("targets", targets)):
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"{name}.{what} must be a NumPy array, not a {type(array).__name__}")
         wanted = (len(inputs), self.length) + ((self.features,) if self.tokens == "continuous" else ())
         if inputs.shape != wanted or not len(inputs):
             raise ValueError(
@@ -101,12 +111,12 @@ class Task:
             raise ValueError(f"{name}.targets must be {wanted} for a {self.kind} task; it is {targets.shape}")
         if self.tokens == "discrete":
             _check_symbols(f"{name}.inputs", inputs, self.features)
-        elif not np.isfinite(inputs).all():
-            raise ValueError(f"{name}.inputs must be finite")
+        else:
+            _check_numbers(f"{name}.inputs", inputs)
         if not self.regression:
             _check_symbols(f"{name}.targets", targets, self.outputs)
-        elif not np.isfinite(targets).all():
-            raise ValueError(f"{name}.targets must be finite")
+        else:
+            _check_numbers(f"{name}.targets", targets)
 
     def _check_labels(self, name: str, split: Split) -> None:
         if (split.labels is not None) != bool(self.labels):
@@ -157,6 +167,15 @@ class Task:
 
 def _content(array: np.ndarray) -> list[Any]:
     return [str(array.dtype), array.shape, sha256(array.tobytes())]
+
+
+def _check_numbers(name: str, numbers: np.ndarray) -> None:
+    if numbers.dtype != np.float32:
+        raise ValueError(
+            f"{name} must be float32, as networks compute, not {numbers.dtype}; use .astype(np.float32)"
+        )
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} must be finite")
 
 
 def _check_symbols(name: str, symbols: np.ndarray, number: int) -> None:

@@ -1,8 +1,8 @@
 """The command `plasmodia`: one function a subcommand.
 
 Heavy modules are imported where they are used, so that ``--help`` is instant. stdout carries data, stderr
-messages; the exit status is 0, 1 (a run cannot go on), 2 (configuration or usage), 3 (stopped as asked) or 130
-(interrupted).
+messages; the exit status is 0, 1 (a run cannot go on), 2 (configuration or usage, such as a folder that is no run),
+3 (stopped as asked) or 130 (interrupted).
 """
 
 import functools
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from archive_store.errors import StoreError
 from runs.errors import ConfigError, PlasmodiaError, RunError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return function(*args, **kwargs)
-            except PlasmodiaError as error:
+            except (PlasmodiaError, StoreError) as error:
                 _stop(str(error), error.exit_status)
             except KeyboardInterrupt:  # while libraries were loading, say
                 _stop("interrupted", INTERRUPTED)
@@ -63,21 +64,11 @@ def _command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 raise  # the reader of stdout has left; typer ends quietly
             except OSError as error:
                 _stop(str(error), RunError.exit_status)
-            except Exception as error:
-                if not _is_store_error(error):
-                    raise
-                _stop(str(error), RunError.exit_status)
 
         app.command(name)(wrapped)
         return wrapped
 
     return decorate
-
-
-def _is_store_error(error: Exception) -> bool:
-    from archive_store.errors import StoreError
-
-    return isinstance(error, StoreError)
 
 
 def _stop(message: str, status: int) -> NoReturn:

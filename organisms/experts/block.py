@@ -8,6 +8,7 @@ from organisms.experts.config import BlockConfig, ModelConfig
 from organisms.experts.dense_ffn import DenseFFN
 from organisms.experts.dropout import dropout_factors
 from organisms.experts.feed_forward import MoEFeedForward
+from organisms.experts.inputs import check_tokens
 from organisms.experts.norms import new_norm
 from organisms.experts.self_attention import SelfAttention
 
@@ -58,8 +59,10 @@ class TransformerBlock(nn.Module):
         Raises
         ------
         ValueError
-            If the generator is missing, or `MoEFeedForward` refuses what it is given.
+            If `x` or `mask` has another shape, dtype or device than this, that of the parameters; if the generator is
+            missing, or `MoEFeedForward` refuses what it is given.
         """
+        check_tokens("x", x, mask, self.config.moe.d_model, "d_model", self.attention.read)
         x = x + self._dropped(self.attention(self.attention_norm(x), mask), generator)
         h = self.feed_forward_norm(x)
         metrics: dict[str, Tensor] = {}

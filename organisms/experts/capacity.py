@@ -14,6 +14,7 @@ can depend on the number of rows.
 A capacity is for training, to bound the work of an expert. Evaluation is dropless.
 """
 
+import itertools
 import math
 
 import torch
@@ -29,14 +30,20 @@ def places(tokens: int, k: int, n_experts: int, factor: float) -> int:
     ValueError
         If there are tokens, but no place for any of them.
     """
-    wanted = int(factor * (tokens * k) / n_experts)
-    if tokens and wanted < 1:
-        enough = math.ceil(100 * n_experts / (tokens * k)) / 100
+    found = _floor(factor, tokens, k, n_experts)
+    if tokens and not found:
+        hundredths = math.ceil(100 * n_experts / (tokens * k))
+        # One more where the product is rounded to just under 1.
+        enough = next(n / 100 for n in itertools.count(hundredths) if _floor(n / 100, tokens, k, n_experts))
         raise ValueError(
-            f"capacity_factor {factor:g} leaves an expert no place for {tokens} tokens with {k} of {n_experts} experts "
-            f"each: set it to at least {enough:g}, or capacity to dropless"
+            f"capacity_factor {factor} leaves an expert no place for {tokens} tokens with {k} of {n_experts} experts "
+            f"each: set it to at least {enough}, or capacity to dropless"
         )
-    return min(wanted, tokens)
+    return found
+
+
+def _floor(factor: float, tokens: int, k: int, n_experts: int) -> int:
+    return int(min(factor * (tokens * k) / n_experts, tokens))
 
 
 def highest(scores: Float[Tensor, "N E"], wanted: Bool[Tensor, "N E"], capacity: int) -> Bool[Tensor, "N E"]:
@@ -51,7 +58,8 @@ def highest(scores: Float[Tensor, "N E"], wanted: Bool[Tensor, "N E"], capacity:
 def growing(mask: Bool[Tensor, " N"], k: int, n_experts: int, factor: float) -> Int64[Tensor, " N"]:
     """Count the places of an expert when each token has come: max(1, floor(factor n k / E)) after n tokens."""
     come = mask.cumsum(0).double()
-    return (factor * (come * k) / n_experts).long().clamp(min=1)
+    # Nobody takes more places than there are tokens; a large factor's would be no whole number.
+    return (factor * (come * k) / n_experts).clamp(1, max(1, len(mask))).long()
 
 
 def first_come(wanted: Bool[Tensor, "N E"], limits: Int64[Tensor, " N"]) -> Bool[Tensor, "N E"]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from organisms.experts.inputs import told
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
@@ -14,30 +16,46 @@ class Choice:
     experts: Tensor  # int64 [N, K]
     chosen: Tensor  # bool [N, K]: False where a token has fewer than K
 
+    def __post_init__(self) -> None:
+        """Check shapes and dtypes; that experts differ is not looked at, for which a GPU would have to be waited for.
+
+        Raises
+        ------
+        ValueError
+            If one is another.
+        """
+        kinds = (self.experts.ndim, self.experts.dtype, self.chosen.dtype, self.chosen.shape)
+        if kinds != (2, torch.int64, torch.bool, self.experts.shape):
+            raise ValueError(
+                "experts and chosen of a choice must be torch.int64 and torch.bool, both [N, K], but are "
+                f"{told(self.experts)} and {told(self.chosen)}"
+            )
+
 
 def best(preferences: Float[Tensor, "N E"], k: int) -> Choice:
-    """Give each token the k experts that it prefers; of equal ones the first.
+    """Give each token the k different experts that it prefers; of equal ones the first.
 
     Parameters
     ----------
     preferences
-        What to choose by, [N, E]; -inf for an expert that must not be chosen, of which k are not.
+        What to choose by, [N, E]; -inf for an expert that is chosen only where too few others are left.
     k
         Experts per token.
 
     Raises
     ------
     ValueError
-        If there are fewer than k experts.
+        If k is none of 1 to E.
     """
-    if k > preferences.shape[1]:
-        raise ValueError(f"k must be at most the number of experts, {preferences.shape[1]}, but is {k}")
+    if not 1 <= k <= preferences.shape[1]:
+        raise ValueError(f"k must be from 1 to the number of experts, {preferences.shape[1]}, but is {k}")
     # Rounds of argmax, which takes the first of equals; topk takes any, and for small k is slower.
-    rounds = []
     left = preferences.detach()
-    for _ in range(k):
-        rounds.append(left.argmax(dim=1, keepdim=True))
-        left = left.scatter(1, rounds[-1], -torch.inf)
+    rounds = [left.argmax(dim=1, keepdim=True)]
+    if k > 1:  # what is taken falls below all others, -inf included
+        left = left.clamp(min=torch.finfo(left.dtype).min)
+    for _ in range(k - 1):
+        rounds.append(left.scatter_(1, rounds[-1], -torch.inf).argmax(dim=1, keepdim=True))
     experts = torch.cat(rounds, dim=1)
     return Choice(experts, torch.ones_like(experts, dtype=torch.bool))
 

@@ -16,6 +16,9 @@ Count: TypeAlias = Annotated[int, Field(ge=1)]
 Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
+# Beyond these, logits that are divided, disturbed and squared in float32 are no numbers.
+Temperature: TypeAlias = Annotated[float, Field(ge=1e-6)]
+Noise: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
 
 # Import paths, so that a model loads no router but its own.
 ROUTERS: Mapping[str, str] = {
@@ -56,11 +59,11 @@ class RouterConfig(_Section):
     norm_topk: bool | None = None
     """Whether the weights of a token sum to 1, or are the scores as they are; null: if k is over 1 and tokens
     choose, because a single weight that is always 1 would leave the router without a gradient."""
-    temperature: Positive = 1.0
+    temperature: Temperature = 1.0
     """The logits are divided by it: under 1 sharper, over 1 softer."""
     noise_type: Literal["none", "gaussian", "gumbel"] = "none"
     """Noise on the logits in training, before the temperature. Differs from the document: gumbel."""
-    noise_std: NotNegative = 0.3
+    noise_std: Noise = 0.3
     """Standard deviation of Gaussian noise, scale of Gumbel noise."""
     router_dropout_prob: Share = 0.0
     """Chance, in training, that a token goes to its second-best expert alone; needs k = 2.
@@ -89,7 +92,7 @@ class RouterConfig(_Section):
     """Give the weights of experts without a place to the others, so that the sum of a token's weights stays."""
     sinkhorn_n_iter: Count = 5
     """Balancing iterations of the router sinkhorn."""
-    sinkhorn_tau: Positive = 0.7
+    sinkhorn_tau: Temperature = 0.7
     """Temperature of its plan: small follows the logits, large spreads the tokens."""
     sinkhorn_topk: Count | None = 8
     """Its candidates per token, those of the largest logits; null, or n_experts and more: all."""

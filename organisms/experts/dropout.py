@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from organisms.experts.inputs import drawing
+
 
 def dropout_factors(
     like: Tensor, shape: tuple[int, ...], probability: float, generator: torch.Generator | None
@@ -24,12 +26,8 @@ def dropout_factors(
     Raises
     ------
     ValueError
-        If there is no generator.
+        If there is no generator, or it is on another device.
     """
-    if generator is None:
-        raise ValueError(
-            f"generator is missing, but dropout is {probability:g} and the module trains: "
-            "pass generator=torch.Generator(), call eval(), or set dropout to 0"
-        )
-    kept = like.new_empty(shape).bernoulli_(1 - probability, generator=generator)
+    source = drawing(generator, "dropout", like.device)
+    kept = like.new_empty(shape).bernoulli_(1 - probability, generator=source)
     return kept.div_(1 - probability)

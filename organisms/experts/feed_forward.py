@@ -11,6 +11,7 @@ from organisms.experts.config import MoEConfig
 from organisms.experts.dense_ffn import DenseFFN
 from organisms.experts.dispatch import DISPATCH
 from organisms.experts.expert_ffn import ExpertFFN
+from organisms.experts.inputs import check_making, check_tokens
 from organisms.experts.routers import build_router
 from organisms.experts.routing import RoutingInfo
 
@@ -30,10 +31,16 @@ class MoEFeedForward(nn.Module):
         What the parameters are drawn from, on the CPU.
     n_layers
         L of the model that this layer stands in, for the scaled initialisations.
+
+    Raises
+    ------
+    ValueError
+        If one of these is not so, or the import path of a router leads to none.
     """
 
     def __init__(self, config: MoEConfig, generator: torch.Generator, *, n_layers: int = 1) -> None:
         super().__init__()
+        check_making(config, MoEConfig, generator, n_layers)
         self.config = config
         expert, shared = config.expert, config.router.n_shared
         self.router = build_router(config.router, config.d_model, generator=generator)
@@ -71,10 +78,11 @@ class MoEFeedForward(nn.Module):
         Raises
         ------
         ValueError
-            If `x` or `mask` has another shape than this; if a token is not finite (the router sees to it, whose
-            logits are few and not finite if one number of a token is not); if the generator is missing.
+            If `x` or `mask` has another shape, dtype or device than this, that of the experts; if a token is not
+            finite (the router sees to it, whose logits are few and not finite if one number of a token is not); if
+            the generator is missing.
         """
-        self._check(x, mask)
+        check_tokens("x", x, mask, self.config.d_model, "d_model", self.experts.W1)
         real = None if mask is None else mask.flatten()
         x_ND = x.flatten(0, 1)
         if real is not None:
@@ -103,16 +111,6 @@ class MoEFeedForward(nn.Module):
         # Each token is dropped once at most, so that this adds to no place twice.
         return y_ND.index_add(0, dropped, self.config.fallback_weight * answers)
 
-    def _check(self, x: Tensor, mask: Tensor | None) -> None:
-        D = self.config.d_model
-        if x.ndim != 3 or x.shape[2] != D:
-            raise ValueError(f"x must have the shape [B, S, {D}], as d_model says, but has {list(x.shape)}")
-        if mask is not None and (mask.shape != x.shape[:2] or mask.dtype != torch.bool):
-            raise ValueError(
-                f"mask must be bool [B, S] beside x of shape {list(x.shape)}, True where a token is real, "
-                f"but is {mask.dtype} {list(mask.shape)}"
-            )
-
 
 def build_moe(
     config: MoEConfig, *, generator: torch.Generator | None = None, n_layers: int = 1
@@ -128,6 +126,11 @@ def build_moe(
         gives the same parameters.
     n_layers
         L of the model that this layer stands in, for the scaled initialisations.
+
+    Raises
+    ------
+    ValueError
+        If one of these is not so, or the import path of a router leads to none.
 
     Examples
     --------

@@ -7,9 +7,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels import door
 from kernels.linear import linear
 from organisms.experts.block import Blocks
 from organisms.experts.config import ModelConfig
+from organisms.experts.inputs import check_making, check_mask, check_tokens, told
 
 
 class MoESequenceRegressor(nn.Module):
@@ -21,10 +23,16 @@ class MoESequenceRegressor(nn.Module):
         Numbers per token, layers and blocks.
     generator
         What the parameters are drawn from, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If configuration or generator are none.
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
         super().__init__()
+        check_making(config, ModelConfig, generator)
         self.config = config
         D, inputs, outputs = config.block.moe.d_model, config.n_inputs, config.n_outputs or config.n_inputs
         self.embed = nn.Parameter(torch.randn(D, inputs, generator=generator) / math.sqrt(inputs))
@@ -54,14 +62,10 @@ class MoESequenceRegressor(nn.Module):
         Raises
         ------
         ValueError
-            If `values` have another shape, or hold what is not finite at a token that is no padding; if the
-            generator is missing.
+            If `values` or `mask` have another shape, dtype or device than this, that of the parameters; if what is
+            not finite is at a token that is no padding; if the generator is missing.
         """
-        inputs = self.config.n_inputs
-        if values.ndim != 3 or values.shape[2] != inputs:
-            raise ValueError(
-                f"values must have the shape [B, S, {inputs}], as n_inputs says, but have {list(values.shape)}"
-            )
+        check_tokens("values", values, mask, self.config.n_inputs, "n_inputs", self.embed)
         real = values if mask is None else values.masked_fill(~mask.unsqueeze(-1), 0)
         if not bool(real.isfinite().all()):
             raise ValueError(
@@ -77,22 +81,23 @@ class MoELanguageModel(nn.Module):
     Parameters
     ----------
     config
-        Vocabulary, layers and blocks; attention must be causal for the next symbol not to be seen.
+        Vocabulary, layers and blocks, in which no token sees a later one: the next symbol is what is asked for.
+        Sinkhorn's plan and an order-agnostic capacity look at all tokens, but in training only.
     generator
         What the parameters are drawn from, on the CPU.
 
     Raises
     ------
     ValueError
-        If the configuration has no vocabulary.
+        If configuration or generator are none; if there is no vocabulary; if attention is not causal, or experts
+        choose their tokens.
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
         super().__init__()
-        if config.vocab_size is None:
-            raise ValueError("vocab_size of a language model is missing; set it to the number of symbols")
+        check_making(config, ModelConfig, generator)
         self.config = config
-        self.vocabulary, D = config.vocab_size, config.block.moe.d_model
+        self.vocabulary, D = _symbols_of(config), config.block.moe.d_model
         self.embed = nn.Parameter(torch.randn(self.vocabulary, D, generator=generator))
         self.blocks = Blocks(config, generator)
         self.head = nn.Parameter(torch.randn(self.vocabulary, D, generator=generator) / math.sqrt(D))
@@ -117,8 +122,15 @@ class MoELanguageModel(nn.Module):
         Raises
         ------
         ValueError
-            If a symbol is not in the vocabulary; if the generator is missing.
+            If `symbols` or `mask` have another shape, dtype or device than this, that of the parameters; if a symbol
+            is not in the vocabulary; if the generator is missing.
         """
+        door.tensors(symbols=symbols)
+        if (symbols.ndim, symbols.dtype, symbols.device) != (2, torch.int64, self.embed.device):
+            raise ValueError(
+                f"symbols must be torch.int64 [B, S] on {self.embed.device}, but are {told(symbols)}"
+            )
+        check_mask(mask, symbols.shape, symbols.device)
         least, most = (int(end) for end in symbols.aminmax()) if symbols.numel() else (0, 0)
         if least < 0 or most >= self.vocabulary:
             raise ValueError(
@@ -126,3 +138,21 @@ class MoELanguageModel(nn.Module):
             )
         x, metrics = self.blocks(F.embedding(symbols, self.embed), mask, generator)
         return linear(x, self.head), metrics
+
+
+def _symbols_of(config: ModelConfig) -> int:
+    """Give the number of symbols, after seeing that no token learns of a later one."""
+    block = config.block
+    if config.vocab_size is None:
+        raise ValueError("vocab_size of a language model is missing; set it to the number of symbols")
+    if not block.attention.causal:
+        raise ValueError(
+            "causal of a language model's attention is false, but then each token sees the symbol that it shall give; "
+            "set it to true"
+        )
+    if block.feed_forward == "moe" and block.moe.router.router_type == "expert_choice":
+        raise ValueError(
+            "router_type of a language model is expert_choice, but then the experts of a token depend on later ones; "
+            "choose topk, bias or sinkhorn"
+        )
+    return config.vocab_size

@@ -9,9 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels import door
 from organisms.experts.capacity import first_come, growing, highest, places
 from organisms.experts.choice import Choice, dealt, without_best
 from organisms.experts.config import RouterConfig
+from organisms.experts.inputs import check_mask, drawing, told
 from organisms.experts.losses import entropy_loss, load_balance, margin_loss, z_loss
 from organisms.experts.metrics import metrics
 from organisms.experts.noise import NOISE
@@ -51,7 +53,8 @@ class Router(nn.Module, ABC):
     ) -> Choice:
         """Say which experts each token goes to, by its logits and the logs of its scores.
 
-        What it says of padded tokens, where ``mask`` is False, is not used.
+        What it says of padded tokens, where ``mask`` is False, is not used; `organisms.experts.choice.best` makes a
+        choice of preferences.
         """
 
     def forward(
@@ -139,7 +142,7 @@ class Router(nn.Module, ABC):
     def _explored(self, logits: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.training or self.config.noise_type == "none":
             return logits
-        noise = NOISE[self.config.noise_type](logits.shape, _given(generator, "noise_type"))
+        noise = NOISE[self.config.noise_type](logits.shape, drawing(generator, "noise_type"))
         return logits + self.config.noise_std * noise.to(logits)
 
     def _choice(
@@ -148,8 +151,10 @@ class Router(nn.Module, ABC):
         if self.config.force_balanced:
             return dealt(mask, self.config.k, logits.shape[1])
         choice = self.choose(logits, logs, mask)
+        if not isinstance(choice, Choice):
+            raise ValueError(f"{type(self).__name__}.choose must give a Choice, but gave {told(choice)}")
         if self.training and self.config.router_dropout_prob:
-            given = _given(generator, "router_dropout_prob")
+            given = drawing(generator, "router_dropout_prob")
             return without_best(choice, self.config.router_dropout_prob, given)
         return choice
 
@@ -176,14 +181,12 @@ def _pairs(logs: Tensor, experts: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _check_tokens(x: Tensor, mask: Tensor | None, width: int) -> None:
+    door.tensors(x=x)
     if x.ndim != 2 or x.shape[1] != width or not x.is_floating_point():
         raise ValueError(
-            f"x must be floating-point tokens [N, {width}], but is {x.dtype} {list(x.shape)}: flatten sequences first"
+            f"x must be floating-point tokens [N, {width}], but is {told(x)}: flatten sequences first"
         )
-    if mask is not None and (mask.shape != x.shape[:1] or mask.dtype != torch.bool):
-        raise ValueError(
-            f"mask must be torch.bool [{len(x)}], True for tokens that count, but is {mask.dtype} {list(mask.shape)}"
-        )
+    check_mask(mask, x.shape[:1], x.device)
 
 
 def _check_finite(logits: Tensor) -> None:
@@ -194,11 +197,3 @@ def _check_finite(logits: Tensor) -> None:
             f"logits of a router must be finite, but those of token {token} are {logits[token].tolist()[:4]}: "
             "look for NaN or infinity in x and in the router's weight"
         )
-
-
-def _given(generator: torch.Generator | None, option: str) -> torch.Generator:
-    if generator is None:
-        raise ValueError(
-            f"generator is missing, and {option} needs one in training: pass a torch.Generator, or call eval()"
-        )
-    return generator

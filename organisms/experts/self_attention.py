@@ -12,6 +12,7 @@ from kernels.attention import attention
 from kernels.linear import linear
 from organisms.experts.config import AttentionConfig
 from organisms.experts.initialisation import drawn
+from organisms.experts.inputs import check_tokens
 from organisms.experts.rotary import Rotary
 
 
@@ -66,7 +67,13 @@ class SelfAttention(nn.Module):
             Tokens, [B, S, D].
         mask
             False where a token is padding, which no token sees, [B, S]; None: nowhere.
+
+        Raises
+        ------
+        ValueError
+            If `x` or `mask` has another shape, dtype or device than this, that of the parameters.
         """
+        check_tokens("x", x, mask, self.read.shape[1], "d_model", self.read)
         if not x.numel():
             return torch.zeros_like(x)  # attention refuses to mix nothing
         H, G = self.heads, self.shared

@@ -98,6 +98,8 @@ def mean_squared(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 def correlation(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Pearson's correlation over all numbers together; NaN where either does not vary."""
+    if np.ptp(predicted) == 0 or np.ptp(truth) == 0:  # a rounded mean would leave something to divide by
+        return math.nan
     first, second = predicted - predicted.mean(), truth - truth.mean()
     spread = math.sqrt(float(np.square(first).sum()) * float(np.square(second).sum()))
     return float((first * second).sum()) / spread if spread > 0 else math.nan

@@ -90,7 +90,61 @@ def test_curves_in_space_lie_in_one_cube(each: Kind, figure: Figure) -> None:
     assert axes.get_title() == f"{each.name.replace('_', ' ')}: position error 0.0123"
 
 
-@pytest.mark.parametrize("kinds", [ONE, ONE[:1], SPACE, SPACE[1:2]])
+def marred(each: Kind, value: float, examples: slice = slice(0, 1)) -> Kind:
+    """Let one output at the positions 2 and 3 be another."""
+    predicted = each.predicted.copy()
+    predicted[examples, 2:4, -1] = value
+    return dataclasses.replace(each, predicted=predicted, error=value)
+
+
+HOLES = (math.nan, math.inf, -math.inf)
+
+
+@pytest.mark.parametrize("value", HOLES)
+def test_what_is_not_finite_is_a_gap_of_the_lines_and_is_counted(value: float, figure: Figure) -> None:
+    axes = figure.subplots(4, COLUMNS)
+    predictions.lines([marred(kind("pair", outputs=2), value), ONE[0]], axes)
+    for line, output in zip(axes[0, 0].lines[2:], kind("pair", outputs=2).predicted[0].T, strict=True):
+        assert np.isnan(line.get_ydata()[2:4]).all()
+        np.testing.assert_array_equal(np.delete(line.get_ydata(), [2, 3]), np.delete(output, [2, 3]))
+    assert axes[0, 0].get_title("left") == f"pair: mean error {value}\n2 of 27 points are not finite"
+    assert axes[2, 0].get_title("left") == "sine: mean error 0.0123"
+    np.testing.assert_allclose(axes[1, 0].get_ylim(), (0.0, 1.05 * 0.25 * math.sqrt(2)), rtol=1e-6)
+    figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("value", HOLES)
+def test_in_space_the_rest_of_the_curve_fills_the_cube(value: float, figure: Figure) -> None:
+    axes = figure.add_subplot(projection="3d")
+    predictions.space(marred(SPACE[0], value, slice(None)), axes)
+    truth, given = (np.asarray(line.get_data_3d()).T for line in axes.lines[:2])
+    assert np.isnan(given[2:4]).all()
+    low, high = np.array([axes.get_xlim(), axes.get_ylim(), axes.get_zlim()]).T
+    both = np.concatenate([truth, np.delete(given, [2, 3], axis=0)])
+    assert (high - low)[0] == pytest.approx(np.ptp(both, axis=0).max())
+    assert axes.get_title() == f"helix: position error {value}\n2 of 9 points are not finite"
+    figure.draw_without_rendering()
+
+
+def test_where_nothing_is_finite_the_truth_is_drawn_alone(figure: Figure) -> None:
+    nothing = [dataclasses.replace(each, predicted=each.predicted * math.nan) for each in (ONE[0], SPACE[0])]
+    axes = figure.subplots(2, COLUMNS)
+    predictions.lines(nothing[:1], axes)
+    assert axes[1, 0].get_ylim() == (0.0, 1.0)
+    space = predictions.space(nothing[1], figure.add_subplot(projection="3d"))
+    truth = nothing[1].truth[0]
+    assert np.ptp(space.get_xlim()) == pytest.approx(np.ptp(truth, axis=0).max())
+    figure.draw_without_rendering()
+
+
+def test_errors_of_huge_predictions_are_finite() -> None:
+    assert marred(ONE[0], 3e38).distances.max() == pytest.approx(3e38)
+
+
+BAD = tuple(marred(each, math.nan) for each in ONE), tuple(marred(each, math.inf) for each in SPACE)
+
+
+@pytest.mark.parametrize("kinds", [ONE, ONE[:1], SPACE, SPACE[1:2], *BAD])
 def test_nothing_leaves_the_picture_or_runs_into_its_title(
     kinds: tuple[Kind, ...], own: Run, figure: Figure
 ) -> None:

@@ -53,6 +53,12 @@ def test_an_even_share_is_the_mean_of_the_layer_in_the_round() -> None:
     np.testing.assert_allclose(shares["0.0.2"], [1.0, 1.0, nan, 1.0])
 
 
+def test_without_records_there_is_nothing_to_tell_and_nothing_fails() -> None:
+    nobody = LIVES[:0]
+    for frame in (utilisation.relative(nobody), utilisation.lives(nobody), utilisation.by_kind(nobody)):
+        assert len(frame) == 0
+
+
 def test_lives_are_from_birth_to_death_and_quarantine_ends_none() -> None:
     found = utilisation.lives(LIVES)
     assert found.loc["0.0.0"].tolist() == [0, 0, 1, 4, False, False]

@@ -5,7 +5,7 @@ import yaml
 
 from archive_store import durable
 from archive_store.chain import round_digest
-from archive_store.errors import JournalError, RunDirectoryError
+from archive_store.errors import JournalError, NoRunError, RunDirectoryError
 from archive_store.journal import BASE, Journal
 from archive_store.run_directory import RunDirectory
 
@@ -79,13 +79,21 @@ def test_recovery_removes_what_is_half_written_and_makes_names_durable(run, monk
 
 
 def test_no_folder_is_no_run(tmp_path):
-    with pytest.raises(RunDirectoryError, match=r"there is no folder .*none"):
+    with pytest.raises(NoRunError, match=r"there is no folder .*none"):
         RunDirectory.open(tmp_path / "none")
 
 
 def test_a_folder_without_a_config_is_no_run(tmp_path):
-    with pytest.raises(RunDirectoryError, match=r"is no run: it has no config.yaml"):
+    with pytest.raises(NoRunError, match=r"is no run: it has no config.yaml"):
         RunDirectory.open(tmp_path)
+
+
+def test_a_run_without_its_configuration_is_one(run):
+    run.config_path.unlink()
+    run.journal_path.touch()
+    with pytest.raises(RunDirectoryError, match=r"config.yaml is missing; restore it from a copy") as error:
+        RunDirectory.open(run.path)
+    assert not isinstance(error.value, NoRunError)
 
 
 def test_before_calibration_there_is_no_journal(run):

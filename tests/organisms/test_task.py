@@ -60,6 +60,7 @@ def test_labels_count_for_the_digest():
     [
         ({"labels": ()}, r"train\.labels must be given if the task names labels, and only then"),
         ({"labels": ("low",)}, r"train\.labels must be whole numbers from 0 to 0; the largest is 1"),
+        ({"labels": ("low", "high", "low")}, "labels must be different names, but 'low' comes twice"),
         ({"of": lambda split: None}, r"train\.labels must be given if the task names labels"),
         ({"of": lambda split: np.zeros(3, int)}, r"train\.labels must be \(11,\); it is \(3,\)"),
         ({"of": lambda split: np.zeros(len(split))}, r"train\.labels must be whole numbers"),
@@ -73,6 +74,18 @@ def test_labels_that_do_not_fit_are_named(change, message):
 @pytest.mark.parametrize(
     ("kind", "tokens", "change", "message"),
     [
+        (
+            "class",
+            "continuous",
+            {"kind": "classes"},
+            "kind must be one of class, token, value, sequence, not 'clas",
+        ),
+        (
+            "class",
+            "continuous",
+            {"tokens": "real"},
+            "tokens must be one of continuous, discrete, not 'real'",
+        ),
         ("class", "continuous", {"positions": np.zeros((0, 1))}, "positions must be finite numbers"),
         ("class", "continuous", {"positions": np.full((7, 1), np.nan)}, "positions must be finite numbers"),
         ("class", "continuous", {"features": 9}, r"train.inputs must be \[N, 7, 9\]"),
@@ -104,6 +117,22 @@ def test_numbers_must_be_finite(kind):
     targets.flat[0] = np.nan
     with pytest.raises(ValueError, match=r"probe\.targets must be (finite|whole numbers)"):
         replace(task, probe=Split(task.probe.inputs, targets))
+
+
+@pytest.mark.parametrize("kind", ["value", "sequence"])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.str_])
+def test_numbers_must_be_float32(kind, dtype):
+    task = small_task(kind)
+    for what in ("inputs", "targets"):
+        split = replace(task.probe, **{what: getattr(task.probe, what).astype(dtype)})
+        with pytest.raises(ValueError, match=rf"probe\.{what} must be float32, .*; use \.astype"):
+            replace(task, probe=split)
+
+
+def test_what_is_no_array_is_named():
+    task = small_task()
+    with pytest.raises(ValueError, match=r"train\.targets must be a NumPy array, not a list"):
+        replace(task, train=replace(task.train, targets=task.train.targets.tolist()))
 
 
 def test_no_split_may_be_empty():

@@ -55,6 +55,10 @@ def launching(*overrides):
         (["organism=3"], "organism: must be"),
         (["organism.capacity=3"], "organism.capacity: must be at least organism.initial (4), not 3"),
         (["organism.max_window=0"], "organism.max_window: must be at least 1"),
+        (["organism.experts_per_token=0"], "organism.experts_per_token: must be at least 1, not 0"),
+        (["organism.kind=experts", "organism.experts_per_token=9"], "must be at most organism.capacity ("),
+        (["organism.kind=experts", "organism.max_hidden=3"], "must be at least organism.max_rank (4), not 3"),
+        (["organism.balance=.nan"], "organism.balance: must be a finite number, not NaN"),
         (["chemotaxis.window=0"], "chemotaxis.window: must be at least 1"),
         (["archive.cells=1001"], "archive.cells: must be at most 1000"),
         (["archive.centroids=kmeans", "archive.cells=256"], "archive.cells: k-means needs 10 samples a cell"),
@@ -181,11 +185,25 @@ def half(tmp_path_factory):
 READERS = ["show", "digest", "plot", "replay", "resume"]
 
 
-@pytest.mark.parametrize("command", READERS)
-def test_what_is_no_run(command, tmp_path):
-    assert "there is no folder nowhere" in refused(RUN, command, "nowhere")
+@pytest.mark.parametrize("arguments", [[name] for name in [*READERS, "verify"]] + [["replay", "--decisions"]])
+def test_what_is_no_run(arguments, tmp_path):
+    assert "there is no folder nowhere" in refused(CONFIG, *arguments, "nowhere")
     (tmp_path / "empty").mkdir()
-    assert "empty is no run" in refused(RUN, command, "empty")
+    assert "empty is no run" in refused(CONFIG, *arguments, "empty")
+    (tmp_path / "file").touch()
+    assert "there is no folder file" in refused(CONFIG, *arguments, "file")
+
+
+def test_a_calibration_of_what_is_no_run(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty is no run" in refused(CONFIG, *launching("calibration.from=empty"))
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_run_that_has_lost_its_configuration(command, half, tmp_path):
+    run = copied(half, tmp_path)
+    (run / "config.yaml").unlink()
+    assert "config.yaml is missing; restore it from a copy" in refused(RUN, command, run)
 
 
 @pytest.mark.parametrize("command", READERS)

@@ -271,7 +271,7 @@ class TestDigest:
 
     def test_what_is_no_run_is_one_sentence(self, tmp_path):
         result = call("digest", tmp_path)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "is no run" in result.stderr
         assert len(result.stderr.splitlines()) == 1
 
@@ -394,7 +394,7 @@ class TestVerify:
 
     def test_what_is_no_run_is_one_sentence(self, tmp_path):
         result = call("verify", tmp_path)
-        assert (result.exit_code, result.stdout) == (1, "")
+        assert (result.exit_code, result.stdout) == (2, "")
         assert "is no run: it has no config.yaml" in result.stderr
 
 

@@ -318,7 +318,13 @@ class TestErrors:
         assert correlation(3 - 2 * self.TRUTH, self.TRUTH) == pytest.approx(-1)
 
     def test_what_does_not_vary_has_no_correlation(self):
-        assert math.isnan(correlation(np.ones((2, 3, 1)), self.TRUTH[:2, :3, :1]))
+        for value in (1.0, 0.1, 1e-200):  # the mean of the second is rounded
+            constant = np.full(self.TRUTH.shape, value)
+            assert math.isnan(correlation(constant, self.TRUTH))
+            assert math.isnan(correlation(self.TRUTH, constant))
+
+    def test_what_is_no_number_has_no_correlation(self):
+        assert math.isnan(correlation(self.TRUTH * math.nan, self.TRUTH))
 
     @pytest.mark.parametrize(("order", "weights"), [(0, [1]), (1, [-1, 1]), (2, [1, -2, 1])])
     def test_differences_are_those_of_the_points_one_at_a_time(self, order, weights):

@@ -1,6 +1,7 @@
 """The routers, one file each, and how one is built by its name or import path."""
 
 import importlib
+import inspect
 
 import torch
 
@@ -23,14 +24,16 @@ def build_router(config: RouterConfig, d_model: int, *, generator: torch.Generat
     Raises
     ------
     ValueError
-        If the import path leads to no subclass of `Router`.
+        If the import path leads to no subclass of `Router` that says how it chooses.
     """
     path = ROUTERS.get(config.router_type, config.router_type)
     module_name, _, name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"router_type is {path!r}, which cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Router)):
-        raise ValueError(f"router_type is {path!r}, but must name a subclass of {Router.__module__}:Router")
+    except Exception as error:  # a user's module may raise anything
+        raise ValueError(f"router_type is {path!r}, which cannot be imported: {error!r}") from error
+    if not (isinstance(found, type) and issubclass(found, Router)) or inspect.isabstract(found):
+        raise ValueError(
+            f"router_type is {path!r}, but must name a subclass of {Router.__module__}:Router that has a choose"
+        )
     return found(config, d_model, generator=generator)

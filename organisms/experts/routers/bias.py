@@ -49,7 +49,16 @@ class BiasRouter(Router):
             micro-batches, [E].
         scale
             Factor of the speed, for example that of the learning rate's schedule.
+
+        Raises
+        ------
+        ValueError
+            If there is not one number for each expert.
         """
+        if demand.shape != self.bias.shape:
+            raise ValueError(
+                f"demand must be {list(self.bias.shape)}, a number an expert, but is {list(demand.shape)}"
+            )
         # In whole numbers, so that an expert at the very mean stays where it is.
         lack = demand.sum() - len(demand) * demand
         self.bias += scale * self.config.bias_update_speed * lack.sign()
@@ -73,7 +82,17 @@ def update_biases(model: nn.Module, demand: Int64[Tensor, "L E"], scale: float =
         The metric ``expert_demand`` of its forward pass, summed over micro-batches, [L, E].
     scale
         As in `BiasRouter.update`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one row for each `BiasRouter`, and in it one number for each expert.
     """
     routers = [module for module in model.modules() if isinstance(module, BiasRouter)]
+    if demand.ndim != 2 or len(demand) != len(routers):
+        raise ValueError(
+            f"demand must be [L, E] with a row for each of the model's {len(routers)} routers of type bias, but is "
+            f"{list(demand.shape)}"
+        )
     for router, own in zip(routers, demand, strict=True):
         router.update(own, scale)

@@ -1,6 +1,8 @@
+import re
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from organisms.experts.capacity import first_come, growing, highest, places
@@ -24,10 +26,27 @@ def test_places_are_the_documents_floor():
     assert places(0, 2, 8, 1.25) == 0
 
 
-def test_a_capacity_under_one_token_is_refused_and_what_is_advised_is_enough():
+def test_a_capacity_under_one_token_is_refused_as_it_was_typed():
     with pytest.raises(ValueError, match=r"no place for 3 tokens .* at least 5.34, or capacity to dropless"):
         places(3, 1, 16, 1.25)
-    assert places(3, 1, 16, 5.34) == 1
+    with pytest.raises(ValueError, match=r"capacity_factor 0\.9999999 leaves .* set it to at least 1\.0, or"):
+        places(8, 1, 8, 0.9999999)
+
+
+@given(st.integers(1, 3000), st.integers(1, 4), st.integers(1, 10**7))
+@example(25, 1, 29)  # 1.16 x 25 is under 29
+def test_what_is_advised_is_enough_when_it_is_typed_and_little_more_than_that(tokens, k, n_experts):
+    with pytest.raises(ValueError, match="leaves an expert no place") as error:
+        places(tokens, k, n_experts, 1e-12)
+    (advised,) = re.findall(r"at least (\S+), or", str(error.value))
+    assert places(tokens, k, n_experts, float(advised)) >= 1
+    assert float(advised) < n_experts / (tokens * k) + 0.021
+
+
+def test_a_factor_may_be_as_large_as_it_can():
+    assert places(3, 2, 4, 1e308) == 3
+    mask = torch.tensor([True, False, True])
+    assert first_come(torch.ones(3, 2, dtype=torch.bool), growing(mask, 2, 2, 1e308)).all()
 
 
 @given(*CASES, st.integers(0, 6))

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -18,9 +20,40 @@ def test_the_best_are_the_first_of_a_stable_sort(tokens, n_experts, data):
     assert found.chosen.all()
 
 
-def test_more_than_there_are_cannot_be_chosen():
-    with pytest.raises(ValueError, match="k must be at most the number of experts, 2, but is 3"):
-        best(drawn(4, 2), 3)
+@given(st.lists(st.lists(st.sampled_from([-math.inf, -1.0, math.inf]), min_size=5, max_size=5), max_size=6))
+def test_where_too_few_are_left_those_at_minus_infinity_follow_in_their_order(rows):
+    preferences = torch.tensor(rows).view(-1, 5)
+    for k in range(1, 6):
+        for row, experts in zip(rows, best(preferences, k).experts.tolist(), strict=True):
+            assert experts == sorted(range(5), key=lambda expert: -row[expert])[:k]
+
+
+def test_whatever_is_preferred_the_choices_of_a_token_differ_and_it_is_left_as_it_is():
+    preferences = torch.tensor([[math.nan] * 4, [math.inf, math.nan, -math.inf, 0.0]])
+    before = preferences.clone()
+    assert [sorted(row) for row in best(preferences, 4).experts.tolist()] == [[0, 1, 2, 3]] * 2
+    torch.testing.assert_close(preferences, before, equal_nan=True)
+
+
+def test_a_choice_of_other_shapes_or_dtypes_is_refused():
+    experts, chosen = torch.zeros(3, 2, dtype=torch.int64), torch.ones(3, 2, dtype=torch.bool)
+    Choice(experts, chosen)
+    for wrong in (
+        (experts.int(), chosen),
+        (experts, chosen.float()),
+        (experts, chosen[:, :1]),
+        (experts[0], chosen[0]),
+    ):
+        with pytest.raises(
+            ValueError, match=r"must be torch.int64 and torch.bool, both \[N, K\], but are torch.int"
+        ):
+            Choice(*wrong)
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_more_than_there_are_cannot_be_chosen_nor_none(k):
+    with pytest.raises(ValueError, match=f"k must be from 1 to the number of experts, 2, but is {k}"):
+        best(drawn(4, 2), k)
 
 
 @given(st.lists(st.booleans(), max_size=20), st.integers(1, 7), st.data())

@@ -117,11 +117,11 @@ def test_dropout_drops_its_share_in_training_only_and_keeps_the_mean(kind):
 
 
 @pytest.mark.parametrize("kind", ["experts", "dense"])
-def test_dropout_without_a_generator_is_refused(kind):
+def test_dropout_without_a_generator_of_its_device_is_refused(kind):
     given = config(dropout=0.25)
     layer = ExpertFFN(given, 3, stream()) if kind == "experts" else DenseFFN(given, stream())
     offsets = (OFFSETS,) if kind == "experts" else ()
-    with pytest.raises(
-        ValueError, match=r"generator is missing, but dropout is 0.25 and the module trains: pass"
-    ):
+    with pytest.raises(ValueError, match=r"generator is missing, and dropout needs one in training: pass"):
         layer(torch.ones(9, D), *offsets)
+    with pytest.raises(ValueError, match=r"generator must be a torch\.Generator on meta, but is one on cpu"):
+        layer.to("meta")(torch.ones(9, D, device="meta"), *offsets, generator=stream())

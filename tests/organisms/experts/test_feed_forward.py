@@ -240,13 +240,31 @@ def test_tokens_that_are_not_finite_are_refused(value):
 @pytest.mark.parametrize(
     ("x", "mask", "message"),
     [
-        ((2, 3, D + 1), None, rf"x must have the shape \[B, S, {D}\], .* but has \[2, 3, {D + 1}\]"),
-        ((2, D), None, rf"x must have the shape \[B, S, {D}\], as d_model says, but has \[2, {D}\]"),
-        ((2, 3, D), torch.ones(3, 2, dtype=torch.bool), r"mask must be bool \[B, S\] .* torch.bool \[3, 2\]"),
-        ((2, 3, D), torch.ones(2, 3), r"mask must be bool .* but is torch.float32 \[2, 3\]"),
+        (drawn(2, 3, D + 1), None, rf"x must be \[B, S, {D}\], .* but is torch.float64 \[2, 3, {D + 1}\]"),
+        (drawn(2, D), None, rf"x must be \[B, S, {D}\], as d_model says, .* \[2, {D}\] on cpu"),
+        (drawn(2, 3, D).float(), None, "and torch.float64 on cpu as the parameters, but is torch.float32"),
+        (None, None, "x must be a dense torch.Tensor, but is a NoneType"),
+        (drawn(2, 3, D), torch.ones(3, 2) > 0, r"mask must be torch.bool \[2, 3\] .* torch.bool \[3, 2\]"),
+        (drawn(2, 3, D), torch.ones(2, 3), r"mask must be torch.bool .* but is torch.float32 \[2, 3\]"),
+        (drawn(2, 3, D), [[True] * 3] * 2, r"mask must be a dense torch.Tensor, but is a list"),
     ],
 )
-def test_other_shapes_are_refused(x, mask, message):
+def test_what_is_no_batch_of_tokens_or_its_mask_is_refused(x, mask, message):
     unchecked = MoEFeedForward.forward.__wrapped__  # shapes in signatures are checked in tests only
     with pytest.raises(ValueError, match=message):
-        unchecked(layer(), torch.zeros(x, dtype=torch.float64), mask)
+        unchecked(layer(), x, mask)
+
+
+@pytest.mark.parametrize(
+    ("configured", "given", "message"),
+    [
+        (None, {}, "config must be a MoEConfig, but is a NoneType; MoEConfig.model_validate makes one"),
+        (RouterConfig(), {}, "config must be a MoEConfig, but is a RouterConfig"),
+        (config(), {"generator": 3}, r"generator must be a torch\.Generator of the CPU, .*, but is a int"),
+        (config(), {"n_layers": 0}, "n_layers must be a whole number from 1 on, but is 0"),
+        (config(), {"n_layers": "2"}, "n_layers must be a whole number from 1 on, but is '2'"),
+    ],
+)
+def test_what_no_layer_can_be_made_from_is_refused(configured, given, message):
+    with pytest.raises(ValueError, match=message):
+        build_moe(configured, **given)

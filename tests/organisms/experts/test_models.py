@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import pytest
@@ -18,6 +19,11 @@ from organisms.experts.norms import RMSNorm
 from tests.organisms.experts.mixtures import drawn, with_gradients
 
 WIDTH, VOCABULARY, B, S, L = 16, 7, 2, 9, 2
+
+
+def as_users_call_it(module, *given):
+    """Call a module as outside of tests, where the shapes of signatures are not checked."""
+    return inspect.unwrap(type(module).forward)(module, *given)
 
 
 def stream(seed=0):
@@ -71,7 +77,7 @@ def test_dropout_of_a_block_falls_on_what_its_parts_add_in_training_only():
     middle = x + first * plain.attention(plain.attention_norm(x))
     wanted = middle + second * plain.feed_forward(plain.feed_forward_norm(middle))
     torch.testing.assert_close(block(x, generator=stream(3))[0], wanted)
-    with pytest.raises(ValueError, match=r"generator is missing, but dropout is 0\.5"):
+    with pytest.raises(ValueError, match="generator is missing, and dropout needs one in training"):
         block(x)
     torch.testing.assert_close(block.eval()(x)[0], plain(x)[0])
 
@@ -148,8 +154,10 @@ def test_what_looks_ahead_gives_a_prefix_something_else(given):
     assert not torch.allclose(model(values[:, :5])[0], model(values)[0][:, :5])
 
 
-@pytest.mark.parametrize("kind", [MoESequenceRegressor, MoELanguageModel])
-@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "causal"),
+    [(MoESequenceRegressor, True), (MoESequenceRegressor, False), (MoELanguageModel, True)],
+)
 def test_padding_at_the_end_changes_no_token_before_it(kind, causal):
     model = kind(model_config(attention={"causal": causal}), stream()).double()
     inputs, mask = inputs_of(model), torch.ones(B, S, dtype=torch.bool)
@@ -186,33 +194,102 @@ def test_a_generator_makes_the_parameters(kind):
     assert not torch.equal(first[0], other[0])
 
 
+@pytest.mark.parametrize("feed_forward", ["moe", "dense"])
 @pytest.mark.parametrize("shape", [(0, S), (B, 0)])
-def test_no_tokens_give_no_predictions(shape):
-    assert MoESequenceRegressor(model_config(), stream())(torch.zeros(*shape, 1))[0].shape == (*shape, 1)
-    symbols = torch.zeros(shape, dtype=torch.int64)
-    assert MoELanguageModel(model_config(), stream())(symbols)[0].shape == (*shape, VOCABULARY)
+def test_no_tokens_give_no_predictions_and_losses_of_nothing(shape, feed_forward):
+    for kind, inputs, width in (
+        (MoESequenceRegressor, torch.zeros(*shape, 1), 1),
+        (MoELanguageModel, torch.zeros(shape, dtype=torch.int64), VOCABULARY),
+    ):
+        y, metrics = kind(model_config(feed_forward=feed_forward), stream())(inputs)
+        assert y.shape == (*shape, width)
+        assert all(not metric.any() for metric in metrics.values())
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (torch.zeros(2, 3), r"values must have the shape \[B, S, 1\], as n_inputs says, but have \[2, 3\]"),
-        (torch.zeros(2, 3, 2), r"values must have the shape \[B, S, 1\], .* but have \[2, 3, 2\]"),
+        (
+            torch.zeros(2, 3),
+            r"values must be \[B, S, 1\], as n_inputs says, .* but is torch.float32 \[2, 3\]",
+        ),
+        (torch.zeros(2, 3, 2), r"values must be \[B, S, 1\], .* but is torch.float32 \[2, 3, 2\]"),
+        (torch.zeros(2, 3, 1).long(), r"and torch.float32 on cpu as the parameters, but is torch.int64"),
+        (torch.zeros(2, 3, 1).numpy(), r"values must be a dense torch.Tensor, but is a ndarray"),
         (torch.full((2, 3, 1), math.nan), "values must be finite at every token that is no padding"),
         (torch.full((2, 3, 1), math.inf), "values must be finite at every token that is no padding"),
     ],
 )
 def test_values_that_cannot_be_read_are_refused(values, message):
-    unchecked = MoESequenceRegressor.forward.__wrapped__  # shapes in signatures are checked in tests only
     with pytest.raises(ValueError, match=message):
-        unchecked(MoESequenceRegressor(model_config(), stream()), values)
+        as_users_call_it(MoESequenceRegressor(model_config(), stream()), values)
 
 
-@pytest.mark.parametrize("symbol", [-1, VOCABULARY])
-def test_symbols_outside_the_vocabulary_are_refused(symbol):
-    symbols = torch.tensor([[0, 1, symbol]])
-    with pytest.raises(ValueError, match=rf"symbols must be in \[0, {VOCABULARY}\), .* reach from"):
-        MoELanguageModel(model_config(), stream())(symbols)
+@pytest.mark.parametrize(
+    ("symbols", "message"),
+    [
+        (torch.zeros(2, 3), r"symbols must be torch.int64 \[B, S\] on cpu, but are torch.float32 \[2, 3\]"),
+        (torch.zeros(3).long(), r"symbols must be torch.int64 \[B, S\] on cpu, but are torch.int64 \[3\]"),
+        ([[0, 1]], "symbols must be a dense torch.Tensor, but is a list"),
+        (torch.tensor([[0, 1, -1]]), rf"symbols must be in \[0, {VOCABULARY}\), .* reach from -1 to 1"),
+        (torch.tensor([[0, 1, VOCABULARY]]), rf"symbols must be in .* reach from 0 to {VOCABULARY}"),
+    ],
+)
+def test_symbols_that_cannot_be_read_are_refused(symbols, message):
+    with pytest.raises(ValueError, match=message):
+        as_users_call_it(MoELanguageModel(model_config(), stream()), symbols)
+
+
+@pytest.mark.parametrize("kind", [MoESequenceRegressor, MoELanguageModel])
+@pytest.mark.parametrize("feed_forward", ["moe", "dense"])
+def test_what_does_not_say_which_tokens_are_real_is_refused(kind, feed_forward):
+    model = kind(model_config(feed_forward=feed_forward), stream())
+    inputs = inputs_of(model)
+    inputs = inputs.float() if inputs.is_floating_point() else inputs
+    for mask in (torch.ones(B, S), torch.ones(B, S).long(), torch.ones(S, B) > 0, torch.ones(B, S, 1) > 0):
+        with pytest.raises(
+            ValueError, match=rf"mask must be torch.bool \[{B}, {S}\] on cpu, True .* but is torch"
+        ):
+            as_users_call_it(model, inputs, mask)
+
+
+def test_a_block_refuses_what_is_no_residual_stream():
+    block = TransformerBlock(block_config(feed_forward="dense"), stream())
+    for x in (drawn(B, S, WIDTH), drawn(B, S, WIDTH + 1).float(), drawn(S, WIDTH).float()):
+        with pytest.raises(
+            ValueError, match=rf"x must be \[B, S, {WIDTH}\], as d_model says, and torch.float32"
+        ):
+            as_users_call_it(block, x)
+
+
+@pytest.mark.parametrize("kind", [MoESequenceRegressor, MoELanguageModel])
+def test_a_model_is_made_from_its_configuration_and_a_generator(kind):
+    with pytest.raises(ValueError, match="config must be a ModelConfig, but is a BlockConfig"):
+        kind(block_config(), stream())
+    with pytest.raises(ValueError, match=r"generator must be a torch\.Generator of the CPU, .* but is None"):
+        kind(model_config(), None)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"attention": {"causal": False}},
+            "causal of a language model's attention is false, .*; set it to true",
+        ),
+        (
+            {"router": {"router_type": "expert_choice"}},
+            "router_type of a language model is expert_choice, but",
+        ),
+    ],
+)
+def test_a_language_model_that_sees_what_comes_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        MoELanguageModel(model_config(**given), stream())
+
+
+def test_in_a_dense_language_model_nobody_routes():
+    MoELanguageModel(model_config(router={"router_type": "expert_choice"}, feed_forward="dense"), stream())
 
 
 def test_a_language_model_without_a_vocabulary_is_refused():

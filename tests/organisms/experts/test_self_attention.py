@@ -105,6 +105,14 @@ def test_positions_are_rotated_as_configured():
     assert attention(rope=False).rotary is None
 
 
+def test_what_is_no_batch_of_tokens_or_its_mask_is_refused():
+    unchecked = SelfAttention.forward.__wrapped__  # shapes in signatures are checked in tests only
+    with pytest.raises(ValueError, match=rf"x must be \[B, S, {WIDTH}\], .* \[{S}, {WIDTH}\] on cpu"):
+        unchecked(attention(), drawn(S, WIDTH))
+    with pytest.raises(ValueError, match=rf"mask must be torch.bool \[{B}, {S}\] .* but is torch.float32"):
+        unchecked(attention(), drawn(B, S, WIDTH), torch.ones(B, S))
+
+
 @pytest.mark.parametrize("shape", [(0, 4, WIDTH), (3, 0, WIDTH)])
 def test_no_tokens_give_no_outputs(shape):
     assert attention()(torch.zeros(shape, dtype=torch.float64)).shape == shape

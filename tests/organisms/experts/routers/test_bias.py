@@ -1,6 +1,9 @@
+import inspect
+
 import pytest
 import torch
 
+from organisms.experts.routers.bias import update_biases
 from tests.organisms.experts.small_routers import WIDTH, drawn, small_router
 
 X = drawn(60, WIDTH)
@@ -29,6 +32,19 @@ def test_an_update_moves_each_bias_by_the_speed_towards_the_mean_demand():
     assert router.bias.tolist() == [-0.5, 0.5, 0.0, 0.0]
     router.update(torch.tensor([9, 3, 7, 6]))
     assert router.bias.tolist() == [-1.0, 1.0, -0.5, 0.5]
+
+
+def test_a_demand_of_other_routers_or_experts_is_refused():
+    router = small_router("bias")
+    for demand in (torch.ones(7).long(), torch.ones(1).long(), torch.ones(1, 8).long()):
+        with pytest.raises(ValueError, match=r"demand must be \[8\], a number an expert, but is \["):
+            inspect.unwrap(type(router).update)(router, demand)
+    for demand in (torch.ones(2, 8).long(), torch.ones(8).long(), torch.ones(1).long()):
+        with pytest.raises(
+            ValueError, match=r"demand must be \[L, E\] with a row for each of the model's 1 routers"
+        ):
+            inspect.unwrap(update_biases)(torch.nn.ModuleList([router, small_router()]), demand)
+    assert not router.bias.any()
 
 
 def test_the_bias_is_no_parameter_but_is_saved_and_no_pass_changes_it():
