@@ -35,7 +35,7 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
     looks = list(zip(slots, layers, strict=True))
     with torch.no_grad():
         by_gates = [seen.by_gates(own, slope) for (own, seen), slope in zip(looks, slopes, strict=True)]
-        gradients = torch.cat([slope_Bn.double().square().mean(0).sqrt() for slope_Bn in by_gates])
+        gradients = torch.cat([typical(slope_Bn.double()) for slope_Bn in by_gates])
         ablated = [
             organism.changed_losses(layer + 1, x, seen.without(own), targets)
             for layer, (x, (own, seen)) in enumerate(zip(streams, looks, strict=True))
@@ -60,6 +60,15 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         loss=float(loss),
         answered=torch.cat(answered) if answered else None,
     )
+
+
+def typical(slopes: Tensor) -> Tensor:
+    """Size of slopes [B, n] over examples, [n]: the power mean of exponent 1/2, (mean sqrt |slope|)^2.
+
+    Few examples rule a root mean square once a network has learnt the rest: from one half of the probe's examples to
+    the other it then hardly repeats itself (reliability 0.13 to 0.53 on digits, this 0.81 to 0.85).
+    """
+    return slopes.abs().sqrt().mean(0).square()
 
 
 def _numbers(seen: Observed) -> Tensor:

@@ -189,7 +189,7 @@ def gradient_rank(context: SpatialContext[T], gradient: Callable[[T], float], k:
     context
         The component among the others.
     gradient
-        Per-example RMS of an item's gate gradient.
+        Size of an item's gate gradient.
     k
         How many neighbours, 0 or more.
     """

@@ -90,7 +90,7 @@ class TestAgainstTheDefinition:
                 for sign in (1, -1)
             )
             slopes = (up - down) / 2e-6
-            assert found == pytest.approx(slopes.square().mean().sqrt().item(), rel=1e-4)
+            assert found == pytest.approx(slopes.abs().sqrt().mean().square().item(), rel=1e-4)
         relative = probe.gradients / probe.gradients.mean()
         torch.testing.assert_close(probe.measures[:, FLOW], torch.log10(relative))
 
@@ -135,7 +135,7 @@ def test_gate_gradients_of_the_organism_itself_agree():
         torch.autograd.grad(loss, gates, retain_graph=True)[0]
         for loss in example_losses(organism.task, organism(inputs, gates), targets)
     ]
-    expected = torch.stack(rows).double().square().mean(0).sqrt()[list(probe.slots)]
+    expected = torch.stack(rows).double().abs().sqrt().mean(0).square()[list(probe.slots)]
     torch.testing.assert_close(probe.gradients, expected, rtol=1e-4, atol=1e-7)
 
 
