@@ -34,10 +34,11 @@ class AttentionStatistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attention:
-    """What `attention` gives."""
+    """What `attention` gives; None is what it was not asked for."""
 
     output: Tensor  # [B, H, S, W]
-    lse: Tensor  # [B, H, S]: log sum_j exp(scale q k_j) over the keys that are seen, nats; it has no gradient
+    # [B, H, S]: log sum_j exp(scale q k_j) over the keys that are seen, nats; it has no gradient.
+    lse: Tensor | None
     statistics: AttentionStatistics | None
 
 
@@ -52,6 +53,7 @@ def attention(
     key_mask: Tensor | None = None,
     positions: Tensor | None = None,
     statistics: bool = False,
+    lse: bool = False,
     backend: str = "auto",
 ) -> Attention:
     """Mix the values of the visible keys: softmax(scale q k^T) v, and say where each head looks.
@@ -79,6 +81,8 @@ def attention(
         Where the tokens are, [S, P] with P at most 3, for Euclidean distances; None: at 0, 1, ..., S - 1.
     statistics
         Whether to measure where each head looks.
+    lse
+        Whether to give the log-sum-exp.
     backend
         "reference" (whole matrix), "torch", "triton", or "auto": triton for CUDA tensors where it is installed,
         else torch.
@@ -91,7 +95,7 @@ def attention(
     """
     path, sight = checked(q, k, v, scale, causal, window, key_mask, positions, backend)
     with door.exact(q):
-        return _attended(q, k, v, path, sight, statistics)
+        return _attended(q, k, v, path, sight, statistics, lse)
 
 
 def attention_weights(
@@ -114,15 +118,17 @@ def attention_weights(
         return reference.attention_weights(q.to(wide), k.to(wide), sight.scale, seen)
 
 
-def _attended(q: Tensor, k: Tensor, v: Tensor, path: str, sight: Sight, statistics: bool) -> Attention:
-    per_query = None
+def _attended(
+    q: Tensor, k: Tensor, v: Tensor, path: str, sight: Sight, statistics: bool, lse: bool
+) -> Attention:
+    if path == "torch" and not statistics and short.serves(q):
+        return Attention(*short.forward(q, k, v, sight, lse), None)
     if path == "reference":
-        output, lse, per_query = reference.forward(q, k, v, sight, statistics)
-    elif path == "torch" and not statistics and short.serves(q):
-        output, lse = short.forward(q, k, v, sight)
+        output, log_sum, per_query = reference.forward(q, k, v, sight, statistics)
     else:
-        output, lse, per_query = _Attend.apply(q, k, v, sight, DIFFERENTIABLE[path], statistics)
-    return Attention(output, lse, None if per_query is None else _averaged(per_query, lse))
+        output, log_sum, per_query = _Attend.apply(q, k, v, sight, DIFFERENTIABLE[path], statistics)
+    measured = None if per_query is None else _averaged(per_query, log_sum)
+    return Attention(output, log_sum if lse else None, measured)
 
 
 class _Attend(torch.autograd.Function):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.attention.sight import Sight, hidden
+from kernels.attention.sight import Sight, bias, hidden
 
 WHOLE = 128  # sequences up to this length may have a mask for each head
 _NAME = "_scaled_dot_product_flash_attention_for_cpu"
@@ -27,7 +27,7 @@ def forward(
     q: Float[Tensor, "B H S R"], k: Float[Tensor, "B H S R"], v: Float[Tensor, "B H S W"], sight: Sight
 ) -> tuple[Float[Tensor, "B H S W"], Float[Tensor, "B H S"]]:
     """Give the output and the log-sum-exp."""
-    mask = sight.mask(q.shape[2], causal=False)
+    mask = _mask(q, sight)
     output, lse = getattr(torch.ops.aten, _NAME)(
         *_level(_scaled(q, sight), k, v), 0.0, sight.causal, attn_mask=mask, scale=1.0
     )
@@ -60,11 +60,17 @@ def backward(
         ),  # a query that sees nothing has no weights: exp(s - inf)
         0.0,
         sight.causal,
-        attn_mask=sight.mask(q.shape[2], causal=False),
+        attn_mask=_mask(q, sight),
         scale=1.0,
     )
     dq = dq[..., : q.shape[3]] * sight.scale[:, None, None]
     return dq.to(q.dtype), dk[..., : k.shape[3]].to(k.dtype), dv[..., : v.shape[3]].to(v.dtype)
+
+
+def _mask(q: Tensor, sight: Sight) -> Tensor | None:
+    """What hides the keys that are not seen, but for those after a query: the kernel knows of them."""
+    seen = sight.seen(q.shape[2], causal=False)
+    return None if seen is None else bias(seen, sight.scale.dtype)
 
 
 def _scaled(q: Tensor, sight: Sight) -> Tensor:

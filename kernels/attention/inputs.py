@@ -47,7 +47,7 @@ def checked(
         if key_mask.dtype != torch.bool:
             raise ValueError(f"key_mask must have dtype torch.bool, but has {key_mask.dtype}")
     if positions is not None:
-        _shaped("positions", positions, (S, None), q)
+        _shaped("positions", positions, (S,), q, free=1)
         if not 1 <= positions.shape[1] <= 3:
             raise ValueError(f"positions must have 1 to 3 coordinates, but has {positions.shape[1]}")
     path = door.path(backend, "q", q, triton=max(R, v.shape[3]) <= WIDEST)
@@ -65,12 +65,14 @@ def _sight(
     positions: Tensor | None,
 ) -> Sight:
     wide = torch.float64 if q.dtype == torch.float64 else torch.float32
+    if not isinstance(scale, Tensor):
+        scale = torch.full((q.shape[1],), float(scale), dtype=wide, device=q.device)
     return Sight(
-        scale=torch.as_tensor(scale, dtype=wide, device=q.device).detach().expand(q.shape[1]),
+        scale=scale.to(wide),
         causal=causal,
-        window=None if window is None else window.detach().to(wide),
+        window=None if window is None else window.to(wide),
         key_mask=key_mask,
-        positions=None if positions is None else positions.detach().to(wide),
+        positions=None if positions is None else positions.to(wide),
     )
 
 
@@ -93,7 +95,7 @@ def _heads(q: Tensor, k: Tensor, v: Tensor) -> None:
     if q.ndim != 4 or 0 in q.shape:
         raise ValueError(f"q must have a shape [B, H, S, R] without zeros, but has {list(q.shape)}")
     _shaped("k", k, q.shape, q)
-    _shaped("v", v, (*q.shape[:3], None), q)
+    _shaped("v", v, q.shape[:3], q, free=1)
     if v.shape[3] == 0:
         raise ValueError(f"v must have a width of at least 1, but has the shape {list(v.shape)}")
     for name, tensor in (("k", k), ("v", v)):
@@ -101,12 +103,10 @@ def _heads(q: Tensor, k: Tensor, v: Tensor) -> None:
             raise ValueError(f"{name} must have the dtype of q, {q.dtype}, but has {tensor.dtype}")
 
 
-def _shaped(name: str, tensor: Tensor, shape: Sequence[int | None], q: Tensor) -> None:
-    """Refuse a tensor of another shape (None: any size) or on another device than q."""
-    if len(shape) != tensor.ndim or any(
-        wanted not in (None, found) for wanted, found in zip(shape, tensor.shape, strict=True)
-    ):
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+def _shaped(name: str, tensor: Tensor, shape: Sequence[int], q: Tensor, free: int = 0) -> None:
+    """Refuse a tensor of another shape, but for `free` last axes of any size, or on another device than q."""
+    if tensor.ndim != len(shape) + free or tensor.shape[: len(shape)] != shape:
+        wanted = ", ".join([*map(str, shape), *["any"] * free])
         raise ValueError(
             f"{name} must have the shape [{wanted}] beside q of shape {list(q.shape)}, but has {list(tensor.shape)}"
         )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.attention.sight import Sight, hidden
+from kernels.attention.sight import Sight, bias, hidden
 
 LONGEST = 32  # tokens
 
@@ -19,22 +19,26 @@ def serves(q: Tensor) -> bool:
 
 
 def forward(
-    q: Float[Tensor, "B H S R"], k: Float[Tensor, "B H S R"], v: Float[Tensor, "B H S W"], sight: Sight
-) -> tuple[Float[Tensor, "B H S W"], Float[Tensor, "B H S"]]:
-    """Give the output and the log-sum-exp."""
+    q: Float[Tensor, "B H S R"],
+    k: Float[Tensor, "B H S R"],
+    v: Float[Tensor, "B H S W"],
+    sight: Sight,
+    lse: bool,
+) -> tuple[Float[Tensor, "B H S W"], Float[Tensor, "B H S"] | None]:
+    """Give the output and, when asked, the log-sum-exp."""
     wide = sight.scale.dtype
     scores = (q.to(wide) * sight.scale[:, None, None]) @ k.to(wide).mT
-    mask = sight.mask(q.shape[2], causal=sight.causal)
-    scores = scores if mask is None else scores + mask
+    seen = sight.seen(q.shape[2], causal=sight.causal)
+    if seen is not None:
+        scores.add_(bias(seen, wide))
     weights = torch.softmax(scores, -1)
-    lse = _log_sum_exp(scores.detach(), weights.detach())
-    blind = lse < hidden(wide) / 2
-    if bool(blind.any()):
-        weights, lse = weights.masked_fill(blind.unsqueeze(-1), 0.0), lse.masked_fill(blind, -torch.inf)
-    return (weights @ v.to(wide)).to(v.dtype), lse
+    if seen is not None and not bool(seen.any(-1).all()):
+        weights = weights.masked_fill(~seen.any(-1, keepdim=True), 0.0)
+    output = (weights @ v.to(wide)).to(v.dtype)
+    return output, _log_sum_exp(scores.detach()) if lse else None
 
 
-def _log_sum_exp(scores: Tensor, weights: Tensor) -> Tensor:
-    """Of every row: from the score and the weight of a query's own key, as log p = s - lse, if it has any."""
-    own, share = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (scores, weights))
-    return own - share.log() if bool((share > 1e-30).all()) else scores.logsumexp(-1)
+def _log_sum_exp(scores: Tensor) -> Tensor:
+    """Of every row, -inf where all keys are hidden."""
+    lse = scores.logsumexp(-1)
+    return lse.masked_fill_(lse < hidden(lse.dtype) / 2, -torch.inf)

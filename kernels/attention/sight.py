@@ -1,10 +1,11 @@
 """What the queries may see: the form in which every path of `attention` is told."""
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -19,7 +20,7 @@ def hidden(dtype: torch.dtype) -> float:
 
 def bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
     """What is added to scores so that only keys that are seen count: 0 or `hidden`."""
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, hidden(dtype))
+    return torch.full(seen.shape, hidden(dtype), dtype=dtype, device=seen.device).masked_fill_(seen, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,18 +50,17 @@ class Sight:
             return (rows - columns.T).abs()
         return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist")
 
-    def mask(self, length: int, *, causal: bool) -> Float[Tensor, "#B #H #S S"] | None:
-        """What is added to scores to hide what windows, `key_mask` and, where wished, `self.causal` hide."""
-        every, dtype = slice(0, length), self.scale.dtype
-        masks = []
+    def seen(self, length: int, *, causal: bool) -> Bool[Tensor, "#B #H #S S"] | None:
+        """Which query sees which key by windows, `key_mask` and, where wished, `self.causal`; None: each sees all."""
+        every, parts = slice(0, length), []
         if causal:
-            seen = torch.ones(1, 1, length, length, dtype=torch.bool, device=self.scale.device)
-            masks.append(bias(seen.tril_(), dtype))
+            past = torch.ones(1, 1, length, length, dtype=torch.bool, device=self.scale.device)
+            parts.append(past.tril_())
         if self.window is not None:
-            masks.append(bias(self.distances(every, every) < self.window[None, :, None, None], dtype))
+            parts.append(self.distances(every, every) < self.window[None, :, None, None])
         if self.key_mask is not None:
-            masks.append(bias(self.key_mask[:, None, None, :], dtype))
-        return sum(masks[1:], masks[0]) if masks else None
+            parts.append(self.key_mask[:, None, None, :])
+        return reduce(torch.logical_and, parts) if parts else None
 
 
 class Path(Protocol):

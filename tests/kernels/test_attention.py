@@ -57,9 +57,9 @@ CASES = [
 ]
 
 
-def with_gradients(tensors, change, statistics=True, **options):
+def with_gradients(tensors, change, statistics=True, lse=True, **options):
     leaves = [tensor.detach().clone().requires_grad_() for tensor in tensors]
-    found = attention(*leaves, statistics=statistics, **options)
+    found = attention(*leaves, statistics=statistics, lse=lse, **options)
     return found, torch.autograd.grad(found.output, leaves, change)
 
 
@@ -162,6 +162,7 @@ def test_it_is_what_the_equations_say(backend):
         key_mask=key_mask,
         positions=x,
         statistics=True,
+        lse=True,
         backend=backend,
     )
     torch.testing.assert_close(found.output, weights @ v)
@@ -226,9 +227,9 @@ def test_the_log_sum_exp_is_right_where_a_query_does_not_look_at_itself(S):
     q, k, v = drawn(S=S)
     q, k = 300 * q, k.flip(2)  # weights of own keys vanish, in any precision
     exact = (q @ k.mT * 3**-0.5).logsumexp(-1)
-    torch.testing.assert_close(attention(q, k, v).lse, exact)
+    torch.testing.assert_close(attention(q, k, v, lse=True).lse, exact)
     torch.testing.assert_close(
-        attention(q.float(), k.float(), v.float()).lse.double(), exact, rtol=1e-5, atol=0
+        attention(q.float(), k.float(), v.float(), lse=True).lse.double(), exact, rtol=1e-5, atol=0
     )
 
 
@@ -266,9 +267,10 @@ def test_a_query_that_sees_nothing_is_zeros_and_counts_for_nothing(backend):
 def test_a_hidden_key_has_no_influence_at_all(backend):
     q, k, v = drawn(2, 2, 40, dtype=torch.float32)
     key_mask = torch.arange(40).expand(2, 40) < 30
-    before = attention(q, k, v, key_mask=key_mask, statistics=True, backend=backend)
+    options = {"key_mask": key_mask, "statistics": True, "lse": True, "backend": backend}
+    before = attention(q, k, v, **options)
     k[:, :, 30:], v[:, :, 30:] = 1e6, -1e6
-    after = attention(q, k, v, key_mask=key_mask, statistics=True, backend=backend)
+    after = attention(q, k, v, **options)
     assert torch.equal(before.output, after.output)
     assert torch.equal(before.lse, after.lse)
     assert torch.equal(before.statistics.entropy, after.statistics.entropy)
@@ -347,7 +349,7 @@ def test_statistics_in_float32_err_at_most_twice_as_much_as_the_definition_in_fl
 
 
 def test_half_precision_has_statistics_and_log_sum_exp_in_float32():
-    found = attention(*drawn(dtype=torch.bfloat16), statistics=True)
+    found = attention(*drawn(dtype=torch.bfloat16), statistics=True, lse=True)
     assert found.output.dtype == torch.bfloat16
     assert found.lse.dtype == found.statistics.span.dtype == torch.float32
 
@@ -360,20 +362,57 @@ def test_one_scale_is_a_scale_for_every_head_and_none_is_the_root_of_the_width()
 
 @pytest.mark.parametrize("backend", ["reference", "torch"])
 def test_statistics_and_log_sum_exp_carry_no_gradient(backend):
-    found = attention(*(tensor.requires_grad_() for tensor in drawn()), statistics=True, backend=backend)
+    tensors = (tensor.requires_grad_() for tensor in drawn())
+    found = attention(*tensors, statistics=True, lse=True, backend=backend)
     assert found.output.requires_grad
     assert not found.lse.requires_grad
     assert not any(getattr(found.statistics, name).requires_grad for name in NAMES)
 
 
-def test_without_being_asked_there_are_no_statistics():
-    assert attention(*drawn()).statistics is None
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("S", [5, 40])
+def test_what_asks_for_a_gradient_is_taken_where_none_is_recorded(S, backend):
+    options = seeing("everything", 2, 2, S) | {"scale": torch.ones(2, dtype=torch.float64)}
+    asking = {
+        n: x.clone().requires_grad_() if n in ("scale", "window", "positions") else x
+        for n, x in options.items()
+    }
+    tensors = drawn(S=S)
+    with torch.no_grad():
+        found = attention(*tensors, **asking, statistics=True, lse=True, backend=backend)
+        alone = attention(*tensors, **asking, backend=backend)
+    assert not found.lse.requires_grad
+    assert not any(getattr(found.statistics, name).requires_grad for name in NAMES)
+    for each in (found, alone):
+        assert not each.output.requires_grad
+        torch.testing.assert_close(each.output, attention(*tensors, **options, backend=backend).output)
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("S", [5, 40])
+def test_there_is_only_what_was_asked_for(S, backend):
+    for statistics in (True, False):
+        for lse in (True, False):
+            found = attention(*drawn(S=S), statistics=statistics, lse=lse, backend=backend)
+            assert (found.statistics is not None, found.lse is not None) == (statistics, lse)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("S", [1, 7, 32, 33])
+def test_asking_for_the_log_sum_exp_changes_no_bit(S, case):
+    tensors, options = drawn(2, 4, S, 5, 6, torch.float32), seeing(case, 2, 4, S, torch.float32)
+    change = torch.randn(2, 4, S, 6, generator=torch.Generator().manual_seed(2))
+    asked, gradients = with_gradients(tensors, change, False, True, **options)
+    alone, others = with_gradients(tensors, change, False, False, **options)
+    assert alone.lse is None
+    for one, other in zip((asked.output, *gradients), (alone.output, *others), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_not_a_number_is_not_hidden():
     q, k, v = drawn(S=200)
     q[0, 0, 3] = math.nan
-    found = attention(q, k, v)
+    found = attention(q, k, v, lse=True)
     assert found.output[0, 0, 3].isnan().all()
     assert found.lse[0, 0, 3].isnan()
     assert not found.output[1].isnan().any()
