@@ -35,7 +35,7 @@ FORMATS: Mapping[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
 }
-_TITLE_WIDTH = 80  # characters
+_TITLE_WIDTH = 84  # characters
 _NO_ROUND = "No round is finished yet."
 
 
@@ -148,7 +148,7 @@ def _ranges(run: Run) -> Ranges:
 def _heading(run: Run, what: str, rounds: pd.DataFrame | None = None) -> str:
     done = run.rounds() if rounds is None else rounds
     last = int(done["round"].max()) if len(done) else 0
-    return f"{run.config.get('name', 'run')}: {what}, after round {last} of {run.config.get('rounds', last)}"
+    return f"{run.config.get('name', 'run')}: {what}, round {last} of {run.config.get('rounds', last)}"
 
 
 def _say(figure: Figure, title: str, text: str) -> None:
@@ -159,7 +159,7 @@ def _say(figure: Figure, title: str, text: str) -> None:
 
 def _title(figure: Figure, text: str) -> None:
     broken = textwrap.fill(text, _TITLE_WIDTH)
-    figure.suptitle(broken, x=0.01, ha="left", fontsize=10.5, fontweight="bold", parse_math=False)
+    figure.suptitle(broken, x=0.01, ha="left", fontsize=9.5, fontweight="bold", parse_math=False)
 
 
 def _coverage(run: Run, figure: Figure) -> None:

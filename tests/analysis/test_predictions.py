@@ -166,7 +166,7 @@ def test_nothing_leaves_the_picture_or_runs_into_its_title(
 def test_the_title_says_who_predicts_and_after_which_round(own: Run, figure: Figure) -> None:
     pictures.predicted(Predictions(1, 2, ONE), own, figure)
     (title,) = figure.texts
-    assert title.get_text() == "synthetic: predictions of organism 1 for test examples, after round 2 of 12"
+    assert title.get_text() == "synthetic: predictions of organism 1 for test examples, round 2 of 12"
 
 
 @pytest.mark.parametrize("kinds", [ONE, SPACE])
