@@ -1,23 +1,28 @@
 """Made-up tasks of odd sizes and of every kind, and organisms of every family on them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 
-from organisms.experts.species import ExpertOptions, Experts
+from organisms.experts.species import ExpertOptions
 from organisms.nn import new_interface
 from organisms.pool import Occupant
-from organisms.pseudopods.species import PseudopodOptions, Pseudopods
-from organisms.species import Organism, Species
+from organisms.pseudopods.species import PseudopodOptions
+from organisms.species import FAMILIES, Organism, Species
 from organisms.task import Split, Task
 from qd.genes import random_genes
 from qd.records import Birth, ComponentId, Death, Decision
 from runs import trainer
 from runs.config import Config
 from runs.world import World, WorldSpec, build
+from tests import naive_pseudopods
+from tests.organisms.experts import naive_experts
 
 LENGTH, FEATURES, OUTPUTS = 7, 3, 5
 KINDS = (
@@ -28,9 +33,28 @@ KINDS = (
     ("sequence", "continuous", True),
 )  # kind, tokens, causal
 NAMES = [f"{kind}-{tokens}" for kind, tokens, _ in KINDS]
-SIZES: Mapping[str, Mapping[str, int]] = {
-    "pseudopods": {"max_rank": 4, "max_width": 6},
-    "experts": {"max_rank": 4, "max_hidden": 7},
+
+
+@dataclass(frozen=True)
+class Defined:
+    """What tests know of a family; with it come those of `tests/organisms` that every family has to pass.
+
+    `definition` says in float64, part by part (`naive_interface.parts`), what organisms compute: `outputs` of
+    (organism, parts, inputs, gates), and `training_losses` of (organism, parts, inputs, targets, gates).
+    """
+
+    options: Callable[..., Any]
+    largest: Mapping[str, int]  # options that bound genes
+    definition: ModuleType
+    variants: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # options by which it changes
+
+
+DEFINED: Mapping[str, Defined] = {
+    "pseudopods": Defined(PseudopodOptions, {"max_rank": 4, "max_width": 6}, naive_pseudopods),
+    "experts": Defined(
+        *(ExpertOptions, {"max_rank": 4, "max_hidden": 7}, naive_experts),
+        variants={"one each": {"experts_per_token": 1, "balance": 3.0}, "all": {"experts_per_token": 5}},
+    ),
 }
 
 
@@ -64,10 +88,8 @@ def small_task(kind="class", tokens="continuous", causal=False, examples=11, pla
 
 
 def small_species(task: Task, family: str = "pseudopods", **options) -> Species:
-    sizes = {"dim": 9, "depth": 1, "capacity": 5} | SIZES[family] | options
-    if family == "experts":
-        return Experts(task, ExpertOptions(**sizes))
-    return Pseudopods(task, PseudopodOptions(**sizes))
+    sizes = {"dim": 9, "depth": 1, "capacity": 5} | DEFINED[family].largest | options
+    return pkgutil.resolve_name(FAMILIES[family])(task, DEFINED[family].options(**sizes))
 
 
 def small_interface(task: Task, dim: int = 9) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from organisms.mixer import mixed_tokens, new_mixer
-from tests.organisms.experts import naive_experts as naive
+from tests import naive_interface as naive
 from tests.small_worlds import small_task
 
 TASK = small_task()

@@ -12,9 +12,9 @@ from qd.annealing import cosine
 from runs.newborns import found
 from runs.training import batches, learning_rate, train
 from runs.world import Examples, Individual
-from tests import naive_pseudopods
-from tests.organisms.experts import naive_experts
+from tests.naive_interface import parts
 from tests.small_worlds import (
+    DEFINED,
     KINDS,
     NAMES,
     examples_of,
@@ -26,11 +26,6 @@ from tests.small_worlds import (
 )
 
 WORLD = small_world()
-# The living components of an organism by slot, and what training minimises.
-DEFINITIONS = {
-    "pseudopods": (naive_pseudopods.heads, naive_pseudopods.losses),
-    "experts": (naive_experts.experts, naive_experts.training_losses),
-}
 
 
 def world_of(kind=KINDS[0], depth=1, family="pseudopods", **training):
@@ -59,17 +54,15 @@ class Definition:
     """The same organism component by component in float64, trained by torch's own optimizer."""
 
     def __init__(self, world, individual, learning_rate, decay=0.0):
-        self.world, self.task, self.depth = world, world.task, individual.organism.pool.depth
-        self.interface = individual.organism.interface
-        living, self.losses = DEFINITIONS[world.species.family]
-        self.parts = living(individual.organism)
+        self.world, self.organism, self.parts = world, individual.organism, parts(individual.organism)
         self.leaves = [a.requires_grad_() for part in self.parts.values() for a in part.arrays.values()]
         self.optimizer = torch.optim.AdamW(self.leaves, lr=learning_rate, weight_decay=decay)
 
     def step(self, rows, gates=None):
         self.optimizer.zero_grad()
         inputs, targets = self.world.train.inputs[rows], self.world.train.targets[rows]
-        losses = self.losses(self.task, self.interface, self.parts, inputs, targets, self.depth, gates)
+        definition = DEFINED[self.world.species.family].definition
+        losses = definition.training_losses(self.organism, self.parts, inputs, targets, gates)
         losses.mean().backward()
         torch.nn.utils.clip_grad_norm_(self.leaves, self.world.config.training.clip)
         self.optimizer.step()

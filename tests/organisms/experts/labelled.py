@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tests.naive_interface import parts
 from tests.organisms.experts import naive_experts as naive
 from tests.small_worlds import examples_of, small_organism, small_species, small_task
 
@@ -29,8 +30,7 @@ def counted(organism, slots):
     """Count the tokens of each probe example that choose each of the slots, a token at a time."""
     found = {slot: [] for slot in slots}
     for example in examples_of(organism.task)[0]:
-        task, interface, experts = organism.task, organism.interface, naive.experts(organism)
-        shares = naive.passed(task, interface, experts, example, 2, k=organism.k).shares
+        shares = naive.passed(organism, parts(organism), example).shares
         for slot, counts in found.items():
             counts.append(sum(slot in token for token in shares[slot // 4]))
     return list(found.values())

@@ -1,6 +1,5 @@
 """What expert organisms compute, by definition: float64, one example, one token, one expert at a time."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,21 +7,11 @@ import torch
 from torch import Tensor
 
 from organisms.experts.organism import ExpertOrganism
-from organisms.task import Task
 from tests import naive_interface as ends
-from tests.naive_interface import norm
+from tests.naive_interface import Part, norm
 from tests.organisms.experts.mixtures import BENDS
 
 ACTIVATIONS = ("gelu", "relu", "silu")  # what the gene counts
-
-
-@dataclass
-class Expert:
-    """One living expert with factors of their own sizes."""
-
-    layer: int
-    genes: dict[str, float]
-    arrays: dict[str, Tensor]  # float64
 
 
 @dataclass
@@ -34,32 +23,19 @@ class Passed:
     leaving: Tensor  # the stream after the last layer, [S, D]
 
 
-def experts(organism: ExpertOrganism) -> dict[int, Expert]:
-    """The living experts by slot."""
-    genomes = {slot: organism.pool.genome(slot) for slot, _ in organism.pool.alive()}
-    return {
-        slot: Expert(
-            genome.depth,
-            dict(genome.genes),
-            {name: torch.tensor(array, dtype=torch.float64) for name, array in genome.arrays.items()},
-        )
-        for slot, genome in genomes.items()
-    }
-
-
-def hidden(expert: Expert, token: Tensor) -> Tensor:
+def hidden(expert: Part, token: Tensor) -> Tensor:
     """The hidden numbers of one expert for one normed token [D]."""
     bend = BENDS[ACTIVATIONS[int(expert.genes["activation"])]]
     return bend(token @ expert.arrays["up.U"] @ expert.arrays["up.V"])
 
 
-def answer(expert: Expert, token: Tensor) -> Tensor:
+def answer(expert: Part, token: Tensor) -> Tensor:
     """What one expert says to one normed token, [D], before any weight."""
     return hidden(expert, token) @ expert.arrays["down.U"] @ expert.arrays["down.V"]
 
 
 def chosen(
-    experts: Mapping[int, Expert], token: Tensor, k: int, gates: Mapping[int, float] | None = None
+    experts: Mapping[int, Part], token: Tensor, k: int, gates: Mapping[int, float] | None = None
 ) -> dict[int, Tensor]:
     """The slots whose experts a normed token likes best, at most k, and their weights; a gate multiplies odds.
 
@@ -74,40 +50,21 @@ def chosen(
     return {slot: odds[slot] / total for slot in best}
 
 
-def mixed(task: Task, interface: Mapping[str, Tensor], layer: int, x: Tensor) -> Tensor:
-    """A stream [S, D] and what its tokens find in one another, one head and one query at a time."""
-    if "mixer.q" not in interface:
-        return x
-    q, k, v = (norm(x) @ interface[f"mixer.{name}"][layer].double() for name in "qkv")
-    tokens, width = x.shape
-    heads = max(n for n in range(1, width + 1) if width % n == 0 and (n == 1 or width // n >= 16))
-    found = torch.zeros_like(x)
-    for columns in torch.arange(width).chunk(heads):
-        for i in range(tokens):
-            seen = range(i + 1) if task.causal else range(tokens)
-            scores = torch.stack([q[i, columns] @ k[j, columns] for j in seen]) / math.sqrt(width // heads)
-            found[i, columns] = torch.softmax(scores, 0) @ v[list(seen)][:, columns]
-    return x + found @ interface["mixer.o"][layer].double()
-
-
 def passed(
-    task: Task,
-    interface: Mapping[str, Tensor],
-    experts: Mapping[int, Expert],
+    organism: ExpertOrganism,
+    experts: Mapping[int, Part],
     example: Tensor,
-    depth: int,
-    gates: Sequence[float] | None = None,
-    k: int = 2,
+    gates: Sequence[float] | Tensor | None = None,
 ) -> Passed:
     """Send one example through."""
-    x = ends.stem(task, interface, example)
+    x = ends.stem(organism.task, organism.interface, example)
     entering, shares = [], []
-    for layer in range(depth):
-        x = mixed(task, interface, layer, x)
+    for layer in range(organism.pool.depth):
+        x = ends.mixed(organism.task, organism.interface, layer, x)
         entering.append(x)
         own = {slot: expert for slot, expert in experts.items() if expert.layer == layer}
         open_to = None if gates is None else {slot: gates[slot] for slot in own}
-        shares.append([chosen(own, token, k, open_to) for token in norm(x)])
+        shares.append([chosen(own, token, organism.k, open_to) for token in norm(x)])
         added = []
         for token, weights in zip(norm(x), shares[-1], strict=True):
             said = [weight * answer(own[slot], token) for slot, weight in weights.items()]
@@ -116,19 +73,14 @@ def passed(
     return Passed(entering, shares, x)
 
 
-def outputs(task, interface, experts, inputs, depth=1, gates=None, k=2) -> Tensor:
+def outputs(organism, experts, inputs, gates=None) -> Tensor:
     """Outputs of a batch: [B, outputs], or [B, S, outputs] for a token or sequence task."""
-    last = [passed(task, interface, experts, example, depth, gates, k).leaving for example in inputs]
-    return torch.stack([ends.readout(task, interface, x) for x in last])
-
-
-def losses(task, interface, experts, inputs, targets, depth=1, gates=None, k=2) -> Tensor:
-    """Loss of each example [B]: nats, or mean squares for a value or sequence task."""
-    return ends.losses(task, outputs(task, interface, experts, inputs, depth, gates, k), targets)
+    last = [passed(organism, experts, example, gates).leaving for example in inputs]
+    return torch.stack([ends.readout(organism.task, organism.interface, x) for x in last])
 
 
 def balance(
-    experts: Mapping[int, Expert], sent: Sequence[Passed], layer: int, gates: Sequence[float] | None = None
+    experts: Mapping[int, Part], sent: Sequence[Passed], layer: int, gates: Sequence[float] | None = None
 ) -> Tensor:
     """n sum_e f_e P_e over the n open experts of a layer: shares of all choices, and mean probabilities."""
     open_to = {slot: 1.0 if gates is None else gates[slot] for slot in experts}
@@ -143,11 +95,10 @@ def balance(
     return total
 
 
-def training_losses(
-    task, interface, experts, inputs, targets, depth=1, gates=None, k=2, weight=0.01
-) -> Tensor:
-    """Loss of each example [B] and `weight` times the layers' mean balance, which is of the whole batch."""
-    sent = [passed(task, interface, experts, example, depth, gates, k) for example in inputs]
-    found = torch.stack([ends.readout(task, interface, one.leaving) for one in sent])
+def training_losses(organism, experts, inputs, targets, gates=None) -> Tensor:
+    """Loss of each example [B], and the layers' mean balance, which is of the whole batch, times its weight."""
+    sent = [passed(organism, experts, example, gates) for example in inputs]
+    found = torch.stack([ends.readout(organism.task, organism.interface, one.leaving) for one in sent])
+    depth = organism.pool.depth
     uneven = sum(balance(experts, sent, layer, gates) for layer in range(depth)) / depth
-    return ends.losses(task, found, targets) + weight * uneven
+    return ends.losses(organism.task, found, targets) + organism.balance * uneven

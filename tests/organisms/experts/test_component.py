@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive_store.encoding import decode_genome, encode_genome
 from archive_store.lowrank import factors
 from organisms.experts.component import BENDS, KINDS, random_expert, with_hidden
 from organisms.pool import Occupant, Pool
@@ -62,24 +61,6 @@ class TestDrawn:
     def test_every_kind_gives_nothing_for_nothing(self):
         """On which the padding rests: a hidden number that reads nothing must say nothing."""
         assert [bend(torch.zeros(1)).item() for bend in BENDS] == [0.0] * len(KINDS)
-
-    @given(st.integers(0, 99))
-    def test_an_expert_has_the_sizes_its_genes_say_and_depends_on_its_stream_alone(self, seed):
-        family = small_species(TASK, "experts", depth=2)
-        drawn = random_genes(family.genes, rng(seed))
-        first, again = (family.random_genome(1, drawn, rng(seed)) for _ in range(2))
-        sizes = dict(drawn)
-        assert (first.family, first.depth, first.genes) == ("experts", 1, drawn)
-        assert {name: array.shape for name, array in first.arrays.items()} == {
-            "down.U": (sizes["hidden"], sizes["rank"]),
-            "down.V": (sizes["rank"], DIM),
-            "route": (DIM,),
-            "up.U": (DIM, sizes["rank"]),
-            "up.V": (sizes["rank"], sizes["hidden"]),
-        }
-        for name, array in first.arrays.items():
-            assert array.dtype == np.float32
-            assert array.tobytes() == again.arrays[name].tobytes()
 
     def test_logits_and_hidden_numbers_have_variance_1_and_answers_a_quarter_of_what_goes_out(self):
         drawn = random_expert("experts", 300, 0, genes(hidden=200.0, rank=40.0), rng())
@@ -178,37 +159,6 @@ def parent(family, seed) -> Genome:
     return family.random_genome(0, random_genes(family.genes, rng(seed)), rng(seed))
 
 
-def varied(family, operator, seed) -> Genome:
-    """What a birth of each kind brings, with every gene free to change."""
-    stream, one, other = rng(seed), parent(family, seed), parent(family, seed + 1000)
-
-    def fit(genome, values):
-        return family.fitted(genome, values, stream)
-
-    def resize(genome, values):
-        return variation.resize(fit(genome, values), values, family.ranks, factors, stream)
-
-    if operator == "line":
-        return variation.line(
-            *(one, other, 0.1, 0.3, 0.5, family.genes, stream, factors, family.ranks), fit, family.aligned
-        )
-    if operator == "genes":
-        return variation.norm_matched(one, stream)
-    return variation.bootstrap(one, 0.1, 0.9, family.genes, resize, stream)
-
-
-@given(st.sampled_from(SPECIES), st.sampled_from(["bootstrap", "line", "genes"]), st.integers(0, 999))
-def test_whatever_is_born_of_any_two_parents_fits_the_pool_and_the_space(family, operator, seed):
-    born = varied(family, operator, seed)
-    pool_of(family).check(born)
-    for name, value in born.genes:
-        assert family.genes[name].low <= value <= family.genes[name].high
-        assert value == int(value)
-    assert all(np.isfinite(array).all() for array in born.arrays.values())
-    again = varied(family, operator, seed)
-    assert all(array.tobytes() == again.arrays[name].tobytes() for name, array in born.arrays.items())
-
-
 @given(st.sampled_from(SPECIES), st.floats(0, 1), st.integers(0, 999))
 def test_larger_genes_without_noise_leave_all_answers_as_they_are(family, share, seed):
     one = parent(family, seed)
@@ -275,17 +225,6 @@ def test_a_child_of_two_equal_parents_is_like_them_in_whatever_order_they_come()
         family.aligned,
     )
     np.testing.assert_allclose(answers(born, TOKENS), answers(one, TOKENS), rtol=1e-4, atol=1e-5)
-
-
-@given(st.sampled_from(SPECIES), st.integers(0, 99))
-def test_a_genome_comes_back_from_pool_and_bytes_bit_for_bit(family, seed):
-    pool, given_ = pool_of(family), parent(family, seed)
-    pool.graft(2, given_, Occupant(IDENTITY, (), IDENTITY, given_.genes))
-    for found in (pool.genome(2), decode_genome(encode_genome(given_))):
-        assert (found.family, found.depth, found.genes) == (given_.family, given_.depth, given_.genes)
-        assert {n: (a.dtype, a.shape, a.tobytes()) for n, a in found.arrays.items()} == {
-            n: (a.dtype, a.shape, a.tobytes()) for n, a in given_.arrays.items()
-        }
 
 
 def test_in_the_pool_all_beyond_its_own_sizes_is_zero():

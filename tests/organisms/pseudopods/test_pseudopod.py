@@ -4,6 +4,7 @@ import torch
 
 from organisms.pseudopods.pseudopod import observe
 from tests import naive_pseudopods as naive
+from tests.naive_interface import parts
 from tests.small_worlds import KINDS, NAMES, examples_of, small_organism, small_species, small_task
 
 
@@ -15,8 +16,8 @@ def built(kind=KINDS[0], slots=(0, 2, 3, 4, 6)):
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_a_head_is_seen_to_write_and_look_as_it_does_by_definition(kind):
     organism, inputs = built(kind)
-    task, heads = organism.task, naive.heads(organism)
-    streams = [naive.streams(task, organism.interface, heads, one, 2) for one in inputs]
+    task, heads = organism.task, parts(organism)
+    streams = [naive.streams(organism, heads, one) for one in inputs]
     for slot, head in heads.items():
         seen = observe(organism, slot, inputs)
         reads = [naive.norm(stream[head.layer]) for stream in streams]

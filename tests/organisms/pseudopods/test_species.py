@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from organisms.pseudopods.cost import visible
 from organisms.pseudopods.species import PseudopodOptions, Pseudopods
 from qd.genes import GeneRange, random_genes
-from runs.config import OrganismConfig
-from tests.small_worlds import small_organism, small_species, small_task
+from tests.small_worlds import small_species, small_task
 
 TASK = small_task()
 
@@ -22,12 +21,6 @@ def on_a_line(length, causal=False):
 def genes(**values):
     whole = {"rank": 2.0, "temperature": 1.0, "width": 3.0, "window": 4.0} | values
     return tuple(sorted(whole.items()))
-
-
-def test_options_have_the_names_and_defaults_of_the_configuration():
-    config, options = OrganismConfig(), PseudopodOptions()
-    for name in PseudopodOptions.__dataclass_fields__:
-        assert getattr(options, name) == getattr(config, name)
 
 
 def test_the_largest_window_hides_nothing_and_a_smaller_one_would():
@@ -61,32 +54,12 @@ def test_other_genes_are_as_the_options_say():
 def test_an_organism_starts_empty_with_room_for_the_largest_head():
     family = small_species(TASK, depth=2, capacity=5, max_rank=4, max_width=6)
     pool = family.organism({}).pool
-    assert list(pool.alive()) == []
     assert {name: tuple(stack.shape) for name, stack in pool.stacks.items()} == {
         "qk.U": (10, 9, 4),
         "qk.V": (10, 4, 9),
         "ov.U": (10, 9, 6),
         "ov.V": (10, 6, 9),
     }
-
-
-@given(st.integers(0, 99))
-@settings(deadline=None)
-def test_a_drawn_head_has_the_sizes_its_genes_say_and_depends_on_its_stream_alone(seed):
-    family = small_species(TASK, depth=2)
-    drawn = random_genes(family.genes, np.random.default_rng(seed))
-    first, again = (family.random_genome(1, drawn, np.random.default_rng(seed)) for _ in range(2))
-    sizes = dict(drawn)
-    assert (first.family, first.depth, first.genes) == ("pseudopods", 1, drawn)
-    assert {name: array.shape for name, array in first.arrays.items()} == {
-        "qk.U": (9, sizes["rank"]),
-        "qk.V": (sizes["rank"], 9),
-        "ov.U": (9, sizes["width"]),
-        "ov.V": (sizes["width"], 9),
-    }
-    for name, array in first.arrays.items():
-        assert array.dtype == np.float32
-        assert array.tobytes() == again.arrays[name].tobytes()
 
 
 def test_a_drawn_head_is_half_as_large_where_it_writes():
@@ -141,9 +114,3 @@ def test_a_larger_gene_never_costs_less(name, seed):
 
 def test_no_range_is_known_beforehand():
     assert small_species(TASK).analytic_ranges() == {}
-
-
-def test_stats_count_living_slots_and_their_own_parameters():
-    organism = small_organism(small_species(TASK), (0, 3))
-    expected = sum(2 * 9 * (o.gene("rank") + o.gene("width")) for _, o in organism.pool.alive())
-    assert organism.stats() == {"alive": 2.0, "parameters": expected}
