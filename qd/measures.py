@@ -36,7 +36,9 @@ DESCRIPTIONS: Mapping[str, Description] = {
     "attention_span": Description("mean distance that is bridged", "share of the largest distance"),
     "activation_sparsity": Description("activations below a tenth of their RMS", "share"),
     "gradient_flow": Description("gate gradient against the organism's mean", "log10 ratio"),
-    "access_locality": Description("spread of the positions that are read", "share of the length"),
+    "access_locality": Description(
+        "spread of the positions that are read or answered", "share of the largest"
+    ),
     "compute_intensity": Description("arithmetic per memory traffic", "log2 FLOP/byte"),
 }
 

@@ -35,6 +35,12 @@ app = typer.Typer(
 )
 
 Source = Annotated[str, typer.Argument(metavar="PRESET|CONFIG.yaml", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="a.b=v", help="Values of single keys, such as organism.count=4.", show_default=False
+    ),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]
 Workers = Annotated[str | None, typer.Option(metavar="N|auto", help="Trainers at work at the same time.")]
 Executor = Annotated[str | None, typer.Option(metavar="ray|inline", help="Where trainers run.")]
@@ -79,12 +85,7 @@ def _stop(message: str, status: int) -> NoReturn:
 @_command("launch")
 def launch(
     source: Source,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="a.b=v", help="Values of single keys, such as organism.count=4.", show_default=False
-        ),
-    ] = None,
+    overrides: Overrides = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Names every random draw.")] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Run directory [default: out/<name>].")
@@ -234,11 +235,11 @@ def verify(run: RunPath, json: AsJson = False) -> None:
 
 
 @_command("validate")
-def validate(source: Source) -> None:
+def validate(source: Source, overrides: Overrides = None) -> None:
     """Check a configuration and name everything that is wrong with it."""
     from runs.config_reader import load
 
-    config = load(source)
+    config = load(source, overrides or ())
     typer.echo(
         f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})"
     )

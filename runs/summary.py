@@ -34,6 +34,7 @@ class Summary:
     test_metrics: dict[str, float | None]  # what the task itself reports of that organism, by name
     kmo: float | None  # at calibration, where it gates the run
     kmo_verdict: str | None  # ok, warn, stop or skipped
+    kmo_reasons: tuple[str, ...]  # why it is not ok
     kmo_last: float | None  # at the last check
     kmo_last_verdict: str | None
     births: int
@@ -105,6 +106,7 @@ def _validity(journal: "Journal") -> dict[str, Any]:
     return {
         "kmo": kmos[0],
         "kmo_verdict": statuses[0],
+        "kmo_reasons": tuple(verdicts[0]["reasons"]) if verdicts else (),
         "kmo_last": kmos[-1],
         "kmo_last_verdict": statuses[-1],
     }
@@ -152,6 +154,7 @@ def table(summary: Summary) -> str:
         (f"its test {summary.score_name}", _written(summary.best_accuracy)),
         *((f"its test {name}", _written(value, ".4g")) for name, value in summary.test_metrics.items()),
         ("KMO and verdict", _verdict(summary.kmo, summary.kmo_verdict)),
+        *(("because", reason) for reason in summary.kmo_reasons),
         ("at the last check", _verdict(summary.kmo_last, summary.kmo_last_verdict)),
         ("births", f"{summary.births}"),
         ("deaths", f"{summary.deaths}"),

@@ -96,8 +96,9 @@ class RouterConfig(_Section):
     """Temperature of its plan: small follows the logits, large spreads the tokens."""
     sinkhorn_topk: Count | None = 8
     """Its candidates per token, those of the largest logits; null, or n_experts and more: all."""
-    bias_update_speed: NotNegative = 1e-3
-    """Step of the biases of the router bias, per update (gamma of DeepSeek-V3)."""
+    bias_update_speed: NotNegative = 1e-2
+    """Step of the biases of the router bias, per update (gamma of DeepSeek-V3). Differs from the source: 1e-3, with
+    which hundreds of steps leave most experts empty, as scores part faster than biases follow."""
     force_balanced: bool = False
     """For debugging: deal the experts out in turn, whatever the logits, and drop nothing."""
 

@@ -27,7 +27,9 @@ class ObservedExperts(Observed):
     hidden_BCSH: Tensor
 
     def by_gates(self, slots: Sequence[int], slope_BSD: Tensor) -> Tensor:
-        """What odds bring to a slot they take from what shares its tokens."""
+        """What odds bring to a slot they take from what shares its tokens; to the only one of a layer they bring 0."""
+        if len(self.living) == 1:
+            return slope_BSD.new_zeros(len(slope_BSD), len(slots))
         whole_BS = (slope_BSD * self.writes.total()).sum(-1)
         lost_BC = torch.einsum("bs,bsc->bc", whole_BS, self._odds())
         return self.writes[slots].along(slope_BSD) - lost_BC[:, slots]
@@ -45,8 +47,7 @@ class ObservedExperts(Observed):
 
     def _odds(self) -> Tensor:
         """Share of each slot in the sum by which the weights of a token are divided, [B, S, C]."""
-        alone = min(self.k, len(self.living)) == 1
-        odds_Tn = torch.softmax(self.logits_Tn, 1) if alone else shares(self.logits_Tn, self.k)
+        odds_Tn = torch.softmax(self.logits_Tn, 1) if self.k == 1 else shares(self.logits_Tn, self.k)
         B, C, S, _ = self.hidden_BCSH.shape
         return _at(self.living, odds_Tn, C).unflatten(0, (B, S))
 
@@ -87,12 +88,12 @@ def observe(
     shares_BSC = _at(living, shares(logits_Tn, k), C).unflatten(0, (B, S))
     writes = Writes(hidden_BCSH * shares_BSC.transpose(1, 2).unsqueeze(-1), down_CHD)
     with torch.no_grad():
-        mass_BCS = writes.norms()
+        mass_BCS = writes.norms().double()  # for the difference from 1, of a token that has nearly all
         whole_BC = mass_BCS.sum(-1)
         mass_BCS = mass_BCS / whole_BC.clamp_min(1e-30).unsqueeze(-1)
         used_C = (whole_BC > 0).sum(0).clamp_min(1)
         distances = torch.tensor(task.distances, dtype=mass_BCS.dtype, device=mass_BCS.device)
-        pairs_BC = (1 - mass_BCS.square().sum(-1)).clamp_min(1e-6)
+        pairs_BC = (1 - mass_BCS.square().sum(-1)).clamp_min(1e-12)
         entropy_BC = -torch.xlogy(mass_BCS, mass_BCS).sum(-1)
         answers_BSC = _at(living, chosen(logits_Tn, k), C).unflatten(0, (B, S))
         sparsity = [

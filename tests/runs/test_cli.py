@@ -356,6 +356,11 @@ def test_validate_says_valid_or_what_is_wrong(tmp_path):
     assert call("validate", "digits").stdout == "digits: valid (8 organisms, 20 rounds, digits)\n"
     path = tmp_path / "c.yaml"
     path.write_text("seed: 1e-3\nsed: 1\n")
+    assert (
+        call("validate", "digits", "organism.count=2").stdout
+        == "digits: valid (2 organisms, 20 rounds, digits)\n"
+    )
+    assert "organism.capacity: must be at least" in call("validate", "digits", "organism.capacity=1").stderr
     result = call("validate", path)
     assert result.exit_code == 2
     assert "seed: must be an integer, not 0.001" in result.stderr

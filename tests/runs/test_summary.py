@@ -49,6 +49,7 @@ def test_the_summary_agrees_with_the_frames_of_the_run(path):
     assert summary.best_accuracy == final["test_score"][summary.best_organism]
     checks = run.validity()
     assert (summary.kmo, summary.kmo_verdict) == (checks["kmo"].iloc[0], checks["status"].iloc[0])
+    assert list(summary.kmo_reasons) == run.calibration()["verdict"]["reasons"] != []
     assert (summary.kmo_last, summary.kmo_last_verdict) == (checks["kmo"].iloc[-1], checks["status"].iloc[-1])
 
 
@@ -113,8 +114,8 @@ def test_the_table_names_everything(path):
     lines = table(summarise(path)).splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         "run", "rounds", "coverage", "QD score", "best objective", "mean objective", "best organism",
-        "its test score", "KMO and verdict", "at the last check", "births", "deaths", "quarantines", "wall time",
-        "digest",
+        "its test score", "KMO and verdict", "because", "at the last check", "births", "deaths", "quarantines",
+        "wall time", "digest",
     ]  # fmt: skip
     starts = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines}
     assert len(starts) == 1  # aligned
@@ -123,7 +124,7 @@ def test_the_table_names_everything(path):
 def test_the_table_of_a_run_of_which_little_is_known():
     empty: dict = {field.name: None for field in dataclasses.fields(Summary)}
     known = {"run": "r", "name": "r", "rounds": 1, "coverage": 0.0, "qd_score": 0.0, "score_name": "score"}
-    known |= {"test_metrics": {}}
+    known |= {"test_metrics": {}, "kmo_reasons": ()}
     text = table(Summary(**empty | known | {"births": 0, "deaths": 0, "quarantines": 0, "digest": "0"}))
     assert "best objective     -\n" in text
     assert "KMO and verdict    not assessed\n" in text

@@ -71,15 +71,15 @@ class BiasRouter(Router):
         return self
 
 
-def update_biases(model: nn.Module, demand: Int64[Tensor, "L E"], scale: float = 1.0) -> None:
-    """Move the biases of a model's L layers, once per optimizer step.
+def update_biases(model: nn.Module, demand: Int64[Tensor, "*L E"], scale: float = 1.0) -> None:
+    """Move the biases of a model's L layers, or of one layer, once per optimizer step.
 
     Parameters
     ----------
     model
         What holds the routers: each of its L layers has a `BiasRouter`.
     demand
-        The metric ``expert_demand`` of its forward pass, summed over micro-batches, [L, E].
+        The metric ``expert_demand`` of its forward pass, summed over micro-batches, [L, E]; of one layer [E].
     scale
         As in `BiasRouter.update`.
 
@@ -89,10 +89,11 @@ def update_biases(model: nn.Module, demand: Int64[Tensor, "L E"], scale: float =
         If there is not one row for each `BiasRouter`, and in it one number for each expert.
     """
     routers = [module for module in model.modules() if isinstance(module, BiasRouter)]
-    if demand.ndim != 2 or len(demand) != len(routers):
+    rows = demand.unsqueeze(0) if demand.ndim == 1 else demand
+    if rows.ndim != 2 or len(rows) != len(routers):
         raise ValueError(
             f"demand must be [L, E] with a row for each of the model's {len(routers)} routers of type bias, but is "
             f"{list(demand.shape)}"
         )
-    for router, own in zip(routers, demand, strict=True):
+    for router, own in zip(routers, rows, strict=True):
         router.update(own, scale)

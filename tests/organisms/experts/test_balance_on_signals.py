@@ -14,8 +14,8 @@ from runs.config import TaskConfig
 STEPS, BATCH, RATE = 300, 32, 3e-3
 WAYS = {
     "nothing": {"load_balance_weight": 0.0, "z_loss_weight": 0.0},
-    "aux loss": {"load_balance_weight": 0.3},
-    "bias": {"router_type": "bias", "load_balance_weight": 0.0, "bias_update_speed": 1e-2},
+    "aux loss": {},
+    "bias": {"router_type": "bias", "load_balance_weight": 0.0},
 }
 
 

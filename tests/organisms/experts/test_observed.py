@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from organisms.experts.cost import cost
+from organisms.experts.observed import observe
 from tests.naive_interface import parts
 from tests.organisms.cases import CASES, Case, probed, rewrite
 from tests.organisms.experts import naive_experts as naive
@@ -90,8 +91,23 @@ def test_alone_and_equal_on_all_tokens_an_expert_bridges_the_mean_distance_of_tw
     family, organism, _, _, _ = probed(EXPERTS, (2,))
     organism.interface["position"].zero_()
     inputs = torch.ones(4, 7, 3)
-    row = family.probe(organism, inputs, torch.zeros(4, dtype=torch.int64)).measures[0]
+    probe = family.probe(organism, inputs, torch.zeros(4, dtype=torch.int64))
+    row = probe.measures[0]
+    assert probe.gradients.tolist() == [0]  # exactly: its odds compete with nobody's
     distances = family.task.distances
     mean = distances.sum() / (7 * 6) / distances.max()
     assert row[SPAN].item() == pytest.approx(mean, rel=1e-5)
     assert row[LOCALITY].item() == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("ratio", [1e-2, 1e-5, 1e-7])
+def test_two_tokens_are_as_far_apart_as_they_are_however_uneven_their_mass(ratio):
+    """Two tokens of the same answer, one with a smaller weight."""
+    task = EXPERTS.species().task
+    hidden = torch.ones(1, 1, task.length, 1)
+    hidden[:, :, 2:] = 0
+    hidden[:, :, 1] = ratio
+    logits, down = torch.zeros(1, task.length, 1), torch.ones(1, 1, 4)
+    genes = [{"activation": 0.0, "hidden": 1.0, "rank": 1.0}]
+    found = observe(task, 2, genes, logits, hidden, down)
+    assert found.span.item() == pytest.approx(task.distances[0, 1], rel=1e-4)

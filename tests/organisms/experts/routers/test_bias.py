@@ -39,12 +39,21 @@ def test_a_demand_of_other_routers_or_experts_is_refused():
     for demand in (torch.ones(7).long(), torch.ones(1).long(), torch.ones(1, 8).long()):
         with pytest.raises(ValueError, match=r"demand must be \[8\], a number an expert, but is \["):
             inspect.unwrap(type(router).update)(router, demand)
-    for demand in (torch.ones(2, 8).long(), torch.ones(8).long(), torch.ones(1).long()):
+    for demand in (torch.ones(2, 8).long(), torch.ones(1, 1, 8).long(), torch.tensor(8)):
         with pytest.raises(
             ValueError, match=r"demand must be \[L, E\] with a row for each of the model's 1 routers"
         ):
             inspect.unwrap(update_biases)(torch.nn.ModuleList([router, small_router()]), demand)
     assert not router.bias.any()
+
+
+def test_of_one_layer_the_demand_may_be_a_row():
+    one, other = small_router("bias"), small_router("bias")
+    demand = torch.arange(8)
+    update_biases(torch.nn.ModuleList([one]), demand)
+    update_biases(torch.nn.ModuleList([other]), demand.unsqueeze(0))
+    assert one.bias.any()
+    assert torch.equal(one.bias, other.bias)
 
 
 def test_the_bias_is_no_parameter_but_is_saved_and_no_pass_changes_it():
