@@ -41,6 +41,8 @@ class Job:
         return self.name, self.round, self.organism
 
     def __str__(self) -> str:
+        if self.organism < 0:  # an organism of calibration (`runs.trainer.INTERFACE`)
+            return f"{self.name} of calibration"
         return f"{self.name} of organism {self.organism}, round {self.round},"
 
 

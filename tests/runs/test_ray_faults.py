@@ -197,9 +197,7 @@ class TestWorkers:
     def test_a_job_that_raises_on_two_workers_stops_the_run(self, on, local_pool, tmp_path):
         on(local_pool)
         bad = small(*RAY, "training.learning_rate=1e30", "training.clip=1e30")
-        with pytest.raises(
-            RunError, match="interface of organism -1, round 0, failed twice: the training loss"
-        ):
+        with pytest.raises(RunError, match="interface of calibration failed twice: the training loss"):
             launch(bad, tmp_path / "run")
         assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,53 @@
+"""What the README of experts shows is run as it stands."""
+
+import re
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from organisms.experts.choice import best
+from organisms.experts.config import ExpertConfig, MoEConfig, RouterConfig
+from organisms.experts.feed_forward import build_moe
+from organisms.experts.router import Router
+from organisms.experts.routers.bias import BiasRouter
+
+README = Path(__file__).parents[3] / "organisms" / "experts" / "README.md"
+LAYER, MODEL, ROUTER = (
+    textwrap.dedent(block)
+    for block in re.findall(
+        r"(?:^    .*\n(?:\n(?=    ))?)+", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+)
+
+
+def test_a_layer_and_a_model_are_built_and_give_a_loss():
+    stream = torch.Generator().manual_seed(0)
+    names = {
+        "x": torch.randn(2, 5, 512, generator=stream),
+        "symbols": torch.randint(256, (2, 5), generator=stream),
+        "task_loss": lambda outputs: outputs.square().mean(),
+        "optimizer": torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]),
+    }
+    exec(LAYER, names)
+    assert names["loss"].isfinite()
+    exec(MODEL, names)
+    assert names["logits"].shape == (2, 5, 256)
+    assert {
+        name for name in names["metrics"] if f"`{name}`" not in README.read_text(encoding="utf-8")
+    } == set()
+    routers = [part for part in names["model"].modules() if isinstance(part, BiasRouter)]
+    assert [bool(router.bias.any()) for router in routers] == [True, True]
+
+
+def test_a_router_of_a_user_routes(monkeypatch):
+    module = ModuleType("my_routers")
+    monkeypatch.setitem(sys.modules, "my_routers", module)
+    vars(module).update(Router=Router, best=best)
+    exec(ROUTER, vars(module))
+    router = RouterConfig(n_experts=4, router_type="my_routers:Hashed")
+    moe = build_moe(MoEConfig(d_model=16, router=router, expert=ExpertConfig(d_hidden=8)))
+    x = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0))
+    assert moe(x)[0].any()
