@@ -6,8 +6,7 @@ index_add; "loop, oneDNN" is the same with oneDNN's linear map. "all": every exp
 experts drawn at random; "uneven": the last is liked exp(1.5) times as much as the first. Then models of 6 layers:
 tokens per second against a dense model as wide as the two experts of a token. fp32, settings of runs, one thread
 and two. Outputs and gradients are compared first; then all are timed in turn. What counts is, so that other
-processes count little, the median of the CPU time on one thread, and the shortest time by the clock on two. On one
-thread layers are timed with memory kept, too, in a process of its own: `tests/benchmarks/grouped_gemm.py` says why.
+processes count little, the median of the CPU time on one thread, and the shortest time by the clock on two.
 
 On a CUDA device also 16,384 tokens, 1,024 -> 4,096 -> 1,024 in bf16, against torch's own grouped product and
 "all".
@@ -15,10 +14,7 @@ On a CUDA device also 16,384 tokens, 1,024 -> 4,096 -> 1,024 in bf16, against to
     PYTHONPATH=. python tests/benchmarks/experts.py
 """
 
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +37,6 @@ from organisms.experts.models import MoESequenceRegressor  # noqa: E402
 from organisms.experts.routing import RoutingInfo  # noqa: E402
 
 TOKENS, CHOICES, WIDTH, HIDDEN = 4096, 2, 128, 512
-KEPT = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
 REPEATS, SLOW = 9, 3  # the slow ways take their turn in every SLOW-th round only
 # Experts, how the routing is drawn, activation, biases.
 CASES = [
@@ -216,14 +211,14 @@ def in_turn(step: Callable[[Way, Case], object], ways: dict[str, Way], case: Cas
     return {name: typical(taken) for name, taken in times.items()}
 
 
-def layers(memory: str, numbers_of_threads: tuple[int, ...]) -> None:
+def layers() -> None:
     ways = {
         name: way
         for name, way in WAYS.items()
         if name != "loop, oneDNN" or torch.backends.mkldnn.is_available()
     }
     sizes = f"{TOKENS} tokens, {CHOICES} experts each, {WIDTH} -> {HIDDEN} -> {WIDTH}"
-    print(f"{sizes}; memory {memory}; ms, and times the first")
+    print(f"{sizes}; ms, and times the first")
     print(f"{'':<42}" + "".join(f"{name:>15}" for name in ways))
     for number, how, activation, bias in CASES:
         case = drawn(TOKENS, (WIDTH, HIDDEN), number, how, activation, bias)
@@ -233,7 +228,7 @@ def layers(memory: str, numbers_of_threads: tuple[int, ...]) -> None:
         print(
             f"E={number}, {activation}{' and biases' if bias else ''}, {how}: busiest {busiest:.2f} x the mean"
         )
-        for threads in numbers_of_threads:
+        for threads in (1, 2):
             torch.set_num_threads(threads)
             for name, step in (("forward", forward), ("forward and backward", results)):
                 taken = in_turn(step, ways, case)
@@ -312,11 +307,7 @@ def on_cuda(tokens: int, sizes: tuple[int, int], numbers: tuple[int, ...], devic
 
 
 def main() -> None:
-    if KEPT.items() <= os.environ.items():
-        layers("kept", (1,))
-        return
-    subprocess.run([sys.executable, __file__], env=os.environ | KEPT, check=True)
-    layers("as it comes", (1, 2))
+    layers()
     models()
     if torch.cuda.is_available():
         on_cuda(16_384, (1024, 4096), (8, 16, 32, 64))

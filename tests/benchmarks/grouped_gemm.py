@@ -6,17 +6,10 @@ busiest expert. Dispatch and combination are part of what is timed. "even": expe
 the last expert is liked exp(1.5) times as much as the first. fp32, one thread, settings of runs. Results and
 gradients are compared first; then all are timed in turn, by the time of the thread, and medians count.
 
-Tensors of 16 MiB are where glibc begins to give memory back to the system after every pass and to fetch it again,
-page by page, for the next, which takes up to a third of the time and hits the ways by chance. So each is timed
-twice: with memory kept, in a process of its own, and as it comes.
-
     PYTHONPATH=. python tests/benchmarks/grouped_gemm.py
 """
 
-import os
 import statistics
-import subprocess
-import sys
 import time
 from itertools import product
 
@@ -32,7 +25,6 @@ from kernels.grouped_gemm import grouped_gemm  # noqa: E402
 
 TOKENS, CHOICES, WIDTH, HIDDEN = 4096, 2, 128, 512
 REPEATS, SLOW = 15, 5  # one-hot takes its turn in every SLOW-th round only
-KEPT = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
 # N tokens, k choices of each, M = N k rows, E experts, C rows that each expert has room for.
 
 
@@ -126,9 +118,9 @@ def timed(step, inputs) -> list[float]:
     return [statistics.median(each) for each in times.values()]
 
 
-def table(title: str) -> None:
+def main() -> None:
     sizes = f"{TOKENS} tokens, {CHOICES} experts each, {WIDTH} -> {HIDDEN} -> {WIDTH}"
-    print(f"{sizes}, {torch.get_num_threads()} thread, {title}")
+    print(f"{sizes}, {torch.get_num_threads()} thread")
     print("  E  routing  busiest  pass                sorted rows   padded bmm          one-hot")
     for groups, (routing, preference) in product((8, 16), (("even", 0.0), ("uneven", 1.5))):
         inputs = drawn(groups, preference)
@@ -143,14 +135,6 @@ def table(title: str) -> None:
                 f"  {bmm:>6.1f} ms {bmm / ours:>4.2f} x  {hot:>7.1f} ms {hot / ours:>5.1f} x",
                 flush=True,
             )
-
-
-def main() -> None:
-    if KEPT.items() <= os.environ.items():
-        table("memory kept")
-        return
-    subprocess.run([sys.executable, __file__], env=os.environ | KEPT, check=True)
-    table("memory as it comes")
 
 
 if __name__ == "__main__":
