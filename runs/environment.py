@@ -107,8 +107,8 @@ def _keep_memory() -> None:
     """Let glibc keep up to 1 GiB of what is freed; elsewhere nothing happens.
 
     As it comes, it gives memory back to the system after a training step and gets it again for the next, page by
-    page and filled with zeros: up to 900 pages at 12 pseudopods on digits and 6,000 at 32, for which the steps take
-    1.1 and 1.3 times as long. Bits and the peak of memory are the same.
+    page and filled with zeros. How much is up to chance: up to 1,000 pages at 12 pseudopods on digits and 6,000 at
+    32, for which steps take up to 1.2 and 1.4 times as long. Bits are the same, the peak of memory a few per cent more.
     """
     tune = getattr(ctypes.CDLL(None), "mallopt", None)
     if tune is not None:
