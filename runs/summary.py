@@ -2,6 +2,7 @@
 
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def table(summary: Summary) -> str:
         (f"its test {summary.score_name}", _written(summary.best_accuracy)),
         *((f"its test {name}", _written(value, ".4g")) for name, value in summary.test_metrics.items()),
         ("KMO and verdict", _verdict(summary.kmo, summary.kmo_verdict)),
-        *(("because", reason) for reason in summary.kmo_reasons),
+        *(row for reason in summary.kmo_reasons for row in _because(reason)),
         ("at the last check", _verdict(summary.kmo_last, summary.kmo_last_verdict)),
         ("births", f"{summary.births}"),
         ("deaths", f"{summary.deaths}"),
@@ -164,6 +165,11 @@ def table(summary: Summary) -> str:
     )
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _because(reason: str) -> list[tuple[str, str]]:
+    first, *further = textwrap.wrap(reason, 80)
+    return [("because", first), *(("", line) for line in further)]
 
 
 def _moved(environments: int) -> str:
