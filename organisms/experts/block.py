@@ -8,7 +8,7 @@ from organisms.experts.config import BlockConfig, ModelConfig
 from organisms.experts.dense_ffn import DenseFFN
 from organisms.experts.dropout import dropout_factors
 from organisms.experts.feed_forward import MoEFeedForward
-from organisms.experts.inputs import check_tokens
+from organisms.experts.inputs import check_tokens, zeroed
 from organisms.experts.norms import new_norm
 from organisms.experts.self_attention import SelfAttention
 
@@ -52,7 +52,7 @@ class TransformerBlock(nn.Module):
         x
             The residual stream, [B, S, D].
         mask
-            False where a token is padding, [B, S]; None: nowhere.
+            False where a token is padding, whatever it holds, [B, S]; None: nowhere.
         generator
             What noise and dropout are drawn from in training; not read without them.
 
@@ -63,6 +63,9 @@ class TransformerBlock(nn.Module):
             missing, or `MoEFeedForward` refuses what it is given.
         """
         check_tokens("x", x, mask, self.config.moe.d_model, "d_model", self.attention.read)
+        x = zeroed(x, mask)
+        if x.dtype == torch.float64:  # under autocast beside other parameters, which LayerNorm would refuse
+            x = x.to(self.attention.read.dtype)
         x = x + self._dropped(self.attention(self.attention_norm(x), mask), generator)
         h = self.feed_forward_norm(x)
         metrics: dict[str, Tensor] = {}
