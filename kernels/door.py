@@ -56,6 +56,17 @@ def mixed(tensor: Tensor) -> bool:
     return kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
 
 
+def operand(x: Tensor, weights: Tensor) -> Tensor:
+    """Give x in the dtype in which it is multiplied by weights: under autocast the one that autocast wants.
+
+    As torch has it, float64 weights stay what they are; float64 x beside others does not, where torch refuses it.
+    """
+    if not mixed(x):
+        return x
+    double = weights.dtype == torch.float64
+    return x.to(torch.float64 if double else torch.get_autocast_dtype(x.device.type))
+
+
 def matrices(argument: str, tensor: Tensor) -> None:
     """Refuse what is not a real floating-point tensor of at least two axes.
 

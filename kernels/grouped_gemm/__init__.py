@@ -24,7 +24,7 @@ def grouped_gemm(
 
     Gradients of any order flow to `x` and `weights`; a group without rows has zero gradient. No path uses
     atomics or chooses by timing, so equal inputs give equal bits on the same machine. Inputs may have any
-    strides.
+    strides. Under autocast the product is in the dtype that autocast wants, whatever comes in.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ def grouped_gemm(
             [5., 5.]])
     """
     _check(x, weights, offsets)
+    x, weights = door.operand(x, weights), door.operand(weights, weights)
     path = door.path(backend, "x", x)
     if path != "triton" or not x.is_cuda:
         _check_ends(offsets.tolist(), x.shape[0])
@@ -85,7 +86,7 @@ def _check(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
 def _check_dtypes(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
     if not x.is_floating_point():
         raise ValueError(f"x must hold floating-point numbers, but its dtype is {x.dtype}")
-    if weights.dtype != x.dtype:
+    if weights.dtype != x.dtype and not (door.mixed(x) and weights.is_floating_point()):
         raise ValueError(f"weights must have the dtype of x, {x.dtype}, but have {weights.dtype}")
     if offsets.dtype != torch.int64:
         raise ValueError(f"offsets must be torch.int64, but are {offsets.dtype}")

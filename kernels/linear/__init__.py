@@ -61,7 +61,7 @@ def linear(
     chosen = backend == "onednn" or (backend == "auto" and not door.mixed(x) and pays(x, weight))
     if products and chosen:
         return gradients.linear(x, weight, bias)
-    return F.linear(x, weight, bias)
+    return F.linear(door.operand(x, weight), weight, bias)
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:

@@ -8,7 +8,7 @@ from organisms.experts.config import BlockConfig, ModelConfig
 from organisms.experts.dense_ffn import DenseFFN
 from organisms.experts.dropout import dropout_factors
 from organisms.experts.feed_forward import MoEFeedForward
-from organisms.experts.inputs import check_tokens
+from organisms.experts.inputs import check_tokens, zeroed
 from organisms.experts.norms import new_norm
 from organisms.experts.self_attention import SelfAttention
 
@@ -45,14 +45,14 @@ class TransformerBlock(nn.Module):
         mask: Bool[Tensor, "B S"] | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "B S D"], dict[str, Tensor]]:
-        """Give the residual stream after this block, and the router's metrics; a dense block has none.
+        """Give the residual stream after this block, and the router's metrics; a dense block has an ``aux_total`` of 0.
 
         Parameters
         ----------
         x
             The residual stream, [B, S, D].
         mask
-            False where a token is padding, [B, S]; None: nowhere.
+            False where a token is padding, whatever it holds, [B, S]; None: nowhere.
         generator
             What noise and dropout are drawn from in training; not read without them.
 
@@ -63,13 +63,15 @@ class TransformerBlock(nn.Module):
             missing, or `MoEFeedForward` refuses what it is given.
         """
         check_tokens("x", x, mask, self.config.moe.d_model, "d_model", self.attention.read)
+        x = zeroed(x, mask)
+        if x.dtype == torch.float64:  # under autocast beside other parameters, which LayerNorm would refuse
+            x = x.to(self.attention.read.dtype)
         x = x + self._dropped(self.attention(self.attention_norm(x), mask), generator)
         h = self.feed_forward_norm(x)
-        metrics: dict[str, Tensor] = {}
         if isinstance(self.feed_forward, MoEFeedForward):
             y, metrics = self.feed_forward(h, mask, generator)
         else:
-            y = self.feed_forward(h, generator)
+            y, metrics = self.feed_forward(h, generator), {"aux_total": torch.zeros((), device=x.device)}
         return x + self._dropped(y, generator), metrics
 
     def _dropped(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -109,6 +111,5 @@ class Blocks(nn.Module):
             x, metrics = block(x, mask, generator)
             layers.append(metrics)
         stacked = {name: torch.stack([layer[name] for layer in layers]) for name in layers[0]}
-        if "aux_total" in stacked:
-            stacked["aux_total"] = self.config.aux_weight * stacked["aux_total"].sum()
+        stacked["aux_total"] = self.config.aux_weight * stacked["aux_total"].sum()
         return self.norm(x), stacked

@@ -37,7 +37,10 @@ class _Section(BaseModel):
 
 
 class RouterConfig(_Section):
-    """Which experts each token is given to, and how that is learned."""
+    """Which experts each token is given to, and how that is learned.
+
+    What one kind of router alone cannot do is refused when it is built, where its class is known.
+    """
 
     router_type: str = "topk"
     """topk, sinkhorn, expert_choice, bias, or the import path package.module:Name of your own.
@@ -69,7 +72,8 @@ class RouterConfig(_Section):
     """Chance, in training, that a token goes to its second-best expert alone; needs k = 2.
     Differs from the document: 0.05."""
     z_loss_weight: NotNegative = 1e-3
-    """Weight of the squared log-sum-exp of the logits (ST-MoE)."""
+    """Weight of the squared log-sum-exp of the logits (ST-MoE), as they enter the scores: after noise and
+    temperature."""
     load_balance_weight: NotNegative = 1e-2
     """Weight of the load-balancing loss (Switch), which is 1 where loads are equal."""
     entropy_weight: NotNegative = 0.0
@@ -102,17 +106,6 @@ class RouterConfig(_Section):
     force_balanced: bool = False
     """For debugging: deal the experts out in turn, whatever the logits, and drop nothing."""
 
-    @property
-    def scored_by(self) -> str:
-        """What makes scores of the logits: softmax or sigmoid."""
-        return self.scores or ("sigmoid" if self.router_type == "bias" else "softmax")
-
-    @property
-    def normalised(self) -> bool:
-        """Whether the weights of a token sum to 1."""
-        chosen_by_tokens = self.router_type != "expert_choice"
-        return self.k > 1 and chosen_by_tokens if self.norm_topk is None else self.norm_topk
-
     @field_validator("router_type")
     @classmethod
     def _known(cls, value: str) -> str:
@@ -128,20 +121,9 @@ class RouterConfig(_Section):
     def _rules(self) -> "RouterConfig":
         if self.k > self.n_experts:
             raise ValueError(f"k must be at most n_experts, {self.n_experts}, not {self.k}")
-        if self.router_dropout_prob and (self.k != 2 or self.router_type == "expert_choice"):
+        if self.router_dropout_prob and self.k != 2:
             raise ValueError(
-                "router_dropout_prob leaves a token its second-best expert: k must be 2 and tokens must choose; "
-                f"with k {self.k} and {self.router_type} set it to 0"
-            )
-        if self.router_type == "expert_choice" and self.capacity != "dropless":
-            raise ValueError(
-                f"capacity must be dropless with expert_choice, not {self.capacity}: "
-                "each expert takes its N k / E tokens as it is"
-            )
-        if self.router_type == "sinkhorn" and self.sinkhorn_topk is not None and self.sinkhorn_topk < self.k:
-            raise ValueError(
-                f"sinkhorn_topk must be at least k, {self.k}, or null, not {self.sinkhorn_topk}: "
-                "a token has k experts, all from its candidates"
+                f"router_dropout_prob leaves a token its second-best expert: k must be 2; with k {self.k} set it to 0"
             )
         return self
 
@@ -177,7 +159,8 @@ class MoEConfig(_Section):
     router: RouterConfig = RouterConfig()
     expert: ExpertConfig = Field(default=ExpertConfig(), validate_default=True)
     fallback_policy: Literal["zero", "dense"] = "zero"
-    """What a token gets that no expert has a place for: nothing, or a dense network of its own."""
+    """What a token gets that no expert computes, for want of a place or, under expert_choice, because none took it:
+    nothing, or a dense network of its own."""
     fallback_weight: Positive = 1.0
     """Factor of the dense network's output."""
 
@@ -250,6 +233,11 @@ class AttentionConfig(_Section):
         if self.rope and self.rotary_dim is not None and self.rotary_dim > width:
             raise ValueError(
                 f"rotary_dim must be at most the width of a head, {width}, not {self.rotary_dim}"
+            )
+        if self.rope and self.rope_scaling == "ntk" and (self.rotary_dim or width) < 4:
+            raise ValueError(
+                "rope_scaling ntk must have 4 coordinates to rotate, a pair that turns as before and one that turns "
+                f"more slowly, not {self.rotary_dim or width}: set another rotary_dim, n_heads or rope_scaling"
             )
         return width
 

@@ -66,8 +66,14 @@ class ExpertFFN(nn.Module):
         Raises
         ------
         ValueError
-            If the experts train with dropout and there is no generator.
+            If the experts train with dropout and there is no generator; if the rows cannot be shared evenly without
+            `offsets`.
         """
+        if offsets is None and len(rows) % len(self.W1):
+            raise ValueError(
+                f"rows without offsets must be as many for each of the {len(self.W1)} experts, but are {len(rows)} "
+                "together; pass the ends of the experts' rows"
+            )
         keep = None
         if self.training and self.config.dropout:
             # Drawn here, so that activations that are computed again meet the same dropout.

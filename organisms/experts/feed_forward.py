@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from kernels import door
 from organisms.experts.config import MoEConfig
 from organisms.experts.dense_ffn import DenseFFN
 from organisms.experts.dispatch import DISPATCH
 from organisms.experts.expert_ffn import ExpertFFN
-from organisms.experts.inputs import check_making, check_tokens
+from organisms.experts.inputs import check_making, check_tokens, zeroed
 from organisms.experts.routers import build_router
 from organisms.experts.routing import RoutingInfo
 
@@ -20,8 +21,9 @@ class MoEFeedForward(nn.Module):
     """y_n = sum over the kept choices (n, k) of w_nk FFN_e(n,k)(x_n), plus the shared experts' FFN(x_n).
 
     S shared experts, whose answers would be added up unweighted, are one network S times as wide (DeepSeekMoE, Dai
-    et al. 2024). A token that no expert has a place for gets ``fallback_weight`` times the answer of a dense
-    network if the policy is "dense", else nothing beside the shared experts.
+    et al. 2024). A token that no expert computes, for want of a place or because none took it, gets
+    ``fallback_weight`` times the answer of a dense network if the policy is "dense", else nothing beside the shared
+    experts. Under autocast all products but the router's are in the dtype that autocast wants.
 
     Parameters
     ----------
@@ -73,7 +75,8 @@ class MoEFeedForward(nn.Module):
         Returns
         -------
         y, metrics
-            [B, S, D], and what `organisms.experts.metrics` says; ``aux_total`` belongs to the loss.
+            [B, S, D] of the dtype of `x`, and what `organisms.experts.metrics` says; ``aux_total`` belongs to the
+            loss.
 
         Raises
         ------
@@ -84,16 +87,13 @@ class MoEFeedForward(nn.Module):
         """
         check_tokens("x", x, mask, self.config.d_model, "d_model", self.experts.W1)
         real = None if mask is None else mask.flatten()
-        x_ND = x.flatten(0, 1)
-        if real is not None:
-            x_ND = x_ND.masked_fill(~real.unsqueeze(1), 0)  # for 0 x NaN is NaN
+        x_ND = zeroed(x.flatten(0, 1), real)
         routing = self.router(x_ND, real, generator)
+        x_ND = door.operand(x_ND, self.experts.W1)
         y_ND = self._routed(x_ND, routing, generator)
         if self.shared is not None:
             y_ND = y_ND + self.shared(x_ND, generator)
-        if real is not None:
-            y_ND = y_ND.masked_fill(~real.unsqueeze(1), 0)
-        return y_ND.view_as(x), dict(routing.metrics)
+        return zeroed(y_ND, real).view_as(x).to(x.dtype), dict(routing.metrics)
 
     def _routed(self, x_ND: Tensor, routing: RoutingInfo, generator: torch.Generator | None) -> Tensor:
         mode = self.config.router.dispatch_mode
@@ -104,8 +104,8 @@ class MoEFeedForward(nn.Module):
             return self.experts(rows_MD, offsets_E, compute=compute, generator=generator)
 
         y_ND = DISPATCH[mode](x_ND, routing, answer)
-        if self.fallback is None or routing.limit is None:
-            return y_ND  # without a limit nothing is dropped
+        if self.fallback is None:
+            return y_ND
         dropped = routing.dropped_tokens.nonzero().squeeze(1)
         answers = self.fallback(x_ND.index_select(0, dropped), generator)
         # Each token is dropped once at most, so that this adds to no place twice.

@@ -78,6 +78,11 @@ def check_mask(mask: Tensor | None, shape: Sequence[int], device: torch.device) 
         )
 
 
+def zeroed(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Put zeros where tokens, all axes of the mask, are padding: what it holds may be NaN, and 0 x NaN is NaN."""
+    return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)
+
+
 def drawing(
     generator: torch.Generator | None, option: str, device: torch.device | None = None
 ) -> torch.Generator:

@@ -11,7 +11,8 @@ from kernels import door
 from kernels.linear import linear
 from organisms.experts.block import Blocks
 from organisms.experts.config import ModelConfig
-from organisms.experts.inputs import check_making, check_mask, check_tokens, told
+from organisms.experts.inputs import check_making, check_mask, check_tokens, told, zeroed
+from organisms.experts.routers import router_class
 
 
 class MoESequenceRegressor(nn.Module):
@@ -66,7 +67,7 @@ class MoESequenceRegressor(nn.Module):
             not finite is at a token that is no padding; if the generator is missing.
         """
         check_tokens("values", values, mask, self.config.n_inputs, "n_inputs", self.embed)
-        real = values if mask is None else values.masked_fill(~mask.unsqueeze(-1), 0)
+        real = zeroed(values, mask)
         if not bool(real.isfinite().all()):
             raise ValueError(
                 "values must be finite at every token that is no padding; mark missing ones by mask, or fill them in"
@@ -150,9 +151,10 @@ def _symbols_of(config: ModelConfig) -> int:
             "causal of a language model's attention is false, but then each token sees the symbol that it shall give; "
             "set it to true"
         )
-    if block.feed_forward == "moe" and block.moe.router.router_type == "expert_choice":
+    router_type = block.moe.router.router_type
+    if block.feed_forward == "moe" and not router_class(router_type).tokens_choose:
         raise ValueError(
-            "router_type of a language model is expert_choice, but then the experts of a token depend on later ones; "
+            f"router_type of a language model is {router_type}, but then the experts of a token depend on later ones; "
             "choose topk, bias or sinkhorn"
         )
     return config.vocab_size

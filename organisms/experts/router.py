@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,7 +14,7 @@ from kernels import door
 from organisms.experts.capacity import first_come, growing, highest, places
 from organisms.experts.choice import Choice, dealt, without_best
 from organisms.experts.config import RouterConfig
-from organisms.experts.inputs import check_mask, drawing, told
+from organisms.experts.inputs import check_mask, drawing, told, zeroed
 from organisms.experts.losses import entropy_loss, load_balance, margin_loss, z_loss
 from organisms.experts.metrics import metrics
 from organisms.experts.noise import NOISE
@@ -36,16 +37,40 @@ class Router(nn.Module, ABC):
         Width of the tokens, D.
     generator
         What the weights are drawn from, on the CPU: normal, of variance ``init_scale / D``.
+
+    Raises
+    ------
+    ValueError
+        If the options ask for a capacity or router dropout where experts choose.
     """
+
+    # What a subclass says of itself, whatever name or import path it is built by.
+    tokens_choose: ClassVar[bool] = True  # False: experts do, by all tokens, later ones too
+    default_scores: ClassVar[Literal["softmax", "sigmoid"]] = (
+        "softmax"  # where the configuration says nothing
+    )
 
     def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
         super().__init__()
+        if not self.tokens_choose:
+            _check_experts_choose(config, type(self).__name__)
         self.config = config
         drawn = torch.randn(config.n_experts, d_model, generator=generator)
         self.weight = nn.Parameter(drawn * math.sqrt(config.init_scale / d_model))
         self.norm_weight = nn.Parameter(torch.ones(d_model)) if config.use_router_ln else None
         has_bias = config.use_router_ln and not config.use_rms_norm
         self.norm_bias = nn.Parameter(torch.zeros(d_model)) if has_bias else None
+
+    @property
+    def scored_by(self) -> str:
+        """What makes scores of the logits: softmax or sigmoid."""
+        return self.config.scores or self.default_scores
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the weights of a token sum to 1."""
+        asked = self.config.norm_topk
+        return self.config.k > 1 and self.tokens_choose if asked is None else asked
 
     @abstractmethod
     def choose(
@@ -78,17 +103,23 @@ class Router(nn.Module, ABC):
         ------
         ValueError
             If the tokens are no floating-point [N, D] or the mask no bool [N]; if a token that is not padding, or
-            the router's weight, is not finite; if the generator is missing; if the capacity is under one token.
+            the router's weight, is not finite, or the token's squares overflow in the norm; if the generator is
+            missing; if the capacity is under one token.
         """
         _check_tokens(x, mask, self.weight.shape[1])
-        if mask is not None:
-            x = x.masked_fill(~mask[:, None], 0)
+        x = zeroed(x, mask)
         logits = self.route_logits(x)
         _check_finite(logits)
         return self.route(logits, mask, generator)
 
     def route_logits(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N E"]:
-        """Give the logits of the experts, without noise and temperature."""
+        """Give the logits of the experts, without noise and temperature.
+
+        Raises
+        ------
+        ValueError
+            If the squares of a token overflow in the norm.
+        """
         with torch.autocast(x.device.type, enabled=False):
             kind = torch.promote_types(x.dtype, torch.float32)
             return F.linear(self._normed(x.to(kind)), self.weight.to(kind))
@@ -103,7 +134,7 @@ class Router(nn.Module, ABC):
         if mask is None:
             mask = torch.ones_like(logits[:, 0], dtype=torch.bool)
         logits = self._explored(logits, generator) / self.config.temperature
-        logs = log_scores(logits, self.config.scored_by)
+        logs = log_scores(logits, self.scored_by)
         choice = self._choice(logits, logs, mask, generator)
         chosen = choice.chosen & mask[:, None]
         kept, limit = self._kept(logs, choice.experts, chosen, mask)
@@ -114,7 +145,7 @@ class Router(nn.Module, ABC):
                 logs.gather(1, choice.experts),
                 chosen,
                 kept,
-                normalised=config.normalised,
+                normalised=self.normalised,
                 renormalised=config.renorm_after_drops,
             ),
             chosen=chosen,
@@ -134,6 +165,7 @@ class Router(nn.Module, ABC):
     def _normed(self, x: Tensor) -> Tensor:
         if self.norm_weight is None:
             return x
+        _check_squares(x.detach())
         scale = self.norm_weight.to(x.dtype)
         if self.norm_bias is None:
             return F.rms_norm(x, x.shape[1:], scale, EPSILON)
@@ -180,6 +212,19 @@ def _pairs(logs: Tensor, experts: Tensor, chosen: Tensor) -> Tensor:
     return torch.zeros_like(logs, dtype=torch.bool).scatter(1, experts, chosen)
 
 
+def _check_experts_choose(config: RouterConfig, name: str) -> None:
+    if config.router_dropout_prob:
+        raise ValueError(
+            "router_dropout_prob leaves a token its second-best expert, so that tokens must choose, not experts, as "
+            f"with {name}: set it to 0"
+        )
+    if config.capacity != "dropless":
+        raise ValueError(
+            f"capacity must be dropless where experts choose, as with {name}, not {config.capacity}: "
+            "each takes its N k / E tokens as it is"
+        )
+
+
 def _check_tokens(x: Tensor, mask: Tensor | None, width: int) -> None:
     door.tensors(x=x)
     if x.ndim != 2 or x.shape[1] != width or not x.is_floating_point():
@@ -196,4 +241,17 @@ def _check_finite(logits: Tensor) -> None:
         raise ValueError(
             f"logits of a router must be finite, but those of token {token} are {logits[token].tolist()[:4]}: "
             "look for NaN or infinity in x and in the router's weight"
+        )
+
+
+def _check_squares(x: Tensor) -> None:
+    """Refuse what the norm would take to zero, its squares being infinite."""
+    if bool(torch.dot(x.flatten(), x.flatten()).isfinite()):
+        return  # one sum takes a sixth of the time of a sum for each token
+    overflow = x.isfinite().all(1) & x.square().sum(1).isinf()
+    if overflow.any():
+        token = int(overflow.long().argmax())
+        raise ValueError(
+            f"squares of x must be finite in {x.dtype} for the router's norm, but token {token} reaches "
+            f"{float(x[token].abs().max()):.0e}: scale it, or set use_router_ln to false"
         )

@@ -12,7 +12,7 @@ from kernels.attention import attention
 from kernels.linear import linear
 from organisms.experts.config import AttentionConfig
 from organisms.experts.initialisation import drawn
-from organisms.experts.inputs import check_tokens
+from organisms.experts.inputs import check_tokens, zeroed
 from organisms.experts.rotary import Rotary
 
 
@@ -66,7 +66,7 @@ class SelfAttention(nn.Module):
         x
             Tokens, [B, S, D].
         mask
-            False where a token is padding, which no token sees, [B, S]; None: nowhere.
+            False where a token is padding, which no token sees whatever it holds, [B, S]; None: nowhere.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class SelfAttention(nn.Module):
         if not x.numel():
             return torch.zeros_like(x)  # attention refuses to mix nothing
         H, G = self.heads, self.shared
-        heads_BSHR = linear(x, self.read, self.read_bias).unflatten(-1, (H + 2 * G, self.width))
+        heads_BSHR = linear(zeroed(x, mask), self.read, self.read_bias).unflatten(-1, (H + 2 * G, self.width))
         qk_BHSR, v_BGSR = heads_BSHR.transpose(1, 2).split((H + G, G), 1)
         if self.rotary is not None:
             qk_BHSR = self.rotary.turned(qk_BHSR)

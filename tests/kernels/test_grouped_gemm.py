@@ -193,3 +193,32 @@ def test_by_rows_is_a_loop_over_rows():
     owners = [1] * 5 + [4] * 4
     wanted = torch.stack([x[i] @ weights[owner] for i, owner in enumerate(owners)])
     torch.testing.assert_close(by_rows(x, weights, offsets), wanted)
+
+
+@every_path
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_autocast_has_a_product_in_its_own_dtype_whatever_comes_in(dtype, kind, backend):
+    x, weights, offsets, grad = drawn(*CASES["uneven"], torch.float32)
+    given = (x.to(dtype), weights)
+    low = [tensor.to(kind).float() for tensor in given]
+    leaves = [tensor.requires_grad_() for tensor in given]
+    with torch.autocast("cpu", dtype=kind):
+        y = grouped_gemm(*given, offsets, backend=backend)
+    assert y.dtype == kind
+    found = [y, *torch.autograd.grad(y, leaves, grad.to(kind))]
+    assert [each.dtype for each in found[1:]] == [dtype, torch.float32]
+    step = max(torch.finfo(each).eps for each in (kind, dtype))
+    for each, wanted in zip(found, exact(*low, offsets, grad.to(kind).float()), strict=True):
+        torch.testing.assert_close(each.double(), wanted, rtol=2 * step, atol=2 * step)
+
+
+def test_autocast_leaves_float64_weights_and_refuses_whole_numbers():
+    x, weights, offsets, _ = drawn(*CASES["uneven"], torch.float64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(grouped_gemm(x, weights, offsets), grouped_gemm(x, weights, offsets))
+        assert grouped_gemm(x.float(), weights, offsets).dtype == torch.float64
+        with pytest.raises(
+            ValueError, match=r"weights must have the dtype of x, torch\.float64, but have torch\.int64"
+        ):
+            as_users_call_it(x, weights.long(), offsets)

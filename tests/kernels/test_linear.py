@@ -309,7 +309,7 @@ def test_autocast_has_torchs_product_in_its_own_dtype_whatever_comes_in(rows):
     x, weight, bias = (torch.randn(shape, generator=stream) for shape in ((rows, 256), (512, 256), (512,)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         expected = F.linear(x, weight, bias)
-        for given in (x, x.bfloat16()):
+        for given in (x, x.bfloat16(), x.double()):
             found = linear(given, weight, bias)
             assert found.dtype == torch.bfloat16
             assert torch.equal(found, expected)

@@ -96,3 +96,23 @@ def test_scores_are_scikit_learns(task):
         expected = accuracy_score(targets.flatten().numpy(), outputs.argmax(-1).flatten().numpy())
         assert score(task, F.one_hot(targets, OUTPUTS), targets) == 1
     assert score(task, outputs, targets) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rms_norm_of_half_types_is_as_exact_as_they_are(dtype):
+    x = (drawn(5, 9) * torch.tensor([1e-4, 1.0, 300.0, 3e3, 1.5e4])[:, None]).to(dtype).requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    found, wanted = rms_norm(x), F.rms_norm(exact, (9,), eps=1e-6)
+    change = drawn(5, 9, seed=1).to(dtype)
+    (slope,), (other,) = (
+        torch.autograd.grad(y, leaf, change.to(y)) for y, leaf in ((found, x), (wanted, exact))
+    )
+    assert found.dtype == slope.dtype == dtype
+    for each, expected in ((found, wanted), (slope, other)):
+        torch.testing.assert_close(each.double(), expected, rtol=torch.finfo(dtype).eps, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rms_norm_of_other_types_has_the_bits_of_its_formula(dtype):
+    x = drawn(40, 9).to(dtype)
+    assert torch.equal(rms_norm(x), x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6))

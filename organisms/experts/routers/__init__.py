@@ -9,6 +9,27 @@ from organisms.experts.config import ROUTERS, RouterConfig
 from organisms.experts.router import Router
 
 
+def router_class(router_type: str) -> type[Router]:
+    """Give the class of a name or import path.
+
+    Raises
+    ------
+    ValueError
+        If the import path leads to no subclass of `Router` that says how it chooses.
+    """
+    path = ROUTERS.get(router_type, router_type)
+    module_name, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except Exception as error:  # a user's module may raise anything
+        raise ValueError(f"router_type is {path!r}, which cannot be imported: {error!r}") from error
+    if not (isinstance(found, type) and issubclass(found, Router)) or inspect.isabstract(found):
+        raise ValueError(
+            f"router_type is {path!r}, but must name a subclass of {Router.__module__}:Router that has a choose"
+        )
+    return found
+
+
 def build_router(config: RouterConfig, d_model: int, *, generator: torch.Generator) -> Router:
     """Build the router that ``config.router_type`` names.
 
@@ -24,16 +45,6 @@ def build_router(config: RouterConfig, d_model: int, *, generator: torch.Generat
     Raises
     ------
     ValueError
-        If the import path leads to no subclass of `Router` that says how it chooses.
+        If there is no such router, or it cannot do what the options ask.
     """
-    path = ROUTERS.get(config.router_type, config.router_type)
-    module_name, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), name)
-    except Exception as error:  # a user's module may raise anything
-        raise ValueError(f"router_type is {path!r}, which cannot be imported: {error!r}") from error
-    if not (isinstance(found, type) and issubclass(found, Router)) or inspect.isabstract(found):
-        raise ValueError(
-            f"router_type is {path!r}, but must name a subclass of {Router.__module__}:Router that has a choose"
-        )
-    return found(config, d_model, generator=generator)
+    return router_class(config.router_type)(config, d_model, generator=generator)

@@ -23,6 +23,7 @@ class BiasRouter(Router):
     DeepSeek-AI 2024, DeepSeek-V3, arXiv 2412.19437, section 2.1.2 (equations 12 to 16).
     """
 
+    default_scores = "sigmoid"
     bias: Tensor  # float32 [E]
 
     def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
@@ -67,7 +68,10 @@ class BiasRouter(Router):
         # A model that is cast to bfloat16 would round updates of 0.001 away: the bias moves, but is not cast.
         exact = self.bias
         super()._apply(fn, recurse)
-        self.bias = exact.to(self.bias.device)
+        held = (
+            self.bias if exact.is_meta else exact
+        )  # of a meta tensor there is nothing to keep but the dtype
+        self.bias = held.to(self.bias.device, exact.dtype)
         return self
 
 

@@ -22,6 +22,8 @@ class ExpertChoiceRouter(Router):
     Zhou et al. 2022, Mixture-of-Experts with Expert Choice Routing, section 3.2; its capacity factor c is k here.
     """
 
+    tokens_choose = False
+
     def choose(
         self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
     ) -> Choice:

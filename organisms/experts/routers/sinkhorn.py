@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from organisms.experts.choice import Choice, best
+from organisms.experts.config import RouterConfig
 from organisms.experts.router import Router
 from organisms.experts.sinkhorn import log_plan
 
@@ -22,7 +23,20 @@ class SinkhornRouter(Router):
     References
     ----------
     Clark et al. 2022, Unified Scaling Laws for Routed Language Models (S-BASE).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer candidates than choices.
     """
+
+    def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
+        if config.sinkhorn_topk is not None and config.sinkhorn_topk < config.k:
+            raise ValueError(
+                f"sinkhorn_topk must be at least k, {config.k}, or null, not {config.sinkhorn_topk}: "
+                "a token has k experts, all from its candidates"
+            )
+        super().__init__(config, d_model, generator=generator)
 
     def choose(
         self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]

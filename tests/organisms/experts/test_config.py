@@ -102,13 +102,7 @@ def test_experts_take_the_width_of_their_layer():
         ({"sinkhorn_tau": 1e-40}, "greater than or equal to 0.000001"),
         ({"noise_std": -0.1}, "greater than or equal to 0"),
         ({"noise_std": 1e300}, "less than or equal to 1000000"),
-        ({"router_dropout_prob": 0.1, "k": 1}, "k must be 2 and tokens must choose; with k 1 and topk"),
-        ({"router_dropout_prob": 0.1, "router_type": "expert_choice"}, "tokens must choose"),
-        ({"router_type": "sinkhorn", "k": 3, "sinkhorn_topk": 2}, "sinkhorn_topk must be at least k, 3"),
-        (
-            {"router_type": "expert_choice", "capacity": "causal"},
-            "capacity must be dropless with expert_choi",
-        ),
+        ({"router_dropout_prob": 0.1, "k": 1}, "second-best expert: k must be 2; with k 1 set it to 0"),
         ({"router_type": "sinkhornn"}, "package.module:Name, not 'sinkhornn'; did you mean sinkhorn?"),
         ({"router_type": "package.module"}, "or an import path"),
     ],
@@ -116,20 +110,6 @@ def test_experts_take_the_width_of_their_layer():
 def test_a_router_that_cannot_be_is_one_sentence(options, sentence):
     with pytest.raises(ValidationError, match=sentence):
         RouterConfig(**options)
-
-
-def test_scores_are_softmax_but_sigmoid_for_bias_unless_asked():
-    assert RouterConfig().scored_by == "softmax"
-    assert RouterConfig(router_type="bias").scored_by == "sigmoid"
-    assert RouterConfig(router_type="bias", scores="softmax").scored_by == "softmax"
-
-
-def test_a_single_weight_is_not_normalised_nor_are_those_of_expert_choice_unless_asked():
-    assert RouterConfig().normalised
-    assert not RouterConfig(k=1).normalised
-    assert RouterConfig(k=1, norm_topk=True).normalised
-    assert not RouterConfig(norm_topk=False).normalised
-    assert not RouterConfig(router_type="expert_choice").normalised
 
 
 @pytest.mark.parametrize(
@@ -150,6 +130,12 @@ def test_heads_that_cannot_be_are_one_sentence(options, sentence):
         (100, {}, "n_heads must divide d_model, 100, evenly, which 8 does not"),
         (72, {}, "a head of 9 coordinates, d_model 72 by n_heads 8, cannot be rotated whole"),
         (64, {"rotary_dim": 10}, "rotary_dim must be at most the width of a head, 8, not 10"),
+        (
+            64,
+            {"rotary_dim": 2, "rope_scaling": "ntk"},
+            "rope_scaling ntk must have 4 coordinates .* not 2: set",
+        ),
+        (16, {"rope_scaling": "ntk"}, "rope_scaling ntk must have 4 coordinates to rotate, .* not 2: set"),
     ],
 )
 def test_a_block_that_heads_do_not_fit_is_one_sentence(width, options, sentence):
@@ -161,3 +147,5 @@ def test_heads_share_the_width():
     assert AttentionConfig().head_width(64) == 8
     assert AttentionConfig(rope=False).head_width(72) == 9
     assert AttentionConfig(rotary_dim=4).head_width(72) == 9
+    assert AttentionConfig(rope=False, rope_scaling="ntk").head_width(16) == 2
+    assert AttentionConfig(rope_scaling="ntk").head_width(32) == 4

@@ -125,3 +125,12 @@ def test_dropout_without_a_generator_of_its_device_is_refused(kind):
         layer(torch.ones(9, D), *offsets)
     with pytest.raises(ValueError, match=r"generator must be a torch\.Generator on meta, but is one on cpu"):
         layer.to("meta")(torch.ones(9, D, device="meta"), *offsets, generator=stream())
+
+
+@pytest.mark.parametrize("compute", ["grouped_gemm", "bmm", "einsum"])
+def test_rows_without_ends_that_experts_cannot_share_are_refused(compute):
+    layer = ExpertFFN(config(), 3, stream())
+    with pytest.raises(
+        ValueError, match="as many for each of the 3 experts, but are 8 together; pass the ends"
+    ):
+        layer(torch.ones(8, D), compute=compute)

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from organisms.experts.config import ExpertConfig, MoEConfig, RouterConfig
+from organisms.experts.dense_ffn import DenseFFN
 from organisms.experts.dispatch import DISPATCH
 from organisms.experts.feed_forward import MoEFeedForward, build_moe
 from tests.organisms.experts.mixtures import D, H, by_tokens, drawn, with_gradients
@@ -268,3 +269,96 @@ def test_what_is_no_batch_of_tokens_or_its_mask_is_refused(x, mask, message):
 def test_what_no_layer_can_be_made_from_is_refused(configured, given, message):
     with pytest.raises(ValueError, match=message):
         build_moe(configured, **given)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+@pytest.mark.parametrize("mode", DISPATCH)
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_autocast_computes_every_mode_in_its_dtype_and_gives_that_of_the_tokens(dtype, kind, mode, flag):
+    """Against the same layer in float64, whose router sees the same tokens."""
+    given = {"dispatch_mode": mode, "capacity": "causal", "capacity_factor": 0.5, "n_shared": 1}
+    moe = build_moe(config(given, {"grouped_gemm": flag}, fallback_policy="dense"))
+    exact = build_moe(config(given, fallback_policy="dense")).double()
+    exact.load_state_dict(moe.state_dict())
+    x, change = drawn(B, S, D).to(dtype), drawn(B, S, D, seed=1)
+    kinds = []
+    hook = moe.experts.register_forward_hook(
+        lambda _, rows, answers: kinds.extend([rows[0].dtype, answers.dtype])
+    )
+    with torch.autocast("cpu", dtype=kind):
+        leaves = [x.requires_grad_(), *moe.parameters()]
+        y, metrics = moe(x)
+    hook.remove()
+    assert metrics["fraction_dropped_tokens"] > 0
+    assert (y.dtype, kinds) == (dtype, [kind, kind])
+    found = [y.detach(), metrics["aux_total"], *torch.autograd.grad(y, leaves, change.to(dtype))]
+    whole = x.detach().double().requires_grad_()
+    z, other = exact(whole)
+    wanted = [z.detach(), other["aux_total"], *torch.autograd.grad(z, [whole, *exact.parameters()], change)]
+    assert [each.dtype for each in found[2:]] == [each.dtype for each in leaves]
+    torch.testing.assert_close(found.pop(1).double(), wanted.pop(1), rtol=1e-6, atol=1e-9)
+    step = max(torch.finfo(kind).eps, torch.finfo(dtype).eps)
+    for each, expected in zip(found, wanted, strict=True):
+        assert float((each.double() - expected).norm()) <= 2 * step * float(expected.norm())
+
+
+@pytest.mark.parametrize("mode", DISPATCH)
+def test_autocast_leaves_a_float64_layer_as_it_is(mode):
+    moe, x = layer({"dispatch_mode": mode}), drawn(B, S, D)
+    expected = moe(x)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(moe(x)[0], expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_token_that_no_expert_took_gets_the_dense_answer_too(training):
+    moe = layer({"router_type": "expert_choice", "k": 1}, fallback_policy="dense", fallback_weight=0.3)
+    x = drawn(B, S, D)
+    x[:, 1:] = x[:1, :1]  # of equal tokens the first are taken
+    y, _ = moe.train(training)(x)
+    unserved = routed(moe, x).dropped_tokens.view(B, S)
+    assert 0 < int(unserved.sum()) < B * S
+    torch.testing.assert_close(y[unserved], 0.3 * moe.fallback(x)[unserved])
+    info = routed(moe, x)
+    wanted = by_tokens(x.flatten(0, 1), info, moe.experts, "swiglu").view_as(x)
+    torch.testing.assert_close(y[~unserved], wanted[~unserved])
+
+
+def test_dropout_of_the_dense_answer_is_drawn_after_that_of_the_experts():
+    given = {"k": 1, "capacity": "order_agnostic", "capacity_factor": 0.4}
+    moe = layer(given, {"dropout": 0.5, "activation": "relu"}, fallback_policy="dense")
+    x, draws = drawn(B, S, D), torch.Generator().manual_seed(4)
+    y, _ = moe(x, generator=torch.Generator().manual_seed(4))
+    info = routed(moe, x)
+    tokens, dropped = x.flatten(0, 1), info.dropped_tokens
+    torch.empty(int(info.kept.sum()), H, dtype=torch.float64).bernoulli_(0.5, generator=draws)
+    h = torch.relu(tokens[dropped] @ moe.fallback.W1.T + moe.fallback.b1)
+    h = 2 * h * torch.empty_like(h).bernoulli_(0.5, generator=draws)
+    wanted = h @ moe.fallback.W2.T + moe.fallback.b2
+    torch.testing.assert_close(y.flatten(0, 1)[dropped], wanted)
+
+
+@pytest.mark.parametrize("mode", DISPATCH)
+@pytest.mark.parametrize("k_norm", [None, True])
+def test_a_single_expert_is_a_dense_network(k_norm, mode):
+    """Its only score is a softmax of one, 1, normalised or not."""
+    moe = layer({"n_experts": 1, "k": 1, "norm_topk": k_norm, "dispatch_mode": mode})
+    dense = DenseFFN(moe.config.expert, torch.Generator()).double()
+    for name, parameter in dense.named_parameters():
+        own = getattr(moe.experts, name)[0].detach()
+        parameter.data = own.T if own.ndim == 2 else own
+    x, change = drawn(B, S, D).requires_grad_(), drawn(B, S, D, seed=1)
+    pairs = [(moe(x)[0], [x, *moe.experts.parameters()]), (dense(x), [x, *dense.parameters()])]
+    found, wanted = (with_gradients(y, leaves, change) for y, leaves in pairs)
+    torch.testing.assert_close(found[:2], wanted[:2])
+    for each, other in zip(found[2:], wanted[2:], strict=True):
+        torch.testing.assert_close(each[0], other.T if other.ndim == 2 else other)
+
+
+def test_depth_shrinks_what_all_of_its_networks_write():
+    given = config({"n_shared": 2}, fallback_policy="dense")
+    one, deep = build_moe(given), build_moe(given, n_layers=8)
+    for name in ("experts", "shared", "fallback"):
+        torch.testing.assert_close(getattr(deep, name).W1, getattr(one, name).W1)
+        torch.testing.assert_close(getattr(deep, name).W2, getattr(one, name).W2 / 8**0.5)

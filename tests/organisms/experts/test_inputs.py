@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from organisms.experts.inputs import check_making, check_tokens, drawing
+from organisms.experts.inputs import check_making, check_tokens, drawing, zeroed
 
 
 def test_a_generator_is_asked_for_where_numbers_are_drawn():
@@ -40,3 +42,9 @@ def test_parameters_are_drawn_by_a_generator_for_a_number_of_layers():
     check_making({}, dict, torch.Generator(), 2)
     with pytest.raises(ValueError, match=r"n_layers must be a whole number from 1 on, but is 1\.5"):
         check_making({}, dict, torch.Generator(), 1.5)
+
+
+def test_padding_becomes_zero_whatever_it_holds():
+    x, mask = torch.tensor([[[1.0], [math.nan]]]), torch.tensor([[True, False]])
+    assert zeroed(x, mask).tolist() == [[[1.0], [0.0]]]
+    assert zeroed(x, None) is x

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from organisms.experts.noise import gumbel
 from organisms.experts.router import Router
 from tests.organisms.experts.small_routers import BY_TOKENS, NAMES, WIDTH, drawn, generator, small_router
 
@@ -239,7 +240,7 @@ def test_forced_balance_is_even_and_drops_nothing_but_weighs_by_the_scores(name)
     assert info.loads.tolist() == [12] * 8
     assert info.kept[MASK].all()
     scores = info.gates.gather(1, info.experts)[MASK]
-    expected = scores / scores.sum(1, keepdim=True) if router.config.normalised else scores
+    expected = scores / scores.sum(1, keepdim=True) if router.normalised else scores
     torch.testing.assert_close(info.weights[MASK], expected)
 
 
@@ -298,3 +299,36 @@ def test_a_new_router_prefers_by_the_tokens_and_comes_from_its_generator():
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_inputs_give_equal_bits(name):
     same(small_router(name)(X), small_router(name)(X))
+
+
+@pytest.mark.parametrize("rms", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tokens_whose_squares_overflow_in_the_norm_are_refused(dtype, rms):
+    router, x = small_router(use_rms_norm=rms), X.to(dtype)
+    large = x * 1e18  # together they overflow, but no token by itself
+    torch.testing.assert_close(router(large).logits, router(x).logits, rtol=1e-2, atol=1e-2)
+    large[7] *= 100
+    with pytest.raises(
+        ValueError, match=r"squares of x must be finite in torch.float32 .* token 7 reaches \de\+20"
+    ):
+        router(large)
+    assert small_router(use_router_ln=False, temperature=1e6)(large).logits.isfinite().all()
+    mask = torch.arange(40) != 7
+    assert router(large, mask).weights.isfinite().all()
+
+
+@pytest.mark.parametrize("noise_type", ["none", "gumbel"])
+def test_the_z_loss_is_of_the_logits_as_they_enter_the_scores(noise_type):
+    """ST-MoE's is of what the softmax reads, so that noise and temperature count."""
+    info = small_router(noise_type=noise_type, temperature=2.0)(X, generator=generator(3))
+    noise = 0.3 * gumbel(torch.Size((40, 8)), generator(3)) if noise_type == "gumbel" else 0.0
+    entering = (small_router().route_logits(X) + noise) / 2
+    torch.testing.assert_close(info.gates, entering.softmax(1))
+    torch.testing.assert_close(info.aux_z, entering.exp().sum(1).log().square().mean())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [0.1, 2.0])
+def test_init_scale_is_the_variance_of_the_weights_times_the_width(name, scale):
+    weight = small_router(name, n_experts=2000, init_scale=scale).weight
+    assert (weight.var() * WIDTH).item() == pytest.approx(scale, rel=0.05)

@@ -86,3 +86,13 @@ def test_a_cast_leaves_the_bias_as_exact_as_it_was(cast):
     assert router.bias.dtype == torch.float32
     assert torch.equal(router.bias, before)
     assert router.to("meta").bias.device.type == "meta"
+
+
+@pytest.mark.parametrize("cast", [torch.nn.Module.float, torch.nn.Module.bfloat16])
+def test_a_router_of_no_memory_gets_some_and_then_its_state(cast):
+    router = small_router("bias")
+    router.update(router(X).demand)
+    empty = cast(small_router("bias").to("meta")).to_empty(device="cpu")
+    assert empty.bias.dtype == torch.float32
+    empty.load_state_dict(router.state_dict())
+    assert torch.equal(empty.bias, router.bias)

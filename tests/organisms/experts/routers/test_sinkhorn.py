@@ -51,3 +51,27 @@ def test_logits_of_ten_thousand_give_each_token_k_different_experts_and_finite_g
     torch.testing.assert_close(info.weights.sum(1), torch.ones(200))
     info.weights.square().sum().backward()
     assert torch.isfinite(x.grad).all()
+
+
+def by_definition(logits, tau, iterations):
+    """The plan in plain numbers: rows are scaled to 1, then columns to N / E, so often."""
+    plan = (logits.double() / tau).exp()
+    for _ in range(iterations):
+        plan = plan / plan.sum(1, keepdim=True)
+        plan = plan / plan.sum(0) * (len(plan) / plan.shape[1])
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ({"sinkhorn_tau": 0.2, "sinkhorn_n_iter": 1}, {"sinkhorn_tau": 0.2, "sinkhorn_n_iter": 6}),
+        ({"sinkhorn_tau": 0.2, "sinkhorn_n_iter": 6}, {"sinkhorn_tau": 2.0, "sinkhorn_n_iter": 6}),
+    ],
+)
+def test_iterations_and_temperature_make_the_plan_that_chooses(options, other):
+    infos = [small_router("sinkhorn", **given)(X) for given in (options, other)]
+    assert not torch.equal(infos[0].experts, infos[1].experts)
+    for info, given in zip(infos, (options, other), strict=True):
+        plan = by_definition(info.logits.detach(), given["sinkhorn_tau"], given["sinkhorn_n_iter"])
+        assert torch.equal(info.experts, plan.topk(2).indices)
