@@ -9,7 +9,7 @@ from runs.config_reader import load, presets
 from runs.launch import launch
 
 LITTLE = (
-    *("rounds=1", "organism.count=1", "training.steps_per_round=2"),
+    *("rounds=1", "organism.count=1", "organism.initial=4", "training.steps_per_round=2"),
     *("calibration.steps=2", "calibration.organisms=4", "calibration.checkpoints=[1.0]"),
     *("validity.gate=off", "execution.executor=inline"),
 )
