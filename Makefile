@@ -42,8 +42,8 @@ bench: .venv/installed-test ## print the measurements of tests/benchmarks
 	done
 
 chaos: .venv/installed-test ## worlds, crashes, hostile bytes and real faults by the hour (tests/README.md; WORLDS=100000)
-	$(BIN)/python -m pytest tests/runs/test_simulated_worlds.py --worlds $(WORLDS)
-	$(BIN)/python -m pytest tests/runs/test_crash_points.py tests/runs/test_full_disk.py tests/runs/test_lost_writes.py \
+	$(BIN)/python -m pytest tests/runs/faults/test_simulated_worlds.py --worlds $(WORLDS)
+	$(BIN)/python -m pytest tests/runs/faults/test_crash_points.py tests/runs/faults/test_full_disk.py tests/runs/faults/test_lost_writes.py \
 		--crash-points all
 	$(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-profile=explore
 	for again in 1 2 3; do $(BIN)/python -m pytest -m ray || exit 1; done

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import style
-from qd.findings import KMO_STOP, KMO_WARN, LARGEST_CORRELATION, LEAST_DIMENSION_SHARE
 from qd.measures import MEASURES
+from qd.validity.findings import KMO_STOP, KMO_WARN, LARGEST_CORRELATION, LEAST_DIMENSION_SHARE
 
 _MSA = "msa_"
 STATUSES = {  # marker, colour

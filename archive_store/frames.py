@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from archive_store.chain import Event, values
-from archive_store.journal import Timing
+from archive_store.journal.chain import Event, values
+from archive_store.journal.journal import Timing
 from qd.canonical import NON_FINITE, number
 from qd.records import Census, ComponentId, Decision, Genes, Outcome
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archive_store import frames
-from archive_store.chain import Event
 from archive_store.encoding import decode_centroids, decode_genome
 from archive_store.errors import JournalError, RunDirectoryError, StoreError
+from archive_store.journal.chain import Event
 from archive_store.run_directory import RunDirectory
 from qd.measures import MEASURES, short_name
 from qd.records import Genome

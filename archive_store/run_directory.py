@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from archive_store import durable
 from archive_store.blobs import BlobStore
 from archive_store.errors import NoRunError, RunDirectoryError, WriteError, YamlError
-from archive_store.journal import Journal
+from archive_store.journal.journal import Journal
 from archive_store.strict_yaml import read
 from qd.canonical import plain, sha256
 

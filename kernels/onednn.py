@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels import door
+from kernels import arguments
 
 DEPTH = 1024  # longer sums are cut: left to itself oneDNN errs more than twice as much as MKL there
 SWITCH = "PLASMODIA_ONEDNN"  # an environment variable: 0 switches oneDNN off, 1 or nothing leaves it on
@@ -36,7 +36,7 @@ def faster() -> bool:
         If PLASMODIA_ONEDNN is neither 0 nor 1.
     """
     switch = os.environ.get(SWITCH, "1")
-    door.one_of(SWITCH, switch, ("0", "1"))
+    arguments.one_of(SWITCH, switch, ("0", "1"))
     tell = getattr(torch.cpu, "get_capabilities", None)
     told = tell() if tell is not None else {}
     held = os.environ.get("MKL_CBWR", "").partition(",")[0] == "AVX2"

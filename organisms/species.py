@@ -40,7 +40,7 @@ class Memory(Protocol):
 
 
 class Pseudopod(Protocol):
-    """One attention component at work on a stimulus (`organisms.pseudopods.pseudopod.Pseudopod`)."""
+    """One attention component at work on a stimulus (`organisms.pseudopods.species.pseudopod.Pseudopod`)."""
 
     def correlation(self) -> Tensor:
         """Correlation between the features of its output."""
@@ -131,8 +131,8 @@ class Species(Protocol):
 
 # Import paths, so that a run loads no family but its own.
 FAMILIES: Mapping[str, str] = {
-    "pseudopods": "organisms.pseudopods.species:Pseudopods",
-    "experts": "organisms.experts.species:Experts",
+    "pseudopods": "organisms.pseudopods.species.family:Pseudopods",
+    "experts": "organisms.experts.species.family:Experts",
 }
 
 # What a family must have to be one.

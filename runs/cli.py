@@ -18,7 +18,7 @@ from archive_store.errors import StoreError
 from runs.errors import ConfigError, PlasmodiaError, RunError
 
 if TYPE_CHECKING:
-    from runs.comparison import Difference
+    from runs.rounds.differences import Difference
 
 INTERRUPTED = 130  # exit status, as shells give it: 128 + SIGINT
 
@@ -102,8 +102,8 @@ def launch(
     quiet: Quiet = False,
 ) -> None:
     """Calibrate, train and search; leave a run directory and print what came of it."""
-    from runs.config import plain, to_yaml
-    from runs.config_reader import load
+    from runs.config.reader import load
+    from runs.config.schema import plain, to_yaml
 
     options = {
         "seed": seed,
@@ -237,7 +237,7 @@ def verify(run: RunPath, json: AsJson = False) -> None:
 @_command("validate")
 def validate(source: Source, overrides: Overrides = None) -> None:
     """Check a configuration and name everything that is wrong with it."""
-    from runs.config_reader import load
+    from runs.config.reader import load
 
     config = load(source, overrides or ())
     typer.echo(
@@ -262,7 +262,7 @@ def plot(
     if format not in ("png", "svg"):
         raise ConfigError(f"--format must be png or svg, not {format}")
     from analysis import pictures
-    from runs.config_problems import nearest
+    from runs.config.problems import nearest
 
     more = _more(own_code=False)
     known = (*pictures.KINDS, *more)
@@ -283,7 +283,7 @@ def plot(
 @_command("show")
 def show(run: RunPath, json: AsJson = False) -> None:
     """Print what a run came to."""
-    from runs.summary import as_json, summarise, table
+    from runs.results.summary import as_json, summarise, table
 
     summary = summarise(run)
     typer.echo(as_json(summary) if json else table(summary))
@@ -292,7 +292,7 @@ def show(run: RunPath, json: AsJson = False) -> None:
 @_command("schema")
 def schema() -> None:
     """Write the JSON schema of a configuration."""
-    from runs.config import Config
+    from runs.config.schema import Config
 
     typer.echo(_json(Config.model_json_schema()))
 
@@ -300,7 +300,7 @@ def schema() -> None:
 @_command("doctor")
 def doctor(json: AsJson = False) -> None:
     """Check this machine and installation."""
-    from runs.doctor import doctor as check_all
+    from runs.doctor.doctor import doctor as check_all
 
     checks = check_all()
     if json:
@@ -315,9 +315,9 @@ def doctor(json: AsJson = False) -> None:
 
 def _prepare() -> None:
     """Settle what libraries read when they are first loaded; comes before anything that imports torch."""
-    from runs import environment
+    from runs.machine import settings
 
-    environment.prepare()
+    settings.prepare()
 
 
 def _scalar(text: str | None) -> Any:
@@ -327,7 +327,7 @@ def _scalar(text: str | None) -> Any:
 
 
 def _execution(workers: str | None, executor: str | None) -> dict[str, Any]:
-    from runs.config_reader import execution_changes
+    from runs.config.reader import execution_changes
 
     return execution_changes(workers=_scalar(workers), executor=executor)
 
@@ -335,7 +335,7 @@ def _execution(workers: str | None, executor: str | None) -> dict[str, Any]:
 @contextmanager
 def _reporting(quiet: bool, run: Path | None) -> Iterator[Any]:
     """Show progress on stderr; where an interrupt leaves a run behind, say how to go on with it."""
-    from runs.progress import reporting
+    from runs.observability.progress import reporting
 
     try:
         # What a user's task or measure prints is a message; stdout carries data.
@@ -348,7 +348,7 @@ def _reporting(quiet: bool, run: Path | None) -> Iterator[Any]:
 
 def _finish(run: Path, as_json: bool) -> None:
     from analysis import pictures
-    from runs import summary
+    from runs.results import summary
 
     result = summary.summarise(run)
     if not as_json:
@@ -361,7 +361,7 @@ def _more(own_code: bool) -> dict[str, Any]:
     """Give the picture that needs trained networks; `own_code`: also those of a task or family of the user's."""
 
     def predictions(run: Any, figure: Any) -> None:
-        from runs.predictions import picture
+        from runs.results.predictions import picture
 
         with redirect_stdout(sys.stderr):  # what the user's code prints is a message
             picture(run, figure, own_code)
@@ -385,7 +385,7 @@ def _rounds(run: Path, until: int | None = None) -> list[tuple[int, str]]:
 def _differ(run: Path, difference: "Difference | None") -> None:
     if difference is None:
         return
-    from runs.comparison import named, side_by_side
+    from runs.rounds.differences import named, side_by_side
 
     typer.echo(side_by_side(difference))
     raise RunError(f"{run} differs from its replay at {named(difference)}")

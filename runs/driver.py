@@ -3,31 +3,31 @@
     decide -> Order -> trainer -> census -> (all of a round) -> compete -> journal -> view -> decide ...
 
 An organism is sent on as soon as its own census and an old enough view are there; nobody waits at a
-barrier. What is written never depends on who was faster, because `runs.ledger` orders it, nor on what was
-lost on the way, because `runs.recovery` makes it again.
+barrier. What is written never depends on who was faster, because `runs.rounds.ledger` orders it, nor on what was
+lost on the way, because `runs.rounds.recovery` makes it again.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from archive_store.chain import UNREADABLE
 from archive_store.errors import BlobError
-from archive_store.journal import Journal
+from archive_store.journal.chain import UNREADABLE
+from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
 from qd.records import Census, Decision, Outcome, read
 from qd.seeding import happens, uniform
-from runs.comparison import difference_of
-from runs.config import Config
-from runs.dispatch import Dispatcher
+from runs.config.schema import Config
 from runs.errors import RunError, Stopped
-from runs.ledger import Closed, Ledger
-from runs.pools import Done, Gone, Handle, Job, Starved
-from runs.progress import Progress
-from runs.recovery import Recovery
-from runs.scribe import Scribe
+from runs.observability.progress import Progress
+from runs.rounds.commit import Scribe
+from runs.rounds.differences import difference_of
+from runs.rounds.ledger import Closed, Ledger
+from runs.rounds.recovery import Recovery
 from runs.trainer import Report
+from runs.workers.dispatch import Dispatcher
+from runs.workers.pool import Done, Gone, Handle, Job, Starved
 
 AUDIT = "audit"
 

@@ -12,31 +12,31 @@ from pathlib import Path
 from typing import Any
 
 from archive_store import durable
-from archive_store.chain import numbered, round_digest
 from archive_store.encoding import decode_centroids
 from archive_store.errors import WriteError
-from archive_store.journal import BASE, Journal, Timing
+from archive_store.journal.chain import numbered, round_digest
+from archive_store.journal.journal import BASE, Journal, Timing
 from archive_store.lock import check_free, held
 from archive_store.run_directory import RunDirectory
-from runs import environment
-from runs.calibration import Calibration, calibrate
-from runs.config import Config, to_yaml
-from runs.config import plain as plain_config
-from runs.config_reader import read_config
-from runs.dispatch import Clock, Dispatcher, Incident
+from runs.calibration.borrow import borrowed
+from runs.calibration.calibrate import Calibration, calibrate
+from runs.config.reader import read_config
+from runs.config.schema import Config, to_yaml
+from runs.config.schema import plain as plain_config
 from runs.driver import Conditions, Driver, evidence, restore
 from runs.errors import ConfigError, RunError
-from runs.interruption import listening
-from runs.ledger import Ledger
-from runs.moves import last_move, moved_to
-from runs.pools import Job, Pool
+from runs.machine import settings
+from runs.machine.interruption import listening
+from runs.machine.migration import last_move, moved_to
+from runs.observability.progress import Progress
 from runs.prepared import Prepared, base_text, changed, check_format, described, pool_of, prepare
-from runs.progress import Progress
 from runs.readable import readable
-from runs.scribe import forget_old_states
-from runs.shared_calibration import borrowed
-from runs.summary import SCORE_NAME, WALL
-from runs.world import WorldSpec
+from runs.results.summary import SCORE_NAME, WALL
+from runs.rounds.commit import forget_old_states
+from runs.rounds.ledger import Ledger
+from runs.training.world import WorldSpec
+from runs.workers.dispatch import Clock, Dispatcher, Incident
+from runs.workers.pool import Job, Pool
 
 Reporter = Callable[[Progress], None]
 
@@ -314,7 +314,7 @@ def calibrated(directory: RunDirectory, journal: Journal, prepared: Prepared) ->
         if not (isinstance(event["interface"], str) and isinstance(event["hosts"], list)):
             raise ValueError("interface and hosts are named by digests")
         ours = json.loads(base_text(prepared, event["centroids"]))
-        different = environment.differences(json.loads(base), ours)
+        different = settings.differences(json.loads(base), ours)
     if different:
         raise RunError(f"{directory.path} was launched with other settings or data: {'; '.join(different)}")
     return event

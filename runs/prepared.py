@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archive_store.journal import BASE, Journal
+from archive_store.journal.journal import BASE, Journal
 from qd.canonical import canonical, plain
-from runs import environment, tasks
-from runs.config import Config, scientific
-from runs.config import plain as plain_config
-from runs.config_reader import checked
+from runs import tasks
+from runs.config.import_path import imported
+from runs.config.reader import checked
+from runs.config.schema import Config, scientific
+from runs.config.schema import plain as plain_config
 from runs.errors import ConfigError, RunError
-from runs.import_path import imported
-from runs.pools import InlinePool, Pool
+from runs.machine import settings
 from runs.readable import readable
-from runs.world import family_of
+from runs.training.world import family_of
+from runs.workers.pool import InlinePool, Pool
 
 FORMAT = 2  # of the journal's content and the states; part of every digest
 
@@ -38,7 +39,7 @@ class Prepared:
 
 def prepare(config: Config) -> Prepared:
     """Read the corpus, build the task once and take the fingerprint."""
-    environment.prepare()
+    settings.prepare()
     for setting, path in users_own(config):
         imported(path, setting)
     modules = tuple(sorted({path.partition(":")[0] for _, path in users_own(config)}))
@@ -50,7 +51,7 @@ def prepare(config: Config) -> Prepared:
         corpus,
         task.digest,
         task.score_name,
-        environment.fingerprint(modules, config.execution.device),
+        settings.fingerprint(modules, config.execution.device),
         modules,
     )
 
@@ -103,7 +104,7 @@ def check_format(path: Path, journal: Journal) -> None:
 
 def described(prepared: Prepared) -> dict[str, Any]:
     """Give what ``environment.json`` holds: the fingerprint, and whose code it was as far as git knows."""
-    return {"fingerprint": plain(prepared.fingerprint), "revision": environment.revision()}
+    return {"fingerprint": plain(prepared.fingerprint), "revision": settings.revision()}
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def pool_of(prepared: Prepared) -> Iterator[Pool]:
     if execution.executor == "inline":
         pool = InlinePool(time.perf_counter)
     else:
-        from runs.ray_pool import RayPool
+        from runs.workers.ray_pool import RayPool
 
         pool = RayPool(
             workers=workers(prepared.config),

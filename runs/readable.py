@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archive_store.chain import UNREADABLE
+from archive_store.journal.chain import UNREADABLE
 from runs.errors import RunError
 
 

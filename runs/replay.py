@@ -13,23 +13,23 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from archive_store.chain import UNREADABLE, Event, numbered
 from archive_store.encoding import decode_centroids
-from archive_store.journal import BASE, Journal
+from archive_store.journal.chain import UNREADABLE, Event, numbered
+from archive_store.journal.journal import BASE, Journal
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, read
-from runs.calibration import Calibration
-from runs.config import Config, scientific
-from runs.config_reader import read_config
+from runs.calibration.calibrate import Calibration
+from runs.config.reader import read_config
+from runs.config.schema import Config, scientific
 from runs.driver import Conditions
-from runs.environment import differences
 from runs.errors import RunError
-from runs.interruption import listening
 from runs.launch import Reporter, calibrated, silent, started
-from runs.ledger import Closed, Ledger
-from runs.moves import check_unmoved
+from runs.machine.interruption import listening
+from runs.machine.migration import check_unmoved
+from runs.machine.settings import differences
 from runs.prepared import changed, check_format, pool_of, prepare
 from runs.readable import readable
+from runs.rounds.ledger import Closed, Ledger
 
 
 @dataclass(frozen=True, slots=True)

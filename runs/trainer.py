@@ -17,13 +17,13 @@ from organisms.species import Organism
 from qd.canonical import sha256
 from qd.records import Census, Decision
 from qd.seeding import torch_seed
-from runs.census import take_census
 from runs.errors import RunError
-from runs.finiteness import after_training, of_census
-from runs.measuring import measured
-from runs.newborns import bear, found
-from runs.training import batches, learning_rate, train
-from runs.world import Examples, Individual, World, decode_state, encode_interface, encode_state
+from runs.training.census import take_census
+from runs.training.finiteness import after_training, of_census
+from runs.training.measures import measured
+from runs.training.newborns import bear, found
+from runs.training.optimise import batches, learning_rate, train
+from runs.training.world import Examples, Individual, World, decode_state, encode_interface, encode_state
 
 Job = tuple[Any, bytes, dict[str, bytes]]
 Clock = Callable[[], float]

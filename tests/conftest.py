@@ -3,8 +3,8 @@
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-import tests.shapes  # noqa: F401 - the hook finds it by name
-from runs.environment import prepare
+import tests.fixtures.shapes  # noqa: F401 - the hook finds it by name
+from runs.machine.settings import prepare
 
 
 def pytest_addoption(parser):
@@ -23,7 +23,7 @@ def pytest_addoption(parser):
 
 
 install_import_hook(
-    ["qd", "kernels", "organisms", "archive_store", "analysis"], typechecker="tests.shapes.checked"
+    ["qd", "kernels", "organisms", "archive_store", "analysis"], typechecker="tests.fixtures.shapes.checked"
 )
 # No test asserts a time. The suite tries the same examples each time, so that it is as repeatable as a run;
 # `--hypothesis-profile=explore` tries new ones, and ten times as many.

@@ -13,25 +13,25 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive_store.chain import numbered, round_digest
 from archive_store.dependents import uses
 from archive_store.encoding import decode, decode_centroids, decode_genome, encode, encode_genome
 from archive_store.errors import StoreError
-from archive_store.journal import BASE, Journal, Timing
+from archive_store.journal.chain import numbered, round_digest
+from archive_store.journal.journal import BASE, Journal, Timing
 from archive_store.strict_yaml import read, write
 from qd.canonical import plain as plain_json
 from qd.canonical import written
 from qd.records import Genome
-from runs.config import plain, to_yaml
-from runs.config_reader import PRESETS, load, read_config
+from runs.config.reader import PRESETS, load, read_config
+from runs.config.schema import plain, to_yaml
 from runs.driver import restore
 from runs.errors import PlasmodiaError
-from runs.ledger import Ledger
-from runs.world import decode_interface, decode_state
-from tests.fake_trainers import Play, calibration, ledger_config
-from tests.mutations import JSON, mutated_bytes, mutated_json
-from tests.small_runs import small
-from tests.small_worlds import calibrated_spec, calibrated_world
+from runs.rounds.ledger import Ledger
+from runs.training.world import decode_interface, decode_state
+from tests.faults.fake_trainers import Play, calibration, ledger_config
+from tests.faults.mutations import JSON, mutated_bytes, mutated_json
+from tests.fixtures.small_runs import small
+from tests.fixtures.small_worlds import calibrated_spec, calibrated_world
 
 OUR_OWN = (PlasmodiaError, StoreError)
 GENOME = Genome("pseudopods", 1, (("rank", 3.0), ("width", 4.0)), {"qk.U": np.ones((4, 3), np.float32)})

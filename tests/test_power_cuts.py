@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.power_cuts import SECTOR, Disk, Log
+from tests.faults.power_cuts import SECTOR, Disk, Log
 
 ROOT = Path("/disk")
 

@@ -15,8 +15,8 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from runs.config_reader import load, presets
-from runs.source_digest import PACKAGES
+from runs.config.reader import load, presets
+from runs.machine.source_digest import PACKAGES
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, TypeCheckError
 
 from kernels.attention.reference import attention_weights
-from tests.shapes import checked, has_shape
+from tests.fixtures.shapes import checked, has_shape
 
 Matrix = Float[np.ndarray, "n 5"]
 

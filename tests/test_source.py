@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.source_digest import PACKAGES
+from runs.machine.source_digest import PACKAGES
 
 ROOT = Path(__file__).parents[1]
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

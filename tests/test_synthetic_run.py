@@ -1,5 +1,5 @@
 from archive_store.reading import open_run
-from tests.synthetic_run import write_run
+from tests.fixtures.synthetic_run import write_run
 
 
 def test_it_is_the_same_for_the_same_seed_only(tmp_path):

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels import door
-from kernels.attention import reference, short, torch_path, triton_path
-from kernels.attention.inputs import checked
-from kernels.attention.sight import Path, Sight
+from kernels import backends
+from kernels.attention import reference, short, torch_path
+from kernels.attention.arguments import checked
+from kernels.attention.triton import path as triton_path
+from kernels.attention.visibility import Path, Sight
 from kernels.first_order import first_order
 
 __all__ = ["Attention", "AttentionStatistics", "attention", "attention_weights"]
@@ -94,7 +95,7 @@ def attention(
         not known or cannot do what is asked, or the reference would need a matrix of more than 16 GiB.
     """
     path, sight = checked(q, k, v, scale, causal, window, key_mask, positions, backend)
-    with door.exact(q):
+    with backends.exact(q):
         return _attended(q, k, v, path, sight, statistics, lse)
 
 
@@ -114,7 +115,7 @@ def attention_weights(
     """
     _, sight = checked(q, k, k, scale, causal, window, key_mask, positions, "reference")
     wide, seen = sight.scale.dtype, reference.visible(sight, q.shape[2])
-    with door.exact(q):
+    with backends.exact(q):
         return reference.attention_weights(q.to(wide), k.to(wide), sight.scale, seen)
 
 

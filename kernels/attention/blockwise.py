@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.attention.sight import Sight, bias, hidden
+from kernels.attention.visibility import Sight, bias, hidden
 
 WHOLE = 128  # sequences up to this length are not divided
 LN2 = math.log(2.0)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.attention.sight import Sight, bias, hidden
+from kernels.attention.visibility import Sight, bias, hidden
 
 WHOLE = 128  # sequences up to this length may have a mask for each head
 _NAME = "_scaled_dot_product_flash_attention_for_cpu"

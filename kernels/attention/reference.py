@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kernels.attention.sight import Sight
+from kernels.attention.visibility import Sight
 
 
 def forward(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.attention.sight import Sight, bias, hidden
+from kernels.attention.visibility import Sight, bias, hidden
 
 LONGEST = 32  # tokens
 

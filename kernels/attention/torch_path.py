@@ -6,7 +6,7 @@ The fused kernel has no statistics, but a backward pass for whoever made the log
 from torch import Tensor
 
 from kernels.attention import blockwise, flash
-from kernels.attention.sight import Sight
+from kernels.attention.visibility import Sight
 
 
 def forward(

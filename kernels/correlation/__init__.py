@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels import door
+from kernels import arguments, backends
 from kernels.correlation import reference
 from kernels.scaling import in_range
 
@@ -47,10 +47,10 @@ def correlation(
         two axes, has no vectors to take a mean of, or has so many features that the result would take more
         than 16 GiB; if "triton" cannot serve what is asked.
     """
-    door.one_of("kind", kind, KINDS)
-    door.one_of("dtype", str(dtype), ("torch.float32", "torch.float64"))
-    door.matrices("x", x)
-    door.allocatable("x", (*x.shape[:-2], x.shape[-1], x.shape[-1]), dtype)
+    arguments.one_of("kind", kind, KINDS)
+    arguments.one_of("dtype", str(dtype), ("torch.float32", "torch.float64"))
+    arguments.matrices("x", x)
+    arguments.allocatable("x", (*x.shape[:-2], x.shape[-1], x.shape[-1]), dtype)
     if kind == "correlation" and not x.shape[-2]:
         raise ValueError(f"x holds no vectors, and nothing has no mean: its shape is {list(x.shape)}")
     if backend == "triton" and dtype != torch.float32:
@@ -58,12 +58,12 @@ def correlation(
             f"backend 'triton' computes in float32, but dtype is {dtype}; leave out backend, or give "
             "dtype=torch.float32"
         )
-    with door.exact(x):
+    with backends.exact(x):
         return _computed(x, kind, dtype, backend)
 
 
 def _computed(x: Tensor, kind: str, dtype: torch.dtype, backend: str) -> Tensor:
-    chosen = door.path(backend, "x", x, triton=dtype == torch.float32)
+    chosen = backends.path(backend, "x", x, triton=dtype == torch.float32)
     if chosen == "triton" and x.numel():
         from kernels.correlation import triton_gram
 

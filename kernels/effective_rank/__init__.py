@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels import door
+from kernels import arguments, backends
 from kernels.effective_rank import reference
 from kernels.effective_rank.entropy import entropy_rank
 from kernels.scaling import in_range
@@ -44,19 +44,19 @@ def effective_rank(
         or has so many features that the Gram matrix would take more than 16 GiB; if "triton" cannot serve
         what is asked.
     """
-    door.one_of("metric", metric, METRICS)
-    door.matrices("x", x)
+    arguments.one_of("metric", metric, METRICS)
+    arguments.matrices("x", x)
     participation = metric == "participation"
     if backend == "triton" and not participation:
         raise ValueError(
             f"backend 'triton' serves metric 'participation' alone, but metric is {metric!r}; leave out backend"
         )
-    chosen = door.path(backend, "x", x, triton=participation)
+    chosen = backends.path(backend, "x", x, triton=participation)
     side = x.shape[-1] if participation and chosen == "torch" else min(x.shape[-2:])
-    door.allocatable("x", (*x.shape[:-2], side, side), torch.float64)
+    arguments.allocatable("x", (*x.shape[:-2], side, side), torch.float64)
     if not x.numel():  # no vectors or no features: nothing is used, and there is nothing to decompose
         return x.sum((-2, -1))
-    with door.exact(x):
+    with backends.exact(x):
         return _computed(x, participation, chosen)
 
 

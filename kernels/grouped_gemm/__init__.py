@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from kernels import door
+from kernels import arguments, backends
 from kernels.grouped_gemm import onednn_products, reference, torch_products
 from kernels.grouped_gemm.gradients import differentiable
 
@@ -57,8 +57,8 @@ def grouped_gemm(
             [5., 5.]])
     """
     _check(x, weights, offsets)
-    x, weights = door.operand(x, weights), door.operand(weights, weights)
-    path = door.path(backend, "x", x)
+    x, weights = backends.operand(x, weights), backends.operand(weights, weights)
+    path = backends.path(backend, "x", x)
     if path != "triton" or not x.is_cuda:
         _check_ends(offsets.tolist(), x.shape[0])
     if path == "reference":
@@ -72,9 +72,9 @@ def grouped_gemm(
 
 
 def _check(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
-    door.tensors(x=x, weights=weights, offsets=offsets)
-    arguments = (("x", x, "[M, K]"), ("weights", weights, "[G, K, N]"), ("offsets", offsets, "[G]"))
-    for name, tensor, axes in arguments:
+    arguments.tensors(x=x, weights=weights, offsets=offsets)
+    wanted = (("x", x, "[M, K]"), ("weights", weights, "[G, K, N]"), ("offsets", offsets, "[G]"))
+    for name, tensor, axes in wanted:
         if tensor.ndim != axes.count(",") + 1:
             raise ValueError(f"{name} must have the axes {axes}, but its shape is {list(tensor.shape)}")
         if tensor.device != x.device:
@@ -86,7 +86,7 @@ def _check(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
 def _check_dtypes(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
     if not x.is_floating_point():
         raise ValueError(f"x must hold floating-point numbers, but its dtype is {x.dtype}")
-    if weights.dtype != x.dtype and not (door.mixed(x) and weights.is_floating_point()):
+    if weights.dtype != x.dtype and not (backends.mixed(x) and weights.is_floating_point()):
         raise ValueError(f"weights must have the dtype of x, {x.dtype}, but have {weights.dtype}")
     if offsets.dtype != torch.int64:
         raise ValueError(f"offsets must be torch.int64, but are {offsets.dtype}")
@@ -104,7 +104,7 @@ def _check_sizes(x: Tensor, weights: Tensor, offsets: Tensor) -> None:
         )
     if rows > _MOST_ROWS:
         raise ValueError(f"x has {rows} rows, but at most {_MOST_ROWS} are multiplied at once")
-    door.allocatable("x", (rows, columns), x.dtype)
+    arguments.allocatable("x", (rows, columns), x.dtype)
 
 
 def _check_ends(ends: list[int], rows: int) -> None:

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels import door, onednn
+from kernels import arguments, backends, onednn
 from kernels.linear import gradients
 
 __all__ = ["linear"]
@@ -48,9 +48,9 @@ def linear(
         more than 16 GiB; if "onednn" is asked for and torch was built without it, or a tensor is not float32 on
         the CPU; if PLASMODIA_ONEDNN is neither 0 nor 1.
     """
-    door.one_of("backend", backend, BACKENDS)
+    arguments.one_of("backend", backend, BACKENDS)
     fitting(x, weight, bias)
-    door.allocatable("x", (*x.shape[:-1], len(weight)), x.dtype)
+    arguments.allocatable("x", (*x.shape[:-1], len(weight)), x.dtype)
     served = onednn.multiplies(x)
     if backend == "onednn" and not served:
         raise ValueError(
@@ -58,10 +58,10 @@ def linear(
             f" and oneDNN is {'there' if onednn.available() else 'missing'}; leave out backend"
         )
     products = x.numel() * len(weight)  # none: there is nothing to multiply, and oneDNN refuses it
-    chosen = backend == "onednn" or (backend == "auto" and not door.mixed(x) and pays(x, weight))
+    chosen = backend == "onednn" or (backend == "auto" and not backends.mixed(x) and pays(x, weight))
     if products and chosen:
         return gradients.linear(x, weight, bias)
-    return F.linear(door.operand(x, weight), weight, bias)
+    return F.linear(backends.operand(x, weight), weight, bias)
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
@@ -84,7 +84,7 @@ def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     ValueError
         If shapes, dtypes or devices do not.
     """
-    door.tensors(x=x, weight=weight, **({} if bias is None else {"bias": bias}))
+    arguments.tensors(x=x, weight=weight, **({} if bias is None else {"bias": bias}))
     if not x.is_floating_point():
         raise ValueError(f"x must hold floating-point numbers, but its dtype is {x.dtype}")
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
@@ -95,7 +95,7 @@ def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         raise ValueError(
             f"bias must be [N] for weight [N, K], but it is {list(bias.shape)} for {list(weight.shape)}"
         )
-    if door.mixed(x):
+    if backends.mixed(x):
         return  # torch brings them to one dtype
     for name, tensor in (("weight", weight), ("bias", x if bias is None else bias)):
         if (tensor.dtype, tensor.device) != (x.dtype, x.device):

@@ -5,12 +5,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from organisms.experts.config import BlockConfig, ModelConfig
-from organisms.experts.dense_ffn import DenseFFN
-from organisms.experts.dropout import dropout_factors
 from organisms.experts.feed_forward import MoEFeedForward
-from organisms.experts.inputs import check_tokens, zeroed
-from organisms.experts.norms import new_norm
-from organisms.experts.self_attention import SelfAttention
+from organisms.layers.checks import check_tokens, zeroed
+from organisms.layers.dense_ffn import DenseFFN
+from organisms.layers.dropout import dropout_factors
+from organisms.layers.norms import new_norm
+from organisms.layers.self_attention import SelfAttention
 
 
 class TransformerBlock(nn.Module):

@@ -22,10 +22,10 @@ Noise: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
 
 # Import paths, so that a model loads no router but its own.
 ROUTERS: Mapping[str, str] = {
-    "topk": "organisms.experts.routers.topk:TopKRouter",
-    "sinkhorn": "organisms.experts.routers.sinkhorn:SinkhornRouter",
-    "expert_choice": "organisms.experts.routers.expert_choice:ExpertChoiceRouter",
-    "bias": "organisms.experts.routers.bias:BiasRouter",
+    "topk": "organisms.experts.routing.topk:TopKRouter",
+    "sinkhorn": "organisms.experts.routing.sinkhorn:SinkhornRouter",
+    "expert_choice": "organisms.experts.routing.expert_choice:ExpertChoiceRouter",
+    "bias": "organisms.experts.routing.bias:BiasRouter",
 }
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 

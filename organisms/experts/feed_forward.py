@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from kernels import door
+from kernels import backends
 from organisms.experts.config import MoEConfig
-from organisms.experts.dense_ffn import DenseFFN
-from organisms.experts.dispatch import DISPATCH
-from organisms.experts.expert_ffn import ExpertFFN
-from organisms.experts.inputs import check_making, check_tokens, zeroed
-from organisms.experts.routers import build_router
-from organisms.experts.routing import RoutingInfo
+from organisms.experts.dispatch.dispatch import DISPATCH
+from organisms.experts.dispatch.expert_ffn import ExpertFFN
+from organisms.experts.routing.build import build_router
+from organisms.experts.routing.decision import RoutingInfo
+from organisms.layers.checks import check_making, check_tokens, zeroed
+from organisms.layers.dense_ffn import DenseFFN
 
 
 class MoEFeedForward(nn.Module):
@@ -75,8 +75,8 @@ class MoEFeedForward(nn.Module):
         Returns
         -------
         y, metrics
-            [B, S, D] of the dtype of `x`, and what `organisms.experts.metrics` says; ``aux_total`` belongs to the
-            loss.
+            [B, S, D] of the dtype of `x`, and what `organisms.experts.routing.metrics` says; ``aux_total``
+            belongs to the loss.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class MoEFeedForward(nn.Module):
         real = None if mask is None else mask.flatten()
         x_ND = zeroed(x.flatten(0, 1), real)
         routing = self.router(x_ND, real, generator)
-        x_ND = door.operand(x_ND, self.experts.W1)
+        x_ND = backends.operand(x_ND, self.experts.W1)
         y_ND = self._routed(x_ND, routing, generator)
         if self.shared is not None:
             y_ND = y_ND + self.shared(x_ND, generator)

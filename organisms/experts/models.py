@@ -7,12 +7,12 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels import door
+from kernels import arguments
 from kernels.linear import linear
 from organisms.experts.block import Blocks
 from organisms.experts.config import ModelConfig
-from organisms.experts.inputs import check_making, check_mask, check_tokens, told, zeroed
-from organisms.experts.routers import router_class
+from organisms.experts.routing.build import router_class
+from organisms.layers.checks import check_making, check_mask, check_tokens, told, zeroed
 
 
 class MoESequenceRegressor(nn.Module):
@@ -126,7 +126,7 @@ class MoELanguageModel(nn.Module):
             If `symbols` or `mask` have another shape, dtype or device than this, that of the parameters; if a symbol
             is not in the vocabulary; if the generator is missing.
         """
-        door.tensors(symbols=symbols)
+        arguments.tensors(symbols=symbols)
         if (symbols.ndim, symbols.dtype, symbols.device) != (2, torch.int64, self.embed.device):
             raise ValueError(
                 f"symbols must be torch.int64 [B, S] on {self.embed.device}, but are {told(symbols)}"

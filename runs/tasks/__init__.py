@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from organisms.task import Task
-from runs.config_problems import nearest
+from runs.config.import_path import imported
+from runs.config.problems import nearest
 from runs.errors import RAISED, ConfigError, PlasmodiaError, told
-from runs.import_path import imported
 from runs.tasks import digits, signals, text, toys, trajectories
 from runs.tasks.options import Options
 

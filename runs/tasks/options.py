@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from runs.config_problems import nearest, shown
+from runs.config.problems import nearest, shown
 from runs.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis import style
 from archive_store.reading import Run, open_run
 from qd.measures import MEASURES
-from tests.synthetic_run import write_run
+from tests.fixtures.synthetic_run import write_run
 
 KINDS = ("sine", "circle", "a kind of signal with a rather long name")
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from analysis import pictures
 from archive_store.errors import StoreError
 from archive_store.reading import Run
-from tests.synthetic_run import write_run
+from tests.fixtures.synthetic_run import write_run
 
 
 def chunks(png: bytes) -> dict[bytes, bytes]:

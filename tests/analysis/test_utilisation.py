@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from analysis import style, utilisation
 from archive_store.reading import Run
 from tests.analysis.lightness import contrast
-from tests.synthetic_run import CHOICES
+from tests.fixtures.synthetic_run import CHOICES
 
 
 def records(*rows: tuple[int, int, int, int, float]) -> pd.DataFrame:

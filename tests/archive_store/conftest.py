@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from archive_store.reading import Run, open_run
-from tests.synthetic_run import write_run
+from tests.fixtures.synthetic_run import write_run
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from archive_store import frames
-from archive_store.chain import Event, numbered
 from archive_store.errors import JournalError
+from archive_store.journal.chain import Event, numbered
 from qd.measures import MEASURES
 from qd.records import Birth, Candidate, Census, ComponentId, Death, Decision, Outcome, Record
 

@@ -8,7 +8,7 @@ import pytest
 
 from archive_store.errors import LockError
 from archive_store.lock import LOCK, check_free, held
-from tests.killed_drivers import hold, living
+from tests.faults.killed_drivers import hold, living
 
 
 def refused(folder, holder):

@@ -12,14 +12,14 @@ import pytest
 
 from archive_store.encoding import encode_genome
 from archive_store.errors import BlobError, ChainError, JournalError, RunDirectoryError, StoreError
-from archive_store.journal import Journal
+from archive_store.journal.journal import Journal
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from qd.archive import Archive
 from qd.canonical import sha256
 from qd.measures import MEASURES
 from qd.records import Outcome, read
-from tests.synthetic_run import write_run
+from tests.fixtures.synthetic_run import write_run
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from archive_store import durable
-from archive_store.chain import round_digest
 from archive_store.errors import JournalError, NoRunError, RunDirectoryError
-from archive_store.journal import BASE, Journal
+from archive_store.journal.chain import round_digest
+from archive_store.journal.journal import BASE, Journal
 from archive_store.run_directory import RunDirectory
 
 CONFIG = {

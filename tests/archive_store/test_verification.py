@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from archive_store import verification
-from archive_store.chain import round_digest
 from archive_store.errors import RunDirectoryError
-from archive_store.journal import BASE
+from archive_store.journal.chain import round_digest
+from archive_store.journal.journal import BASE
 from archive_store.run_directory import RunDirectory
 from archive_store.verification import Problem, verify
 from qd.canonical import canonical
-from tests.synthetic_run import write_run
+from tests.fixtures.synthetic_run import write_run
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 A small run is made and stopped half-way, another one finished. In both, every k-th byte of one file of every
 kind is flipped, one at a time, and each time `verify` must name that file and no other. The kinds of an
-unfinished run are the blobs; which rows of its journal are covered is tested in `tests/runs/test_corruption.py`.
+unfinished run are the blobs; which rows of its journal are covered is tested in `tests/runs/faults/test_corruption.py`.
 
     PYTHONPATH=. python tests/benchmarks/corruption.py [K]
 """
@@ -12,21 +12,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 EVERY = 37
 
 
 def runs_in(folder: Path) -> dict[str, Path]:
-    from tests.killed_drivers import killed, launch_and_die
-    from tests.small_runs import launched
+    from tests.faults.killed_drivers import killed, launch_and_die
+    from tests.fixtures.small_runs import launched
 
     killed(launch_and_die, folder / "unfinished", 3)
     return {"finished": launched(folder / "finished"), "unfinished": folder / "unfinished"}
 
 
 def measure(name: str, run: Path, every: int) -> tuple[int, int]:
-    from tests.flips import one_of_every_kind, tally
+    from tests.faults.flips import one_of_every_kind, tally
 
     tried = found = 0
     for kind, file in one_of_every_kind(run).items():

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 
 @contextmanager
@@ -28,8 +28,18 @@ def told(what: str, survived: Counter[str]) -> Iterator[None]:
 
 def main() -> None:
     prepare()
-    from tests.crashes import Scenario, crashed, cut_off, faults, forks, go_on, memory, recovers, refused
-    from tests.miniature import launch, miniature, outcome
+    from tests.faults.crashes import (
+        Scenario,
+        crashed,
+        cut_off,
+        faults,
+        forks,
+        go_on,
+        memory,
+        recovers,
+        refused,
+    )
+    from tests.fixtures.miniature import launch, miniature, outcome
 
     with memory() as place, forks() as fork:
         for name in ("whole", "half", "x"):
@@ -59,9 +69,9 @@ def main() -> None:
 
 def lose_writes(folder: Path, wanted: dict[str, object]) -> None:
     from archive_store import durable
-    from tests.crashes import memory
-    from tests.lost_writes import Cut, cuts, launched, resumed, survives
-    from tests.power_cuts import Promise, Sync
+    from tests.faults.crashes import memory
+    from tests.faults.lost_writes import Cut, cuts, launched, resumed, survives
+    from tests.faults.power_cuts import Promise, Sync
 
     def survive(cut: Cut, survived: Counter[str]) -> None:
         survives(cut, folder, wanted)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 prepare()
 
@@ -29,12 +29,12 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from kernels.linear import linear  # noqa: E402
-from organisms.experts.activations import ACTIVATIONS  # noqa: E402
 from organisms.experts.config import ModelConfig  # noqa: E402
-from organisms.experts.dispatch import DISPATCH  # noqa: E402
-from organisms.experts.expert_outputs import Experts, expert_outputs  # noqa: E402
+from organisms.experts.dispatch.dispatch import DISPATCH  # noqa: E402
+from organisms.experts.dispatch.expert_outputs import Experts, expert_outputs  # noqa: E402
 from organisms.experts.models import MoESequenceRegressor  # noqa: E402
-from organisms.experts.routing import RoutingInfo  # noqa: E402
+from organisms.experts.routing.decision import RoutingInfo  # noqa: E402
+from organisms.layers.activations import ACTIVATIONS  # noqa: E402
 
 TOKENS, CHOICES, WIDTH, HIDDEN = 4096, 2, 128, 512
 REPEATS, SLOW = 9, 3  # the slow ways take their turn in every SLOW-th round only

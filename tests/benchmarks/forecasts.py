@@ -17,8 +17,8 @@ import torch
 from organisms.nn import score
 from organisms.task import Task
 from runs import tasks
-from runs.config import TaskConfig
-from runs.summary import summarise
+from runs.config.schema import TaskConfig
+from runs.results.summary import summarise
 
 ORDER = 4
 

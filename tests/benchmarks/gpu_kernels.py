@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from kernels.attention.reference import query_statistics
-from kernels.attention.sight import Sight
+from kernels.attention.visibility import Sight
 
 LENGTHS, WIDTHS = (512, 1024, 2048, 4096, 8192, 16_384), (64, 128)
 TOKENS, MODEL = 16_384, 2_048
@@ -183,8 +183,8 @@ def attention_ways(
     q: Tensor, k: Tensor, v: Tensor, grad: Tensor, causal: bool
 ) -> dict[str, tuple[Pass | None, Pass | None]]:
     """Give each way's forward and backward pass; a way that a device or a shape lacks has none."""
-    from kernels.attention.triton_backward import backward
-    from kernels.attention.triton_forward import forward
+    from kernels.attention.triton.backward import backward
+    from kernels.attention.triton.forward import forward
 
     B, H, S, R = q.shape
     scale = torch.full((H,), R**-0.5, device="cuda")

@@ -13,7 +13,7 @@ import statistics
 import time
 from itertools import product
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 prepare()
 

@@ -12,15 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 
 def measure(folder: Path, overrides: list[str]) -> None:
     from archive_store.reading import open_run
-    from runs.config_reader import load
+    from runs.config.reader import load
     from runs.launch import launch
-    from runs.scribe import Scribe
-    from runs.summary import summarise
+    from runs.results.summary import summarise
+    from runs.rounds.commit import Scribe
 
     seconds: list[float] = []
     write = Scribe.write

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 LAGS, ROUNDS = (0, 1, 2), 8
 ORGANISMS, SIZE, PRODUCTS = 8, 384, 24  # products of SIZE x SIZE matrices that the cheapest organism takes
@@ -55,7 +55,7 @@ def timed(pool, workers: int, lag: int, rounds: int, folder: Path) -> tuple[floa
 
 
 def prepared_for(workers: int, lag: int, rounds: int):
-    from runs.config_reader import load
+    from runs.config.reader import load
     from runs.prepared import prepare as prepared
 
     return prepared(load("smoke", [*SIZES, f"rounds={rounds}", f"lag={lag}", f"execution.workers={workers}"]))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 AS_IT_COMES = "as-it-comes"
 if AS_IT_COMES not in sys.argv:

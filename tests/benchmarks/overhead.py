@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from runs import environment
+from runs.machine import settings
 
-environment.prepare()
+settings.prepare()
 
 import torch  # noqa: E402
 
@@ -20,13 +20,13 @@ from archive_store.reading import open_run  # noqa: E402
 from archive_store.run_directory import RunDirectory  # noqa: E402
 from organisms.memory import Trace  # noqa: E402
 from organisms.nn import rms_norm, stem  # noqa: E402
-from runs.config import Config  # noqa: E402
-from runs.config_reader import load  # noqa: E402
+from runs.config.reader import load  # noqa: E402
+from runs.config.schema import Config  # noqa: E402
 from runs.launch import launch, stored  # noqa: E402
-from runs.newborns import found  # noqa: E402
 from runs.prepared import prepare  # noqa: E402
-from runs.training import batches, learning_rate, train  # noqa: E402
-from runs.world import Individual, World, build, decode_state  # noqa: E402
+from runs.training.newborns import found  # noqa: E402
+from runs.training.optimise import batches, learning_rate, train  # noqa: E402
+from runs.training.world import Individual, World, build, decode_state  # noqa: E402
 
 SMALL = ("organism.count=4", "rounds=8", "execution.executor=inline", "execution.checkpoint_every=8")
 

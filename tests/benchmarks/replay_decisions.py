@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 PASSES = 5
 SIZES = (
@@ -31,7 +31,7 @@ SIZES = (
 
 
 def run_in(folder: Path) -> Path:
-    from runs.config_reader import load
+    from runs.config.reader import load
     from runs.launch import launch
 
     start = time.perf_counter()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 prepare()
 

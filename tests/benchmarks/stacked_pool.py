@@ -12,7 +12,7 @@ import statistics
 import time
 from itertools import product
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 prepare()
 
@@ -22,14 +22,14 @@ from torch import Tensor  # noqa: E402
 
 from organisms.nn import example_losses, new_interface, readout, rms_norm, stem  # noqa: E402
 from organisms.pool import Occupant  # noqa: E402
-from organisms.pseudopods.cost import visible  # noqa: E402
-from organisms.pseudopods.organism import PseudopodOrganism  # noqa: E402
-from organisms.pseudopods.species import PseudopodOptions, Pseudopods  # noqa: E402
+from organisms.pseudopods.species.cost import visible  # noqa: E402
+from organisms.pseudopods.species.family import PseudopodOptions, Pseudopods  # noqa: E402
+from organisms.pseudopods.species.organism import PseudopodOrganism  # noqa: E402
 from organisms.task import Task  # noqa: E402
 from qd.genes import random_genes  # noqa: E402
 from qd.records import ComponentId, Genes  # noqa: E402
 from runs import tasks  # noqa: E402
-from runs.config import TaskConfig  # noqa: E402
+from runs.config.schema import TaskConfig  # noqa: E402
 
 BATCH, WIDTH, SLOTS, PASSES, REPEATS = 64, 64, (8, 32), 31, 3
 

@@ -1,7 +1,7 @@
 """How many simulated worlds a run survives, and what happens in them.
 
-Each world is the real driver on workers, machines and time that a seed decides (`tests/simulated_pool.py`,
-`tests/simulated_worlds.py`): first those of the test suite, then larger ones with populations up to 50. Their
+Each world is the real driver on workers, machines and time that a seed decides (`tests/faults/simulated_pool.py`,
+`tests/faults/simulated_worlds.py`): first those of the test suite, then larger ones with populations up to 50. Their
 digests must be those of the undisturbed run of the same configuration, or nothing is printed.
 
     PYTHONPATH=. python tests/benchmarks/worlds.py [SMALL] [LARGE]
@@ -10,13 +10,13 @@ digests must be those of the undisturbed run of the same configuration, or nothi
 import sys
 import time
 
-from runs.environment import prepare
+from runs.machine.settings import prepare
 
 SMALL, LARGE = 2000, 200
 
 
 def measure(worlds: int, large: bool) -> None:
-    from tests.simulated_worlds import survived_by_all
+    from tests.faults.simulated_worlds import survived_by_all
 
     started = time.perf_counter()
     happened, failed = survived_by_all(range(worlds), large)

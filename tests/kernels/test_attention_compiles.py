@@ -23,14 +23,14 @@ SIZES = {"R": 8, "W": 16, "padded_R": 16, "padded_W": 16, "axes": 2, "padded_axe
 @pytest.mark.parametrize("name", ["forward", "queries", "keys"])
 def test_a_kernel_compiles_for_a_gpu_and_fits_into_it(name, everything, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    from kernels.attention import triton_backward, triton_forward
-    from kernels.attention.triton_tiles import TILES
+    from kernels.attention.triton import backward, forward
+    from kernels.attention.triton.tiles import TILES
     from tests.kernels.compiled import SHARED_MEMORY, compiled
 
     kernels = {
-        "forward": triton_forward._forward,
-        "queries": triton_backward._queries,
-        "keys": triton_backward._keys,
+        "forward": forward._forward,
+        "queries": backward._queries,
+        "keys": backward._keys,
     }
     kernel = kernels[name]
     tiles = TILES["measured" if everything and name == "forward" else name][2][16]

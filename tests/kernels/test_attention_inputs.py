@@ -6,8 +6,8 @@ import types
 import pytest
 import torch
 
-from kernels import door
-from kernels.attention import attention, blockwise, flash, inputs
+from kernels import backends
+from kernels.attention import arguments, attention, blockwise, flash
 from tests.kernels.attention_cases import drawn, seeing, with_gradients
 
 
@@ -63,7 +63,7 @@ def test_the_triton_kernels_are_told_what_they_expect(monkeypatch):
         assert key_mask.dtype == torch.uint8
         assert all(each.is_contiguous() for each in (scale, window, key_mask, positions))
         heard["positions"] = positions
-        return inputs.Sight(scale, causal, window, key_mask.bool(), positions)
+        return arguments.Sight(scale, causal, window, key_mask.bool(), positions)
 
     def forward(q, k, v, scale, causal, window, key_mask, positions, statistics):
         return blockwise.forward(q, k, v, sight(scale, causal, window, key_mask, positions), statistics)
@@ -72,10 +72,10 @@ def test_the_triton_kernels_are_told_what_they_expect(monkeypatch):
         return blockwise.backward(grad_output, q, k, v, output, lse, sight(*told))
 
     for name, function in (("forward", forward), ("backward", backward)):
-        module = types.ModuleType(f"kernels.attention.triton_{name}")
+        module = types.ModuleType(f"kernels.attention.triton.{name}")
         setattr(module, name, function)
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(door, "_on_triton", lambda argument, tensor: None)
+    monkeypatch.setattr(backends, "_on_triton", lambda argument, tensor: None)
     tensors = drawn(dtype=torch.float32)
     options = seeing("causal window", 2, 2, 5, torch.float64) | {
         "key_mask": torch.rand(5, 2).T < 0.9,

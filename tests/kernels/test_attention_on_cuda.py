@@ -36,13 +36,13 @@ def poisoned(monkeypatch):
 
 
 def forward(case: Case, statistics: bool = False):
-    from kernels.attention.triton_forward import forward
+    from kernels.attention.triton.forward import forward
 
     return forward(case.q, case.k, case.v, *case.seeing, statistics)
 
 
 def backward(case: Case, output, lse):
-    from kernels.attention.triton_backward import backward
+    from kernels.attention.triton.backward import backward
 
     return backward(case.grad, case.q, case.k, case.v, output, lse, *case.seeing)
 

@@ -1,4 +1,4 @@
-"""The kernels in Triton's interpreter; tiles are 32 and 64 long there (kernels/attention/triton_tiles.py)."""
+"""The kernels in Triton's interpreter; tiles are 32 and 64 long there (kernels/attention/triton/tiles.py)."""
 
 from dataclasses import replace
 
@@ -10,9 +10,9 @@ from tests.kernels.interpreted import only_interpreted
 
 only_interpreted()
 
-from kernels.attention import triton_tiles as tiles  # noqa: E402
-from kernels.attention.triton_backward import backward  # noqa: E402
-from kernels.attention.triton_forward import forward  # noqa: E402
+from kernels.attention.triton import tiles as tiles  # noqa: E402
+from kernels.attention.triton.backward import backward  # noqa: E402
+from kernels.attention.triton.forward import forward  # noqa: E402
 
 INF = torch.inf
 # B, H, S, R, W, and what hides keys. On a line a key at a distance of 9 is outside a window of 9, and on a

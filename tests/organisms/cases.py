@@ -9,8 +9,8 @@ from torch import Tensor
 
 from organisms.nn import example_losses
 from organisms.species import FAMILIES, Organism, Probe, Species
-from tests import naive_interface
-from tests.small_worlds import DEFINED, KINDS, examples_of, small_organism, small_species, small_task
+from tests.fixtures import naive_interface
+from tests.fixtures.small_worlds import DEFINED, KINDS, examples_of, small_organism, small_species, small_task
 
 SHAPES = {  # options, and the living slots
     "two layers": ({"depth": 2, "capacity": 4}, (0, 2, 3, 4, 6)),

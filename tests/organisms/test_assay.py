@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from organisms.species import FAMILIES
+from tests.fixtures.small_worlds import examples_of, populate
 from tests.organisms.cases import CASES, Case, losses, tensors_of
-from tests.small_worlds import examples_of, populate
 
 
 def settled(case):

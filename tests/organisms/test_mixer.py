@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from organisms.mixer import mixed_tokens, new_mixer
-from tests import naive_interface as naive
-from tests.small_worlds import small_task
+from tests.fixtures import naive_interface as naive
+from tests.fixtures.small_worlds import small_task
 
 TASK = small_task()
 

@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from torch.nn import functional as F
 
 from organisms.nn import example_losses, new_interface, readout, rms_norm, score, stem
-from tests.small_worlds import (
+from tests.fixtures.small_worlds import (
     FEATURES,
     KINDS,
     LENGTH,

@@ -8,9 +8,9 @@ import torch
 
 from organisms.species import FAMILIES
 from qd.measures import MEASURES
+from tests.fixtures.small_worlds import examples_of
 from tests.organisms import cases
 from tests.organisms.cases import CASES, Case, defined_losses, gates_of, losses, rewrite, tensors_of
-from tests.small_worlds import examples_of
 
 FLOW = MEASURES.index("gradient_flow")
 VARIANTS = [case for case in CASES if case.variant] + [Case(family) for family in FAMILIES]

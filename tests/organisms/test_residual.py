@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from organisms.residual import quiet_share
 from organisms.species import FAMILIES
-from tests import naive_interface
+from tests.fixtures import naive_interface
+from tests.fixtures.small_worlds import (
+    DEFINED,
+    KINDS,
+    NAMES,
+    examples_of,
+    interface_of,
+    populate,
+    small_species,
+)
 from tests.organisms.cases import (
     CASES,
     SHAPES,
@@ -18,15 +27,6 @@ from tests.organisms.cases import (
     losses,
     rewrite,
     tensors_of,
-)
-from tests.small_worlds import (
-    DEFINED,
-    KINDS,
-    NAMES,
-    examples_of,
-    interface_of,
-    populate,
-    small_species,
 )
 
 # Organisms keep scales and distances in float32 whatever the rest is in, definitions in float64.

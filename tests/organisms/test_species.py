@@ -15,13 +15,20 @@ from archive_store.encoding import decode_genome, encode_genome
 from archive_store.lowrank import factors
 from organisms.memory import Trace
 from organisms.pool import Occupant
-from organisms.pseudopods.pseudopod import Pseudopod as PseudopodAtWork
+from organisms.pseudopods.species.pseudopod import Pseudopod as PseudopodAtWork
 from organisms.species import FAMILIES, Component, Memory, Organism, Pseudopod, Species
 from qd import variation
 from qd.genes import random_genes
 from qd.records import ComponentId, Genome
-from runs.config import KINDS, OrganismConfig
-from tests.small_worlds import DEFINED, examples_of, interface_of, small_interface, small_species, small_task
+from runs.config.schema import KINDS, OrganismConfig
+from tests.fixtures.small_worlds import (
+    DEFINED,
+    examples_of,
+    interface_of,
+    small_interface,
+    small_species,
+    small_task,
+)
 
 TASK = small_task()
 IDENTITY = ComponentId(1, 2, 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from organisms.task import Split
-from tests.small_worlds import small_task
+from tests.fixtures.small_worlds import small_task
 
 
 def test_equal_data_have_equal_digests_and_a_changed_number_another():

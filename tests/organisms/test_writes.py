@@ -3,7 +3,7 @@ import torch
 
 from organisms.nn import readout
 from organisms.writes import Writes
-from tests.small_worlds import KINDS, LENGTH, NAMES, OUTPUTS, small_interface, small_task
+from tests.fixtures.small_worlds import KINDS, LENGTH, NAMES, OUTPUTS, small_interface, small_task
 
 B, N, W, D = 5, 4, 3, 9
 

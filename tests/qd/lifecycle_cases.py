@@ -3,10 +3,10 @@
 import numpy as np
 
 from qd.annealing import linear
-from qd.lifecycle import decide
+from qd.lifecycle.decide import decide
+from qd.lifecycle.rules import Rules
 from qd.measures import Ranges
 from qd.records import Candidate, Census, ComponentId, Record
-from qd.rules import Rules
 from qd.view import View
 
 CELLS = 12

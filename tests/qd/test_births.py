@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from qd import chemotaxis
-from qd.lifecycle import behaviour_hash
+from qd.lifecycle.decide import behaviour_hash
 from qd.records import ComponentId
 from qd.seeding import happens, uniform
 from tests.qd.lifecycle_cases import (

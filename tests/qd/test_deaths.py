@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qd.comonad import around, relative_fitness
+from qd.lifecycle.comonad import around, relative_fitness
 from qd.seeding import happens, uniform
 from tests.qd.lifecycle_cases import CULL, RULES, decided, happening, pool, record
 

@@ -1,11 +1,11 @@
 import pytest
 
 from organisms.species import FAMILIES
-from tests import crashes
-from tests.crashes import forks, memory, start
-from tests.killed_drivers import killed, launch_and_die
-from tests.miniature import outcome
-from tests.small_runs import launched
+from tests.faults import crashes
+from tests.faults.crashes import forks, memory, start
+from tests.faults.killed_drivers import killed, launch_and_die
+from tests.fixtures.miniature import outcome
+from tests.fixtures.small_runs import launched
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from archive_store.errors import BlobError
 from archive_store.reading import open_run
 from runs.cli import app
-from runs.config import Config
+from runs.config.schema import Config
 from runs.errors import ConfigError, RunError
-from runs.progress import Progress
-from tests.synthetic_run import write_run
+from runs.observability.progress import Progress
+from tests.fixtures.synthetic_run import write_run
 
 ROOT = Path(__file__).parents[2]
 runner = CliRunner()
@@ -97,17 +97,17 @@ class Fakes:
 def fakes(monkeypatch):
     fakes = Fakes()
     modules = {
-        "runs.environment": {"prepare": lambda: fakes.calls.append(("prepare",))},
+        "runs.machine.settings": {"prepare": lambda: fakes.calls.append(("prepare",))},
         "runs.launch": {"launch": fakes.launch, "resume": fakes.resume},
         "runs.replay": {"replay": fakes.replay, "decisions": fakes.decisions},
-        "runs.doctor": {"doctor": lambda: fakes.checks},
+        "runs.doctor.doctor": {"doctor": lambda: fakes.checks},
         "analysis.pictures": {"draw": fakes.draw, "KINDS": ("coverage", "parallel", "lifecycle")},
     }
     for name, attributes in modules.items():
         module = ModuleType(name)
         vars(module).update(attributes)
         monkeypatch.setitem(sys.modules, name, module)
-        package, attribute = name.split(".")
+        package, _, attribute = name.rpartition(".")
         monkeypatch.setattr(import_module(package), attribute, module, raising=False)
     return fakes
 
@@ -312,7 +312,7 @@ class TestPlot:
             sys.stdout.write("what a user's task prints")
             fakes.calls.append((run, figure, own_code))
 
-        monkeypatch.setitem(sys.modules, "runs.predictions", SimpleNamespace(picture=picture))
+        monkeypatch.setitem(sys.modules, "runs.results.predictions", SimpleNamespace(picture=picture))
         out = tmp_path / "new"
         for command, own_code in (
             (("launch", "smoke", "--out", out), True),

@@ -17,17 +17,17 @@ from archive_store.errors import LockError, WriteError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.cli import app
-from runs.config_reader import load
+from runs.config.reader import load
 from runs.errors import ConfigError, RunError
 from runs.launch import launch, placed, resume
-from runs.pools import Done, perform
+from runs.observability.progress import Progress
 from runs.prepared import changed, workers
-from runs.progress import Progress
 from runs.replay import decisions, replay
-from runs.world import build
-from tests.killed_drivers import launch_and_stand_still, living
-from tests.small_runs import contents, copied, digests, files, launched, small
-from tests.small_worlds import calibrated_world
+from runs.training.world import build
+from runs.workers.pool import Done, perform
+from tests.faults.killed_drivers import launch_and_stand_still, living
+from tests.fixtures.small_runs import contents, copied, digests, files, launched, small
+from tests.fixtures.small_worlds import calibrated_world
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,8 +67,8 @@ class TestDigest:
     def test_the_preset_smoke_gives_the_same_twice_also_under_another_hash_seed(self, tmp_path):
         launch(smoke(), tmp_path / "here")
         code = (
-            "from runs.environment import prepare\nprepare()\n"
-            "import sys\nfrom pathlib import Path\nfrom runs.config_reader import load\n"
+            "from runs.machine.settings import prepare\nprepare()\n"
+            "import sys\nfrom pathlib import Path\nfrom runs.config.reader import load\n"
             "from runs.launch import launch\n"
             "launch(load('smoke', ['execution.executor=inline']), Path(sys.argv[1]))\n"
         )
@@ -245,7 +245,7 @@ class TestRefusals:
         def full(self, *arguments):
             raise WriteError(self.path, "No space left on device", full=True)
 
-        monkeypatch.setattr("archive_store.journal.Journal.write_round", full)
+        monkeypatch.setattr("archive_store.journal.journal.Journal.write_round", full)
         with pytest.raises(
             RunError, match="run cannot be written: No space left on device; nothing was left there"
         ):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from archive_store.journal import Journal
+from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.measures import MEASURES
-from runs.config_reader import load, presets
+from runs.config.reader import load, presets
 from runs.launch import launch
 
 LITTLE = (

@@ -3,16 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from archive_store.chain import Event, round_digest
 from archive_store.errors import ChainError
+from archive_store.journal.chain import Event, round_digest
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical
-from runs.comparison import named
 from runs.errors import RunError
 from runs.replay import Difference, decisions, first_difference, replay
-from tests.killed_drivers import killed, launch_and_die
-from tests.small_runs import copied, digests, files, launched, rechained
+from runs.rounds.differences import named
+from tests.faults.killed_drivers import killed, launch_and_die
+from tests.fixtures.small_runs import copied, digests, files, launched, rechained
 
 
 def tampered(run, round, kind, change, thorough=False):
@@ -192,7 +192,7 @@ class TestDecisions:
 
     def test_nothing_is_trained(self, undisturbed, monkeypatch):
         monkeypatch.setattr("runs.trainer.advance", None)
-        monkeypatch.setattr("runs.world.build", None)
+        monkeypatch.setattr("runs.training.world.build", None)
         assert decisions(undisturbed)[2] is None
 
     def test_until_a_round(self, undisturbed, tmp_path):

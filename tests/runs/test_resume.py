@@ -11,7 +11,7 @@ from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
 from runs.launch import launch, resume
 from runs.replay import decisions, replay
-from tests.killed_drivers import (
+from tests.faults.killed_drivers import (
     killed,
     launch_and_die,
     launch_and_die_before_the_commit,
@@ -19,7 +19,7 @@ from tests.killed_drivers import (
     launch_and_die_in_the_transaction,
     resume_and_die,
 )
-from tests.small_runs import contents, copied, digests, files, older, small
+from tests.fixtures.small_runs import contents, copied, digests, files, older, small
 
 ROUNDS = range(1, 5)
 

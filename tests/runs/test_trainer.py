@@ -18,12 +18,12 @@ from organisms.species import FAMILIES
 from qd.canonical import canonical, sha256
 from qd.records import ComponentId
 from runs import trainer
-from runs.census import evaluate, lower_bounds, own_metrics, take_records
 from runs.errors import RunError
-from runs.newborns import found
 from runs.trainer import JOBS, TIMED, advance
-from runs.world import WorldSpec, build, decode_interface, decode_state, encode_state
-from tests.small_worlds import (
+from runs.training.census import evaluate, lower_bounds, own_metrics, take_records
+from runs.training.newborns import found
+from runs.training.world import WorldSpec, build, decode_interface, decode_state, encode_state
+from tests.fixtures.small_worlds import (
     birth,
     calibrated_spec,
     calibrated_world,
@@ -87,7 +87,7 @@ class TestAdvance:
     def test_a_fresh_process_gives_the_same_bytes(self):
         """With another seed for the order of sets."""
         code = (
-            "from runs.environment import prepare; prepare();"
+            "from runs.machine.settings import prepare; prepare();"
             "from tests.runs.test_trainer import digest, lives; print(digest(lives()))"
         )
         done = subprocess.run(

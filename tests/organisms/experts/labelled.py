@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.naive_interface import parts
+from tests.fixtures.naive_interface import parts
+from tests.fixtures.small_worlds import examples_of, small_organism, small_species, small_task
 from tests.organisms.experts import naive_experts as naive
-from tests.small_worlds import examples_of, small_organism, small_species, small_task
 
 KINDS = ("sine", "never", "circle")
 LABELS = np.array([0, 2, 0, 0, 2, 2, 2, 0, 0, 0, 2])

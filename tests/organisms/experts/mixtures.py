@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from organisms.experts.activations import ACTIVATIONS
-from organisms.experts.expert_outputs import Experts
-from organisms.experts.routing import RoutingInfo
+from organisms.experts.dispatch.expert_outputs import Experts
+from organisms.experts.routing.decision import RoutingInfo
+from organisms.layers.activations import ACTIVATIONS
 
 D, H = 5, 7  # widths of the residual stream and of the hidden layer
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from organisms.experts.organism import ExpertOrganism
-from tests import naive_interface as ends
-from tests.naive_interface import Part, norm
+from organisms.experts.species.organism import ExpertOrganism
+from tests.fixtures import naive_interface as ends
+from tests.fixtures.naive_interface import Part, norm
 from tests.organisms.experts.mixtures import BENDS
 
 ACTIVATIONS = ("gelu", "relu", "silu")  # what the gene counts

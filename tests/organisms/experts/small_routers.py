@@ -3,7 +3,7 @@
 import torch
 
 from organisms.experts.config import ROUTERS, RouterConfig
-from organisms.experts.routers import build_router
+from organisms.experts.routing.build import build_router
 
 WIDTH = 12
 NAMES = tuple(ROUTERS)

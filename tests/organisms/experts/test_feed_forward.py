@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from organisms.experts.config import ExpertConfig, MoEConfig, RouterConfig
-from organisms.experts.dense_ffn import DenseFFN
-from organisms.experts.dispatch import DISPATCH
+from organisms.experts.dispatch.dispatch import DISPATCH
 from organisms.experts.feed_forward import MoEFeedForward, build_moe
+from organisms.layers.dense_ffn import DenseFFN
 from tests.organisms.experts.mixtures import D, H, by_tokens, drawn, with_gradients
 
 B, S, E = 3, 4, 4

@@ -15,7 +15,7 @@ from organisms.experts.config import (
     RouterConfig,
 )
 from organisms.experts.models import MoELanguageModel, MoESequenceRegressor
-from organisms.experts.norms import RMSNorm
+from organisms.layers.norms import RMSNorm
 from tests.organisms.experts.mixtures import drawn, with_gradients
 
 WIDTH, VOCABULARY, B, S, L = 16, 7, 2, 9, 2
@@ -282,7 +282,7 @@ def test_a_model_is_made_from_its_configuration_and_a_generator(kind):
             "router_type of a language model is expert_choice, but",
         ),
         (
-            {"router": {"router_type": "organisms.experts.routers.expert_choice:ExpertChoiceRouter"}},
+            {"router": {"router_type": "organisms.experts.routing.expert_choice:ExpertChoiceRouter"}},
             "router_type of a language model is organisms.*:ExpertChoiceRouter, but",
         ),
     ],

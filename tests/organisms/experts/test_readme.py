@@ -8,11 +8,11 @@ from types import ModuleType
 
 import torch
 
-from organisms.experts.choice import best
 from organisms.experts.config import ExpertConfig, MoEConfig, RouterConfig
 from organisms.experts.feed_forward import build_moe
-from organisms.experts.router import Router
-from organisms.experts.routers.bias import BiasRouter
+from organisms.experts.routing.bias import BiasRouter
+from organisms.experts.routing.choice import best
+from organisms.experts.routing.router import Router
 
 README = Path(__file__).parents[3] / "organisms" / "experts" / "README.md"
 LAYER, MODEL, ROUTER = (

@@ -1,0 +1,363 @@
+"""The journal: what happened, round by round, in one SQLite file with one writer."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import NoneType, TracebackType
+from typing import Any
+
+from archive_store.errors import JournalError
+from archive_store.journal import chain, connection
+from archive_store.journal.chain import Event, round_digest
+from qd.canonical import canonical
+
+Kinds = tuple[type | tuple[type, ...], ...]  # of the columns of a query
+
+_EVENT: Kinds = (int, int, (int, NoneType), str, str)
+KEPT_STATES = 2  # checkpoints per organism whose blobs stay on disk while the run goes on
+BASE = "base"  # meta key of the text that round 0 is chained to
+ENVIRONMENT = "environment"  # kind of the event that begins the first round in another environment
+
+# `mark` tells which event of an altered round was changed; the round's digest does not need it.
+# `elite` and `metric` are views, so that nothing is written twice and can disagree.
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE round (round INTEGER PRIMARY KEY, digest TEXT NOT NULL);
+CREATE TABLE event (
+    round INTEGER NOT NULL, seq INTEGER NOT NULL, organism INTEGER, kind TEXT NOT NULL,
+    body TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (round, seq));
+CREATE INDEX event_kind ON event (kind, round, seq);
+CREATE TABLE state (
+    organism INTEGER NOT NULL, round INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (organism, round));
+CREATE TABLE timing (
+    round INTEGER NOT NULL, organism INTEGER, name TEXT NOT NULL, seconds REAL NOT NULL,
+    worker TEXT NOT NULL);
+CREATE TABLE incident (
+    at TEXT NOT NULL, round INTEGER, organism INTEGER, kind TEXT NOT NULL, body TEXT NOT NULL);
+CREATE VIEW elite AS SELECT cell, round, seq, objective, genome, component FROM (
+    SELECT round, seq, json_extract(body, '$.cell') AS cell,
+        json_extract(body, '$.candidate.objective') AS objective,
+        json_extract(body, '$.candidate.genome') AS genome,
+        json_extract(body, '$.candidate.component') AS component,
+        row_number() OVER (PARTITION BY json_extract(body, '$.cell') ORDER BY round DESC, seq DESC) AS place
+    FROM event WHERE kind = 'outcome' AND json_extract(body, '$.status') <> 'reject') WHERE place = 1;
+CREATE VIEW metric AS SELECT event.round AS round, entry.key AS name, entry.value AS value
+    FROM event, json_each(event.body) AS entry
+    WHERE event.kind = 'summary' AND entry.type IN ('integer', 'real') AND entry.key <> 'round';
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where to find an organism as it was at the end of a round."""
+
+    organism: int
+    round: int
+    digest: str  # of the blob
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long something took; no digest covers it."""
+
+    organism: int | None  # None for the whole run
+    name: str
+    seconds: float
+    worker: str
+    round: int | None = None  # filled in when the round is written
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A retry, a resume or a change of environment; no digest covers it."""
+
+    at: str  # wall-clock time in ISO 8601
+    round: int | None
+    organism: int | None
+    kind: str
+    body: str  # canonical JSON
+
+
+class Journal:
+    """An open journal: made by `create` or `open`, closed by `close` or as a context manager.
+
+    Every method raises `JournalError` when the file is damaged or locked for too long, and `WriteError` when
+    the disk is full or fails.
+    """
+
+    def __init__(
+        self, path: Path, database: sqlite3.Connection, copy: TemporaryDirectory[str] | None = None
+    ) -> None:
+        self.path = path
+        self._database = database
+        self._copy = copy
+
+    @classmethod
+    def create(cls, path: Path) -> "Journal":
+        """Make a new journal, open for writing; refuses an existing file."""
+        database = connection.create(path)
+        journal = cls(path, database)
+        try:
+            with connection.explained(path):
+                database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    @classmethod
+    def open(cls, path: Path, readonly: bool = False) -> "Journal":
+        """Open a journal to read it (nothing is written beside it) or to go on writing it."""
+        if readonly:
+            return cls(path, *connection.reading(path))
+        return cls(path, connection.writing(path))
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        self._database.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def put_meta(self, key: str, value: str) -> None:
+        """Store a text under a key, replacing any other."""
+        with self._transaction():
+            self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def meta(self, key: str) -> str | None:
+        """Give the text under a key, or None."""
+        rows = self._rows((str,), "SELECT value FROM meta WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def write_round(
+        self,
+        round: int,
+        events: Sequence[Event],
+        states: Mapping[int, str],
+        timings: Sequence[Timing],
+        digest: str,
+    ) -> None:
+        """Commit one round in one transaction: durable when this returns, and without a trace if it raises.
+
+        Parameters
+        ----------
+        round
+            The one after the last committed; 0 for the first, before which ``base`` must be in `meta`.
+        events
+            All of the round, numbered from 0 (`archive_store.journal.chain.numbered`).
+        states
+            Digest of the state blob for each organism whose state is kept this round.
+        timings
+            Any durations, in seconds; their own ``round`` is ignored.
+        digest
+            ``round_digest`` of the round before (or of ``base``) and the events.
+
+        Raises
+        ------
+        JournalError
+            If the round, the numbering or the digest does not continue the journal.
+        """
+        with self._transaction():
+            self._check_continues(round, events, digest)
+            insert = self._database.executemany
+            self._database.execute("INSERT INTO round VALUES (?, ?)", (round, digest))
+            insert(
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (event.round, event.seq, event.organism, event.kind, event.body, event.mark)
+                    for event in events
+                ],
+            )
+            insert(
+                "INSERT INTO state VALUES (?, ?, ?)", [(key, round, state) for key, state in states.items()]
+            )
+            insert(
+                "INSERT INTO timing VALUES (?, ?, ?, ?, ?)",
+                [
+                    (round, timing.organism, timing.name, float(timing.seconds), timing.worker)
+                    for timing in timings
+                ],
+            )
+
+    def write_states(self, round: int, states: Mapping[int, str]) -> None:
+        """Note where the states at the end of a committed round are kept, by organism."""
+        with self._transaction():
+            rows = [(organism, round, digest) for organism, digest in states.items()]
+            self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", rows)
+
+    def rounds(self) -> dict[int, str]:
+        """Give the digest of every committed round, in order."""
+        return dict(self._rows((int, str), "SELECT round, digest FROM round ORDER BY round"))
+
+    def last_round(self) -> int | None:
+        """Give the last committed round, or None before round 0."""
+        rows = self._rows(((int, NoneType),), "SELECT max(round) FROM round")
+        return rows[0][0]
+
+    def digest(self, round: int | None = None) -> str:
+        """Give the digest of a round, by default of the last.
+
+        Raises
+        ------
+        JournalError
+            If the round was not committed.
+        """
+        last = self.last_round()
+        wanted = last if round is None else round
+        rows = self._rows((str,), "SELECT digest FROM round WHERE round = ?", (wanted,))
+        if not rows:
+            have = "none is committed" if last is None else f"0 to {last} are committed"
+            raise JournalError(f"journal {self.path} has no round {wanted}; {have}")
+        return rows[0][0]
+
+    def events(
+        self, round: int | None = None, kind: str | None = None, until: int | None = None
+    ) -> Iterator[Event]:
+        """Give the events by round and position: of one round, of one kind, up to a round, or all."""
+        wanted = [("round = ?", round), ("kind = ?", kind), ("round <= ?", until)]
+        conditions = " AND ".join(text for text, value in wanted if value is not None) or "1"
+        values = tuple(value for _, value in wanted if value is not None)
+        query = f"SELECT round, seq, organism, kind, body FROM event WHERE {conditions} ORDER BY round, seq"
+        return (Event(*row) for row in self._rows(_EVENT, query, values))
+
+    def states(self, organism: int | None = None) -> list[State]:
+        """Give where states are kept, of one organism or all, by organism and newest first."""
+        condition, values = ("", ()) if organism is None else ("WHERE organism = ?", (organism,))
+        query = f"SELECT organism, round, digest FROM state {condition} ORDER BY organism, round DESC"
+        return [State(*row) for row in self._rows((int, int, str), query, values)]
+
+    def elite_genomes(self) -> list[str]:
+        """Give the genome's digest of every elite there is after the last round, by cell."""
+        return [row[0] for row in self._rows((str,), "SELECT genome FROM elite ORDER BY cell")]
+
+    def moves(self) -> dict[int, list[str]]:
+        """Give the first round in each further environment that was accepted, and what was different there."""
+        return {event.round: event.value["differences"] for event in self.events(kind=ENVIRONMENT)}
+
+    def timings(self) -> list[Timing]:
+        """Give all durations by round."""
+        kinds = ((int, NoneType), str, float, str, int)
+        query = "SELECT organism, name, seconds, worker, round FROM timing ORDER BY round, rowid"
+        rows = self._rows(kinds, query)
+        return [Timing(*row) for row in rows]
+
+    def incident(
+        self, at: str, kind: str, body: Any, round: int | None = None, organism: int | None = None
+    ) -> None:
+        """Note a retry, a resume or a change of environment; `at` is a time in ISO 8601."""
+        with self._transaction():
+            values = (at, round, organism, kind, canonical(body))
+            self._database.execute("INSERT INTO incident VALUES (?, ?, ?, ?, ?)", values)
+
+    def incidents(self) -> list[Incident]:
+        """Give all incidents in the order in which they were noted."""
+        kinds = (str, (int, NoneType), (int, NoneType), str, str)
+        rows = self._rows(kinds, "SELECT at, round, organism, kind, body FROM incident ORDER BY rowid")
+        return [Incident(*row) for row in rows]
+
+    def verify_chain(self) -> None:
+        """Recompute every digest from the stored bodies.
+
+        Raises
+        ------
+        ChainError
+            Names the first event, or else the first round, that is not as it was written.
+        """
+        with self.snapshot():
+            marks = [row[0] for row in self._rows((str,), "SELECT mark FROM event ORDER BY round, seq")]
+            chain.verify(self._base(), self.rounds(), list(self.events()), marks)
+
+    def verify_form(self) -> None:
+        """Let SQLite check that tables and indexes agree.
+
+        Raises
+        ------
+        JournalError
+            Names the first thing that is wrong.
+        """
+        found = self._rows((str,), "PRAGMA integrity_check(1)")
+        if found != [("ok",)]:
+            raise JournalError(f"journal {self.path} is damaged: {found[0][0]}; restore it from a copy")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See the journal as it is now, whatever its writer adds meanwhile."""
+        if self._database.in_transaction:
+            yield
+            return
+        self._execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._database.in_transaction:  # a damaged file may have ended it
+                self._execute("COMMIT")
+
+    def finish(self, patience: float = 60.0) -> None:
+        """Turn the journal into one file that does not change any more, and close it.
+
+        Waits up to `patience` seconds for readers to close.
+        """
+        with connection.explained(self.path):
+            connection.leave_wal(self._database, self.path, patience)
+        self.close()
+
+    def _base(self) -> str:
+        base = self.meta(BASE)
+        if base is None:
+            raise JournalError(
+                f"journal {self.path} has no {BASE!r}; put_meta({BASE!r}, text) comes before round 0"
+            )
+        return base
+
+    def _check_continues(self, round: int, events: Iterable[Event], digest: str) -> None:
+        last = self.last_round()
+        expected = 0 if last is None else last + 1
+        if round != expected:
+            raise JournalError(f"journal {self.path} goes on with round {expected}, not {round}")
+        events = list(events)
+        for seq, event in enumerate(events):
+            if (event.round, event.seq) != (round, seq):
+                found = f"round {event.round}, event {event.seq}"
+                raise JournalError(f"expected round {round}, event {seq} but got {found}; use chain.numbered")
+        wanted = round_digest(self._base() if last is None else self.digest(last), events)
+        if digest != wanted:
+            raise JournalError(
+                f"round {round} was given digest {digest}, its events have {wanted}; use chain.round_digest"
+            )
+
+    def _rows(self, kinds: Kinds, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run a query whose columns are of these types: a damaged file can hold anything anywhere."""
+        rows = self._execute(query, values)
+        for row in rows:
+            if not all(map(isinstance, row, kinds)):
+                raise JournalError(
+                    f"journal {self.path} holds a row of other types than it was written with: {row!r:.80}; "
+                    "restore it from a copy"
+                )
+        return rows
+
+    def _execute(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with connection.explained(self.path):
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with connection.explained(self.path):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise

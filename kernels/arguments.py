@@ -1,0 +1,73 @@
+"""What the operations ask of their arguments before they compute."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from math import prod
+
+import torch
+from torch import Tensor
+
+LARGEST = 2**34  # bytes of one result: an honest mistake in an axis is larger, a matrix in use is not
+
+
+def one_of(argument: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a name that is not known.
+
+    Raises
+    ------
+    ValueError
+        If it is not; the message lists the known names and the nearest one.
+    """
+    if value not in known:
+        near = get_close_matches(str(value), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{argument} is {value!r}, but must be one of {', '.join(known)}{hint}")
+
+
+def tensors(**arguments: object) -> None:
+    """Refuse arguments that are not tensors, or not dense ones.
+
+    Raises
+    ------
+    ValueError
+        If one is not; the message names the first.
+    """
+    for argument, value in arguments.items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            found = (
+                f"a tensor of layout {value.layout}"
+                if isinstance(value, Tensor)
+                else f"a {type(value).__name__}"
+            )
+            raise ValueError(f"{argument} must be a dense torch.Tensor, but is {found}")
+
+
+def matrices(argument: str, tensor: Tensor) -> None:
+    """Refuse what is not a real floating-point tensor of at least two axes.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    tensors(**{argument: tensor})
+    if not tensor.is_floating_point():
+        raise ValueError(f"{argument} must hold floating-point numbers, but its dtype is {tensor.dtype}")
+    if tensor.ndim < 2:
+        raise ValueError(f"{argument} must have the axes [..., N, D], but its shape is {list(tensor.shape)}")
+
+
+def allocatable(argument: str, shape: Sequence[int], dtype: torch.dtype) -> None:
+    """Refuse an argument whose result would take more than 16 GiB.
+
+    Raises
+    ------
+    ValueError
+        If it would.
+    """
+    size = prod(shape) * dtype.itemsize
+    if size > LARGEST:
+        raise ValueError(
+            f"{argument} asks for a result of shape {list(shape)} in {dtype}, which takes {size / 2**30:.0f} GiB; "
+            f"at most {LARGEST / 2**30:.0f} GiB are given to one result"
+        )

@@ -1,0 +1,1 @@
+"""Attention in Triton: forward, backward, and what both read tile by tile."""

@@ -1,0 +1,106 @@
+"""Three ways to bring tokens to experts and answers back, which agree in output and in every gradient.
+
+Shape suffixes: N tokens, K choices of each, M choices that are kept, E experts, C places of each expert, D width
+of the residual stream.
+
+    sorted   M rows, sorted by expert: a gather, and a sum over each token's rows; the same bits each time
+    indices  which token has each of [C, E] places, as the source does it: a gather, and a scatter back
+    dense    products with one-hot tensors [E, C, N] (Lepikhin et al. 2020, GShard), for reading and for tests
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from organisms.experts.dispatch.placement import Placement, collected, spread
+from organisms.experts.routing.decision import RoutingInfo
+
+# Rows sorted by expert, and the ends of the experts' rows or None where each has as many, to the answers.
+Answer: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
+Dispatch: TypeAlias = Callable[[Tensor, RoutingInfo, Answer], Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SortedRows:
+    """The M kept choices of N tokens as rows, sorted by expert and within an expert by token."""
+
+    placement: Placement  # of the rows at their tokens
+    offsets_E: Tensor  # int64: the end of each expert's rows
+    choice_M: Tensor  # int64: the kept choices, in the order of tokens, as places in [N K]
+
+
+def sorted_rows(experts: Int64[Tensor, "N K"], kept: Bool[Tensor, "N K"], n_experts: int) -> SortedRows:
+    """Sort the kept choices by expert."""
+    choice_M = kept.flatten().nonzero().squeeze(1)
+    expert_M = experts.flatten().index_select(0, choice_M)
+    # Stable, so that the order of an expert's rows is that of the tokens, whatever does the sorting.
+    rank_M = torch.sort(expert_M, stable=True).indices
+    token_M = (choice_M // kept.shape[1]).index_select(0, rank_M)
+    rows_M = torch.empty_like(rank_M).scatter_(0, rank_M, torch.arange(len(rank_M), device=kept.device))
+    kept_N = kept.sum(1)
+    placement = Placement(token_M, rows_M, rank_M, kept_N.cumsum(0) - kept_N)
+    return SortedRows(placement, torch.bincount(expert_M, minlength=n_experts).cumsum(0), choice_M)
+
+
+def by_sorting(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
+    """Sort the kept choices by expert, let each expert answer its rows, and add up the rows of each token.
+
+    Parameters
+    ----------
+    x
+        Tokens, [N, D].
+    routing
+        Who serves each of them, and how much an answer counts.
+    answer
+        What the experts say to rows, given the ends of their rows, [E].
+    """
+    rows = sorted_rows(routing.experts, routing.kept, routing.n_experts)
+    weights_M = routing.weights.flatten().index_select(0, rows.choice_M).to(x.dtype)
+    return collected(answer(spread(x, rows.placement), rows.offsets_E), rows.placement, weights_M)
+
+
+def by_indices(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
+    """Fill the places of every expert with its tokens, and add each answer to its token.
+
+    A free place holds the first token, whose answer there weighs nothing.
+
+    On a CUDA device the answers to a token are added in any order, unless deterministic algorithms are asked for.
+
+    Parameters
+    ----------
+    x, routing, answer
+        As in `by_sorting`.
+    """
+    token_CE, taken_CE = routing.top_idx, routing.valid_ce
+    weight_CE = routing.combine_weights.gather(0, token_CE) * taken_CE
+    token_EC = token_CE.T.flatten()
+    answers = answer(x.index_select(0, token_EC), None)
+    weighted = answers * weight_CE.T.flatten().unsqueeze(1).to(x.dtype)
+    return torch.zeros_like(x).index_add(0, token_EC, weighted)
+
+
+def by_products(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
+    """Write both moves as matrix products with a tensor that is 1 where a place has a token.
+
+    Parameters
+    ----------
+    x, routing, answer
+        As in `by_sorting`.
+    """
+    token_EC, taken_EC = routing.top_idx.T, routing.valid_ce.T
+    has_ECN = (token_EC.unsqueeze(-1) == torch.arange(len(x), device=x.device)) & taken_EC.unsqueeze(-1)
+    dispatch_ECN = has_ECN.to(x.dtype)
+    combine_ECN = dispatch_ECN * routing.combine_weights.T.to(x.dtype).unsqueeze(1)
+    rows_ECD = torch.einsum("ecn,nd->ecd", dispatch_ECN, x)
+    answers_ECD = answer(rows_ECD.flatten(0, 1), None).view_as(rows_ECD)
+    return torch.einsum("ecn,ecd->nd", combine_ECN, answers_ECD)
+
+
+DISPATCH: Mapping[str, Dispatch] = MappingProxyType(
+    {"sorted": by_sorting, "indices": by_indices, "dense": by_products}
+)

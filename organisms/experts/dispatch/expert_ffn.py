@@ -1,0 +1,88 @@
+"""A layer of experts that owns its stacked matrices."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from organisms.experts.config import ExpertConfig
+from organisms.experts.dispatch.expert_outputs import Experts, expert_outputs
+from organisms.layers.activations import ACTIVATIONS
+from organisms.layers.dropout import dropout_factors
+from organisms.layers.initialisation import drawn
+
+
+class ExpertFFN(nn.Module):
+    """E feed-forward networks of one shape: W1 [E, D, P], b1 [E, P], W2 [E, H, D], b2 [E, D].
+
+    P is H, or 2 H where the activation is gated: the gates' columns, then the values'.
+
+    Parameters
+    ----------
+    config
+        Their shape, activation, dropout and initialisation.
+    n_experts
+        E.
+    generator
+        What the matrices are drawn from.
+    n_layers
+        L of the model that this layer stands in, for the scaled initialisations.
+    """
+
+    def __init__(
+        self, config: ExpertConfig, n_experts: int, generator: torch.Generator, *, n_layers: int = 1
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.activation = ACTIVATIONS[config.activation]
+        E, D, H = n_experts, config.d_model, config.d_hidden
+        P = self.activation.width(H)
+        self.W1 = nn.Parameter(drawn((E, D, P), (D, H), config.init, generator))
+        self.W2 = nn.Parameter(drawn((E, H, D), (H, D), config.init, generator, writes_of=n_layers))
+        self.b1 = nn.Parameter(torch.zeros(E, P)) if config.bias else None
+        self.b2 = nn.Parameter(torch.zeros(E, D)) if config.bias else None
+
+    def forward(
+        self,
+        rows: Float[Tensor, "M D"],
+        offsets: Int64[Tensor, " E"] | None = None,
+        *,
+        compute: str = "grouped_gemm",
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "M D"]:
+        """Give each row the answer of its expert.
+
+        Parameters
+        ----------
+        rows
+            Sorted by expert, [M, D].
+        offsets
+            The end of each expert's rows, [E]; None: each has M / E.
+        compute
+            "grouped_gemm", "bmm" or "einsum"; `expert_outputs` says what they do.
+        generator
+            What dropout is drawn from in training.
+
+        Raises
+        ------
+        ValueError
+            If the experts train with dropout and there is no generator; if the rows cannot be shared evenly without
+            `offsets`.
+        """
+        if offsets is None and len(rows) % len(self.W1):
+            raise ValueError(
+                f"rows without offsets must be as many for each of the {len(self.W1)} experts, but are {len(rows)} "
+                "together; pass the ends of the experts' rows"
+            )
+        keep = None
+        if self.training and self.config.dropout:
+            # Drawn here, so that activations that are computed again meet the same dropout.
+            keep = dropout_factors(rows, (len(rows), self.config.d_hidden), self.config.dropout, generator)
+        experts = Experts(self.W1, self.W2, self.b1, self.b2, self.activation)
+
+        def answers(rows: Tensor) -> Tensor:
+            return expert_outputs(rows, offsets, experts, compute=compute, keep=keep)
+
+        if self.config.checkpoint_experts and torch.is_grad_enabled():
+            return checkpoint(answers, rows, use_reentrant=False, preserve_rng_state=False)
+        return answers(rows)

@@ -1,0 +1,38 @@
+"""Expert choice: each expert takes the tokens that score it highest."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from organisms.experts.routing.capacity import highest
+from organisms.experts.routing.choice import Choice
+from organisms.experts.routing.router import Router
+
+
+class ExpertChoiceRouter(Router):
+    """Each expert takes the max(1, floor(N k / E)) tokens of its highest scores; of equal ones the first.
+
+    Loads are equal by construction, so that nothing has to balance them; a token may have any number of experts,
+    none among them, and k is the mean. A token's experts depend on the other tokens, later ones too, in evaluation as
+    in training: it reproduces no prefix and is no router for a causal model. Weights are the scores, not divided by
+    their sum, unless ``norm_topk`` is true.
+
+    References
+    ----------
+    Zhou et al. 2022, Mixture-of-Experts with Expert Choice Routing, section 3.2; its capacity factor c is k here.
+    """
+
+    tokens_choose = False
+
+    def choose(
+        self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
+    ) -> Choice:
+        """Let each expert take its tokens; K is the largest number of experts that took one token."""
+        tokens, n_experts = int(mask.sum()), logits.shape[1]
+        places = max(1, tokens * self.config.k // n_experts)
+        taken = highest(logs, mask[:, None].expand_as(logs), places)
+        most = max(1, int(taken.sum(1).max())) if tokens else 1
+        # A stable sort, because the experts that did not take a token, all at -inf, must still be different ones.
+        ranked = logs.detach().masked_fill(~taken, -torch.inf)
+        experts = torch.sort(ranked, dim=1, descending=True, stable=True).indices[:, :most]
+        return Choice(experts, taken.gather(1, experts))

@@ -1,0 +1,41 @@
+"""The numbers by which one watches a router, under the document's names."""
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from organisms.experts.config import RouterConfig
+from organisms.experts.routing.decision import RoutingInfo
+
+
+def metrics(info: RoutingInfo, config: RouterConfig) -> Mapping[str, Tensor]:
+    """Measure one routing; all but `aux_total` have no gradient, and none waits for a GPU.
+
+    - ``fraction_dropped_tokens``: share of tokens that no expert computes; ``fraction_dropped_choices``: share of
+      the chosen pairs of token and expert that are not computed;
+    - ``expert_utilization`` [E]: share of the computed pairs, which sums to 1;
+    - ``expert_demand`` [E]: tokens that chose each expert, which is what biases are updated by;
+    - ``gate_entropy``: mean entropy of a token's probabilities, nats, at most log E;
+    - ``capacity``: places of each expert, or the largest load;
+    - ``aux_load_balance``, ``aux_z``, ``aux_entropy``, ``aux_margin``: the losses;
+    - ``aux_total``: their sum by the weights of the configuration, to be added to the task's loss.
+    """
+    loads, tokens = info.loads, info.mask.sum()
+    losses = {
+        "aux_load_balance": (info.aux_lb, config.load_balance_weight),
+        "aux_z": (info.aux_z, config.z_loss_weight),
+        "aux_entropy": (info.aux_entropy, config.entropy_weight),
+        "aux_margin": (info.aux_margin, config.margin_weight),
+    }
+    chosen = info.chosen.sum()
+    return {
+        "fraction_dropped_tokens": info.dropped_tokens.sum() / tokens.clamp(min=1),
+        "fraction_dropped_choices": (chosen - info.kept.sum()) / chosen.clamp(min=1),
+        "expert_utilization": loads / loads.sum().clamp(min=1),
+        "expert_demand": info.demand,
+        "gate_entropy": (tokens > 0) * math.log(info.n_experts) - info.aux_entropy.detach(),
+        "capacity": loads.max() if info.limit is None else loads.new_tensor(info.limit),
+        **{name: loss.detach() for name, (loss, _) in losses.items()},
+        "aux_total": sum((weight * loss for loss, weight in losses.values()), start=info.aux_z.new_zeros(())),
+    }

@@ -1,0 +1,257 @@
+"""What all routers share: from tokens to logits, scores, choices, places, weights and losses."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kernels import arguments
+from organisms.experts.config import RouterConfig
+from organisms.experts.routing.capacity import first_come, growing, highest, places
+from organisms.experts.routing.choice import Choice, dealt, without_best
+from organisms.experts.routing.decision import RoutingInfo
+from organisms.experts.routing.losses import entropy_loss, load_balance, margin_loss, z_loss
+from organisms.experts.routing.metrics import metrics
+from organisms.experts.routing.noise import NOISE
+from organisms.experts.routing.scores import log_scores, weights
+from organisms.layers.checks import check_mask, drawing, told, zeroed
+
+EPSILON = 1e-6  # under the root of the input norm
+
+
+class Router(nn.Module, ABC):
+    """A router of N tokens over E experts: logits z = W norm(x); a subclass says which experts are chosen.
+
+    Whatever the tokens' dtype, and under autocast, it computes in float32, or in float64 for float64 tokens.
+
+    Parameters
+    ----------
+    config
+        Its options.
+    d_model
+        Width of the tokens, D.
+    generator
+        What the weights are drawn from, on the CPU: normal, of variance ``init_scale / D``.
+
+    Raises
+    ------
+    ValueError
+        If the options ask for a capacity or router dropout where experts choose.
+    """
+
+    # What a subclass says of itself, whatever name or import path it is built by.
+    tokens_choose: ClassVar[bool] = True  # False: experts do, by all tokens, later ones too
+    default_scores: ClassVar[Literal["softmax", "sigmoid"]] = (
+        "softmax"  # where the configuration says nothing
+    )
+
+    def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        if not self.tokens_choose:
+            _check_experts_choose(config, type(self).__name__)
+        self.config = config
+        drawn = torch.randn(config.n_experts, d_model, generator=generator)
+        self.weight = nn.Parameter(drawn * math.sqrt(config.init_scale / d_model))
+        self.norm_weight = nn.Parameter(torch.ones(d_model)) if config.use_router_ln else None
+        has_bias = config.use_router_ln and not config.use_rms_norm
+        self.norm_bias = nn.Parameter(torch.zeros(d_model)) if has_bias else None
+
+    @property
+    def scored_by(self) -> str:
+        """What makes scores of the logits: softmax or sigmoid."""
+        return self.config.scores or self.default_scores
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the weights of a token sum to 1."""
+        asked = self.config.norm_topk
+        return self.config.k > 1 and self.tokens_choose if asked is None else asked
+
+    @abstractmethod
+    def choose(
+        self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
+    ) -> Choice:
+        """Say which experts each token goes to, by its logits and the logs of its scores.
+
+        What it says of padded tokens, where ``mask`` is False, is not used;
+        `organisms.experts.routing.choice.best` makes a choice of preferences.
+        """
+
+    def forward(
+        self,
+        x: Float[Tensor, "N D"],
+        mask: Bool[Tensor, " N"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> RoutingInfo:
+        """Route tokens.
+
+        Parameters
+        ----------
+        x
+            Tokens, [N, D]; what padded ones hold has no influence, even if it is NaN. N may be zero.
+        mask
+            False where a token is padding, [N]; None: none is.
+        generator
+            Where noise and router dropout come from; needed in training if either is on, else not read.
+
+        Raises
+        ------
+        ValueError
+            If the tokens are no floating-point [N, D] or the mask no bool [N]; if a token that is not padding, or
+            the router's weight, is not finite, or the token's squares overflow in the norm; if the generator is
+            missing; if the capacity is under one token.
+        """
+        _check_tokens(x, mask, self.weight.shape[1])
+        x = zeroed(x, mask)
+        logits = self.route_logits(x)
+        _check_finite(logits)
+        return self.route(logits, mask, generator)
+
+    def route_logits(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N E"]:
+        """Give the logits of the experts, without noise and temperature.
+
+        Raises
+        ------
+        ValueError
+            If the squares of a token overflow in the norm.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            kind = torch.promote_types(x.dtype, torch.float32)
+            return F.linear(self._normed(x.to(kind)), self.weight.to(kind))
+
+    def route(
+        self,
+        logits: Float[Tensor, "N E"],
+        mask: Bool[Tensor, " N"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> RoutingInfo:
+        """Route tokens by given logits, which are not looked at: what is not finite makes weights that are not."""
+        if mask is None:
+            mask = torch.ones_like(logits[:, 0], dtype=torch.bool)
+        logits = self._explored(logits, generator) / self.config.temperature
+        logs = log_scores(logits, self.scored_by)
+        choice = self._choice(logits, logs, mask, generator)
+        chosen = choice.chosen & mask[:, None]
+        kept, limit = self._kept(logs, choice.experts, chosen, mask)
+        config = self.config
+        info = RoutingInfo(
+            experts=choice.experts,
+            weights=weights(
+                logs.gather(1, choice.experts),
+                chosen,
+                kept,
+                normalised=self.normalised,
+                renormalised=config.renorm_after_drops,
+            ),
+            chosen=chosen,
+            kept=kept,
+            mask=mask,
+            gates=logs.exp(),
+            logits=logits,
+            limit=limit,
+            aux_lb=load_balance(logs, _pairs(logs, choice.experts, chosen).sum(0), mask),
+            aux_z=z_loss(logits, mask),
+            aux_entropy=entropy_loss(logs, mask),
+            aux_margin=margin_loss(logs.exp(), mask, config.margin),
+            metrics={},
+        )
+        return replace(info, metrics=metrics(info, config))
+
+    def _normed(self, x: Tensor) -> Tensor:
+        if self.norm_weight is None:
+            return x
+        _check_squares(x.detach())
+        scale = self.norm_weight.to(x.dtype)
+        if self.norm_bias is None:
+            return F.rms_norm(x, x.shape[1:], scale, EPSILON)
+        return F.layer_norm(x, x.shape[1:], scale, self.norm_bias.to(x.dtype), EPSILON)
+
+    def _explored(self, logits: Tensor, generator: torch.Generator | None) -> Tensor:
+        if not self.training or self.config.noise_type == "none":
+            return logits
+        noise = NOISE[self.config.noise_type](logits.shape, drawing(generator, "noise_type"))
+        return logits + self.config.noise_std * noise.to(logits)
+
+    def _choice(
+        self, logits: Tensor, logs: Tensor, mask: Tensor, generator: torch.Generator | None
+    ) -> Choice:
+        if self.config.force_balanced:
+            return dealt(mask, self.config.k, logits.shape[1])
+        choice = self.choose(logits, logs, mask)
+        if not isinstance(choice, Choice):
+            raise ValueError(f"{type(self).__name__}.choose must give a Choice, but gave {told(choice)}")
+        if self.training and self.config.router_dropout_prob:
+            given = drawing(generator, "router_dropout_prob")
+            return without_best(choice, self.config.router_dropout_prob, given)
+        return choice
+
+    def _kept(self, logs: Tensor, experts: Tensor, chosen: Tensor, mask: Tensor) -> tuple[Tensor, int | None]:
+        """Say which choices have a place, and how many places an expert has."""
+        config = self.config
+        if config.capacity == "dropless" or not self.training or config.force_balanced:
+            return chosen, None
+        wanted = _pairs(logs, experts, chosen)
+        how = (config.k, logs.shape[1], config.capacity_factor)
+        tokens = int(mask.sum())
+        if config.capacity == "causal":
+            limits = growing(mask, *how)
+            kept, limit = first_come(wanted, limits), min(int(limits[-1]), tokens) if tokens else 0
+        else:
+            limit = places(tokens, *how)
+            kept = highest(logs, wanted, limit)
+        return kept.gather(1, experts) & chosen, limit
+
+
+def _pairs(logs: Tensor, experts: Tensor, chosen: Tensor) -> Tensor:
+    """Mark the pairs of token and expert, [N, E], that are chosen."""
+    return torch.zeros_like(logs, dtype=torch.bool).scatter(1, experts, chosen)
+
+
+def _check_experts_choose(config: RouterConfig, name: str) -> None:
+    if config.router_dropout_prob:
+        raise ValueError(
+            "router_dropout_prob leaves a token its second-best expert, so that tokens must choose, not experts, as "
+            f"with {name}: set it to 0"
+        )
+    if config.capacity != "dropless":
+        raise ValueError(
+            f"capacity must be dropless where experts choose, as with {name}, not {config.capacity}: "
+            "each takes its N k / E tokens as it is"
+        )
+
+
+def _check_tokens(x: Tensor, mask: Tensor | None, width: int) -> None:
+    arguments.tensors(x=x)
+    if x.ndim != 2 or x.shape[1] != width or not x.is_floating_point():
+        raise ValueError(
+            f"x must be floating-point tokens [N, {width}], but is {told(x)}: flatten sequences first"
+        )
+    check_mask(mask, x.shape[:1], x.device)
+
+
+def _check_finite(logits: Tensor) -> None:
+    finite = torch.isfinite(logits).all(dim=1)
+    if not finite.all():
+        token = int(finite.long().argmin())
+        raise ValueError(
+            f"logits of a router must be finite, but those of token {token} are {logits[token].tolist()[:4]}: "
+            "look for NaN or infinity in x and in the router's weight"
+        )
+
+
+def _check_squares(x: Tensor) -> None:
+    """Refuse what the norm would take to zero, its squares being infinite."""
+    if bool(torch.dot(x.flatten(), x.flatten()).isfinite()):
+        return  # one sum takes a sixth of the time of a sum for each token
+    overflow = x.isfinite().all(1) & x.square().sum(1).isinf()
+    if overflow.any():
+        token = int(overflow.long().argmax())
+        raise ValueError(
+            f"squares of x must be finite in {x.dtype} for the router's norm, but token {token} reaches "
+            f"{float(x[token].abs().max()):.0e}: scale it, or set use_router_ln to false"
+        )

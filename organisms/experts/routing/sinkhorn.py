@@ -1,0 +1,52 @@
+"""Sinkhorn: in training tokens choose by a plan that spreads them over the experts."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from organisms.experts.config import RouterConfig
+from organisms.experts.routing.choice import Choice, best
+from organisms.experts.routing.router import Router
+from organisms.experts.routing.sinkhorn_plan import log_plan
+
+
+class SinkhornRouter(Router):
+    """In training each token takes the k experts of the largest entries of the plan P of its batch.
+
+    P has row sums of 1 and column sums of N / E, so that loads come out nearly equal; only the experts of a token's
+    ``sinkhorn_topk`` largest logits are candidates. The weights are those of the scores, and in evaluation the k
+    largest logits are taken: P depends on all tokens of a batch, and what depends on them can reproduce no prefix.
+
+    Differs from the document: it takes the weights from P as well, in evaluation too, and gives each token as many
+    experts as P has entries that are not small.
+
+    References
+    ----------
+    Clark et al. 2022, Unified Scaling Laws for Routed Language Models (S-BASE).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer candidates than choices.
+    """
+
+    def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
+        if config.sinkhorn_topk is not None and config.sinkhorn_topk < config.k:
+            raise ValueError(
+                f"sinkhorn_topk must be at least k, {config.k}, or null, not {config.sinkhorn_topk}: "
+                "a token has k experts, all from its candidates"
+            )
+        super().__init__(config, d_model, generator=generator)
+
+    def choose(
+        self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
+    ) -> Choice:
+        """Take the k largest entries of the plan for each token, in evaluation its k largest logits."""
+        k, n_experts = self.config.k, logits.shape[1]
+        if not self.training:
+            return best(logits, k)
+        width = min(self.config.sinkhorn_topk or n_experts, n_experts)
+        candidates = torch.zeros_like(logits, dtype=torch.bool)
+        candidates.scatter_(1, best(logits, width).experts, mask[:, None].expand(-1, width))
+        plan = log_plan(logits.detach(), candidates, self.config.sinkhorn_tau, self.config.sinkhorn_n_iter)
+        return best(plan.masked_fill(~mask[:, None], 0), k)

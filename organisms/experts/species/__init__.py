@@ -1,0 +1,1 @@
+"""The adapter that makes experts a family of components of the harness."""

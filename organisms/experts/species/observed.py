@@ -1,0 +1,133 @@
+"""What a look at the experts of a layer finds: what each writes, for which tokens, and what its gate would change.
+
+Shape suffixes: B examples, S tokens, T = B S, C slots, n of them with experts, D residual width, H hidden width.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from organisms.experts.species.cost import cost
+from organisms.experts.species.shares import chosen, every_answer, redirected, shares
+from organisms.residual import Observed, quiet_share
+from organisms.task import Task
+from organisms.writes import Writes
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ObservedExperts(Observed):
+    """What the experts of a layer write, and what would be written if their odds were others."""
+
+    k: int
+    living: Sequence[int]
+    logits_Tn: Tensor
+    hidden_BCSH: Tensor
+
+    def by_gates(self, slots: Sequence[int], slope_BSD: Tensor) -> Tensor:
+        """What odds bring to a slot they take from what shares its tokens; to the only one of a layer they bring 0."""
+        if len(self.living) == 1:
+            return slope_BSD.new_zeros(len(slope_BSD), len(slots))
+        whole_BS = (slope_BSD * self.writes.total()).sum(-1)
+        lost_BC = torch.einsum("bs,bsc->bc", whole_BS, self._odds())
+        return self.writes[slots].along(slope_BSD) - lost_BC[:, slots]
+
+    def without(self, slots: Sequence[int]) -> Iterator[Tensor]:
+        """Tokens go to the experts that they like next."""
+        B, _, S, _ = self.hidden_BCSH.shape
+        before_Tn = shares(self.logits_Tn, self.k)
+        answers_nTD = every_answer(self.hidden_BCSH[:, self.living], self.writes.write[self.living])
+        for slot in slots:
+            others = [n for n, other in enumerate(self.living) if other != slot]
+            after_Tn = torch.zeros_like(before_Tn)
+            after_Tn[:, others] = shares(self.logits_Tn[:, others], self.k)
+            yield redirected(before_Tn, after_Tn, answers_nTD).unflatten(0, (B, S))
+
+    def _odds(self) -> Tensor:
+        """Share of each slot in the sum by which the weights of a token are divided, [B, S, C]."""
+        odds_Tn = torch.softmax(self.logits_Tn, 1) if self.k == 1 else shares(self.logits_Tn, self.k)
+        B, C, S, _ = self.hidden_BCSH.shape
+        return _at(self.living, odds_Tn, C).unflatten(0, (B, S))
+
+
+def observe(
+    task: Task,
+    k: int,
+    genes: Sequence[Mapping[str, float]],
+    logits_BSC: Tensor,
+    hidden_BCSH: Tensor,
+    down_CHD: Tensor,
+) -> ObservedExperts:
+    """Measure what every expert writes, and for which tokens.
+
+    A token's mass m is the norm of what the expert adds to it, as a share of the example's. The span is the mean
+    distance of two different tokens, ``sum_s sum_t m_s m_t d(s, t) / (1 - sum_s m_s^2)``, the locality the
+    entropy of m over its largest value; both are means over the examples in which the expert answers, 0 where it
+    answers none. The sparsity is that of its hidden numbers for the tokens that it answers, and the intensity
+    that of all these tokens together, for which its matrices are read once.
+
+    Differs from the mean over all pairs of tokens, and from counts by example: those follow from how many
+    tokens an expert answers almost alone, and four measures would be one.
+
+    Parameters
+    ----------
+    task, k
+        What the organism works on, and to how many experts each token goes.
+    genes
+        Of every slot; none where it is empty.
+    logits_BSC, hidden_BCSH
+        How much each token wants each slot, and what each slot makes of each token.
+    down_CHD
+        What an answer is made with from the hidden numbers.
+    """
+    B, C, S, _ = hidden_BCSH.shape
+    living = [slot for slot, gene in enumerate(genes) if gene]
+    logits_Tn = logits_BSC.flatten(0, 1)[:, living]
+    shares_BSC = _at(living, shares(logits_Tn, k), C).unflatten(0, (B, S))
+    writes = Writes(hidden_BCSH * shares_BSC.transpose(1, 2).unsqueeze(-1), down_CHD)
+    with torch.no_grad():
+        mass_BCS = writes.norms().double()  # for the difference from 1, of a token that has nearly all
+        whole_BC = mass_BCS.sum(-1)
+        mass_BCS = mass_BCS / whole_BC.clamp_min(1e-30).unsqueeze(-1)
+        used_C = (whole_BC > 0).sum(0).clamp_min(1)
+        distances = torch.tensor(task.distances, dtype=mass_BCS.dtype, device=mass_BCS.device)
+        pairs_BC = (1 - mass_BCS.square().sum(-1)).clamp_min(1e-12)
+        entropy_BC = -torch.xlogy(mass_BCS, mass_BCS).sum(-1)
+        answers_BSC = _at(living, chosen(logits_Tn, k), C).unflatten(0, (B, S))
+        sparsity = [
+            quiet_share(hidden_BSH[answers_BS][:, : int(gene.get("hidden", 0))])
+            for hidden_BSH, answers_BS, gene in zip(
+                hidden_BCSH.unbind(1), answers_BSC.unbind(2), genes, strict=True
+            )
+        ]
+        answered_BC = answers_BSC.sum(1)
+    return ObservedExperts(
+        writes=writes,
+        span=(((mass_BCS @ distances) * mass_BCS).sum(-1) / pairs_BC).sum(0) / used_C,
+        sparsity=torch.stack(sparsity),
+        locality=entropy_BC.sum(0) / used_C / max(math.log(task.length), 1e-12),
+        intensity=_intensities(task, down_CHD.shape[2], genes, answered_BC),
+        answered=answered_BC,
+        k=k,
+        living=living,
+        logits_Tn=logits_Tn,
+        hidden_BCSH=hidden_BCSH,
+    )
+
+
+def _at(slots: Sequence[int], values_Tn: Tensor, capacity: int) -> Tensor:
+    """Put the columns of the living slots among zeros, [T, C]."""
+    placed_TC = values_Tn.new_zeros(len(values_Tn), capacity)
+    placed_TC[:, slots] = values_Tn
+    return placed_TC
+
+
+def _intensities(task: Task, dim: int, genes: Sequence[Mapping[str, float]], answered_BC: Tensor) -> Tensor:
+    costs = [
+        cost(task, dim, gene, tokens, len(answered_BC)) if gene else (1.0, 1.0)
+        for gene, tokens in zip(genes, answered_BC.sum(0).tolist(), strict=True)
+    ]
+    intensities = [math.log2(flops / moved) for flops, moved in costs]
+    return torch.tensor(intensities, dtype=torch.float64, device=answered_BC.device)

@@ -1,0 +1,148 @@
+"""An organism of experts: each token goes to the k living experts of its largest logits.
+
+A gate multiplies the odds of its expert: its logarithm is added to the logits. At 0 a layer is as if the expert were
+not there; so gating off does what a death does, and a newborn whose gate rises from 0 takes no token at once.
+
+Shape suffixes: B examples, S tokens, T = B S, C slots of a layer, n of them with experts, k choices of a token,
+M = T k rows, D residual width, H hidden width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kernels.grouped_gemm import grouped_gemm
+from organisms.experts.dispatch.dispatch import sorted_rows
+from organisms.experts.dispatch.placement import collected, spread
+from organisms.experts.routing.choice import best
+from organisms.experts.routing.losses import load_balance
+from organisms.experts.species.component import BENDS
+from organisms.experts.species.observed import observe
+from organisms.experts.species.shares import every_answer, mixture
+from organisms.nn import Interface, example_losses, readout, rms_norm, stem
+from organisms.pool import Pool
+from organisms.residual import Observed, ResidualOrganism
+from organisms.task import Task
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Routed:
+    """Which slots of a layer serve each token."""
+
+    slots_Tk: Tensor  # int64, best first
+    weights_Tk: Tensor  # see `mixture`
+    balance: Tensor  # scalar: load-balancing loss over these experts, 1 where all have as much to do
+
+
+class ExpertOrganism(ResidualOrganism):
+    """``x <- x + sum over the k best experts of weight gate down^T f(up^T rms_norm(x))`` per layer.
+
+    The router of a layer is the columns of its living slots (Shazeer et al. 2017). In training, `balance` times its
+    load-balancing loss is added.
+    """
+
+    def __init__(self, task: Task, interface: Interface, pool: Pool, k: int, balance: float) -> None:
+        super().__init__(task, interface, pool)
+        self.k = k
+        self.balance = balance
+
+    def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Losses of the task [B], each with the mean load-balancing loss of the layers."""
+        x = stem(self.task, self.interface, inputs)
+        balance = x.new_zeros(())
+        for layer in range(self.pool.depth):
+            x = self.entering(layer, x)
+            h = rms_norm(x)
+            if self.open_slots(layer, gates):
+                routed = self.routed(layer, h, gates)
+                x = x + self.answered(layer, h, routed)
+                balance = balance + routed.balance
+        losses = example_losses(self.task, readout(self.task, self.interface, x), targets)
+        return losses + self.balance / self.pool.depth * balance
+
+    def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Sum of what the chosen experts answer, [B, S, D]."""
+        if not self.open_slots(layer, gates):
+            return torch.zeros_like(h_BSD)
+        return self.answered(layer, h_BSD, self.routed(layer, h_BSD, gates))
+
+    def open_slots(self, layer: int, gates: Tensor | None = None) -> list[int]:
+        """Slots of a layer that tokens can choose: those that live and whose gates are not 0."""
+        living = self.pool.living(layer)
+        if gates is None:
+            return living
+        own_C = gates.view(self.pool.depth, -1)[layer]
+        return [slot for slot in living if own_C[slot] > 0]
+
+    def logits(self, layer: int, h_BSD: Tensor) -> Tensor:
+        """How much each token wants each slot, [B, S, C]; of an empty slot 0."""
+        return h_BSD @ self.pool.layers("route")[layer].T
+
+    def routed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Routed:
+        """Choose slots for every token; at least one must be open."""
+        slots = self.open_slots(layer, gates)
+        logits_Tn = self.logits(layer, h_BSD).flatten(0, 1)[:, slots]
+        if gates is not None:
+            logits_Tn = logits_Tn + gates.view(self.pool.depth, -1)[layer, slots].log()
+        chosen_Tk = best(logits_Tn, min(self.k, len(slots))).experts
+        demand_n = torch.bincount(chosen_Tk.flatten(), minlength=len(slots))
+        every = torch.ones_like(chosen_Tk[:, 0], dtype=torch.bool)
+        return Routed(
+            slots_Tk=torch.tensor(slots, device=h_BSD.device)[chosen_Tk],
+            weights_Tk=mixture(logits_Tn, chosen_Tk),
+            balance=load_balance(logits_Tn, demand_n, every),
+        )
+
+    def answered(self, layer: int, h_BSD: Tensor, routed: Routed) -> Tensor:
+        """Let each expert answer the tokens that chose it, sorted by expert, and add up each token's answers."""
+        slots_Tk = routed.slots_Tk
+        rows = sorted_rows(slots_Tk, torch.ones_like(slots_Tk, dtype=torch.bool), self.pool.capacity)
+        slot_M = slots_Tk.flatten().index_select(0, rows.placement.rank_M)
+        up_CDH, down_CHD = self.matrices(layer)
+        hidden_MH = grouped_gemm(spread(h_BSD.flatten(0, 1), rows.placement), up_CDH, rows.offsets_E)
+        bent_MH = self._bent(layer, hidden_MH, slot_M)
+        answers_MD = grouped_gemm(bent_MH, down_CHD, rows.offsets_E)
+        return collected(answers_MD, rows.placement, routed.weights_Tk.flatten()).view_as(h_BSD)
+
+    def matrices(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Give the products of the factors: up [C, D, H] and down [C, H, D]."""
+        up, down = (
+            torch.bmm(self.pool.layers(f"{name}.U")[layer], self.pool.layers(f"{name}.V")[layer])
+            for name in ("up", "down")
+        )
+        return up, down
+
+    def hidden(self, layer: int, h_BSD: Tensor) -> Tensor:
+        """What every slot makes of every token, whether it is chosen or not, [B, C, S, H]."""
+        up_CDH, _ = self.matrices(layer)
+        C, D, H = up_CDH.shape
+        joined = h_BSD @ up_CDH.transpose(0, 1).reshape(D, C * H)
+        hidden_BSCH = joined.unflatten(-1, (C, H))
+        slots_C = torch.arange(C, device=h_BSD.device)
+        return self._bent(layer, hidden_BSCH, slots_C).transpose(1, 2)
+
+    def said(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Logits [T, n] of these slots and their answers [n, T, D], whether they are chosen or not."""
+        hidden_BCSH, (_, down_CHD) = self.hidden(layer, h_BSD), self.matrices(layer)
+        return (
+            self.logits(layer, h_BSD).flatten(0, 1)[:, slots],
+            every_answer(hidden_BCSH[:, slots], down_CHD[slots]),
+        )
+
+    def observed(self, layer: int, h_BSD: Tensor) -> Observed:
+        """What every expert writes, and for which tokens (`organisms.experts.species.observed.observe`)."""
+        logits_BSC, hidden_BCSH = self.logits(layer, h_BSD), self.hidden(layer, h_BSD)
+        genes, (_, down_CHD) = self.pool.genes(layer), self.matrices(layer)
+        return observe(self.task, self.k, genes, logits_BSC, hidden_BCSH, down_CHD)
+
+    def _bent(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:
+        """Apply to each row [..., H] the activation of its slot."""
+        kinds_C = torch.tensor([int(gene.get("activation", 0)) for gene in self.pool.genes(layer)])
+        kinds = kinds_C.to(slots.device)[slots].unsqueeze(-1)
+        present = kinds_C.unique().tolist()
+        bent = BENDS[present[0]](hidden)
+        for kind in present[1:]:
+            bent = torch.where(kinds == kind, BENDS[kind](hidden), bent)
+        return bent

@@ -1,0 +1,1 @@
+"""Layers that several families are made of: norms, rotary embeddings, attention, dense networks."""

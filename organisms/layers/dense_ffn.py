@@ -1,0 +1,51 @@
+"""A feed-forward network that every token goes through: beside experts, instead of them, or for dropped tokens."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kernels.linear import linear
+from organisms.experts.config import ExpertConfig
+from organisms.layers.activations import ACTIVATIONS
+from organisms.layers.dropout import dropout_factors
+from organisms.layers.initialisation import drawn
+
+
+class DenseFFN(nn.Module):
+    """f(x W1^T + b1) W2^T + b2 with W1 [P, D], b1 [P], W2 [D, H], b2 [D]: one expert for all.
+
+    Parameters
+    ----------
+    config
+        Shape, activation, dropout and initialisation.
+    generator
+        What the matrices are drawn from.
+    n_layers
+        L of the model that this layer stands in, for the scaled initialisations.
+    """
+
+    def __init__(self, config: ExpertConfig, generator: torch.Generator, *, n_layers: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        self.activation = ACTIVATIONS[config.activation]
+        D, H = config.d_model, config.d_hidden
+        P = self.activation.width(H)
+        self.W1 = nn.Parameter(drawn((P, D), (D, H), config.init, generator))
+        self.W2 = nn.Parameter(drawn((D, H), (H, D), config.init, generator, writes_of=n_layers))
+        self.b1 = nn.Parameter(torch.zeros(P)) if config.bias else None
+        self.b2 = nn.Parameter(torch.zeros(D)) if config.bias else None
+
+    def forward(
+        self, x: Float[Tensor, "*batch D"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*batch D"]:
+        """Map every vector; dropout in training is drawn from `generator`.
+
+        Raises
+        ------
+        ValueError
+            If the network trains with dropout and there is no generator.
+        """
+        h = self.activation(linear(x, self.W1, self.b1))
+        if self.training and self.config.dropout:
+            h = h * dropout_factors(h, tuple(h.shape), self.config.dropout, generator)
+        return linear(h, self.W2, self.b2)

@@ -1,0 +1,96 @@
+"""An organism of pseudopods: all heads of a layer in one batched attention, added to the residual stream.
+
+Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D residual width, R and W inner
+sizes of the QK and OV circuits.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels.attention import attention
+from kernels.linear import linear
+from organisms.nn import Interface, example_losses
+from organisms.pool import Pool
+from organisms.pseudopods.species.cost import cost
+from organisms.residual import Observed, ResidualOrganism, quiet_share
+from organisms.task import Task
+from organisms.writes import Writes
+
+
+class PseudopodOrganism(ResidualOrganism):
+    """Attention heads that see their windows, each with its own temperature."""
+
+    def __init__(self, task: Task, interface: Interface, pool: Pool) -> None:
+        super().__init__(task, interface, pool)
+        self.positions = torch.tensor(task.positions, dtype=torch.float32, device=pool.counts.device)
+
+    def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Losses of the task, [B]."""
+        return example_losses(self.task, self(inputs, gates), targets)
+
+    def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots."""
+        write_CWD = self.pool.layers("ov.V")[layer]
+        if gates is not None:
+            write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
+        return Writes(attention(*self.circuits(layer, h_BSD), **self.sight(layer)).output, write_CWD).total()
+
+    def writes(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Writes:
+        """What each of these heads (slots of the layer, from 0) writes."""
+        found = attention(*self.circuits(layer, h_BSD), **self.sight(layer))
+        return Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
+
+    def observed(self, layer: int, h_BSD: Tensor) -> Observed:
+        """What every head of a layer writes, and where it looks; locality is a standard deviation."""
+        found = attention(*self.circuits(layer, h_BSD), **self.sight(layer), statistics=True)
+        assert found.statistics is not None  # they were asked for
+        writes = Writes(found.output, self.pool.layers("ov.V")[layer])
+        with torch.no_grad():
+            sparsity = torch.stack([quiet_share(y_BSD) for y_BSD in writes.dense()])
+        return Observed(
+            writes=writes,
+            span=found.statistics.span,
+            sparsity=sparsity,
+            locality=found.statistics.locality / max(self.task.distances.max(), 1e-12),
+            intensity=self._intensities(layer).to(h_BSD.device),
+        )
+
+    def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give queries, keys and values of a layer, [B, C, S, *]."""
+        q_BCSR = _project(h_BSD, self.pool.layers("qk.U")[layer])
+        k_BCSR = _project(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
+        v_BCSW = _project(h_BSD, self.pool.layers("ov.U")[layer])
+        return q_BCSR, k_BCSR, v_BCSW
+
+    def sight(self, layer: int) -> dict[str, Any]:
+        """What the heads of a layer may see and how sharply: the options of `kernels.attention.attention`."""
+        scale_C, window_C = self._settings(layer)
+        return {
+            "scale": scale_C,
+            "window": window_C,
+            "positions": self.positions,
+            "causal": self.task.causal,
+        }
+
+    def _intensities(self, layer: int) -> Tensor:
+        dim = self.interface["embed"].shape[1]
+        costs = [cost(self.task, dim, gene) if gene else (1.0, 1.0) for gene in self.pool.genes(layer)]
+        return torch.tensor([math.log2(flops / moved) for flops, moved in costs], dtype=torch.float64)
+
+    def _settings(self, layer: int) -> tuple[Tensor, Tensor]:
+        genes = self.pool.genes(layer)
+        scales = [gene["temperature"] / gene["rank"] ** 0.5 if gene else 1.0 for gene in genes]
+        windows = [gene["window"] if gene else 1.0 for gene in genes]
+        device = self.positions.device
+        return torch.tensor(scales, device=device), torch.tensor(windows, device=device)
+
+
+def _project(h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
+    """Read h through every slot's matrix: [B, C, S, R], as one matrix product."""
+    slots, _, inner = read_CDR.shape
+    joined = linear(h_BSD, read_CDR.transpose(1, 2).flatten(0, 1))
+    return joined.unflatten(-1, (slots, inner)).transpose(1, 2)

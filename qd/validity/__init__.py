@@ -1,0 +1,1 @@
+"""Whether a behaviour space means anything: KMO, Bartlett's test, correlations, reliability."""

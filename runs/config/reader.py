@@ -1,0 +1,253 @@
+"""From a preset or a file, overrides and options to one checked configuration, or to all its problems."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from archive_store.errors import YamlError
+from archive_store.strict_yaml import Document, read, scalar
+from runs.config.problems import Problem, nearest, problems, quoted, shown
+from runs.config.schema import PATHS, Config, ExecutionConfig
+from runs.errors import ConfigError
+
+PRESETS = Path(__file__).parents[1] / "presets"
+
+
+def presets() -> list[str]:
+    """Give the names of the presets, sorted."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load(source: str, overrides: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Config:
+    """Read a preset or a file, apply overrides and options, and check the whole.
+
+    Relative paths in a file are taken from the file's directory, those in overrides from the working
+    directory. A later override of a key wins over an earlier one, and options win over both.
+
+    Parameters
+    ----------
+    source
+        A preset's name or the path of a YAML file.
+    overrides
+        Texts ``key.path=value``; the value follows the file's rules for scalars, or is a YAML list,
+        mapping or quoted text.
+    options
+        Values by key path, from the command line's own options; None stands for "not given".
+
+    Raises
+    ------
+    ConfigError
+        Naming every problem at once.
+    """
+    path = _find(source)
+    values, found = _file(path, source)
+    _anchor(values, path.parent.resolve())
+    changes, wrong = _parsed(overrides)
+    changes += [(key, value) for key, value in (options or {}).items() if value is not None]
+    extra: dict[str, Any] = {}
+    for key, value in changes:
+        _put(extra, key.split("."), value)
+    _anchor(extra, Path.cwd())
+    merged = _merged(values, extra)
+    config, invalid = checked(merged)
+    found += [*wrong, *invalid, *_missing_files(merged)]
+    if found or config is None:
+        raise _error(source, found)
+    return config
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration file as it stands: a run's own ``config.yaml``.
+
+    Files that it names need not exist: what a run needs of them is in the run directory.
+
+    Raises
+    ------
+    ConfigError
+        Naming every problem at once.
+    """
+    values, found = _file(path, str(path))
+    config, invalid = checked(values)
+    if found or config is None:
+        raise _error(str(path), [*found, *invalid])
+    return config
+
+
+def execution_changes(**options: Any) -> dict[str, Any]:
+    """Check options that change the execution of a run, and give those that were given.
+
+    Raises
+    ------
+    ConfigError
+        Naming every option that is no valid value of its key.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        ExecutionConfig.model_validate(given)
+    except ValidationError as error:
+        raise _error("execution", problems(error.errors(), ExecutionConfig)) from None
+    return given
+
+
+def checked(values: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
+    """Check plain values; give the configuration, or all that is wrong with them.
+
+    The rules between keys are checked even where single keys are wrong: those take their defaults meanwhile,
+    and a rule about one of them is left out.
+    """
+    try:
+        return Config.model_validate(values), []
+    except ValidationError as error:
+        found = _said(error, Config)
+    # A wrong item of a list takes the whole list along.
+    broken = {key.split("[")[0] for problem in found for key in problem.keys}
+    rest = _without(values, broken)
+    try:
+        Config.model_validate(rest)
+    except ValidationError as error:
+        said = {str(problem) for problem in found}
+        for problem in _said(error, Config):
+            if str(problem) not in said and not any(_touches(key, broken) for key in problem.keys):
+                found.append(problem)
+    return None, found
+
+
+def _said(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    fields = [item for item in error.errors() if item["type"] != "rules"]
+    rules = [item["ctx"]["problems"] for item in error.errors() if item["type"] == "rules"]
+    return problems(fields, model) + [problem for group in rules for problem in group]
+
+
+def _touches(key: str, broken: set[str]) -> bool:
+    return any(key == other or key.startswith(f"{other}.") for other in broken)
+
+
+def _without(values: Mapping[str, Any], keys: set[str], prefix: str = "") -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        path = prefix + quoted(key)
+        if path not in keys:
+            kept[key] = _without(value, keys, f"{path}.") if isinstance(value, Mapping) else value
+    return kept
+
+
+def _find(source: str) -> Path:
+    known = presets()
+    if source in known:
+        return PRESETS / f"{source}.yaml"
+    path = Path(source)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ConfigError(f"{source[:80]} cannot be read: {error.strerror}") from None
+    if path.is_dir():
+        raise ConfigError(f"{source} is a directory; give a YAML file or a preset: {', '.join(known)}")
+    if not path.exists():
+        near = nearest(path.stem, known)
+        raise ConfigError(
+            f"no preset and no file is called {source}{near or ';'} presets: {', '.join(known)}"
+        )
+    if not path.is_file():
+        raise ConfigError(f"{source} is no regular file; give a YAML file or a preset: {', '.join(known)}")
+    return path
+
+
+def _file(path: Path, source: str) -> tuple[dict[str, Any], list[Problem]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{source} cannot be read: {error.strerror}") from None
+    document = _read(data, source)
+    if not isinstance(document.value, dict):
+        raise ConfigError(
+            f"{source}: a configuration is a mapping such as 'rounds: 40', not {shown(document.value)}"
+        )
+    return document.value, [Problem((source,), problem) for problem in document.problems]
+
+
+def _read(data: bytes | str, source: str) -> Document:
+    try:
+        return read(data, source)
+    except YamlError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _parsed(overrides: Sequence[str]) -> tuple[list[tuple[str, Any]], list[Problem]]:
+    changes: list[tuple[str, Any]] = []
+    wrong: list[Problem] = []
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not all(key.split(".")):
+            wrong.append(Problem((text,), "an override is written key.path=value, such as organism.count=4"))
+            continue
+        try:
+            changes.append((key, _value(value, text, wrong)))
+        except ConfigError as error:
+            wrong.append(Problem((key,), str(error)))
+    return changes, wrong
+
+
+def _value(value: str, text: str, wrong: list[Problem]) -> Any:
+    if value[:1] not in ("[", "{", '"', "'"):
+        return scalar(value)
+    document = _read(value, text)
+    wrong += [Problem((text,), problem) for problem in document.problems]
+    return document.value
+
+
+def _put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.get(key)
+        values[key] = inner if isinstance(inner, dict) else {}
+        values = values[key]
+    values[keys[-1]] = value
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, change in changes.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(change, dict)
+        merged[key] = _merged(old, change) if both else change  # type: ignore[arg-type]
+    return merged
+
+
+def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Give section, key and value of every path in the configuration."""
+    for section, key in PATHS:
+        inner = values.get(section)
+        value = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(value, str) and (key != "centroids" or value.endswith(".npy")):
+            yield section, key, value
+
+
+def _anchor(values: dict[str, Any], directory: Path) -> None:
+    """Make the relative paths absolute."""
+    for section, key, value in _paths(values):
+        with suppress(RuntimeError):  # "~name/..." of no known user: then there is no such file
+            value = str(Path(value).expanduser())
+        values[section][key] = str(directory / value)
+
+
+def _missing_files(values: Mapping[str, Any]) -> list[Problem]:
+    found = []
+    for section, key, value in _paths(values):
+        path, kind = Path(value), "directory" if key == "from" else "file"
+        is_there = path.is_dir() if kind == "directory" else path.is_file()
+        if not (is_there and os.access(path, os.R_OK)):
+            found.append(Problem((f"{section}.{key}",), f"no readable {kind} at {value}"))
+    return found
+
+
+def _error(source: str, found: Sequence[Problem]) -> ConfigError:
+    if len(found) == 1:
+        text = str(found[0])
+        return ConfigError(text if text.startswith(source) else f"{source}: {text}")
+    lines = "".join(f"\n  {problem}" for problem in found)
+    return ConfigError(f"{source}: {len(found)} problems:{lines}")

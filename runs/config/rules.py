@@ -1,0 +1,155 @@
+"""The rules of a configuration that concern more than one key."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from runs.config.problems import Problem
+
+if TYPE_CHECKING:
+    from runs.config.schema import Config
+
+MOST_SLOTS = 64  # in one organism, over all layers
+MOST_STEPS = 100_000_000  # optimizer steps of one organism
+SAMPLES_PER_CELL = 10  # that k-means needs
+
+Rule = Callable[["Config"], Iterator[Problem]]
+
+
+def broken_rules(config: "Config") -> list[Problem]:
+    """Give every rule that a configuration of valid fields breaks, with all the keys it is about."""
+    return [problem for rule in RULES for problem in rule(config)]
+
+
+def _pool(config: "Config") -> Iterator[Problem]:
+    organism = config.organism
+    if organism.capacity < organism.initial:
+        yield Problem(
+            ("organism.capacity", "organism.initial"),
+            f"must be at least organism.initial ({organism.initial}), not {organism.capacity}",
+        )
+    slots = organism.capacity * organism.depth
+    if slots > MOST_SLOTS:
+        yield Problem(
+            ("organism.capacity", "organism.depth"),
+            f"times organism.depth must be at most {MOST_SLOTS} slots, not "
+            f"{organism.capacity} x {organism.depth} = {slots}",
+        )
+    if config.lifecycle.min_alive > organism.initial:
+        yield Problem(
+            ("lifecycle.min_alive", "organism.initial"),
+            f"must be at most organism.initial ({organism.initial}), not {config.lifecycle.min_alive}",
+        )
+    if organism.min_temperature > organism.max_temperature:
+        yield Problem(
+            ("organism.min_temperature", "organism.max_temperature"),
+            f"must be at most organism.max_temperature ({organism.max_temperature:g}), "
+            f"not {organism.min_temperature:g}",
+        )
+
+
+def _experts(config: "Config") -> Iterator[Problem]:
+    organism = config.organism
+    if organism.kind != "experts":
+        return
+    if organism.max_hidden < organism.max_rank:
+        yield Problem(
+            ("organism.max_hidden", "organism.max_rank"),
+            f"must be at least organism.max_rank ({organism.max_rank}), not {organism.max_hidden}",
+        )
+    if organism.experts_per_token > organism.capacity:
+        yield Problem(
+            ("organism.experts_per_token", "organism.capacity"),
+            f"must be at most organism.capacity ({organism.capacity}), not {organism.experts_per_token}",
+        )
+
+
+def _calibration(config: "Config") -> Iterator[Problem]:
+    calibration = config.calibration
+    if calibration.hosts >= calibration.organisms:
+        yield Problem(
+            ("calibration.hosts", "calibration.organisms"),
+            f"must be less than calibration.organisms ({calibration.organisms}), not {calibration.hosts}",
+        )
+    first = calibration.checkpoints[0] * calibration.steps
+    if first < 1:
+        yield Problem(
+            ("calibration.steps", "calibration.checkpoints"),
+            f"must be large enough for the first checkpoint to come after a step, but {calibration.steps} x "
+            f"{calibration.checkpoints[0]:g} is {first:g}",
+        )
+
+
+def _cells(config: "Config") -> Iterator[Problem]:
+    calibration, organism, cells = config.calibration, config.organism, config.archive.cells
+    if config.archive.centroids != "kmeans" or calibration.from_run is not None:
+        return
+    samples = calibration.organisms * organism.initial * organism.depth * len(calibration.checkpoints)
+    if samples < SAMPLES_PER_CELL * cells:
+        yield Problem(
+            (
+                "archive.cells",
+                "archive.centroids",
+                "calibration.organisms",
+                "calibration.checkpoints",
+                "organism.initial",
+                "organism.depth",
+            ),
+            f"k-means needs {SAMPLES_PER_CELL} samples a cell, but calibration gives {samples} for {cells} "
+            f"cells; use at most {samples // SAMPLES_PER_CELL} cells or archive.centroids: halton",
+        )
+
+
+def _objective(config: "Config") -> Iterator[Problem]:
+    weights = (config.objective.task, config.objective.efficiency, config.objective.gradient)
+    if abs(sum(weights) - 1.0) > 1e-9:
+        text = " + ".join(f"{weight:g}" for weight in weights)
+        yield Problem(
+            ("objective.task", "objective.efficiency", "objective.gradient"),
+            f"the weights task, efficiency and gradient must sum to 1, not {text} = {sum(weights):g}",
+        )
+
+
+def _schedule(config: "Config") -> Iterator[Problem]:
+    lifecycle, annealing = config.lifecycle, config.annealing
+    if lifecycle.warmup > lifecycle.gentle:
+        yield Problem(
+            ("lifecycle.warmup", "lifecycle.gentle"),
+            f"must be at most lifecycle.gentle ({lifecycle.gentle:g}), not {lifecycle.warmup:g}",
+        )
+    if annealing.floor > annealing.start:
+        yield Problem(
+            ("annealing.floor", "annealing.start"),
+            f"must be at most annealing.start ({annealing.start:g}), not {annealing.floor:g}",
+        )
+    if annealing.kind == "geometric" and annealing.floor <= 0:
+        yield Problem(
+            ("annealing.floor", "annealing.kind"),
+            "must be more than 0 for a geometric schedule, which only reaches 0 in infinite time",
+        )
+    steps = config.rounds * config.training.steps_per_round
+    if steps > MOST_STEPS:
+        yield Problem(
+            ("rounds", "training.steps_per_round"),
+            f"times training.steps_per_round must be at most {MOST_STEPS:,} steps, not {steps:,}",
+        )
+
+
+def _corpus(config: "Config") -> Iterator[Problem]:
+    task = config.task
+    if task.path is not None and task.name != "text" and ":" not in task.name:
+        yield Problem(
+            ("task.path", "task.name"),
+            f"only the task text reads a corpus, {task.name} does not; leave it out",
+        )
+
+
+def _device(config: "Config") -> Iterator[Problem]:
+    execution = config.execution
+    if execution.device == "cuda" and execution.executor == "ray" and execution.num_gpus == 0:
+        yield Problem(
+            ("execution.num_gpus", "execution.device", "execution.executor"),
+            "must be more than 0 for device cuda, because Ray hides the GPUs from workers that ask for none",
+        )
+
+
+RULES: tuple[Rule, ...] = (_pool, _experts, _calibration, _cells, _objective, _schedule, _corpus, _device)

@@ -1,0 +1,1 @@
+"""The machine under a run: its settings, its fingerprint, and what it interrupts."""

@@ -1,0 +1,1 @@
+"""What a finished run came to: its summary, and what its best organism predicts."""

@@ -1,0 +1,137 @@
+"""What the best organism of a run predicts for test examples, computed anew from the run's folder."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.pictures import NothingToDraw, predicted
+from analysis.predictions import Kind, Predictions
+from archive_store.frames import best_organism
+from archive_store.journal.journal import State
+from archive_store.reading import Run
+from runs.config.reader import read_config
+from runs.config.schema import Config, plain
+from runs.readable import readable
+from runs.results.summary import SCORE_NAME
+
+if TYPE_CHECKING:
+    from organisms.task import Task
+    from runs.training.world import World
+
+EXAMPLES = 3  # of each kind that are shown, the first of the test split
+
+
+def picture(run: Run, figure: Any, own_code: bool = False) -> None:
+    """Fill a figure with what `predictions` gives."""
+    predicted(predictions(run, own_code), run, figure)
+
+
+def predictions(run: Run, own_code: bool = False) -> Predictions:
+    """Build the world of a run again and let its best organism predict the test split, on the CPU.
+
+    It is the organism of the best validation score at the newest checkpoint.
+
+    Parameters
+    ----------
+    own_code
+        Whether a task and a family that are given by import path may be imported.
+
+    Raises
+    ------
+    NothingToDraw
+        If the task asks for no sequences of real numbers, if code of the user's own would have to be imported, or
+        if no state of an organism is kept yet.
+    RunError
+        If the run's data or settings are not what they were, or what it keeps is of another version.
+    StoreError
+        If its files are damaged.
+    """
+    config = read_config(run.directory.config_path)
+    if not _may_forecast(run, config):
+        raise _no_sequences(run, config)
+    _check_code(run, config, own_code)
+    state = _newest(run)
+    world = _world(run, config)
+    if world.task.kind != "sequence":
+        raise _no_sequences(run, config)
+    return Predictions(state.organism, state.round, tuple(_kinds(world.task, _outputs(run, world, state))))
+
+
+def _may_forecast(run: Run, config: Config) -> bool:
+    """Say whether the task may ask for sequences, without building it: of our own none that reads a file does."""
+    with run.directory.journal() as journal:
+        score = journal.meta(SCORE_NAME)
+    return score == "R2" and (config.task.path is None or ":" in config.task.name)
+
+
+def _no_sequences(run: Run, config: Config) -> NothingToDraw:
+    return NothingToDraw(
+        f"{run.directory.path} has no predictions to draw: its task {config.task.name!r} asks for no sequences of "
+        "real numbers"
+    )
+
+
+def _check_code(run: Run, config: Config, allowed: bool) -> None:
+    """Import nothing of a run that may be somebody else's."""
+    named = {"task.name": config.task.name, "organism.kind": config.organism.kind}
+    own = [f"{setting}={path}" for setting, path in named.items() if ":" in path]
+    if own and not allowed:
+        raise NothingToDraw(
+            f"predictions of {run.directory.path} need code of its own ({', '.join(own)}), which plot does not "
+            "import; launch and resume do, and draw them in the end"
+        )
+
+
+def _newest(run: Run) -> State:
+    """Find the state of the best organism among the newest that are kept."""
+    with run.directory.journal() as journal:
+        states = {(state.organism, state.round): state for state in journal.states()}
+    census = run.census()
+    kept = census[[place in states for place in zip(census["organism"], census["round"], strict=True)]]
+    organism = best_organism(kept)
+    if organism is None:
+        raise NothingToDraw(
+            f"{run.directory.path} keeps no state of an organism with a score yet; look again after "
+            "execution.checkpoint_every rounds"
+        )
+    return states[organism, kept["round"].max()]
+
+
+def _world(run: Run, config: Config) -> "World":
+    from runs.machine import settings
+
+    settings.prepare()  # before torch is imported
+    from runs import tasks
+    from runs.launch import calibrated
+    from runs.prepared import Prepared, changed
+    from runs.training.world import WorldSpec, build
+
+    here = changed(config, {"device": "cpu"})
+    with readable("the calibration in the journal"):
+        interface = str(run.calibration()["interface"])
+    corpus = tasks.corpus(config.task)
+    world = build(WorldSpec(plain(here), corpus, interface=run.directory.blobs.get(interface)))
+    ours = Prepared(here, corpus, world.task.digest, world.task.score_name, {}, ())
+    with run.directory.journal() as journal:
+        calibrated(run.directory, journal, ours)  # the same data and settings
+    return world
+
+
+def _outputs(run: Run, world: "World", state: State) -> np.ndarray:
+    from runs.training.census import outputs
+    from runs.training.world import decode_state
+
+    organism = decode_state(world, run.directory.blobs.get(state.digest)).organism
+    return outputs(world, organism, world.test).numpy()
+
+
+def _kinds(task: "Task", outputs: np.ndarray) -> Iterator[Kind]:
+    """Give the first examples of every kind that the test split has; all are of one kind where it has no labels."""
+    labels = np.zeros(len(task.test), dtype=np.int64) if task.test.labels is None else task.test.labels
+    for label, name in enumerate(task.labels or (task.name,)):
+        own = labels == label
+        truth, given = task.test.targets[own], outputs[own]
+        if len(truth):
+            error = float(np.linalg.norm(given.astype(np.float64) - truth, axis=-1).mean())
+            yield Kind(name, truth[:EXAMPLES], given[:EXAMPLES], error)

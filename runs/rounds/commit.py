@@ -1,0 +1,124 @@
+"""Writing down what a closed round came to: genomes, states, and one transaction of the journal."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from archive_store.blobs import BlobStore
+from archive_store.journal.chain import numbered, round_digest
+from archive_store.journal.journal import ENVIRONMENT, KEPT_STATES, Journal, Timing
+from runs.config.schema import Config
+from runs.results.summary import WALL
+from runs.rounds.ledger import Closed
+from runs.workers.pool import Done, Gone, Handle
+
+
+class Scribe:
+    """Writes rounds in their order.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    blobs, journal
+        Where the run is kept; the journal ends with the last round that was written.
+    fetch
+        Brings states and genomes from where they were made.
+    clock
+        Monotonic seconds, for the journal's timings alone.
+    moved
+        The event that the next round begins with where the run has moved (`runs.machine.migration`).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        blobs: BlobStore,
+        journal: Journal,
+        fetch: Callable[[Handle], Any],
+        clock: Callable[[], float],
+        moved: Mapping[str, Any] | None,
+    ) -> None:
+        self._config = config
+        self._blobs = blobs
+        self._journal = journal
+        self._fetch = fetch
+        self._clock = clock
+        self._moved = moved
+        self._written = clock()  # when the last round was
+        self.journaled = journal.last_round() or 0
+
+    def write(self, closed: Closed, answers: Mapping[int, Done]) -> list[int]:
+        """Write a round, durably, unless something of it is gone.
+
+        Parameters
+        ----------
+        answers
+            By organism.
+
+        Returns
+        -------
+        The organisms whose states or genomes were lost with their machine; nothing is written then.
+        """
+        won: dict[int, list[str]] = {}
+        for organism, digest in closed.genomes:
+            won.setdefault(organism, []).append(digest)
+        keeps = self._keeps(closed.round)
+        genomes, gone = self._fetched({organism: answers[organism].genomes for organism in won})
+        states, also_gone = self._fetched({o: done.payload for o, done in answers.items() if keeps})
+        if gone or also_gone:
+            return sorted({*gone, *also_gone})
+        self._blobs.put_all(
+            genomes[organism][digest] for organism, digests in won.items() for digest in digests
+        )
+        self._commit(closed, self._put(states), _timings(answers))
+        if keeps:
+            forget_old_states(self._journal, self._blobs)
+        return []
+
+    def keep_states(self, answers: Mapping[int, Done]) -> None:
+        """Keep the states at the end of the last round that was written, as far as they are still there."""
+        states, _ = self._fetched({organism: done.payload for organism, done in answers.items()})
+        self._journal.write_states(self.journaled, self._put(states))
+
+    def _keeps(self, round: int) -> bool:
+        return round % self._config.execution.checkpoint_every == 0 or round == self._config.rounds
+
+    def _fetched(self, handles: Mapping[int, Handle]) -> tuple[dict[int, Any], list[int]]:
+        """Bring what is there, by organism, and say of whom it is gone."""
+        there: dict[int, Any] = {}
+        gone = []
+        for organism, handle in handles.items():
+            try:
+                there[organism] = self._fetch(handle)
+            except Gone:
+                gone.append(organism)
+        return there, gone
+
+    def _put(self, states: Mapping[int, bytes]) -> dict[int, str]:
+        return dict(zip(states, self._blobs.put_all(states.values()), strict=True))
+
+    def _commit(self, closed: Closed, states: Mapping[int, str], timings: list[Timing]) -> None:
+        items = closed.items if self._moved is None else ((ENVIRONMENT, self._moved), *closed.items)
+        events = numbered(closed.round, items)
+        digest = round_digest(self._journal.digest(), events)
+        now = self._clock()
+        wall = Timing(organism=None, name=WALL, seconds=now - self._written, worker="driver")
+        self._journal.write_round(closed.round, events, states, [wall, *timings], digest)
+        self._written, self.journaled, self._moved = now, closed.round, None
+
+
+def forget_old_states(journal: Journal, blobs: BlobStore) -> None:
+    """Remove the states that are older than an organism's last checkpoints."""
+    kept: dict[int, int] = {}
+    for state in journal.states():  # by organism, newest first
+        kept[state.organism] = kept.get(state.organism, 0) + 1
+        if kept[state.organism] > KEPT_STATES:
+            blobs.remove(state.digest)
+
+
+def _timings(answers: Mapping[int, Done]) -> list[Timing]:
+    return [
+        Timing(organism=organism, name=name, seconds=seconds, worker=done.worker)
+        for organism, done in answers.items()
+        for name, seconds in done.report.seconds.items()
+    ]

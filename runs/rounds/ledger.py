@@ -1,0 +1,298 @@
+"""The run in logical time: who may go on, what is decided, and what a round comes to.
+
+Nothing here knows of workers, files or clocks. Results may come in any order; decisions read an organism's
+own censuses and an old enough view, and rounds are closed in order. So the ledger's events are a function
+of configuration, calibration and censuses alone.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qd import annealing
+from qd.archive import Archive
+from qd.centroids import neighbours
+from qd.fitness import Weights, candidates
+from qd.lifecycle.decide import decide
+from qd.lifecycle.quarantine import in_a_row
+from qd.lifecycle.rules import Rules, phase
+from qd.records import Census, Decision, Outcome
+from qd.validity.verdict import assess
+from qd.view import View
+from runs.calibration.calibrate import Calibration, plain_verdict
+from runs.config.schema import Config
+
+Item = tuple[str, Any]  # kind and value of an event
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A round that is complete: its events in order, and the genomes that it put into cells."""
+
+    round: int
+    items: tuple[Item, ...]
+    genomes: tuple[tuple[int, str], ...]  # organism and digest, of the round's own elites
+    view: View
+    temperature: float
+
+
+def rules(config: Config) -> Rules:
+    """Collect what the lifecycle depends on."""
+    life = config.lifecycle
+    steps = config.training.steps_per_round
+    return Rules(
+        seed=config.seed,
+        rounds=config.rounds,
+        steps_per_round=steps,
+        arm=config.births,
+        depth=config.organism.depth,
+        capacity=config.organism.capacity,
+        initial=config.organism.initial,
+        temperature=annealing.make(
+            config.annealing.kind, config.annealing.start, config.annealing.floor, steps * config.rounds
+        ),
+        start_temperature=config.annealing.start,
+        warmup=life.warmup,
+        gentle=life.gentle,
+        quiet=life.quiet,
+        births_per_round=life.births_per_round,
+        slow_every=life.slow_every,
+        min_alive=life.min_alive,
+        min_age=life.min_age,
+        floor=life.floor,
+        neighbours=life.neighbours,
+        loss_ratio=life.loss_ratio,
+        budget_bytes=life.budget_bytes,
+        sigma=config.variation.sigma,
+        line_share=config.variation.line_share,
+        tau=config.chemotaxis.tau,
+        window=config.chemotaxis.window,
+    )
+
+
+class Ledger:
+    """Decisions, views and the archive of a run, up to the last closed round."""
+
+    def __init__(self, config: Config, calibration: Calibration) -> None:
+        self._config = config
+        self._calibration = calibration
+        self._rules = rules(config)
+        self._weights = Weights(config.objective.task, config.objective.efficiency, config.objective.gradient)
+        self._neighbours = neighbours(calibration.centroids)
+        self._archive = Archive(calibration.centroids, config.archive.qd_offset)
+        self._views = {0: self._archive.view()}
+        self._decisions: dict[tuple[int, int], Decision] = {}
+        self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
+        self.closed = 0
+        self.births = self.deaths = 0  # that happened in closed rounds
+
+    @property
+    def organisms(self) -> range:
+        """Numbers of the population."""
+        return range(self._config.organism.count)
+
+    @property
+    def view(self) -> View:
+        """The archive at the end of the last closed round."""
+        return self._views[self.closed]
+
+    def known(self, organism: int) -> int:
+        """Give the last round that an organism's census is known of."""
+        return len(self._censuses[organism])
+
+    def census(self, organism: int, round: int) -> Census:
+        """Give a known census."""
+        return self._censuses[organism][round - 1]
+
+    def may_decide(self, organism: int, round: int) -> bool:
+        """Say whether everything that an organism's order for a round depends on is known."""
+        return self.known(organism) >= round - 1 and self._seen(round) <= self.closed
+
+    def decision(self, organism: int, round: int) -> Decision:
+        """Give an organism's order for a round, deciding it on the first call."""
+        key = (round, organism)
+        if key not in self._decisions:
+            self._decisions[key] = self._decide(organism, round)
+        return self._decisions[key]
+
+    def accept(self, census: Census) -> None:
+        """Take the next census of an organism.
+
+        Raises
+        ------
+        ValueError
+            If it is of no organism of the run, or of another round.
+        """
+        if census.organism not in self._censuses or census.round != self.known(census.organism) + 1:
+            raise ValueError(
+                f"a census of organism {census.organism} and round {census.round} does not follow; an organism's "
+                "rounds follow one another"
+            )
+        self._censuses[census.organism].append(census)
+
+    def complete(self) -> bool:
+        """Say whether the next round can be closed."""
+        following = self.closed + 1
+        return following <= self._config.rounds and all(self.known(o) >= following for o in self.organisms)
+
+    def close(self, validity: bool = True) -> Closed:
+        """Let the components of the next round compete, in order of organism and component, and sum it up.
+
+        Parameters
+        ----------
+        validity
+            Whether the behaviour space is checked where that is due. Nothing is decided by it.
+        """
+        round = self.closed + 1
+        censuses = [self.census(organism, round) for organism in self.organisms]
+        decisions = [self.decision(organism, round) for organism in self.organisms]
+        outcomes = self._archive.commit(self.competitors(censuses))
+        self._advance(self._archive.view())
+        items: list[Item] = []
+        for decision, census in zip(decisions, censuses, strict=True):
+            items += [("decision", decision), ("census", census)]
+            if census.quarantine is not None:
+                items.append(("quarantine", self._quarantine(census)))
+        items += [("outcome", outcome) for outcome in outcomes]
+        due = round % self._config.lifecycle.slow_every == 0 or round == self._config.rounds
+        if validity and due:
+            items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
+        births, deaths = self._count(decisions, censuses)
+        items.append(("summary", self._summary(round, decisions, censuses, births, deaths)))
+        won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
+        held = {elite.genome for elite in self.view.elites}
+        return Closed(
+            round=round,
+            items=tuple(items),
+            genomes=tuple((c.component.organism, c.genome) for c in won if c.genome in held),
+            view=self.view,
+            temperature=_furthest(decisions).temperature,
+        )
+
+    def restore(
+        self, decisions: Sequence[Decision], censuses: Sequence[Census], outcomes: Sequence[Outcome]
+    ) -> None:
+        """Take over the next round as it was journaled."""
+        for decision in decisions:
+            self._decisions[(decision.round, decision.organism)] = decision
+        for census in censuses:
+            self.accept(census)
+        self._count(decisions, censuses)
+        self._archive.restore(outcomes)
+        self._advance(self._archive.view())
+
+    def competitors(self, censuses: Sequence[Census]) -> list[Any]:
+        """Give the candidates of a round in order."""
+        calibration = self._calibration
+        return [
+            candidate
+            for census in censuses
+            for candidate in candidates(
+                census,
+                calibration.ranges,
+                calibration.reference,
+                calibration.largest_flops,
+                self._config.objective.maturity,
+                self._weights,
+            )
+        ]
+
+    def _seen(self, round: int) -> int:
+        """Give the round whose view an order for `round` reads."""
+        return max(0, round - 1 - self._config.lag)
+
+    def _decide(self, organism: int, round: int) -> Decision:
+        if round == 1:
+            temperature = self._rules.temperature(0)
+            return Decision(organism, 1, 0, phase(self._rules, 1), temperature, 1.0, None, (), (), False)
+        return decide(
+            self._rules,
+            round,
+            self._censuses[organism][: round - 1],
+            self._views[self._seen(round)],
+            self._neighbours,
+            self._calibration.ranges,
+        )
+
+    def _count(self, decisions: Sequence[Decision], censuses: Sequence[Census]) -> tuple[int, int]:
+        """Add up the births and deaths of a round, but for those that a quarantine undid, and give them."""
+        kept = [
+            decision
+            for decision, census in zip(decisions, censuses, strict=True)
+            if census.quarantine is None
+        ]
+        births = sum(birth.happens for decision in kept for birth in decision.births)
+        deaths = sum(death.happens for decision in kept for death in decision.deaths)
+        self.births += births
+        self.deaths += deaths
+        return births, deaths
+
+    def _advance(self, view: View) -> None:
+        self.closed += 1
+        self._views[self.closed] = view
+        self._views.pop(self.closed - self._config.lag - 1, None)  # no order will read it any more
+
+    def _quarantine(self, census: Census) -> dict[str, Any]:
+        return {
+            "organism": census.organism,
+            "round": census.round,
+            "reason": census.quarantine,
+            "in_a_row": in_a_row(self._censuses[census.organism][: census.round]),
+        }
+
+    def _verdict(self, censuses: Sequence[Census]) -> Any:
+        rows = [record.measures for census in censuses for record in census.records]
+        verdict = assess(
+            np.array(rows, dtype=np.float64).reshape(-1, len(self._config.measures)),
+            [census.organism for census in censuses for _ in census.records],
+            self._config.measures,
+            None,
+            self._calibration.ranges,
+            self._config.validity.gate,
+            self._config.seed,
+            stops=False,
+        )
+        return plain_verdict(verdict)
+
+    def _summary(
+        self, round: int, decisions: Sequence[Decision], censuses: Sequence[Census], births: int, deaths: int
+    ) -> dict[str, Any]:
+        view = self.view
+        finite = [census for census in censuses if census.quarantine is None]
+        scores = [census.validation_score for census in finite]
+        best = view.best
+        furthest = _furthest(decisions)
+        return {
+            "round": round,
+            "coverage": view.coverage,
+            "component_coverage": view.component_coverage,
+            "lineage_coverage": view.lineage_coverage,
+            "qd_score": view.qd_score,
+            "normalised_qd_score": view.normalised_qd_score,
+            "best_objective": None if best is None else best.objective,
+            "mean_objective": view.mean_objective,
+            "births": births,
+            "deaths": deaths,
+            "alive": sum(len(census.records) for census in finite),
+            "quarantined": len(censuses) - len(finite),
+            "phase": furthest.phase,
+            "temperature": furthest.temperature,
+            "mean_loss": _mean([census.loss for census in finite]),
+            "best_validation_score": max(scores, default=None),
+            "mean_validation_score": _mean(scores),
+            "out_of_range": self._archive.out_of_range,
+            "visited_cells": int((self._archive.visits > 0).sum()),
+            "improvements": int(self._archive.improvements.sum()),
+        }
+
+
+def _furthest(decisions: Sequence[Decision]) -> Decision:
+    """Give the first decision for an organism that no quarantine held back, or held back least."""
+    return max(decisions, key=lambda decision: decision.step)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None

@@ -1,0 +1,154 @@
+"""What was lost is made again: rounds of single organisms, from their newest intact checkpoint on.
+
+Training is a pure function of a state and an order, and orders follow from the journal. So a state that was
+lost with its machine, or a genome whose file is damaged, costs only time.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from archive_store.blobs import BlobStore
+from archive_store.errors import BlobError
+from archive_store.journal.journal import Journal
+from runs.errors import RunError
+from runs.workers.pool import Done, Handle
+
+
+@dataclass(slots=True)
+class _Track:
+    """How far an organism has come again."""
+
+    round: int
+    state: Handle  # None: to be founded
+    sent: bool = False
+
+
+class Recovery:
+    """Keeps account of the rounds that are to be done again, apart from the organisms' own progress.
+
+    Parameters
+    ----------
+    blobs, journal
+        Of the run: where genomes and states are kept, and who made them.
+    """
+
+    def __init__(self, blobs: BlobStore, journal: Journal) -> None:
+        self._blobs = blobs
+        self._journal = journal
+        self._rounds: dict[int, set[int]] = {}  # to be done again, by organism
+        self._genomes: dict[tuple[int, int], set[str]] = {}  # to be stored again, by organism and round
+        self._tracks: dict[int, _Track] = {}
+
+    @property
+    def needed(self) -> bool:
+        """Whether anything is still to be made again."""
+        return bool(self._rounds)
+
+    def needs(self, organism: int, round: int) -> bool:
+        """Say whether an organism's result of a round is to be made again."""
+        return round in self._rounds.get(organism, ())
+
+    def checkpoint(self, organism: int, until: int) -> tuple[int, bytes | None]:
+        """Give round and state of an organism's newest intact checkpoint up to a round; (0, None) without one."""
+        for stored in sorted(self._journal.states(organism), key=lambda state: -state.round):
+            if stored.round > until:
+                continue
+            try:
+                return stored.round, self._blobs.get(stored.digest)
+            except BlobError:  # missing or damaged: an older one leads to the same end
+                continue
+        return 0, None
+
+    def need(self, organism: int, round: int) -> None:
+        """Have an organism's round done again, for the state and genomes at its end."""
+        self._rounds.setdefault(organism, set()).add(round)
+
+    def look_for(self, genomes: Iterable[str]) -> None:
+        """Have those of these genomes made again whose files are missing or damaged.
+
+        Raises
+        ------
+        RunError
+            If the journal does not say whose genome it is.
+        """
+        damaged = [digest for digest in genomes if not self._blobs.intact(digest)]
+        if not damaged:
+            return
+        makers = self._makers()
+        for digest in damaged:
+            if digest not in makers:
+                raise RunError(
+                    f"blob {self._blobs.path(digest)} is missing or damaged, and the journal does not say what "
+                    "made it; restore the file from a copy"
+                )
+            self._genomes.setdefault(makers[digest], set()).add(digest)
+            self.need(*makers[digest])
+
+    def due(self) -> list[tuple[int, int, Handle]]:
+        """Give organism, round and state of the orders that are to be sent again now."""
+        orders = []
+        for organism in sorted(self._rounds):
+            track = self._track(organism)
+            if not track.sent:
+                orders.append((organism, track.round + 1, track.state))
+        return orders
+
+    def sent(self, organism: int) -> None:
+        """Take note that the order that was due is under way."""
+        self._tracks[organism].sent = True
+
+    def starve(self, organism: int, round: int) -> None:
+        """Take note that an order could not begin: if it was one of these, what it began from was lost again."""
+        track = self._tracks.get(organism)
+        if track is not None and track.sent and track.round + 1 == round:
+            self.restart(organism)
+
+    def restart(self, organism: int) -> None:
+        """Begin an organism's recovery anew, from its checkpoint: what it had come to was lost too."""
+        self._tracks.pop(organism, None)
+
+    def take(self, done: Done, fetch: Callable[[Handle], Any]) -> None:
+        """Take an answer: store the genomes that were looked for, and go on to the next round.
+
+        Raises
+        ------
+        Gone
+            If the genomes were lost again.
+        RunError
+            If the round has other genomes now.
+        """
+        organism, round = done.job.organism, done.job.round
+        wanted = self._genomes.get((organism, round))
+        if wanted:
+            self._store(done, wanted, fetch(done.genomes))
+            del self._genomes[organism, round]
+        track = self._tracks.get(organism)
+        if track is not None and track.round + 1 == round:
+            self._tracks[organism] = _Track(round, done.payload)
+        rounds = self._rounds.get(organism, set())
+        rounds.discard(round)
+        if not rounds:
+            self._rounds.pop(organism, None)
+            self._tracks.pop(organism, None)
+
+    def _track(self, organism: int) -> _Track:
+        rounds, track = self._rounds[organism], self._tracks.get(organism)
+        if track is None or (not track.sent and track.round >= min(rounds)):
+            track = self._tracks[organism] = _Track(*self.checkpoint(organism, min(rounds) - 1))
+        return track
+
+    def _makers(self) -> dict[str, tuple[int, int]]:
+        """Say of each genome that ever won a cell which organism made it, and in which round."""
+        candidates = [event.value["candidate"] for event in self._journal.events(kind="outcome")]
+        return {one["genome"]: (int(one["component"][0]), int(one["round"])) for one in candidates}
+
+    def _store(self, done: Done, wanted: set[str], genomes: dict[str, bytes]) -> None:
+        for digest in sorted(wanted):
+            if digest not in genomes:
+                raise RunError(
+                    f"genome {digest} is lost: its file is missing or damaged, and round {done.job.round} of "
+                    f"organism {done.job.organism}, which made it, comes out differently here; restore "
+                    f"{self._blobs.path(digest)} from a copy"
+                )
+        self._blobs.put_all(genomes[digest] for digest in sorted(wanted))

@@ -1,0 +1,145 @@
+"""Looking at an organism after a round: losses and scores, and a record of every living component."""
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from archive_store.encoding import encode_genome
+from organisms.nn import example_losses, score
+from organisms.species import Organism, Probe
+from qd.canonical import sha256
+from qd.records import Census, Record
+from runs.errors import RunError
+from runs.training.measures import measured
+from runs.training.usage import usage
+from runs.training.world import Examples, Individual, World, encode_state
+
+Clock = Callable[[], float]
+ONE_SIDED_95 = 1.6448536269514722  # quantile of the standard normal distribution
+
+
+def take_census(
+    world: World, individual: Individual, loss: float, remembered: float | None, clock: Clock
+) -> tuple[Census, bytes, dict[str, bytes], dict[str, float]]:
+    """Take the census of an organism after a round, with its state, its genomes and the seconds of each look.
+
+    Parameters
+    ----------
+    loss
+        Mean training loss over the round, in nats.
+    remembered
+        Moving average of the training loss before the round; None: there was none.
+    clock
+        Seconds, for the timings alone.
+    """
+    records, encoded, probe, seconds = take_records(world, individual, clock)
+    state = encode_state(individual)
+    validation_loss, validation_score = evaluate(world, individual.organism, world.validation)
+    last = individual.round == world.config.rounds
+    test_loss, test_score = evaluate(world, individual.organism, world.test) if last else (None, None)
+    test_metrics = own_metrics(world, individual.organism) if last else ()
+    assert individual.first_loss is not None
+    census = Census(
+        organism=individual.number,
+        round=individual.round,
+        step=individual.step,
+        loss=loss,
+        loss_ema=individual.first_loss if remembered is None else remembered,
+        first_loss=individual.first_loss,
+        probe_loss=probe.loss,
+        validation_loss=validation_loss,
+        validation_score=validation_score,
+        test_loss=test_loss,
+        test_score=test_score,
+        state=sha256(state),
+        records=tuple(records),
+        quarantine=None,
+        test_metrics=test_metrics,
+    )
+    return census, state, encoded, seconds
+
+
+def take_records(
+    world: World, individual: Individual, clock: Clock
+) -> tuple[list[Record], dict[str, bytes], Probe, dict[str, float]]:
+    """Measure, ablate and assay every component, and encode its genome."""
+    organism, pool = individual.organism, individual.organism.pool
+    started = clock()
+    probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
+    measures = measured(world, organism, probe, world.probe).tolist()
+    used = usage(world.task, probe)
+    looked = clock()
+    drops = world.species.assay(organism, world.hosts)
+    means, lower = drops.mean(-1).tolist(), lower_bounds(drops).tolist()
+    assayed = clock()
+    records, encoded = [], {}
+    for index, (slot, occupant) in enumerate(pool.alive()):
+        data = encode_genome(pool.genome(slot))
+        digest = sha256(data)
+        encoded[digest] = data
+        flops, moved = world.species.cost(occupant.genes)
+        records.append(
+            Record(
+                component=occupant.component,
+                parents=occupant.parents,
+                lineage=occupant.lineage,
+                depth=pool.layer(slot),
+                genes=occupant.genes,
+                genome=digest,
+                age=individual.round - max(occupant.component.born, 1) + 1,
+                measures=tuple(measures[index]),
+                assay=means[index],
+                assay_lower=lower[index],
+                ablation=float(probe.ablations[index]),
+                gradient=float(probe.gradients[index]),
+                flops=float(flops),
+                bytes=float(moved),
+                load=used[index].load,
+                usage=used[index].by_kind,
+            )
+        )
+    records.sort(key=lambda record: record.component)
+    seconds = {"probe": looked - started, "assay": assayed - looked, "genomes": clock() - assayed}
+    return records, encoded, probe, seconds
+
+
+def lower_bounds(drops: Tensor) -> Tensor:
+    """Lower 95 % bound of each row's mean over examples: mean - 1.645 standard errors (normal, one-sided)."""
+    error = drops.std(-1) / math.sqrt(drops.shape[-1])
+    return drops.mean(-1) - ONE_SIDED_95 * error
+
+
+def evaluate(world: World, organism: Organism, examples: Examples) -> tuple[float, float]:
+    """Loss and score of an organism on a split."""
+    given = outputs(world, organism, examples)
+    losses = example_losses(world.task, given, examples.targets)
+    return float(losses.double().mean()), score(world.task, given, examples.targets)
+
+
+def own_metrics(world: World, organism: Organism) -> tuple[tuple[str, float], ...]:
+    """Give what the task itself reports of an organism on the test split, in the task's order.
+
+    Raises
+    ------
+    RunError
+        If the metrics of a user's task are no numbers by name.
+    """
+    task = world.task
+    if task.metrics is None:
+        return ()
+    found = task.metrics(outputs(world, organism, world.test).cpu().numpy(), task.test)
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Real) for name, value in found.items()
+    ):
+        raise RunError(f"the metrics of the task {task.name!r} must be numbers by name; it gave {found!r}")
+    return tuple((name, float(value)) for name, value in found.items())
+
+
+@torch.no_grad()
+def outputs(world: World, organism: Organism, examples: Examples) -> Tensor:
+    """Give what an organism puts out for a split, computed in pieces of bounded size."""
+    chunk = max(1, 2**22 // max(1, world.task.length * world.task.outputs))
+    return torch.cat([organism(part) for part in examples.inputs.split(chunk)])

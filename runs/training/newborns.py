@@ -1,0 +1,89 @@
+"""Founders and newborns: the genomes that organisms start with and that births bring."""
+
+from collections.abc import Mapping
+
+from archive_store.encoding import decode_genome
+from archive_store.lowrank import factors
+from organisms.nn import Interface
+from organisms.pool import Occupant
+from organisms.species import Organism
+from qd import variation
+from qd.genes import random_genes
+from qd.records import Birth, ComponentId, Decision, Genes, Genome
+from qd.seeding import generator
+from runs.readable import readable
+from runs.training.world import World
+
+
+def found(world: World, number: int, interface: Interface | None = None) -> Organism:
+    """Build an organism of `initial` random components per layer, every one from a stream of its own.
+
+    Its interface is the world's, or the one given: the one that calibration trains.
+    """
+    organism = world.species.organism(world.interface if interface is None else interface)
+    settings = world.config.organism
+    for depth in range(settings.depth):
+        for slot in range(depth * settings.capacity, depth * settings.capacity + settings.initial):
+            identity = ComponentId(number, 0, slot)
+            stream = generator(world.config.seed, 0, f"found:{identity}")
+            genes = random_genes(world.species.genes, stream)
+            genome = world.species.random_genome(depth, genes, stream)
+            organism.pool.graft(slot, genome, Occupant(identity, (), identity, genes))
+    return organism
+
+
+def bear(world: World, organism: Organism, order: Decision, genomes: Mapping[str, bytes]) -> list[int]:
+    """Bring the births of an order into the pool and name their slots.
+
+    `genomes` holds the encoded parents by digest.
+    """
+    newborn = [birth for birth in order.births if birth.happens]
+    grown = [(birth, _newborn(world, organism, order, birth, genomes)) for birth in newborn]
+    for birth, genome in grown:
+        identity = ComponentId(order.organism, order.round, birth.slot)
+        lineage = birth.lineage or identity
+        organism.pool.graft(birth.slot, genome, Occupant(identity, birth.parents, lineage, genome.genes))
+    return [birth.slot for birth in newborn]
+
+
+def _newborn(
+    world: World, organism: Organism, order: Decision, birth: Birth, genomes: Mapping[str, bytes]
+) -> Genome:
+    settings, family = world.config.variation, world.species
+    space, depth = family.genes, organism.pool.layer(birth.slot)
+    stream = generator(world.config.seed, order.round, f"newborn:{order.organism}:{birth.slot}")
+    parents = [_parent(organism, genomes[digest]) for digest in birth.genomes]
+
+    def fit(genome: Genome, genes: Genes) -> Genome:
+        return family.fitted(genome, genes, stream)
+
+    def resize(genome: Genome, genes: Genes) -> Genome:
+        return variation.resize(fit(genome, genes), genes, family.ranks, factors, stream)
+
+    if birth.operator == "random":
+        return family.random_genome(depth, random_genes(space, stream), stream)
+    if birth.operator == "genes":
+        return variation.norm_matched(parents[0], stream)
+    if birth.operator == "line":
+        return variation.line(
+            parents[0],
+            parents[1],
+            birth.sigma,
+            settings.line_sigma,
+            settings.gene_rate,
+            space,
+            stream,
+            factors,
+            family.ranks,
+            fit,
+            family.aligned,
+        )
+    source = parents[0] if birth.operator == "bootstrap" else organism.pool.genome(birth.parents[0].slot)
+    return variation.bootstrap(source, birth.sigma, settings.gene_rate, space, resize, stream)
+
+
+def _parent(organism: Organism, data: bytes) -> Genome:
+    genome = decode_genome(data)
+    with readable("a parent's genome"):
+        organism.pool.check(genome)
+    return genome

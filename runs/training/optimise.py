@@ -1,0 +1,107 @@
+"""Training an organism for some steps: backpropagation through the stacked pool, nothing else."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from organisms.adam import Adam, clip, update
+from qd.annealing import Schedule, cosine
+from qd.seeding import generator
+from runs.training.world import Individual, World
+
+
+def learning_rate(world: World, steps: int) -> Schedule:
+    """Give the rate at each optimizer step: half a cosine over `steps` steps."""
+    training = world.config.training
+    return cosine(training.learning_rate, training.learning_rate * training.final_share, steps)
+
+
+def batches(world: World, number: int, round: int, steps: int) -> Tensor:
+    """Draw which training examples each step sees, int64 [steps, batch], from a stream of its own."""
+    stream = generator(world.config.seed, round, f"batches:{number}")
+    drawn = stream.integers(0, len(world.train), size=(steps, world.config.training.batch))
+    return torch.from_numpy(drawn).to(world.device)
+
+
+def train(
+    world: World,
+    individual: Individual,
+    indices: Tensor,
+    rate: Schedule,
+    newborn: Sequence[int] = (),
+    interface: bool = False,
+) -> float:
+    """Train for ``len(indices)`` steps, in place, and give the mean loss in nats.
+
+    At the first loss that is not finite training stops, with the weights of the step before, and that loss is
+    given; ``individual.step`` then is the step which it was the loss of.
+
+    Parameters
+    ----------
+    indices
+        Training examples of each step, [steps, batch].
+    rate
+        Learning rate by the organism's own optimizer step.
+    newborn
+        Slots whose gate rises evenly from 0 to 1 over these steps.
+    interface
+        Whether stem and readout are trained too (in calibration, once).
+    """
+    organism, settings = individual.organism, Adam(weight_decay=world.config.training.weight_decay)
+    pool = organism.pool
+    shared = _Shared(organism.interface) if interface else None
+    trained = list(pool.stacks.values()) + (list(shared.leaves.values()) if shared else [])
+    for tensor in trained:
+        tensor.requires_grad_(True)
+    losses = []
+    for index, rows in enumerate(indices):
+        if shared:
+            organism.interface = shared.tensors()
+        gates = _ramp(pool.counts, newborn, (index + 1) / len(indices))
+        loss = organism.training_losses(world.train.inputs[rows], world.train.targets[rows], gates).mean()
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            break
+        gradients = list(torch.autograd.grad(loss, trained))
+        with torch.no_grad():
+            of_pool = dict(zip(pool.stacks, gradients, strict=False))
+            of_shared = dict(zip(shared.leaves, gradients[len(of_pool) :], strict=True)) if shared else {}
+            clip(of_pool | of_shared, world.config.training.clip)
+            step_rate = rate(individual.step)
+            update(settings, step_rate, pool.counts, pool.stacks, of_pool, pool.first, pool.second)
+            if shared:
+                update(
+                    settings, step_rate, shared.counts, shared.leaves, of_shared, shared.first, shared.second
+                )
+        individual.step += 1
+    for tensor in trained:
+        tensor.requires_grad_(False)
+    if shared:
+        organism.interface = {name: tensor.clone() for name, tensor in shared.tensors().items()}
+    individual.first_loss = losses[0] if individual.first_loss is None else individual.first_loss
+    for past in losses:
+        individual.trace.store(past)
+    return math.fsum(losses) / len(losses) if math.isfinite(losses[-1]) else losses[-1]
+
+
+class _Shared:
+    """The interface as one-slot stacks, so that the stacked optimizer can train it."""
+
+    def __init__(self, interface: Mapping[str, Tensor]) -> None:
+        self.leaves = {name: tensor.detach().clone().unsqueeze(0) for name, tensor in interface.items()}
+        self.first = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
+        self.second = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
+        self.counts = torch.zeros(1, device=next(iter(interface.values())).device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: leaf.squeeze(0) for name, leaf in self.leaves.items()}
+
+
+def _ramp(counts: Tensor, newborn: Sequence[int], share: float) -> Tensor | None:
+    if not newborn:
+        return None
+    gates = torch.ones_like(counts)
+    gates[list(newborn)] = share
+    return gates

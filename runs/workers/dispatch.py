@@ -1,0 +1,229 @@
+"""Sending jobs: one queue by priority, one answer per job, and a limit to how often a job is tried."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runs.errors import RunError
+from runs.workers.pool import Done, Event, Failed, Job, Key, Lost, Pool, Starved
+
+Priority = tuple[float, ...]
+Incident = Callable[[str, Job, str], None]  # kind, job, what happened
+Evidence = Callable[[Done], str]  # what two answers to one job must agree on
+Clock = Callable[[], float]
+
+PATIENCE = 1.0  # seconds of waiting after which whoever asks for an answer may think again
+
+
+@dataclass(slots=True)
+class _Unanswered:
+    """A job that waits for its first answer."""
+
+    priority: Priority
+    avoid: set[str]  # workers that shall not do it, if there is another
+    error: str | None = None  # what it raised the last time
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    job: Job
+    attempt: int
+    deadline: float
+
+
+class Dispatcher:
+    """Keeps a pool's workers busy and gives each job's first answer exactly once.
+
+    Parameters
+    ----------
+    pool
+        Where jobs run.
+    attempts
+        How often a job may be lost before the run stops. One that raises stops it when it raises the same
+        a second time, on another worker if there is one.
+    timeout
+        Seconds without an answer after which a worker is replaced and its job sent again.
+    incident
+        Told about every job that was lost, raised, or was answered twice.
+    evidence
+        Digest of an answer; a late second answer with another one is an error.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self, pool: Pool, attempts: int, timeout: float, incident: Incident, evidence: Evidence, clock: Clock
+    ) -> None:
+        self.pool = pool
+        self._attempts = attempts
+        self._timeout = timeout
+        self._incident = incident
+        self._evidence = evidence
+        self._clock = clock
+        self._queue: list[tuple[Priority, int, Job, int]] = []  # priority, order of arrival, job, attempt
+        self._arrivals = 0
+        self._unanswered: dict[Key, _Unanswered] = {}
+        self._answered: dict[Key, str] = {}
+        self._errands: dict[str, _Errand] = {}  # by worker
+        self._ready: deque[Done | Starved] = deque()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is ready or a worker has a job."""
+        return bool(self._ready or self._errands)
+
+    def submit(self, job: Job, priority: Priority, avoid: str | None = None) -> None:
+        """Queue a job; lower priorities go first, equal ones in the order of submission.
+
+        Parameters
+        ----------
+        avoid
+            A worker that shall not do it, unless there is no other.
+        """
+        self._unanswered[job.key] = _Unanswered(priority, set() if avoid is None else {avoid})
+        self._push(job, 1)
+
+    def next(self, send: bool = True) -> Done | Starved | None:
+        """Wait for the next answer; give None where there is none after a moment.
+
+        A `Starved` job is forgotten: whoever submitted it finds other input and submits it again.
+
+        Parameters
+        ----------
+        send
+            Whether queued jobs may be started.
+
+        Raises
+        ------
+        RunError
+            If a job raised the same twice, was lost too often, or was answered twice with different results.
+        """
+        if not self._ready:
+            if send:
+                self._send()
+            for event in self.pool.wait(self._moment()):
+                self._take(event)
+            self._give_up_on_the_late()
+        return self._ready.popleft() if self._ready else None
+
+    def answer(self) -> Done:
+        """Wait for the next answer as long as it takes.
+
+        Raises
+        ------
+        RunError
+            As `next`, and if a job's input was lost.
+        """
+        while True:
+            event = self.next()
+            if isinstance(event, Done):
+                return event
+            if event is not None:
+                raise RunError(f"{event.job} could not begin: {event.reason}")
+
+    def _send(self) -> None:
+        """Give each idle worker the first job of the queue that it may do."""
+        passed_over = []
+        while self._queue and self.pool.idle:
+            entry = heapq.heappop(self._queue)
+            _, _, job, attempt = entry
+            if job.key not in self._unanswered:
+                continue  # a late answer was faster than the next attempt
+            worker = self._worker_for(job)
+            if worker is None:
+                passed_over.append(entry)
+                continue
+            self._errands[worker] = _Errand(job, attempt, self._clock() + self._timeout)
+            self.pool.submit(job, attempt, worker)
+        for entry in passed_over:
+            heapq.heappush(self._queue, entry)
+
+    def _worker_for(self, job: Job) -> str | None:
+        avoid = self._unanswered[job.key].avoid
+        if all(worker in avoid for worker in self.pool.workers):
+            return self.pool.idle[0]
+        return next((worker for worker in self.pool.idle if worker not in avoid), None)
+
+    def _moment(self) -> float:
+        first = min((errand.deadline for errand in self._errands.values()), default=None)
+        return PATIENCE if first is None else min(PATIENCE, max(0.0, first - self._clock()))
+
+    def _give_up_on_the_late(self) -> None:
+        now = self._clock()  # before the first replacement, which takes time that nobody else is to blame for
+        for worker, errand in list(self._errands.items()):
+            if now >= errand.deadline:
+                self.pool.replace(worker)
+                self._take(
+                    Lost(errand.job, errand.attempt, worker, f"it gave no answer for {self._timeout:g} s")
+                )
+
+    def _push(self, job: Job, attempt: int) -> None:
+        heapq.heappush(self._queue, (self._unanswered[job.key].priority, self._arrivals, job, attempt))
+        self._arrivals += 1
+
+    def _take(self, event: Event) -> None:
+        errand = self._errands.get(event.worker)
+        is_current = errand is not None and (errand.job.key, errand.attempt) == (event.job.key, event.attempt)
+        if is_current:
+            del self._errands[event.worker]
+        if isinstance(event, Done):
+            self._accept(event)
+        elif not is_current:
+            pass  # whatever becomes of an attempt that was given up
+        elif event.job.key not in self._unanswered:
+            self._incident("lost", event.job, f"attempt {event.attempt}, answered before by another")
+        elif isinstance(event, Lost):
+            self._send_again(event)
+        elif isinstance(event, Failed):
+            self._try_elsewhere(event)
+        else:
+            self._incident("lost", event.job, event.reason)
+            del self._unanswered[event.job.key]
+            self._ready.append(event)
+
+    def _accept(self, done: Done) -> None:
+        key = done.job.key
+        if key in self._answered and key not in self._unanswered:
+            self._check_duplicate(done)
+            return
+        self._unanswered.pop(key, None)  # a job that starved since is answered all the same
+        self._answered[key] = self._evidence(done)
+        self._ready.append(done)
+
+    def _send_again(self, lost: Lost) -> None:
+        self._incident("lost", lost.job, lost.reason)
+        if lost.attempt >= self._attempts:
+            raise RunError(
+                f"{lost.job} was lost {_times(lost.attempt)}, the last time because {lost.reason}"
+                f"{_resumable(lost.job)}"
+            )
+        self._push(lost.job, lost.attempt + 1)
+
+    def _try_elsewhere(self, failed: Failed) -> None:
+        unanswered = self._unanswered[failed.job.key]
+        if failed.error == unanswered.error or failed.attempt >= self._attempts:
+            raise RunError(
+                f"{failed.job} failed {_times(failed.attempt)}: {failed.error}{_resumable(failed.job)}"
+            )
+        self._incident("failed", failed.job, failed.error)
+        unanswered.error = failed.error
+        unanswered.avoid.add(failed.worker)
+        self._push(failed.job, failed.attempt + 1)
+
+    def _check_duplicate(self, late: Done) -> None:
+        first, second = self._answered[late.job.key], self._evidence(late)
+        if first != second:
+            raise RunError(
+                f"two answers to {late.job} differ: digests {first} and {second}; a task, family or measure "
+                "gives different results for equal input"
+            )
+        self._incident("duplicate", late.job, f"attempt {late.attempt} answered late")
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def _resumable(job: Job) -> str:
+    return "; the run can be resumed" if job.round > 0 else ""

@@ -1,0 +1,197 @@
+"""Organisms that are not trained: pure functions from an order to a census, fast enough for property tests."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+
+from qd.canonical import canonical, sha256
+from qd.centroids import halton_cvt
+from qd.measures import Ranges
+from qd.records import Census, ComponentId, Decision, Record, component_id
+from qd.seeding import generator, uniform
+from runs.calibration.calibrate import Calibration
+from runs.config.reader import load
+from runs.config.schema import Config
+from runs.rounds.ledger import Closed, Ledger
+from runs.trainer import Report
+
+Change = Callable[[Census], Census]
+
+
+@lru_cache(64)
+def ledger_config(**values) -> Config:
+    """Three organisms and five rounds in which births and deaths happen."""
+    changes = {"rounds": 5, "lifecycle.warmup": 0, "lifecycle.gentle": 0, "lifecycle.quiet": 0} | values
+    return load("smoke", [f"{key}={value}" for key, value in changes.items()])
+
+
+@cache
+def calibration(cells: int = 24) -> Calibration:
+    return Calibration(Ranges((0.0,) * 5, (1.0,) * 5), 1.0, 100.0, halton_cvt(cells, 5, 0), {})
+
+
+def genome_bytes(name: ComponentId, round: int) -> bytes:
+    """Give a component's genome as of a round: more than one sector of a disk holds."""
+    return f"{name} {round}\n".encode("ascii") * 100
+
+
+class FakeTrainer:
+    """The life of one organism; every number is drawn by the names of component and round."""
+
+    def __init__(self, config: Config, organism: int, change: Change = lambda census: census) -> None:
+        self.config, self.organism, self.change = config, organism, change
+        founders = [ComponentId(organism, 0, slot) for slot in range(config.organism.initial)]
+        self.pool = {name.slot: (name, (), name) for name in founders}
+
+    def census(self, order: Decision) -> Census:
+        for death in order.deaths:
+            if death.happens:
+                del self.pool[death.component.slot]
+        for birth in order.births:
+            if birth.happens:
+                name = ComponentId(self.organism, order.round, birth.slot)
+                assert birth.slot not in self.pool, "a newborn was put where something lives"
+                self.pool[birth.slot] = (name, birth.parents, birth.lineage or name)
+        steps = self.config.training.steps_per_round
+        draw = generator(self.config.seed, order.round, f"census:{self.organism}").random
+        return self.change(
+            Census(
+                organism=self.organism,
+                round=order.round,
+                step=order.round * steps,
+                loss=1.0,
+                loss_ema=1.0,
+                first_loss=1.0,
+                probe_loss=draw(),
+                validation_loss=draw(),
+                validation_score=draw(),
+                test_loss=None,
+                test_score=None,
+                state=sha256(f"{self.organism} {order}"),
+                records=tuple(self._record(order.round, *part) for part in sorted(self.pool.values())),
+                quarantine=None,
+            )
+        )
+
+    def _record(self, round: int, name: ComponentId, parents, lineage) -> Record:
+        draw = generator(self.config.seed, round, f"record:{name}").random
+        assay = draw()
+        return Record(
+            component=name,
+            parents=parents,
+            lineage=lineage,
+            depth=0,
+            genes=(("rank", 2.0),),
+            genome=sha256(genome_bytes(name, round)),
+            age=round - max(name.born, 1) + 1,
+            measures=tuple(draw(5).tolist()),
+            assay=assay,
+            assay_lower=assay - 0.2,
+            ablation=draw() - 0.2,
+            gradient=draw(),
+            flops=100 * draw(),
+            bytes=100 * draw(),
+        )
+
+
+def advance(
+    config: Config,
+    state: bytes | None,
+    order: Decision,
+    genomes: Mapping[str, bytes],
+    explodes: float = 0.0,
+) -> tuple[Report, bytes, dict[str, bytes]]:
+    """Carry one organism through one round, as `runs.trainer.advance` does: a pure function of its values.
+
+    The state is the canonical JSON of organism, round and living components. What is born must have been
+    given the bytes of its parents' genomes. A share `explodes` of the rounds, chosen by a named draw, is
+    quarantined: the state is the one before.
+    """
+    trainer = FakeTrainer(config, order.organism)
+    if state is not None:
+        trainer.pool = _pool(state, order)
+    before = dict(trainer.pool)
+    if order.reseed:
+        trainer.pool = {}
+    for birth in order.births:
+        if birth.happens and birth.genomes:  # a clone's parent is the organism's own
+            for parent, digest in zip(birth.parents, birth.genomes, strict=True):
+                assert sha256(genomes[digest]) == digest, "a parent's genome is not what its digest says"
+                assert genomes[digest].startswith(f"{parent} ".encode("ascii")), "a genome is another's"
+    census = trainer.census(order)
+    if uniform(config.seed, order.round, f"explodes:{order.organism}") < explodes:
+        trainer.pool = before
+        census = dataclasses.replace(census, loss=math.nan, records=(), quarantine="the loss became nan")
+    living = [list(part) for part in sorted(trainer.pool.values())]
+    after = canonical({"organism": order.organism, "round": order.round, "pool": living}).encode("ascii")
+    encoded = {each.genome: genome_bytes(each.component, order.round) for each in census.records}
+    return Report(dataclasses.replace(census, state=sha256(after)), {"total": 0.0}), after, encoded
+
+
+def _pool(
+    state: bytes, order: Decision
+) -> dict[int, tuple[ComponentId, tuple[ComponentId, ...], ComponentId]]:
+    before = json.loads(state)
+    assert (before["organism"], before["round"]) == (order.organism, order.round - 1), "a state is another's"
+    named = [
+        (component_id(name), tuple(map(component_id, parents)), component_id(lineage))
+        for name, parents, lineage in before["pool"]
+    ]
+    return {name.slot: (name, parents, lineage) for name, parents, lineage in named}
+
+
+class Play:
+    """A ledger and its organisms, which answer in whatever order they are asked to."""
+
+    def __init__(
+        self, config: Config, ledger: Ledger | None = None, changes: dict[int, Change] | None = None
+    ):
+        self.config = config
+        self.ledger = ledger or Ledger(config, calibration())
+        trainers = {number: FakeTrainer(config, number) for number in self.ledger.organisms}
+        for number, change in (changes or {}).items():
+            trainers[number].change = change
+        self.trainers = trainers
+        self.under_way: dict[int, Decision] = {}
+        self.orders: dict[tuple[int, int], Decision] = {}
+        self.rounds: list[Closed] = []
+
+    def send(self) -> list[int]:
+        """Send all that may go on, as the driver does; give who is under way."""
+        for organism in self.ledger.organisms:
+            following = self.ledger.known(organism) + 1
+            idle = organism not in self.under_way and following <= self.config.rounds
+            if idle and self.ledger.may_decide(organism, following):
+                order = self.ledger.decision(organism, following)
+                self.under_way[organism] = self.orders[organism, following] = order
+        return sorted(self.under_way)
+
+    def arrive(self, organism: int) -> None:
+        """Let the census of an organism arrive, and close what is complete."""
+        self.ledger.accept(self.trainers[organism].census(self.under_way.pop(organism)))
+        while self.ledger.complete():
+            self.rounds.append(self.ledger.close())
+
+    def to_the_end(self, choose: Callable[[list[int]], int] = lambda waiting: waiting[0]) -> "Play":
+        while waiting := self.send():
+            self.arrive(choose(waiting))
+        assert self.ledger.closed == self.config.rounds
+        return self
+
+
+def altered(**numbers: float) -> Change:
+    """Change a field of every record by a factor, from a round on."""
+    since = int(numbers.pop("since", 1))
+
+    def change(census: Census) -> Census:
+        if census.round < since:
+            return census
+        records = [
+            dataclasses.replace(record, **{name: getattr(record, name) * by for name, by in numbers.items()})
+            for record in census.records
+        ]
+        return dataclasses.replace(census, records=tuple(records))
+
+    return change

@@ -1,0 +1,213 @@
+import dataclasses
+import sqlite3
+
+import numpy as np
+import pytest
+
+from archive_store.journal.chain import numbered
+from archive_store.journal.journal import Journal
+from archive_store.reading import open_run
+from archive_store.run_directory import RunDirectory
+from organisms.pseudopods.species.cost import visible
+from qd.measures import ranges_from_samples
+from runs.calibration.borrow import borrowed
+from runs.calibration.calibrate import Calibration, constants, read_centroids
+from runs.errors import ConfigError, RunError
+from runs.launch import launch
+from runs.prepared import prepare
+from runs.trainer import Sample
+from runs.training.world import WorldSpec, build
+from tests.fixtures.small_runs import copied, older, small
+
+COMPONENTS = 40
+
+
+def spec_of(config):
+    return WorldSpec(config.model_dump(mode="json", by_alias=True))
+
+
+def samples():
+    """Two checkpoints of five organisms; measures share two causes, so that their KMO is fair."""
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(2, 5))
+
+    def sample(organism, step):
+        values = rng.normal(size=(COMPONENTS, 2)) @ mixing + 1.2 * rng.normal(size=(COMPONENTS, 5))
+        halves = [(values + 0.05 * rng.normal(size=values.shape)).tolist() for _ in range(2)]
+        return Sample(organism, step, values.tolist(), *halves)
+
+    return [sample(organism, step) for organism in range(-2, -7, -1) for step in (6, 12)]
+
+
+ASSAYS = np.linspace(-0.1, 0.9, 101).tolist()
+
+
+def found(*overrides, given=None, assays=ASSAYS):
+    config = small("validity.gate=robust", *overrides)
+    return constants(config, spec_of(config), given or samples(), assays)
+
+
+class TestConstants:
+    def test_ranges_are_quantiles_of_all_checkpoints_and_the_reference_is_the_99th_percentile(self):
+        calibration = found()
+        rows = [row for sample in samples() for row in sample.measures]
+        assert calibration.ranges == ranges_from_samples(rows, {})
+        assert calibration.reference == pytest.approx(0.89)
+        assert calibration.centroids.shape == (32, 5)
+        assert calibration.verdict["status"] in ("ok", "warn")
+        assert (calibration.verdict["n"], calibration.verdict["organisms"]) == (400, 5)
+
+    def test_the_largest_cost_is_that_of_the_largest_genes(self):
+        config = small()
+        task = build(spec_of(config)).task
+        length, dim, rank, width = task.length, 16, 4, 4
+        pairs = visible(task, 5).sum()
+        flops = 2 * length * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
+        assert found().largest_flops == flops
+
+    def test_reliability_is_taken_from_the_halves_of_the_last_checkpoint(self):
+        given = samples()
+        rng = np.random.default_rng(3)
+        noise = rng.normal(size=(COMPONENTS, 5)).tolist()
+        early = [dataclasses.replace(s, odd=noise) if s.step == 6 else s for s in given]
+        assert min(found(given=early).verdict["reliability"]) > 0.9
+        late = [dataclasses.replace(s, odd=noise) if s.step == 12 else s for s in given]
+        with pytest.raises(RunError, match=r"the behaviour space is not sound: .*reliab"):
+            found(given=late)
+
+    def test_an_unsound_space_stops_with_one_sentence(self):
+        given = [
+            dataclasses.replace(s, measures=[[*row[:4], row[0]] for row in s.measures]) for s in samples()
+        ]
+        with pytest.raises(RunError, match="the behaviour space is not sound: ") as caught:
+            found(given=given)
+        assert "\n" not in str(caught.value)
+        assert found("validity.gate=off", given=given).verdict["status"] == "warn"
+
+    def test_too_few_samples_for_validity_stop_with_one_sentence(self):
+        first = {"measures": 1, "even": 1, "odd": 1}
+        given = [
+            dataclasses.replace(s, **{name: getattr(s, name)[:rows] for name, rows in first.items()})
+            for s in samples()[1::2]
+        ]
+        with pytest.raises(
+            RunError, match="the behaviour space is not sound: 5 rows are too few for 5 measures; sample"
+        ) as caught:
+            found(given=given)
+        assert "\n" not in str(caught.value)
+
+    def test_a_constant_measure_has_no_range(self):
+        given = [dataclasses.replace(s, measures=[[1.0, *row[1:]] for row in s.measures]) for s in samples()]
+        with pytest.raises(RunError, match=r"cannot be calibrated: attention_span is 1\.0 for nearly all"):
+            found(given=given)
+
+    @pytest.mark.parametrize("assays", [[0.0] * 9, [-0.5, -0.1], [float("nan"), 1.0]])
+    def test_components_that_help_nobody_give_no_reference(self, assays):
+        with pytest.raises(RunError, match=rf"no component of {len(assays)} helps the reference hosts"):
+            found(assays=assays)
+
+
+class TestCentroids:
+    def test_halton_fills_the_cube_and_kmeans_goes_where_the_samples_are(self):
+        even, observed = (
+            found().centroids,
+            found("archive.centroids=kmeans", "archive.cells=4", "calibration.organisms=5"),
+        )
+        assert ((even >= 0) & (even <= 1)).all()
+        assert observed.centroids.shape == (4, 5)
+        behaviours, _ = observed.ranges.behaviours([row for s in samples() for row in s.measures])
+        distances = np.linalg.norm(behaviours[:, None] - observed.centroids, axis=-1).min(1)
+        spread = np.linalg.norm(behaviours - behaviours.mean(0), axis=-1)
+        assert (distances**2).mean() < 0.6 * (spread**2).mean()
+
+    def test_too_few_samples_for_kmeans_are_found_when_there_are_fewer_than_planned(self):
+        with pytest.raises(RunError, match=r"archive\.centroids=kmeans: .*10"):
+            found(
+                "archive.centroids=kmeans", "archive.cells=8", "calibration.organisms=20", given=samples()[:1]
+            )
+
+    def test_a_file_is_taken_as_it_is(self, tmp_path):
+        points = np.random.default_rng(0).uniform(size=(7, 5))
+        np.save(tmp_path / "mine.npy", points)
+        calibration = found(f"archive.centroids={tmp_path / 'mine.npy'}", "archive.cells=7")
+        np.testing.assert_array_equal(calibration.centroids, points)
+
+    def test_points_outside_the_cube_are_refused(self, tmp_path):
+        np.save(tmp_path / "mine.npy", np.full((7, 5), 2.0))
+        with pytest.raises(RunError, match=r"archive\.centroids=.*mine\.npy: "):
+            found(f"archive.centroids={tmp_path / 'mine.npy'}")
+
+    @pytest.mark.parametrize("content", [b"", b"no array", b"\x80\x04N."])
+    def test_what_is_no_array_is_refused(self, tmp_path, content):
+        (tmp_path / "mine.npy").write_bytes(content)
+        with pytest.raises(ConfigError, match=r"mine\.npy is not a readable \.npy array"):
+            read_centroids(str(tmp_path / "mine.npy"))
+
+
+def test_what_the_journal_says_reads_back():
+    calibration = found()
+    spec = dataclasses.replace(spec_of(small()), interface=b"stem", hosts=(b"a", b"b", b"c"))
+    event = numbered(0, [("calibration", calibration.event(spec))])[0].value
+    again = Calibration.read(event, calibration.centroids)
+    for name in ("ranges", "reference", "largest_flops", "verdict"):
+        assert getattr(again, name) == getattr(calibration, name)
+    assert len(event["hosts"]) == 3
+
+
+class TestShared:
+    def test_interface_hosts_ranges_and_centroids_are_the_other_runs(self, undisturbed, tmp_path):
+        run = launch(
+            small(f"calibration.from={undisturbed}", "seed=5", "organism.count=2", "rounds=2"), tmp_path / "b"
+        )
+        ours, theirs = open_run(run), open_run(undisturbed)
+        assert ours.calibration() == theirs.calibration()
+        np.testing.assert_array_equal(ours.centroids(), theirs.centroids())
+        for digest in (ours.calibration()["interface"], *ours.calibration()["hosts"]):
+            assert ours.directory.blobs.get(digest) == theirs.directory.blobs.get(digest)
+
+    def take(self, undisturbed, *overrides):
+        config = small(f"calibration.from={undisturbed}", *overrides)
+        return borrowed(undisturbed, config, prepare(config).data, spec_of(config))
+
+    def test_arms_seeds_and_sizes_of_the_population_may_differ(self, undisturbed):
+        spec, calibration = self.take(
+            undisturbed, "births=none", "lag=2", "seed=9", "organism.count=5", "rounds=7"
+        )
+        assert (len(spec.hosts), calibration.centroids.shape) == (3, (32, 5))
+
+    @pytest.mark.parametrize(
+        ("override", "named"),
+        [
+            ("organism.max_rank=3", "organism.max_rank: 4 against 3"),
+            ("training.learning_rate=0.1", "training.learning_rate: 0.003 against 0.1"),
+            ("calibration.steps=13", "calibration.steps: 12 against 13"),
+            ("archive.cells=16", "archive.cells: 32 against 16"),
+            ("task.examples=100", "data: "),
+        ],
+    )
+    def test_other_sections_or_data_are_refused_by_name(self, undisturbed, override, named):
+        with pytest.raises(RunError, match="does not fit this run: ") as caught:
+            self.take(undisturbed, override)
+        assert named in str(caught.value)
+
+    @pytest.mark.parametrize("base", ["[]", "{"])
+    def test_a_beginning_that_is_none_is_refused(self, undisturbed, tmp_path, base):
+        run = copied(undisturbed, tmp_path)
+        with sqlite3.connect(run / "journal.sqlite") as database:
+            database.execute("UPDATE meta SET value = ? WHERE key = 'base'", (base,))
+        database.close()
+        with pytest.raises(RunError, match=r"what the journal of .* begins with cannot be read"):
+            self.take(run)
+
+    def test_a_run_of_another_format_is_refused(self, undisturbed, tmp_path):
+        with pytest.raises(
+            RunError, match="has the content of format 1 and this version works with format 2"
+        ):
+            self.take(older(copied(undisturbed, tmp_path)))
+
+    def test_a_run_without_calibration_is_refused(self, tmp_path):
+        directory = RunDirectory.create(tmp_path / "run", "seed: 0\n", {})
+        Journal.create(directory.journal_path).close()
+        config = small()
+        with pytest.raises(RunError, match=r"calibration\.from: .* has no calibration"):
+            borrowed(tmp_path / "run", config, "", spec_of(config))

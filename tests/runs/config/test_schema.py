@@ -1,0 +1,401 @@
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from archive_store.strict_yaml import read
+from qd.measures import MEASURES
+from runs.config.problems import paths
+from runs.config.reader import checked, execution_changes, load, presets, read_config
+from runs.config.schema import Config, plain, scientific, to_yaml
+from runs.errors import ConfigError
+
+
+def said(values):
+    """Give all problems of plain values as one text each."""
+    config, found = checked(values)
+    assert (config is None) == bool(found)
+    return [str(problem) for problem in found]
+
+
+def file(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_presets_are_the_ones_that_are_promised_and_valid():
+    tasks = ["digits", "parity", "signals", "sine", "text", "trajectories", "xor"]
+    experts = [f"{task}-experts" for task in ("digits", "signals", "text", "trajectories")]
+    assert presets() == sorted([*tasks, *experts, "smoke"])
+    for name in presets():
+        config = load(name)
+        assert config.name == name
+        assert config.task.name == ("digits" if name == "smoke" else name.removesuffix("-experts"))
+        assert config.organism.kind == ("experts" if name in experts else "pseudopods")
+
+
+def test_a_configuration_is_frozen():
+    with pytest.raises(ValidationError, match=r"frozen"):
+        Config().seed = 1
+
+
+def test_every_key_is_described():
+    schema = Config.model_json_schema()
+    models = [schema, *schema["$defs"].values()]
+    leaves = [entry for model in models for entry in model["properties"].values() if "$ref" not in entry]
+    assert len(leaves) == len(list(paths(Config)))
+    assert all(entry.get("description") for entry in leaves)
+
+
+def test_the_schema_uses_the_keys_of_the_file():
+    calibration = Config.model_json_schema()["$defs"]["CalibrationConfig"]["properties"]
+    assert "from" in calibration
+    assert "from_run" not in calibration
+
+
+configs = st.builds(
+    lambda **top: Config(**top),
+    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True),
+    seed=st.integers(0, 2**63 - 1),
+    rounds=st.integers(1, 1000),
+    lag=st.integers(0, 5),
+    births=st.sampled_from(["archive", "random", "genes", "clone", "none"]),
+    training=st.fixed_dictionaries({"learning_rate": st.floats(1e-12, 1.0), "clip": st.floats(0.1, 1e300)}),
+    calibration=st.fixed_dictionaries({"from": st.none() | st.text(min_size=1, max_size=10)}),
+    execution=st.fixed_dictionaries({"workers": st.just("auto") | st.integers(1, 64)}),
+    validity=st.fixed_dictionaries({"gate": st.sampled_from(["robust", "blueprint", "off"])}),
+)
+
+
+@given(configs)
+def test_a_configuration_survives_yaml_and_json(config):
+    assert checked(read(to_yaml(config), "x").value) == (config, [])
+    assert checked(json.loads(json.dumps(plain(config)))) == (config, [])
+
+
+def test_what_is_written_can_be_launched_again(tmp_path):
+    config = load("smoke", ["seed=7", "name=1e3x"])
+    assert load(file(tmp_path, to_yaml(config))) == config
+
+
+def test_everything_that_is_wrong_is_reported_at_once():
+    values = {
+        "seed": "abc",
+        "nam": 3,
+        "name": "..",
+        "task": {"name": "digit"},
+        "organism": {"capacity": 4, "depth": 1.0, "max_window": 0, "kind": "pseudopod"},
+        "training": {"batch": True, "learning_rate": float("nan")},
+        "calibration": {"checkpoints": [0.5, "x"], "from_run": "a"},
+        "archive": 5,
+        "births": "archiv",
+        "execution": {"workers": 0, "executor": "rya"},
+        "objective": {"task": 0.9},
+    }
+    starts = [
+        "name: must be 1 to 64 letters",
+        'seed: must be an integer, not "abc"',
+        'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
+        "task.name: must be digits, text, signals, trajectories, sine, xor, parity or an import path "
+        'package.module:Name, not "digit"; did you mean digits?',
+        "organism.kind: must be pseudopods, experts or an import path package.module:Name, "
+        'not "pseudopod"; did you mean pseudopods?',
+        "organism.depth: must be an integer, not 1.0",
+        "organism.max_window: must be at least 1, not 0",
+        "training.batch: must be an integer, not true",
+        "training.learning_rate: must be a finite number, not NaN",
+        'calibration.checkpoints[1]: must be a number, not "x"',
+        "calibration.from_run: unknown key; did you mean calibration.from? known here: steps",
+        "archive: must be a section with keys cells, centroids, qd_offset, not 5",
+        'execution.executor: must be one of ray or inline, not "rya"; did you mean ray?',
+        "execution.workers: must be at least 1 or auto, not 0",
+        "nam: unknown key; did you mean name? known here: name, seed",
+        "organism.capacity: must be at least organism.initial (8), not 4",
+        "objective.task: the weights task, efficiency and gradient must sum to 1, not 0.9 + 0.2 + 0.1 = 1.2",
+    ]
+    found = said(values)
+    assert len(found) == len(starts)
+    for problem, start in zip(found, starts, strict=True):
+        assert problem.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"organism": {"capacity": 7}}, r"organism.capacity: must be at least organism.initial \(8\), not 7"),
+        ({"organism": {"capacity": 22, "depth": 3}}, "at most 64 slots, not 22 x 3 = 66"),
+        (
+            {"organism": {"min_temperature": 3.0}},
+            r"organism.min_temperature: must be at most .* \(2\), not 3",
+        ),
+        (
+            {"organism": {"kind": "experts", "max_rank": 33}},
+            r"organism.max_hidden: must be at least organism.max_rank \(33\), not 32",
+        ),
+        (
+            {"organism": {"kind": "experts", "experts_per_token": 13}},
+            r"organism.experts_per_token: must be at most organism.capacity \(12\), not 13",
+        ),
+        (
+            {"organism": {"kind": "experts", "balance": -0.1}},
+            "organism.balance: must be at least 0, not -0.1",
+        ),
+        ({"organism": {"max_window": 0}}, "organism.max_window: must be at least 1, not 0"),
+        ({"chemotaxis": {"window": 0}}, "chemotaxis.window: must be at least 1, not 0"),
+        (
+            {"lifecycle": {"min_alive": 9}},
+            r"lifecycle.min_alive: must be at most organism.initial \(8\), not 9",
+        ),
+        (
+            {"lifecycle": {"warmup": 0.5}},
+            r"lifecycle.warmup: must be at most lifecycle.gentle \(0.25\), not 0.5",
+        ),
+        (
+            {"calibration": {"hosts": 8}},
+            r"calibration.hosts: must be less than calibration.organisms \(8\), not 8",
+        ),
+        ({"calibration": {"hosts": 2}}, "calibration.hosts: must be at least 3, not 2"),
+        ({"calibration": {"steps": 10}}, "calibration.steps: must be large enough .* 10 x 0.05 is 0.5"),
+        ({"calibration": {"checkpoints": [0.5, 0.5]}}, "must rise from each to the next, not .0.5, 0.5."),
+        ({"calibration": {"checkpoints": []}}, "calibration.checkpoints: must be a list of at least 1, not"),
+        ({"archive": {"cells": 1001}}, "archive.cells: must be at most 1000, not 1001"),
+        ({"archive": {"centroids": "kmean"}}, "archive.centroids: must be halton, kmeans or .* mean kmeans"),
+        (
+            {"archive": {"centroids": "kmeans", "cells": 26}},
+            "archive.cells: k-means needs 10 samples a cell, .* gives 256 for 26 cells; use at most 25",
+        ),
+        ({"training": {"batch": 0}}, "training.batch: must be at least 1, not 0"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate: must be more than 0, not 0"),
+        ({"training": {"ema": 1.0}}, "training.ema: must be less than 1, not 1.0"),
+        ({"rounds": 10**8}, "rounds: times training.steps_per_round must be at most 100,000,000"),
+        ({"seed": -1}, "seed: must be at least 0, not -1"),
+        ({"seed": 2**63}, "seed: must be less than 9223372036854775808"),
+        ({"annealing": {"floor": 1.0}}, r"annealing.floor: must be at most annealing.start \(0.5\), not 1"),
+        (
+            {"annealing": {"kind": "geometric", "floor": 0}},
+            "annealing.floor: must be more than 0 for a geometric",
+        ),
+        ({"annealing": {"kind": "liner"}}, "annealing.kind: .* did you mean linear"),
+        ({"task": {"path": "a.txt"}}, "task.path: only the task text reads a corpus, digits does not"),
+        ({"task": {"name": "a.b:1c"}}, "task.name: must be digits"),
+        ({"execution": {"device": "cuda"}}, "execution.num_gpus: must be more than 0 for device cuda"),
+        ({"execution": {"address": "ray:/x"}}, "execution.address: must be local, auto, ray://host:port"),
+        ({"name": 12}, "name: must be text .* needs quotes"),
+        ({"name": "a..b"}, "name: .* hold no '..'"),
+        ({"name": "a/b"}, "name: must be 1 to 64 letters"),
+        ({"name": None}, "name: must be text .*, not null"),
+        ({"capacity": 12}, "capacity: unknown key; did you mean organism.capacity"),
+        ({"organism.capacity": 12}, '"organism.capacity": a dotted key belongs on the command line'),
+        ({"zzzz": 12}, "zzzz: unknown key; known here: name, seed"),
+        ({"a\x1b[31m": 1}, r'^"a\\u001b\[31m": unknown key'),
+        (
+            {"measures": [*MEASURES[:4], "gradient_flow"]},
+            "measures: must be five measures of different names, not gradient_flow and gradient_flow; rename",
+        ),
+        (
+            {"measures": [*MEASURES[:3], "mine:norm", "their.module:norm"]},
+            "measures: must be five measures of different names, not mine:norm and their.module:norm; rename",
+        ),
+        *[
+            (
+                {"measures": [*MEASURES[1:], path]},
+                f"measures: must not be called like a built-in .* the run's frames, as {path} is; rename it",
+            )
+            for path in ("mine:attention_span", "mine:objective", "mine:assay", "mine:gene_rank")
+        ],
+        ({"measures": MEASURES[:4]}, "measures: must be a list of at least 5, not"),
+        ({"rounds": "x" * 500}, r"not .{57}\.\.\.$"),
+    ],
+)
+def test_an_impossible_value_is_named_with_what_would_be_right(values, message):
+    (problem,) = said(values)
+    assert re.search(message, problem)
+
+
+def test_what_is_said_of_experts_does_not_concern_other_families():
+    sizes = {"max_rank": 33, "experts_per_token": 13}
+    assert said({"organism": sizes}) == said({"organism": sizes | {"kind": "mine:Towers"}}) == []
+
+
+def test_measures_of_ones_own_are_taken_in_any_order():
+    measures = ["mine:norm", *MEASURES[2:0:-1], "mine.module:reach", MEASURES[0]]
+    assert said({"measures": measures}) == []
+
+
+def test_the_rules_also_hold_for_a_configuration_made_in_python():
+    with pytest.raises(ValidationError, match=r"organism.capacity: must be at least organism.initial"):
+        Config.model_validate({"organism": {"capacity": 2}})
+
+
+def test_a_calibration_of_another_run_needs_no_samples_for_kmeans():
+    assert said({"archive": {"centroids": "kmeans"}, "calibration": {"from": "a"}}) == []
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5))
+def test_a_pool_is_valid_iff_its_slots_fit(capacity, initial, depth):
+    organism = {"capacity": capacity, "initial": initial, "depth": depth}
+    fits = initial <= capacity and capacity * depth <= 64
+    assert (said({"organism": organism, "lifecycle": {"min_alive": 1}}) == []) == fits
+
+
+class TestOverrides:
+    def test_values_follow_the_rules_of_the_file(self):
+        config = load(
+            "smoke",
+            [
+                "training.learning_rate=1e-4",
+                "validity.gate=off",
+                "births=none",
+                "organism.max_window=~",
+                "calibration.checkpoints=[0.1, 1]",
+                'name="12"',
+                "lifecycle={min_age: 2, quiet: 0.5}",
+            ],
+        )
+        assert config.training.learning_rate == 1e-4
+        assert (config.validity.gate, config.births, config.name) == ("off", "none", "12")
+        assert config.calibration.checkpoints == (0.1, 1.0)
+        assert (config.lifecycle.min_age, config.lifecycle.quiet) == (2, 0.5)
+        assert config.lifecycle.slow_every == 2  # a mapping changes only the keys that it has
+
+    def test_the_last_wins_and_options_win_over_all(self):
+        config = load("smoke", ["seed=1", "seed=2", "rounds=3", "rounds=4"], {"seed": 5, "lag": None})
+        assert (config.seed, config.rounds, config.lag) == (5, 4, 1)
+
+    def test_all_that_is_wrong_is_reported_with_the_rest(self, tmp_path):
+        path = file(tmp_path, "sed: 1\nrounds: 2\nrounds: 3\n")
+        wrong = [
+            "x",
+            "=3",
+            "a..b=1",
+            "organsm.count=2",
+            "seed=.inf",
+            "lag=[",
+            "task.path=gone.txt",
+            "task.name.x=1",
+        ]
+        with pytest.raises(ConfigError) as caught:
+            load(path, wrong)
+        text = str(caught.value)
+        assert text.startswith(f"{path}: 10 problems:\n")
+        for part in (
+            "line 3: the key rounds was already given in line 2",
+            "x: an override is written key.path=value, such as organism.count=4",
+            "=3: an override",
+            "a..b=1: an override",
+            "organsm: unknown key; did you mean organism?",
+            "seed: must be an integer, not Infinity",
+            "lag: lag=[, line 1",
+            "no readable file at",
+            "task.name: must be text",
+            "sed: unknown key; did you mean seed?",
+        ):
+            assert part in text
+
+    def test_duplicate_keys_inside_are_problems(self):
+        with pytest.raises(ConfigError, match=r"the key count was already given"):
+            load("smoke", ["organism={count: 1, count: 2}"])
+
+
+class TestFiles:
+    def test_paths_in_a_file_start_at_the_file_and_in_overrides_at_the_working_directory(
+        self, tmp_path, monkeypatch
+    ):
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "corpus.txt").write_text("x")
+        (tmp_path / "corpus.txt").write_text("y")
+        path = tmp_path / "a" / "c.yaml"
+        path.write_text("task: {name: text, path: corpus.txt}")
+        monkeypatch.chdir(tmp_path)
+        assert load(str(path)).task.path == str(tmp_path / "a" / "corpus.txt")
+        assert load(str(path), ["task.path=corpus.txt"]).task.path == str(tmp_path / "corpus.txt")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("task: {name: text, path: gone}", "task.path: no readable file at /.*gone"),
+            ("task: {name: text, path: .}", "task.path: no readable file at"),
+            (
+                "task: {name: text, path: ~no.such.user/x}",
+                "task.path: no readable file at /.*~no.such.user/x",
+            ),
+            ("archive: {centroids: gone.npy}", "archive.centroids: no readable file at /.*gone.npy"),
+            ("calibration: {from: gone}", "calibration.from: no readable directory at /.*gone"),
+            ("- 1", "a configuration is a mapping such as 'rounds: 40', not .1."),
+            ("", "a configuration is a mapping such as 'rounds: 40', not null"),
+            ("seed: &a 1\nlag: *a", r"line 2: the alias \*a is not allowed"),
+        ],
+    )
+    def test_a_file_that_cannot_be_used_is_refused(self, tmp_path, text, message):
+        with pytest.raises(ConfigError, match=message):
+            load(file(tmp_path, text))
+
+    def test_an_unknown_name_lists_the_presets_and_the_nearest(self):
+        near = r"called smok; did you mean smoke\? presets: digits, digits-experts, parity"
+        with pytest.raises(ConfigError, match=near):
+            load("smok")
+        with pytest.raises(ConfigError, match=r"called q.yaml; presets: digits"):
+            load("q.yaml")
+
+    def test_a_directory_is_refused(self, tmp_path):
+        with pytest.raises(ConfigError, match=r"is a directory; give a YAML file or a preset: digits"):
+            load(str(tmp_path))
+
+    def test_a_file_that_is_not_utf8_is_refused(self, tmp_path):
+        path = tmp_path / "c.yaml"
+        path.write_bytes(b"name: \xff")
+        with pytest.raises(ConfigError, match=r"not UTF-8"):
+            load(str(path))
+
+    def test_a_file_that_cannot_be_opened_is_named(self, tmp_path, monkeypatch):
+        path = file(tmp_path, "seed: 1")
+
+        def refuse(self):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+        with pytest.raises(ConfigError, match=r"config.yaml cannot be read: Permission denied"):
+            load(path)
+
+    def test_a_runs_own_configuration_needs_no_files_around_it(self, tmp_path):
+        path = tmp_path / "config.yaml"
+        path.write_text("task: {name: text, path: /gone/corpus.txt}")
+        assert read_config(path).task.path == "/gone/corpus.txt"
+        path.write_text("sed: 1\nsed: 2")
+        with pytest.raises(ConfigError, match=r"2 problems:\n.*line 2.*\n.*did you mean seed"):
+            read_config(path)
+
+
+def test_execution_and_the_places_of_files_are_no_part_of_the_science():
+    here = {"task": {"name": "text", "path": "/a/corpus.txt"}, "execution": {"workers": 3}}
+    there = {"task": {"name": "text", "path": "/b/corpus.txt"}, "execution": {"executor": "inline"}}
+    first, second = (scientific(Config.model_validate(values)) for values in (here, there))
+    assert first == second
+    assert "execution" not in first
+    assert first["task"]["path"] == "corpus.txt"
+    assert scientific(Config(lag=2)) != scientific(Config())
+
+
+def test_a_key_that_came_later_counts_only_where_it_is_used():
+    assert "kinds" not in scientific(Config())["task"]
+    chosen = Config.model_validate({"task": {"name": "signals", "kinds": ["sine"]}})
+    assert scientific(chosen)["task"]["kinds"] == ["sine"]
+    assert plain(Config())["task"]["kinds"] is None
+
+
+@pytest.mark.parametrize("kinds", ["sine", [1], {"sine": 1}])
+def test_kinds_are_a_list_of_names(kinds):
+    (problem,) = said({"task": {"name": "signals", "kinds": kinds}})
+    assert problem.startswith("task.kinds")
+
+
+def test_changes_of_execution_are_checked_and_only_the_given_ones_come_back():
+    assert execution_changes(workers=2, executor=None) == {"workers": 2}
+    with pytest.raises(
+        ConfigError, match=r"2 problems:\n  executor: .* did you mean ray\?\n  workers: must be at"
+    ):
+        execution_changes(workers=0, executor="rya")

@@ -1,0 +1,86 @@
+"""The command asked to stop, as a terminal and a batch system do it: real processes, real signals."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.small_runs import SMALL, digests, launched
+
+ROOT = Path(__file__).parents[3]
+LONG = ("rounds=25",)  # so that no machine is at the end before the signal comes
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return digests(launched(tmp_path_factory.mktemp("whole") / "run", *LONG))
+
+
+class Command:
+    """The command in a process group of its own, as a shell starts it."""
+
+    def __init__(self, folder, *arguments):
+        self.told = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "runs.cli", *map(str, arguments)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def hear(self, text):
+        """Read its messages up to one that holds a text."""
+        for line in self._process.stderr:
+            self.told += line
+            if text in line:
+                return
+        pytest.fail(f"it ended without a word of {text!r}: {self.told}")
+
+    def send(self, number):
+        """Send a signal to the whole group, as Ctrl-C does."""
+        os.killpg(self._process.pid, number)
+
+    def end(self):
+        """Wait for its end; give the exit status."""
+        with self._process:
+            self.told += self._process.stderr.read()
+        return self._process.returncode
+
+
+@pytest.mark.ray
+def test_ctrl_c_drains_ray_and_prints_the_line_that_goes_on(whole, tmp_path):
+    command = Command(
+        tmp_path, "launch", "smoke", *SMALL, *LONG, "execution.executor=ray", "--workers", 2, "--out", "run"
+    )
+    command.hear("round 1/25")
+    command.send(signal.SIGINT)
+    assert command.end() == 3, command.told
+    (line,) = re.findall(
+        r"^plasmodia: stopped after round \d+ of 25, as asked; go on with: (.*)$", command.told, re.M
+    )
+    assert line == "plasmodia resume run"
+    assert "Traceback" not in command.told
+    resumed = Command(tmp_path, *line.split()[1:], "--executor", "inline", "--quiet")
+    assert resumed.end() == 0, resumed.told
+    assert digests(tmp_path / "run") == whole
+
+
+def test_a_second_signal_does_not_wait(whole, tmp_path):
+    command = Command(tmp_path, "launch", "smoke", *SMALL, *LONG, "--out", "run")
+    command.hear("round 1/25")
+    command.send(signal.SIGTERM)
+    command.send(signal.SIGTERM)
+    status = command.end()
+    # Two of a kind that arrive before the first is handled are one.
+    assert status in (130, 3), command.told
+    assert "Traceback" not in command.told
+    resumed = Command(tmp_path, "resume", "run", "--quiet")
+    assert resumed.end() == 0, resumed.told
+    assert digests(tmp_path / "run") == whole

@@ -1,0 +1,131 @@
+import dataclasses
+import json
+import sqlite3
+
+import pytest
+
+from archive_store.errors import JournalError, RunDirectoryError
+from archive_store.reading import open_run
+from runs.errors import RunError
+from runs.results.summary import Summary, as_json, summarise, table
+from tests.fixtures.synthetic_run import write_run
+
+PROMISED = {
+    "rounds", "coverage", "qd_score", "best_objective", "mean_objective", "best_organism", "best_accuracy",
+    "score_name", "test_metrics", "kmo", "kmo_verdict", "births", "deaths", "quarantines", "digest",
+    "wall_seconds",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def live(tmp_path):
+    return write_run(tmp_path / "live", rounds=3, finished=False)
+
+
+def execute(path, statement, *values):
+    with sqlite3.connect(path / "journal.sqlite") as database:
+        database.execute(statement, values)
+    database.close()
+
+
+def test_the_summary_agrees_with_the_frames_of_the_run(path):
+    summary, run = summarise(path), open_run(path)
+    last = run.rounds().iloc[-1]
+    for name in ("coverage", "qd_score", "best_objective", "mean_objective", "digest"):
+        assert getattr(summary, name) == last[name]
+    assert summary.rounds == last["round"] == 12
+    decisions = run.decisions()
+    happened = decisions[decisions["happens"].astype(bool)]
+    assert summary.births == (happened["kind"] == "birth").sum() > 0
+    assert summary.deaths == (happened["kind"] == "death").sum() > 0
+    census = run.census()
+    final = census[census["round"] == 12].set_index("organism")
+    assert summary.best_organism == final["validation_score"].idxmax()
+    assert summary.best_accuracy == final["test_score"][summary.best_organism]
+    checks = run.validity()
+    assert (summary.kmo, summary.kmo_verdict) == (checks["kmo"].iloc[0], checks["status"].iloc[0])
+    assert list(summary.kmo_reasons) == run.calibration()["verdict"]["reasons"] != []
+    assert (summary.kmo_last, summary.kmo_last_verdict) == (checks["kmo"].iloc[-1], checks["status"].iloc[-1])
+
+
+def test_json_has_the_promised_keys_and_null_for_what_is_not_known(path):
+    values = json.loads(as_json(summarise(path), plots=["a.png"]))
+    assert set(values) >= PROMISED
+    assert values["wall_seconds"] is None
+    assert values["plots"] == ["a.png"]
+
+
+def test_time_and_the_name_of_the_score_come_from_the_drivers_notes(live):
+    execute(live, "INSERT INTO meta VALUES ('score_name', 'R2')")
+    for round, seconds in ((1, 1.5), (2, 2.25)):
+        columns = "(round, organism, name, seconds, worker)"
+        execute(live, f"INSERT INTO timing {columns} VALUES (?, NULL, 'wall', ?, 'driver')", round, seconds)
+    summary = summarise(live)
+    assert summary.wall_seconds == 3.75
+    assert summary.score_name == "R2"
+    assert "its test R2" in table(summary)
+
+
+def test_a_tasks_own_metrics_of_the_best_organism_are_shown_in_their_order(live):
+    best = summarise(live).best_organism
+    given = (
+        'CASE organism WHEN ? THEN json(\'[["sine_mse", 0.000123456], ["circle_mse", "NaN"]]\') '
+        "ELSE json('[[\"sine_mse\", 7]]') END"
+    )
+    execute(
+        live, f"UPDATE event SET body = json_set(body, '$.test_metrics', {given}) WHERE kind = 'census'", best
+    )
+    summary = summarise(live)
+    assert list(summary.test_metrics.items()) == [("sine_mse", 0.000123456), ("circle_mse", None)]
+    lines = [" ".join(line.split()) for line in table(summary).splitlines()]
+    place = lines.index("its test sine_mse 0.0001235")
+    assert lines[place - 1].startswith("its test score")
+    assert lines[place + 1] == "its test circle_mse -"
+    assert json.loads(as_json(summary))["test_metrics"] == {"sine_mse": 0.000123456, "circle_mse": None}
+
+
+def test_a_live_run_can_be_shown(live):
+    assert summarise(live).rounds == 3
+
+
+def test_a_run_that_was_only_calibrated_has_nothing_to_show(tmp_path):
+    path = write_run(tmp_path / "run", rounds=0, finished=False)
+    with pytest.raises(RunError, match=r"has no finished round yet; .*plasmodia resume"):
+        summarise(path)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunDirectoryError, match=r"is no run"):
+        summarise(tmp_path)
+
+
+def test_a_damaged_journal_is_refused(live):
+    (live / "journal.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(JournalError):
+        summarise(live)
+
+
+def test_the_table_names_everything(path):
+    lines = table(summarise(path)).splitlines()
+    assert [line.split("  ")[0] for line in lines if line[0] != " "] == [
+        "run", "rounds", "coverage", "QD score", "best objective", "mean objective", "best organism",
+        "its test score", "KMO and verdict", "because", "at the last check", "births", "deaths", "quarantines",
+        "wall time", "digest",
+    ]  # fmt: skip
+    starts = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines}
+    assert len(starts) == 1  # aligned
+
+
+def test_the_table_of_a_run_of_which_little_is_known():
+    empty: dict = {field.name: None for field in dataclasses.fields(Summary)}
+    known = {"run": "r", "name": "r", "rounds": 1, "coverage": 0.0, "qd_score": 0.0, "score_name": "score"}
+    known |= {"test_metrics": {}, "kmo_reasons": ()}
+    text = table(Summary(**empty | known | {"births": 0, "deaths": 0, "quarantines": 0, "digest": "0"}))
+    assert "best objective     -\n" in text
+    assert "KMO and verdict    not assessed\n" in text
+    assert "wall time          -\n" in text
