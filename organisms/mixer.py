@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.attention import attention
-from organisms.nn import Interface, rms_norm
+from organisms.layers.norms import rms_norm
+from organisms.nn import Interface
 from organisms.task import Task
 
 HEAD = 16  # a head is at least this wide, or as wide as the stream

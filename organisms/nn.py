@@ -8,16 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from organisms.layers.norms import rms_norm
 from organisms.task import Task
 
 Interface = Mapping[str, Tensor]
-EPSILON = 1e-6  # under the root of `rms_norm`
-
-
-def rms_norm(x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-    """x / sqrt(mean(x^2) + 1e-6) over the last axis, without a learned scale; half types in float32 between."""
-    exact = x.to(torch.promote_types(x.dtype, torch.float32))  # in float16 the square of 256 overflows
-    return (exact * torch.rsqrt(exact.square().mean(-1, keepdim=True) + EPSILON)).to(x.dtype)
 
 
 def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str, Tensor]:

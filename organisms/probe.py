@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from organisms.nn import example_losses, readout, rms_norm, stem
+from organisms.layers.norms import rms_norm
+from organisms.nn import example_losses, readout, stem
 from organisms.residual import Observed, ResidualOrganism
 from organisms.species import Probe
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from organisms.layers.norms import rms_norm
 from organisms.mixer import mixed_tokens
-from organisms.nn import Interface, example_losses, readout, rms_norm, stem
+from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
 from organisms.task import Task
 from organisms.writes import Writes

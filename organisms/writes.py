@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.linear import linear
-from organisms.nn import EPSILON, Interface
+from organisms.layers.norms import EPSILON
+from organisms.nn import Interface
 from organisms.task import Task
 
 

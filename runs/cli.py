@@ -148,7 +148,7 @@ def resume(
     """Go on with a run that was cut off, to the same end."""
     changes = _execution(workers, executor)
     _prepare()
-    from runs.launch import resume as go_on
+    from runs.resume import resume as go_on
 
     with _reporting(quiet, run) as report:
         finished = go_on(run, changes, report, accept_environment)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from archive_store.errors import BlobError
-from archive_store.journal.chain import UNREADABLE
 from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
-from qd.records import Census, Decision, Outcome, read
+from qd.records import Census
 from qd.seeding import happens, uniform
 from runs.config.schema import Config
 from runs.errors import RunError, Stopped
@@ -25,9 +24,9 @@ from runs.rounds.commit import Scribe
 from runs.rounds.differences import difference_of
 from runs.rounds.ledger import Closed, Ledger
 from runs.rounds.recovery import Recovery
-from runs.trainer import Report
+from runs.training.answer import Report
 from runs.workers.dispatch import Dispatcher
-from runs.workers.pool import Done, Gone, Handle, Job, Starved
+from runs.workers.jobs import Done, Gone, Handle, Job, Starved
 
 AUDIT = "audit"
 
@@ -293,29 +292,6 @@ class Driver:
                 done=closed.round / self._config.rounds,
             )
         )
-
-
-def restore(ledger: Ledger, journal: Journal) -> None:
-    """Bring a new ledger to where the journal ends.
-
-    Raises
-    ------
-    RunError
-        If a round is not made of decisions, censuses and competitions that follow from one another.
-    """
-    last = journal.last_round() or 0
-    for round in range(1, last + 1):
-        events = list(journal.events(round))
-        try:
-            ledger.restore(
-                [read(Decision, event.value) for event in events if event.kind == "decision"],
-                [read(Census, event.value) for event in events if event.kind == "census"],
-                [read(Outcome, event.value) for event in events if event.kind == "outcome"],
-            )
-        except UNREADABLE as error:
-            raise RunError(
-                f"round {round} of the journal cannot be restored: {error}; the journal was altered"
-            ) from error
 
 
 def evidence(done: Done) -> str:

@@ -1,6 +1,10 @@
 """What can go wrong on the user's side, as one clear sentence with the exit status that belongs to it."""
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from archive_store.journal.chain import UNREADABLE
 
 RAISED = (Exception, SystemExit)  # what a user's code may end with; an interrupt is nobody's fault
 
@@ -33,3 +37,20 @@ def told(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}{f': {text}' if text else ''}{where}"
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Turn what reading raises into one sentence.
+
+    Raises
+    ------
+    RunError
+        Says what cannot be read, and why.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        raise RunError(
+            f"{what} cannot be read ({type(error).__name__}: {error}); it is of another run or another version"
+        ) from error

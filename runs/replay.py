@@ -4,7 +4,6 @@
 from the journaled measurements, without training.
 """
 
-import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -13,23 +12,21 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from archive_store.encoding import decode_centroids
 from archive_store.journal.chain import UNREADABLE, Event, numbered
-from archive_store.journal.journal import BASE, Journal
+from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, read
-from runs.calibration.calibrate import Calibration
-from runs.config.reader import read_config
-from runs.config.schema import Config, scientific
+from runs.calibration.stored import _calibration, calibrated, check_format
+from runs.config.reader import changed, read_config
+from runs.config.schema import Config
 from runs.driver import Conditions
 from runs.errors import RunError
-from runs.launch import Reporter, calibrated, silent, started
+from runs.launch import Reporter, silent, started
 from runs.machine.interruption import listening
 from runs.machine.migration import check_unmoved
-from runs.machine.settings import differences
-from runs.prepared import changed, check_format, pool_of, prepare
-from runs.readable import readable
+from runs.prepared import prepare
 from runs.rounds.ledger import Closed, Ledger
+from runs.workers.start import pool_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +173,6 @@ def _weight(event: Event) -> int:
         value = event.value
         return 1 + len(value["births"]) + len(value["deaths"])
     return int(event.kind == "outcome")
-
-
-def _calibration(directory: RunDirectory, journal: Journal, config: Config) -> Calibration:
-    events = list(journal.events(0, "calibration"))
-    if not events:
-        raise RunError(f"{directory.path} has no calibration in its journal; launch it again")
-    with readable("what the journal begins with"):
-        base = json.loads(journal.meta(BASE) or "{}")
-        different = differences(base.get("config", {}), scientific(config))
-        centroids = str(events[0].value["centroids"])
-    if different:
-        raise RunError(f"{directory.path} was launched with other settings: {'; '.join(different)}")
-    return Calibration.read(events[0].value, decode_centroids(directory.blobs.get(centroids)))
 
 
 def _last(run: Path, journal: Journal, until: int | None) -> int:

@@ -24,10 +24,10 @@ from qd.canonical import written
 from qd.records import Genome
 from runs.config.reader import PRESETS, load, read_config
 from runs.config.schema import plain, to_yaml
-from runs.driver import restore
 from runs.errors import PlasmodiaError
+from runs.resume import restore
 from runs.rounds.ledger import Ledger
-from runs.training.world import decode_interface, decode_state
+from runs.training.state import decode_interface, decode_state
 from tests.faults.fake_trainers import Play, calibration, ledger_config
 from tests.faults.mutations import JSON, mutated_bytes, mutated_json
 from tests.fixtures.small_runs import small

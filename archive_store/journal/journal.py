@@ -19,6 +19,8 @@ Kinds = tuple[type | tuple[type, ...], ...]  # of the columns of a query
 _EVENT: Kinds = (int, int, (int, NoneType), str, str)
 KEPT_STATES = 2  # checkpoints per organism whose blobs stay on disk while the run goes on
 BASE = "base"  # meta key of the text that round 0 is chained to
+SCORE_NAME = "score_name"  # meta key of how the task calls its score
+WALL = "wall"  # name of the timing of the whole run: seconds since the commit before, or since the start
 ENVIRONMENT = "environment"  # kind of the event that begins the first round in another environment
 
 # `mark` tells which event of an altered round was changed; the round's digest does not need it.

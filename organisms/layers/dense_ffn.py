@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kernels.linear import linear
-from organisms.experts.config import ExpertConfig
 from organisms.layers.activations import ACTIVATIONS
+from organisms.layers.config import ExpertConfig
 from organisms.layers.dropout import dropout_factors
 from organisms.layers.initialisation import drawn
 

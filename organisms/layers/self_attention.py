@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from kernels.attention import attention
 from kernels.linear import linear
-from organisms.experts.config import AttentionConfig
 from organisms.layers.checks import check_tokens, zeroed
+from organisms.layers.config import AttentionConfig
 from organisms.layers.initialisation import drawn
 from organisms.layers.rotary import Rotary
 

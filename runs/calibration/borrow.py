@@ -9,12 +9,11 @@ from typing import Any
 from archive_store.encoding import decode_centroids
 from archive_store.journal.journal import BASE
 from archive_store.run_directory import RunDirectory
-from runs.calibration.calibrate import Calibration
+from runs.calibration.constants import Calibration
+from runs.calibration.stored import check_format
 from runs.config.schema import Config, scientific
-from runs.errors import RunError
-from runs.machine.settings import differences
-from runs.prepared import check_format
-from runs.readable import readable
+from runs.errors import RunError, readable
+from runs.machine.fingerprint import differences
 from runs.training.world import WorldSpec
 
 SECTIONS = (

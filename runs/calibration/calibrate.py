@@ -4,75 +4,15 @@ A shared, frozen interface; reference hosts for the assay; the range of every me
 a verdict on the behaviour space.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from archive_store.encoding import encode
-from qd import centroids as tessellations
-from qd.canonical import number, sha256
-from qd.measures import Ranges, ranges_from_samples
-from qd.validity.reliability import split_half
-from qd.validity.verdict import Verdict, assess
+from runs.calibration.constants import Calibration, constants
 from runs.config.schema import Config
-from runs.errors import ConfigError, RunError
-from runs.readable import readable
-from runs.trainer import INTERFACE, Sample
-from runs.training.world import WorldSpec, build
+from runs.training.calibration_jobs import INTERFACE
+from runs.training.world import WorldSpec
 from runs.workers.dispatch import Dispatcher
-from runs.workers.pool import Done, Job
-
-REFERENCE_QUANTILE = 0.99  # of the assays in calibration: what counts as full marks
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Calibration:
-    """The constants that calibration found."""
-
-    ranges: Ranges
-    reference: float  # assay that counts as full marks, in nats
-    largest_flops: float  # of the costliest component that the genes allow
-    centroids: np.ndarray  # float64 [cells, 5], in the unit cube
-    verdict: Mapping[str, Any]  # canonical form of a `qd.validity.verdict.Verdict`
-
-    def event(self, spec: WorldSpec) -> dict[str, Any]:
-        """Give what the journal says of it."""
-        assert spec.interface is not None
-        return {
-            "interface": sha256(spec.interface),
-            "hosts": [sha256(host) for host in spec.hosts],
-            "ranges": self.ranges,
-            "reference": self.reference,
-            "largest_flops": self.largest_flops,
-            "centroids": sha256(self.encoded_centroids()),
-            "verdict": self.verdict,
-        }
-
-    def encoded_centroids(self) -> bytes:
-        """Encode the centroids as they are stored."""
-        return encode({"centroids": self.centroids}, {})
-
-    @classmethod
-    def read(cls, event: Mapping[str, Any], centroids: np.ndarray) -> "Calibration":
-        """Read it back from the journal's event and the stored centroids.
-
-        Raises
-        ------
-        RunError
-            If the event is no calibration.
-        """
-        with readable("the calibration in the journal"):
-            low, high = (tuple(number(value) for value in event["ranges"][end]) for end in ("low", "high"))
-            return cls(
-                ranges=Ranges(low, high),
-                reference=number(event["reference"]),
-                largest_flops=number(event["largest_flops"]),
-                centroids=centroids,
-                verdict=event["verdict"],
-            )
+from runs.workers.jobs import Done, Job
 
 
 def calibrate(
@@ -129,93 +69,3 @@ def gather(dispatcher: Dispatcher, jobs: Sequence[Job], progress: Callable[[], N
         answers[done.job.organism] = done
         progress()
     return answers
-
-
-def constants(
-    config: Config, spec: WorldSpec, samples: Sequence[Sample], assays: Sequence[float]
-) -> Calibration:
-    """Find ranges, reference, centroids and verdict from what calibration measured.
-
-    Parameters
-    ----------
-    samples
-        Of every calibration organism and checkpoint.
-    assays
-        Of the fully trained components of the organisms that are no hosts, in nats.
-    """
-    measures = np.array([row for sample in samples for row in sample.measures])
-    groups = [sample.organism for sample in samples for _ in sample.measures]
-    last = max(sample.step for sample in samples)
-    ends = [sample for sample in samples if sample.step == last]
-    world = build(replace(spec, hosts=()))
-    try:
-        known = world.species.analytic_ranges()
-        analytic = {name: known[name] for name in config.measures if name in known}
-        ranges = ranges_from_samples(measures, analytic, config.measures)
-    except ValueError as error:
-        raise RunError(f"the behaviour space cannot be calibrated: {error}") from error
-    verdict = assess(
-        measures,
-        groups,
-        config.measures,
-        split_half(
-            [row for sample in ends for row in sample.even], [row for sample in ends for row in sample.odd]
-        ),
-        ranges,
-        config.validity.gate,
-        config.seed,
-        stops=True,
-    )
-    _pass_or_stop(verdict)
-    reference = float(np.quantile(assays, REFERENCE_QUANTILE))
-    if not reference > 0:
-        raise RunError(
-            f"no component of {len(assays)} helps the reference hosts (99th percentile of the assay: "
-            f"{reference:.3g} nats); raise calibration.steps or organism.dim"
-        )
-    costliest = tuple((name, gene.high) for name, gene in sorted(world.species.genes.items()))
-    return Calibration(
-        ranges=ranges,
-        reference=reference,
-        largest_flops=float(world.species.cost(costliest)[0]),
-        centroids=_centroids(config, ranges, measures),
-        verdict=plain_verdict(verdict),
-    )
-
-
-def plain_verdict(verdict: Verdict) -> Mapping[str, Any]:
-    """Give a verdict as the journal holds it."""
-    from qd.canonical import plain
-
-    return plain(verdict)
-
-
-def _pass_or_stop(verdict: Verdict) -> None:
-    if verdict.status == "stop":
-        raise RunError(f"the behaviour space is not sound: {'; '.join(verdict.reasons)}")
-
-
-def _centroids(config: Config, ranges: Ranges, measures: np.ndarray) -> np.ndarray:
-    settings = config.archive
-    try:
-        if settings.centroids == "halton":
-            return tessellations.halton_cvt(settings.cells, len(config.measures), config.seed)
-        if settings.centroids == "kmeans":
-            return tessellations.kmeans_cvt(ranges.behaviours(measures)[0], settings.cells, config.seed)
-        return tessellations.check(read_centroids(settings.centroids), len(config.measures))
-    except ValueError as error:
-        raise RunError(f"archive.centroids={settings.centroids}: {error}") from error
-
-
-def read_centroids(path: str) -> np.ndarray:
-    """Read a user's centroids from an .npy file.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read or holds no array.
-    """
-    try:
-        return np.load(Path(path), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"archive.centroids: {path} is not a readable .npy array ({error})") from error

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ValidationError
 from archive_store.errors import YamlError
 from archive_store.strict_yaml import Document, read, scalar
 from runs.config.problems import Problem, nearest, problems, quoted, shown
-from runs.config.schema import PATHS, Config, ExecutionConfig
+from runs.config.schema import PATHS, Config
+from runs.config.schema import plain as plain_config
+from runs.config.sections import ExecutionConfig
 from runs.errors import ConfigError
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -251,3 +253,13 @@ def _error(source: str, found: Sequence[Problem]) -> ConfigError:
         return ConfigError(text if text.startswith(source) else f"{source}: {text}")
     lines = "".join(f"\n  {problem}" for problem in found)
     return ConfigError(f"{source}: {len(found)} problems:{lines}")
+
+
+def changed(config: Config, execution: Mapping[str, Any]) -> Config:
+    """Give the configuration with other values in its ``execution:`` section."""
+    values = plain_config(config)
+    values["execution"] |= execution
+    other, problems = checked(values)
+    if other is None:
+        raise ConfigError("; ".join(map(str, problems)))
+    return other

@@ -13,7 +13,7 @@ from typing import Any
 from runs.doctor import exposure
 from runs.doctor.check import Check
 from runs.errors import RunError
-from runs.machine import settings
+from runs.machine import fingerprint, settings
 
 DISTRIBUTION = "plasmodia"
 GIB = 2**30
@@ -141,7 +141,7 @@ def requirement(wanted: str, version: str, found: str) -> Check:
 def _processor() -> list[Check]:
     import torch
 
-    found = f"{settings.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    found = f"{fingerprint.processor()}, {torch.backends.cpu.get_cpu_capability()}"
     return [capability(found, os.environ.get("ATEN_CPU_CAPABILITY"))]
 
 
@@ -215,7 +215,7 @@ def _source() -> list[Check]:
 
 
 def _arithmetic() -> list[Check]:
-    first, second = settings.probe(), settings.probe()
+    first, second = fingerprint.probe(), fingerprint.probe()
     unequal = [name for name in first if first[name] != second[name]]
     if unequal:
         return [

@@ -16,8 +16,9 @@ _NAMED = 3  # examples in a detail
 def ray() -> list[Check]:
     """Start Ray with one trainer as a run does, look at its sockets, and stop it."""
     from runs.config.reader import load
-    from runs.prepared import pool_of, prepare
+    from runs.prepared import prepare
     from runs.workers import ray_cluster
+    from runs.workers.start import pool_of
 
     prepared = prepare(load("smoke", ["execution.executor=ray", "execution.workers=1"]))
     with pool_of(prepared):

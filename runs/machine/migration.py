@@ -12,7 +12,7 @@ from archive_store.journal.journal import ENVIRONMENT, Journal
 from archive_store.run_directory import RunDirectory
 from qd.canonical import plain
 from runs.errors import RunError
-from runs.machine import settings
+from runs.machine import fingerprint
 from runs.prepared import Prepared
 
 
@@ -36,7 +36,7 @@ def moved_to(
         If the fingerprints differ and that is not accepted: with the differences.
     """
     here = plain(prepared.fingerprint)
-    different = settings.differences(_last(directory, journal), here)
+    different = fingerprint.differences(_last(directory, journal), here)
     if not different:
         return None
     if not accept:
@@ -62,7 +62,7 @@ def check_unmoved(directory: RunDirectory, journal: Journal, prepared: Prepared,
                 f"{directory.path} moved to another environment before round {round}; only the rounds before "
                 f"can be made again: --until {round - 1}"
             )
-    different = settings.differences(_launched(directory), plain(prepared.fingerprint))
+    different = fingerprint.differences(_launched(directory), plain(prepared.fingerprint))
     if different:
         raise RunError(
             f"{directory.path} was made in another environment ({'; '.join(different)}); its bits cannot be "

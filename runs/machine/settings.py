@@ -5,26 +5,17 @@ processor, same settings, and the same results of a few probes. Every worker's m
 """
 
 import ctypes
-import importlib.metadata
 import os
-import platform
-import re
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from runs.errors import RunError
-from runs.machine.source_digest import PACKAGES, source_digests
 from runs.machine.source_digest import sources as sources  # for who ships them
 
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "ribs", "factor-analyzer", "safetensors", "ray")
-_ABSENT = "nothing"
 _ONEDNN = "PLASMODIA_ONEDNN"  # 0 keeps kernels.linear and kernels.grouped_gemm from using oneDNN
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # what glibc's malloc.h calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
-_PROBE_SIZES = (63, 48)  # rows and columns; the odd one leaves vector loops a remainder
 
 
 def _first_processor() -> dict[str, str]:
@@ -114,166 +105,3 @@ def _keep_memory() -> None:
     if tune is not None:
         tune(_MMAP_THRESHOLD, 2**25)  # 32 MiB, the most that every version takes
         tune(_TRIM_THRESHOLD, 2**30)
-
-
-def fingerprint(user_modules: Iterable[str] = (), device: str = "cpu") -> dict[str, Any]:
-    """Describe everything outside the configuration that a run's bits depend on, as JSON values.
-
-    Parameters
-    ----------
-    user_modules
-        Modules of the user's own task, organism or measures, such as ``"package.module"``.
-    device
-        ``"cpu"`` or ``"cuda"``. The graphics processor counts only for a run that uses it, so that a
-        worker with one may serve a run without.
-
-    Returns
-    -------
-    dict
-        ``source``, ``user``, ``python``, ``platform``, ``libraries``, ``processor``, ``settings``,
-        ``probe``, and ``gpu`` on CUDA. No host name, path or time is in it.
-
-    Raises
-    ------
-    RunError
-        If a source cannot be found, or `device` is ``"cuda"`` and there is none.
-    """
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RunError(
-            "the run asks for device 'cuda', but torch sees no CUDA device here; set execution.device=cpu"
-        )
-    described = {
-        "source": source_digests(PACKAGES),
-        "user": source_digests(user_modules),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "platform": {
-            "system": platform.system(),
-            "machine": platform.machine(),
-            "libc": " ".join(platform.libc_ver()),
-        },
-        "libraries": libraries(),
-        "processor": {"model": processor(), "capability": torch.backends.cpu.get_cpu_capability()},
-        "settings": {name: os.environ.get(name) for name in VARIABLES} | _torch_settings(),
-        "probe": probe(device),
-    }
-    return described | ({"gpu": _gpu()} if device == "cuda" else {})
-
-
-def libraries() -> dict[str, str | None]:
-    """Give the installed versions of the `LIBRARIES` (None: not installed) and the build of torch."""
-    import torch
-
-    from qd.canonical import sha256
-
-    found = {name: _version(name) for name in LIBRARIES}
-    return found | {"torch build": sha256(torch.__config__.show().encode("utf-8"))}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def processor() -> str:
-    """Name the model of the CPU as the system does."""
-    arm = " ".join(_PROCESSOR[key] for key in ("CPU implementer", "CPU part") if key in _PROCESSOR)
-    return _PROCESSOR.get("model name") or arm or platform.processor() or platform.machine()
-
-
-def _torch_settings() -> dict[str, Any]:
-    import torch
-
-    from kernels import onednn
-
-    return {
-        "products by oneDNN": onednn.faster(),
-        "torch threads": torch.get_num_threads(),
-        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "float32 precision": torch.get_float32_matmul_precision(),
-    }
-
-
-def _gpu() -> dict[str, Any]:
-    import torch
-
-    return {
-        "model": torch.cuda.get_device_name(0),
-        "capability": list(torch.cuda.get_device_capability(0)),
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
-    }
-
-
-def probe(device: str = "cpu") -> dict[str, str]:
-    """Hash the results of a few operations whose last bits tell machines apart.
-
-    torch's matmul, singular values and vectors, softmax and exp in float32 on `device`, and NumPy's
-    matmul, exp and log in float64, each of the same named normal draws; SHA-256 of the results' bytes.
-    """
-    import numpy as np
-    import torch
-
-    from qd.canonical import sha256
-    from qd.seeding import generator
-
-    draws = generator(0, 0, "probe").standard_normal(_PROBE_SIZES)
-    x = torch.from_numpy(draws.astype(np.float32)).to(device)
-    svd = torch.linalg.svd(x, full_matrices=False)
-    results = {
-        "matmul": x @ x.T,
-        "svd": torch.cat([part.flatten() for part in svd]),
-        "softmax": torch.softmax(x, dim=-1),
-        "exp": torch.exp(x),
-    }
-    digests = {name: sha256(result.cpu().numpy().tobytes()) for name, result in results.items()}
-    in_numpy = np.concatenate(
-        [part.ravel() for part in (draws @ draws.T, np.exp(draws), np.log(np.abs(draws)))]
-    )
-    return digests | {"numpy": sha256(in_numpy.tobytes())}
-
-
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say where two fingerprints differ, in the order of their keys.
-
-    Empty exactly if they are equal, but for sections that are empty. One text per difference, with
-    the dotted key and both values: ``"libraries.numpy: 2.4.6 against 2.3.1"``;
-    digests are cut to 12 digits.
-    """
-    left, right = _flat(first), _flat(second)
-    keys = sorted(left.keys() | right.keys())
-    values = [(key, left.get(key, _ABSENT), right.get(key, _ABSENT)) for key in keys]
-    return tuple(
-        f"{key}: {_short(one)} against {_short(other)}" for key, one, other in values if one != other
-    )
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
-    return flat
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text
-
-
-def revision() -> str | None:
-    """Give the git revision of this source, with ``+`` if it was changed since, or None outside git."""
-    here = Path(__file__).parent
-    try:
-        described = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return described.stdout.strip() or None

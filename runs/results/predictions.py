@@ -8,12 +8,11 @@ import numpy as np
 from analysis.pictures import NothingToDraw, predicted
 from analysis.predictions import Kind, Predictions
 from archive_store.frames import best_organism
-from archive_store.journal.journal import State
+from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
 from runs.config.reader import read_config
 from runs.config.schema import Config, plain
-from runs.readable import readable
-from runs.results.summary import SCORE_NAME
+from runs.errors import readable
 
 if TYPE_CHECKING:
     from organisms.task import Task
@@ -103,9 +102,11 @@ def _world(run: Run, config: Config) -> "World":
 
     settings.prepare()  # before torch is imported
     from runs import tasks
-    from runs.launch import calibrated
-    from runs.prepared import Prepared, changed
-    from runs.training.world import WorldSpec, build
+    from runs.calibration.stored import calibrated
+    from runs.config.reader import changed
+    from runs.prepared import Prepared
+    from runs.training.build import build
+    from runs.training.world import WorldSpec
 
     here = changed(config, {"device": "cpu"})
     with readable("the calibration in the journal"):
@@ -120,7 +121,7 @@ def _world(run: Run, config: Config) -> "World":
 
 def _outputs(run: Run, world: "World", state: State) -> np.ndarray:
     from runs.training.census import outputs
-    from runs.training.world import decode_state
+    from runs.training.state import decode_state
 
     organism = decode_state(world, run.directory.blobs.get(state.digest)).organism
     return outputs(world, organism, world.test).numpy()

@@ -8,14 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archive_store.journal.journal import SCORE_NAME, WALL
 from runs.errors import RunError
 
 if TYPE_CHECKING:
     from archive_store.journal.journal import Journal
-
-# What the driver notes beside the digests, for this summary.
-SCORE_NAME = "score_name"  # key of meta: how the task calls its score
-WALL = "wall"  # timing of the whole run: seconds since the commit before, or since the start
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,10 @@ from typing import Any
 
 from archive_store.blobs import BlobStore
 from archive_store.journal.chain import numbered, round_digest
-from archive_store.journal.journal import ENVIRONMENT, KEPT_STATES, Journal, Timing
+from archive_store.journal.journal import ENVIRONMENT, KEPT_STATES, WALL, Journal, Timing
 from runs.config.schema import Config
-from runs.results.summary import WALL
 from runs.rounds.ledger import Closed
-from runs.workers.pool import Done, Gone, Handle
+from runs.workers.jobs import Done, Gone, Handle
 
 
 class Scribe:

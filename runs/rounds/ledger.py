@@ -22,7 +22,7 @@ from qd.lifecycle.rules import Rules, phase
 from qd.records import Census, Decision, Outcome
 from qd.validity.verdict import assess
 from qd.view import View
-from runs.calibration.calibrate import Calibration, plain_verdict
+from runs.calibration.constants import Calibration, plain_verdict
 from runs.config.schema import Config
 
 Item = tuple[str, Any]  # kind and value of an event

@@ -12,7 +12,7 @@ from archive_store.blobs import BlobStore
 from archive_store.errors import BlobError
 from archive_store.journal.journal import Journal
 from runs.errors import RunError
-from runs.workers.pool import Done, Handle
+from runs.workers.jobs import Done, Handle
 
 
 @dataclass(slots=True)

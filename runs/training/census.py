@@ -14,8 +14,9 @@ from qd.canonical import sha256
 from qd.records import Census, Record
 from runs.errors import RunError
 from runs.training.measures import measured
+from runs.training.state import Individual, encode_state
 from runs.training.usage import usage
-from runs.training.world import Examples, Individual, World, encode_state
+from runs.training.world import Examples, World
 
 Clock = Callable[[], float]
 ONE_SIDED_95 = 1.6448536269514722  # quantile of the standard normal distribution

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from qd.records import Census, Record
-from runs.training.world import Individual
+from runs.training.state import Individual
 
 
 def after_training(individual: Individual, loss: float) -> str | None:

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+from torch import Tensor
+
 from archive_store.encoding import decode_genome
 from archive_store.lowrank import factors
+from organisms.memory import Trace
 from organisms.nn import Interface
 from organisms.pool import Occupant
 from organisms.species import Organism
@@ -11,7 +14,8 @@ from qd import variation
 from qd.genes import random_genes
 from qd.records import Birth, ComponentId, Decision, Genes, Genome
 from qd.seeding import generator
-from runs.readable import readable
+from runs.errors import readable
+from runs.training.state import Individual
 from runs.training.world import World
 
 
@@ -87,3 +91,7 @@ def _parent(organism: Organism, data: bytes) -> Genome:
     with readable("a parent's genome"):
         organism.pool.check(genome)
     return genome
+
+
+def _founder(world: World, number: int, drawn: Mapping[str, Tensor] | None = None) -> Individual:
+    return Individual(number, found(world, number, drawn), 0, 0, Trace(world.config.training.ema), None)

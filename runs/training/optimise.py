@@ -9,7 +9,8 @@ from torch import Tensor
 from organisms.adam import Adam, clip, update
 from qd.annealing import Schedule, cosine
 from qd.seeding import generator
-from runs.training.world import Individual, World
+from runs.training.state import Individual
+from runs.training.world import World
 
 
 def learning_rate(world: World, steps: int) -> Schedule:

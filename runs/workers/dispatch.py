@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runs.errors import RunError
-from runs.workers.pool import Done, Event, Failed, Job, Key, Lost, Pool, Starved
+from runs.workers.jobs import Done, Event, Failed, Job, Key, Lost, Starved
+from runs.workers.pool import Pool
 
 Priority = tuple[float, ...]
 Incident = Callable[[str, Job, str], None]  # kind, job, what happened

@@ -6,89 +6,15 @@ are until somebody fetches them or another job takes them.
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runs.errors import RAISED, PlasmodiaError, RunError, told
-from runs.training.world import World, WorldSpec, build
+from runs.training.build import build
+from runs.training.world import World, WorldSpec
+from runs.workers.jobs import Done, Event, Exhausted, Failed, Handle, Job, Lost
 
-Handle = Any
-Key = tuple[str, int, int]  # (name, round, organism): what a job answers for
 SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-
-
-class Exhausted(RunError):
-    """A worker ran out of memory or disk."""
-
-
-class Gone(RunError):
-    """What a handle stood for was lost with the machine that kept it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One piece of work: a function of `runs.trainer.JOBS` and its arguments after the world."""
-
-    name: str
-    round: int
-    organism: int
-    arguments: tuple[Any, ...]
-
-    @property
-    def key(self) -> Key:
-        """What the job answers for."""
-        return self.name, self.round, self.organism
-
-    def __str__(self) -> str:
-        if self.organism < 0:  # an organism of calibration (`runs.trainer.INTERFACE`)
-            return f"{self.name} of calibration"
-        return f"{self.name} of organism {self.organism}, round {self.round},"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A job's answer."""
-
-    job: Job
-    attempt: int
-    report: Any
-    payload: Handle
-    genomes: Handle
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A job whose worker died, or ran out of memory or disk; another may do it."""
-
-    job: Job
-    attempt: int
-    worker: str
-    reason: str  # a clause: "its worker died"
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A job that raised."""
-
-    job: Job
-    attempt: int
-    worker: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Starved:
-    """A job that could not begin: what one of its handles stands for was lost with its machine."""
-
-    job: Job
-    attempt: int
-    worker: str
-    reason: str
-
-
-Event = Done | Lost | Failed | Starved
 
 
 class Pool(Protocol):

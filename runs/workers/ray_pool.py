@@ -16,9 +16,11 @@ import ray
 from ray.exceptions import GetTimeoutError, ObjectLostError, RayError, RayTaskError
 
 from runs.errors import RunError
-from runs.machine import settings
-from runs.training.world import World, WorldSpec, build
-from runs.workers.pool import Done, Event, Failed, Gone, Handle, Job, Lost, Starved, perform, unable
+from runs.machine import fingerprint, settings
+from runs.training.build import build
+from runs.training.world import World, WorldSpec
+from runs.workers.jobs import Done, Event, Failed, Gone, Handle, Job, Lost, Starved
+from runs.workers.pool import perform, unable
 from runs.workers.ray_cluster import connect
 
 PATIENCE_SECONDS = 120.0  # for an actor to start
@@ -37,7 +39,7 @@ class Trainer:
         """Give host name and fingerprint, with a world built if there is one already."""
         if spec is not None:
             self._world = build(spec)
-        return socket.gethostname(), settings.fingerprint(modules, device)
+        return socket.gethostname(), fingerprint.fingerprint(modules, device)
 
     def configure(self, spec: WorldSpec) -> None:
         """Build the world."""
@@ -224,7 +226,7 @@ class RayPool:
         """Let a newcomer in, if it computes as the driver does."""
         worker = self._workers[name]
         [(host, fingerprint)] = _all([worker.greeting])
-        different = settings.differences(self._expected, fingerprint)
+        different = fingerprint.differences(self._expected, fingerprint)
         if different:
             raise RunError(
                 f"host {host} computes otherwise than the driver and is refused, as bits would depend on "

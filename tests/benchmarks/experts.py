@@ -24,17 +24,17 @@ from runs.machine.settings import prepare
 
 prepare()
 
-import torch  # noqa: E402 - threads are set before torch loads
-from torch import Tensor  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+import torch  # threads are set before torch loads
+from torch import Tensor
+from torch.nn import functional as F
 
-from kernels.linear import linear  # noqa: E402
-from organisms.experts.config import ModelConfig  # noqa: E402
-from organisms.experts.dispatch.dispatch import DISPATCH  # noqa: E402
-from organisms.experts.dispatch.expert_outputs import Experts, expert_outputs  # noqa: E402
-from organisms.experts.models import MoESequenceRegressor  # noqa: E402
-from organisms.experts.routing.decision import RoutingInfo  # noqa: E402
-from organisms.layers.activations import ACTIVATIONS  # noqa: E402
+from kernels.linear import linear
+from organisms.experts.config import ModelConfig
+from organisms.experts.dispatch.dispatch import DISPATCH
+from organisms.experts.dispatch.expert_outputs import Experts, expert_outputs
+from organisms.experts.models import MoESequenceRegressor
+from organisms.experts.routing.decision import RoutingInfo
+from organisms.layers.activations import ACTIVATIONS
 
 TOKENS, CHOICES, WIDTH, HIDDEN = 4096, 2, 128, 512
 REPEATS, SLOW = 9, 3  # the slow ways take their turn in every SLOW-th round only

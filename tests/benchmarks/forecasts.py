@@ -17,7 +17,7 @@ import torch
 from organisms.nn import score
 from organisms.task import Task
 from runs import tasks
-from runs.config.schema import TaskConfig
+from runs.config.sections import TaskConfig
 from runs.results.summary import summarise
 
 ORDER = 4

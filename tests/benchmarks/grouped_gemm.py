@@ -17,11 +17,11 @@ from runs.machine.settings import prepare
 
 prepare()
 
-import torch  # noqa: E402 - threads are set before torch loads
-from torch import Tensor  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+import torch  # threads are set before torch loads
+from torch import Tensor
+from torch.nn import functional as F
 
-from kernels.grouped_gemm import grouped_gemm  # noqa: E402
+from kernels.grouped_gemm import grouped_gemm
 
 TOKENS, CHOICES, WIDTH, HIDDEN = 4096, 2, 128, 512
 REPEATS, SLOW = 15, 5  # one-hot takes its turn in every SLOW-th round only

@@ -74,7 +74,7 @@ def started(*arguments):
 
 
 def measure(workers: int, rounds: int, folder: Path) -> dict[int, tuple[float, str]]:
-    from runs.prepared import pool_of
+    from runs.workers.start import pool_of
 
     with pool_of(prepared_for(workers, 0, rounds)) as pool:
         return {lag: timed(pool, workers, lag, rounds, folder) for lag in LAGS}

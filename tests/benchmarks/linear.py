@@ -21,12 +21,12 @@ AS_IT_COMES = "as-it-comes"
 if AS_IT_COMES not in sys.argv:
     prepare()
 
-import torch  # noqa: E402 - MKL reads its settings once
-from torch import Tensor  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+import torch  # MKL reads its settings once
+from torch import Tensor
+from torch.nn import functional as F
 
-from kernels import onednn  # noqa: E402
-from kernels.linear import linear, pays  # noqa: E402
+from kernels import onednn
+from kernels.linear import linear, pays
 
 SIZES = [
     (2048, 256, 512),

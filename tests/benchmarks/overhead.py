@@ -14,19 +14,23 @@ from runs.machine import settings
 
 settings.prepare()
 
-import torch  # noqa: E402
+import torch
 
-from archive_store.reading import open_run  # noqa: E402
-from archive_store.run_directory import RunDirectory  # noqa: E402
-from organisms.memory import Trace  # noqa: E402
-from organisms.nn import rms_norm, stem  # noqa: E402
-from runs.config.reader import load  # noqa: E402
-from runs.config.schema import Config  # noqa: E402
-from runs.launch import launch, stored  # noqa: E402
-from runs.prepared import prepare  # noqa: E402
-from runs.training.newborns import found  # noqa: E402
-from runs.training.optimise import batches, learning_rate, train  # noqa: E402
-from runs.training.world import Individual, World, build, decode_state  # noqa: E402
+from archive_store.reading import open_run
+from archive_store.run_directory import RunDirectory
+from organisms.layers.norms import rms_norm
+from organisms.memory import Trace
+from organisms.nn import stem
+from runs.calibration.stored import stored
+from runs.config.reader import load
+from runs.config.schema import Config
+from runs.launch import launch
+from runs.prepared import prepare
+from runs.training.build import build
+from runs.training.newborns import found
+from runs.training.optimise import batches, learning_rate, train
+from runs.training.state import Individual, decode_state
+from runs.training.world import World
 
 SMALL = ("organism.count=4", "rounds=8", "execution.executor=inline", "execution.checkpoint_every=8")
 

@@ -15,11 +15,11 @@ from runs.machine.settings import prepare
 
 prepare()
 
-import torch  # noqa: E402 - threads are set before torch loads
-from torch import Tensor  # noqa: E402
+import torch  # threads are set before torch loads
+from torch import Tensor
 
-from kernels.correlation import correlation  # noqa: E402
-from kernels.effective_rank import effective_rank, reference  # noqa: E402
+from kernels.correlation import correlation
+from kernels.effective_rank import effective_rank, reference
 
 SIZES = [(4096, 512), (512, 512), (1024, 64)]
 PASSES = 7

@@ -16,20 +16,21 @@ from runs.machine.settings import prepare
 
 prepare()
 
-import numpy as np  # noqa: E402 - threads are set before torch loads
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
+import numpy as np  # threads are set before torch loads
+import torch
+from torch import Tensor
 
-from organisms.nn import example_losses, new_interface, readout, rms_norm, stem  # noqa: E402
-from organisms.pool import Occupant  # noqa: E402
-from organisms.pseudopods.species.cost import visible  # noqa: E402
-from organisms.pseudopods.species.family import PseudopodOptions, Pseudopods  # noqa: E402
-from organisms.pseudopods.species.organism import PseudopodOrganism  # noqa: E402
-from organisms.task import Task  # noqa: E402
-from qd.genes import random_genes  # noqa: E402
-from qd.records import ComponentId, Genes  # noqa: E402
-from runs import tasks  # noqa: E402
-from runs.config.schema import TaskConfig  # noqa: E402
+from organisms.layers.norms import rms_norm
+from organisms.nn import example_losses, new_interface, readout, stem
+from organisms.pool import Occupant
+from organisms.pseudopods.species.cost import visible
+from organisms.pseudopods.species.family import PseudopodOptions, Pseudopods
+from organisms.pseudopods.species.organism import PseudopodOrganism
+from organisms.task import Task
+from qd.genes import random_genes
+from qd.records import ComponentId, Genes
+from runs import tasks
+from runs.config.sections import TaskConfig
 
 BATCH, WIDTH, SLOTS, PASSES, REPEATS = 64, 64, (8, 32), 31, 3
 

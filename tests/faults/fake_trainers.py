@@ -11,11 +11,11 @@ from qd.centroids import halton_cvt
 from qd.measures import Ranges
 from qd.records import Census, ComponentId, Decision, Record, component_id
 from qd.seeding import generator, uniform
-from runs.calibration.calibrate import Calibration
+from runs.calibration.constants import Calibration
 from runs.config.reader import load
 from runs.config.schema import Config
 from runs.rounds.ledger import Closed, Ledger
-from runs.trainer import Report
+from runs.training.answer import Report
 
 Change = Callable[[Census], Census]
 

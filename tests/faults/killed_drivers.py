@@ -14,8 +14,9 @@ from typing import Any
 from archive_store.journal.journal import Journal
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
-from organisms.species import FAMILIES
-from runs.launch import launch, resume
+from organisms.families import FAMILIES
+from runs.launch import launch
+from runs.resume import resume
 from tests.fixtures.small_runs import small
 
 # What a run imports when it comes to need it.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runs.workers.pool import Done, Event, Failed, Gone, Job, Lost, Starved
+from runs.workers.jobs import Done, Event, Failed, Gone, Job, Lost, Starved
 
 Work = Callable[..., tuple[Any, Any, Any]]  # of a job's arguments: report, payload, genomes
 

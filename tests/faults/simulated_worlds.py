@@ -23,9 +23,10 @@ from archive_store.journal import connection
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
 from runs.config.schema import Config
-from runs.driver import Conditions, restore
+from runs.driver import Conditions
 from runs.errors import RunError, Stopped
 from runs.launch import Open, silent
+from runs.resume import restore
 from runs.rounds.commit import forget_old_states
 from tests.faults.crashes import memory
 from tests.faults.fake_trainers import advance, calibration
@@ -186,7 +187,7 @@ def live(world: World, run: Path, work: Callable[..., Any]) -> dict[str, int]:
 
 
 def drive(config: Config, run: Path, pool: SimulatedPool, stop_at: float) -> str | None:
-    """Go on with a run as `runs.launch.carry_on` does; say what ended the driver, or None at the run's end."""
+    """Go on with a run as `runs.resume.carry_on` does; say what ended the driver, or None at the run's end."""
     directory = RunDirectory.open(run)
     with directory.journal(readonly=False) as journal:
         journal.verify_chain()

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from organisms.families import FAMILIES
 from organisms.nn import example_losses
-from organisms.species import FAMILIES, Organism, Probe, Species
+from organisms.species import Organism, Probe, Species
 from tests.fixtures import naive_interface
 from tests.fixtures.small_worlds import DEFINED, KINDS, examples_of, small_organism, small_species, small_task
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from organisms.species import FAMILIES
+from organisms.families import FAMILIES
 from tests.fixtures.small_worlds import examples_of, populate
 from tests.organisms.cases import CASES, Case, losses, tensors_of
 

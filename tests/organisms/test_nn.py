@@ -6,7 +6,8 @@ import torch
 from sklearn.metrics import accuracy_score, r2_score
 from torch.nn import functional as F
 
-from organisms.nn import example_losses, new_interface, readout, rms_norm, score, stem
+from organisms.layers.norms import rms_norm
+from organisms.nn import example_losses, new_interface, readout, score, stem
 from tests.fixtures.small_worlds import (
     FEATURES,
     KINDS,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from organisms.species import FAMILIES
+from organisms.families import FAMILIES
 from qd.measures import MEASURES
 from tests.fixtures.small_worlds import examples_of
 from tests.organisms import cases

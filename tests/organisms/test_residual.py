@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from organisms.families import FAMILIES
 from organisms.residual import quiet_share
-from organisms.species import FAMILIES
 from tests.fixtures import naive_interface
 from tests.fixtures.small_worlds import (
     DEFINED,

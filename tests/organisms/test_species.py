@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from archive_store.encoding import decode_genome, encode_genome
 from archive_store.lowrank import factors
+from organisms.families import FAMILIES
 from organisms.memory import Trace
 from organisms.pool import Occupant
 from organisms.pseudopods.species.pseudopod import Pseudopod as PseudopodAtWork
-from organisms.species import FAMILIES, Component, Memory, Organism, Pseudopod, Species
+from organisms.species import Component, Memory, Organism, Pseudopod, Species
 from qd import variation
 from qd.genes import random_genes
 from qd.records import ComponentId, Genome
-from runs.config.schema import KINDS, OrganismConfig
+from runs.config.sections import KINDS, OrganismConfig
 from tests.fixtures.small_worlds import (
     DEFINED,
     examples_of,

@@ -1,6 +1,6 @@
 import pytest
 
-from organisms.species import FAMILIES
+from organisms.families import FAMILIES
 from tests.faults import crashes
 from tests.faults.crashes import forks, memory, start
 from tests.faults.killed_drivers import killed, launch_and_die

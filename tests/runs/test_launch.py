@@ -17,14 +17,16 @@ from archive_store.errors import LockError, WriteError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.cli import app
-from runs.config.reader import load
+from runs.config.reader import changed, load
 from runs.errors import ConfigError, RunError
-from runs.launch import launch, placed, resume
+from runs.launch import launch, placed
 from runs.observability.progress import Progress
-from runs.prepared import changed, workers
 from runs.replay import decisions, replay
-from runs.training.world import build
-from runs.workers.pool import Done, perform
+from runs.resume import resume
+from runs.training.build import build
+from runs.workers.jobs import Done
+from runs.workers.pool import perform
+from runs.workers.start import workers
 from tests.faults.killed_drivers import launch_and_stand_still, living
 from tests.fixtures.small_runs import contents, copied, digests, files, launched, small
 from tests.fixtures.small_worlds import calibrated_world

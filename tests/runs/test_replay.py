@@ -192,7 +192,7 @@ class TestDecisions:
 
     def test_nothing_is_trained(self, undisturbed, monkeypatch):
         monkeypatch.setattr("runs.trainer.advance", None)
-        monkeypatch.setattr("runs.training.world.build", None)
+        monkeypatch.setattr("runs.training.build.build", None)
         assert decisions(undisturbed)[2] is None
 
     def test_until_a_round(self, undisturbed, tmp_path):

@@ -9,8 +9,9 @@ from archive_store.errors import BlobError, ChainError, JournalError, RunDirecto
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
-from runs.launch import launch, resume
+from runs.launch import launch
 from runs.replay import decisions, replay
+from runs.resume import resume
 from tests.faults.killed_drivers import (
     killed,
     launch_and_die,

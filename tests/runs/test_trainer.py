@@ -13,16 +13,19 @@ import torch
 from torch.nn import functional as F
 
 from archive_store.encoding import decode_genome
+from organisms.families import FAMILIES
 from organisms.nn import example_losses, score
-from organisms.species import FAMILIES
 from qd.canonical import canonical, sha256
 from qd.records import ComponentId
 from runs import trainer
 from runs.errors import RunError
 from runs.trainer import JOBS, TIMED, advance
+from runs.training import calibration_jobs
+from runs.training.build import build
 from runs.training.census import evaluate, lower_bounds, own_metrics, take_records
 from runs.training.newborns import found
-from runs.training.world import WorldSpec, build, decode_interface, decode_state, encode_state
+from runs.training.state import decode_interface, decode_state, encode_state
+from runs.training.world import WorldSpec
 from tests.fixtures.small_worlds import (
     birth,
     calibrated_spec,
@@ -290,7 +293,7 @@ class TestEvaluate:
 class TestCalibrationJobs:
     def test_the_interface_is_trained_and_comes_the_same_each_time(self, world):
         bare = build(replace(spec_of(world), interface=None, hosts=()))
-        loss, data, genomes = trainer.interface(bare)
+        loss, data, genomes = calibration_jobs.interface(bare)
         assert data == spec_of(world).interface
         assert (math.isfinite(loss), genomes) == (True, {})
         trained = decode_interface(data, world.device)
@@ -306,12 +309,12 @@ class TestCalibrationJobs:
             r"loss of organism {} became (nan|inf) in calibration, optimizer step \d; lower training\.learn"
         )
         with pytest.raises(RunError, match=told.format(-1)):
-            trainer.interface(wild)
+            calibration_jobs.interface(wild)
         with pytest.raises(RunError, match=told.format(-5)):
-            trainer.reference(wild, -5)
+            calibration_jobs.reference(wild, -5)
 
     def test_a_reference_is_measured_at_every_checkpoint(self, world):
-        samples, state, _ = trainer.reference(world, -5)
+        samples, state, _ = calibration_jobs.reference(world, -5)
         assert [(sample.organism, sample.step) for sample in samples] == [(-5, 3), (-5, 6)]
         for sample in samples:
             assert {np.shape(part) for part in (sample.measures, sample.even, sample.odd)} == {(3, 5)}
@@ -327,11 +330,11 @@ class TestCalibrationJobs:
     def test_measuring_in_between_does_not_disturb_training(self, world):
         config = small_config(organism={"kind": world.species.family}, calibration={"checkpoints": [1.0]})
         once = small_world(config, interface=spec_of(world).interface)
-        assert trainer.reference(once, -5)[1] == trainer.reference(world, -5)[1]
+        assert calibration_jobs.reference(once, -5)[1] == calibration_jobs.reference(world, -5)[1]
 
     def test_assays_are_the_means_over_examples(self, world):
-        _, state, _ = trainer.reference(world, -5)
-        values, payload, genomes = trainer.assays(world, state)
+        _, state, _ = calibration_jobs.reference(world, -5)
+        values, payload, genomes = calibration_jobs.assays(world, state)
         drops = world.species.assay(decode_state(world, state).organism, world.hosts)
         np.testing.assert_allclose(values, drops.mean(-1).tolist())
         assert (payload, genomes) == (b"", {})
@@ -340,9 +343,9 @@ class TestCalibrationJobs:
         assert dict(JOBS) == {
             "advance": trainer.advance,
             "audit": trainer.advance,
-            "interface": trainer.interface,
-            "reference": trainer.reference,
-            "assays": trainer.assays,
+            "interface": calibration_jobs.interface,
+            "reference": calibration_jobs.reference,
+            "assays": calibration_jobs.assays,
         }
         assert tuple(TIMED) == ("advance", "audit")
 
@@ -361,8 +364,10 @@ def test_every_kind_of_task_goes_through_a_round(name):
     config = small_config(rounds=1, task=TASKS[name], organism={"depth": 2})
     corpus = b"A slime mold is no mold. " * 400 if name == "text" else None
     spec = WorldSpec(config.model_dump(mode="json", by_alias=True), corpus)
-    spec = replace(spec, interface=trainer.interface(build(spec))[1])
-    spec = replace(spec, hosts=tuple(trainer.reference(build(spec), number)[1] for number in (-2, -3, -4)))
+    spec = replace(spec, interface=calibration_jobs.interface(build(spec))[1])
+    spec = replace(
+        spec, hosts=tuple(calibration_jobs.reference(build(spec), number)[1] for number in (-2, -3, -4))
+    )
     world = build(spec)
     report, state, _ = advance(world, None, order(0, 1), {}, clock())
     assert [record.depth for record in report.census.records] == [0, 0, 0, 1, 1, 1]

@@ -5,9 +5,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from organisms.experts.config import ExpertConfig
 from organisms.experts.dispatch.expert_outputs import Experts, expert_outputs
 from organisms.layers.activations import ACTIVATIONS
+from organisms.layers.config import ExpertConfig
 from organisms.layers.dropout import dropout_factors
 from organisms.layers.initialisation import drawn
 

@@ -17,8 +17,7 @@ from organisms.experts.routing.choice import Choice, dealt, without_best
 from organisms.experts.routing.decision import RoutingInfo
 from organisms.experts.routing.losses import entropy_loss, load_balance, margin_loss, z_loss
 from organisms.experts.routing.metrics import metrics
-from organisms.experts.routing.noise import NOISE
-from organisms.experts.routing.scores import log_scores, weights
+from organisms.experts.routing.scores import NOISE, log_scores, weights
 from organisms.layers.checks import check_mask, drawing, told, zeroed
 
 EPSILON = 1e-6  # under the root of the input norm

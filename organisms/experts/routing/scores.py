@@ -45,3 +45,17 @@ def _shares(logs: Tensor, members: Tensor) -> Tensor:
     """Softmax over the members of each row; a row without any, whose shares nobody uses, is taken whole."""
     nobody = ~members.any(dim=1, keepdim=True)
     return torch.softmax(logs.masked_fill(~(members | nobody), -torch.inf), dim=1)
+
+
+def gaussian(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Draw standard normal numbers."""
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Draw standard Gumbel numbers, -log(-log u): the largest of a row's sums names a softmax's draw."""
+    draws = torch.empty(shape, device=generator.device).exponential_(generator=generator)
+    return -draws.clamp(min=torch.finfo(draws.dtype).tiny).log()
+
+
+NOISE = {"gaussian": gaussian, "gumbel": gumbel}

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from organisms.experts.species.organism import ExpertOrganism
 from organisms.experts.species.shares import redirected, shares
-from organisms.nn import rms_norm, stem
+from organisms.layers.norms import rms_norm
+from organisms.nn import stem
 
 
 @dataclass(frozen=True, slots=True, eq=False)

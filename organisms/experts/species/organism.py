@@ -21,7 +21,8 @@ from organisms.experts.routing.losses import load_balance
 from organisms.experts.species.component import BENDS
 from organisms.experts.species.observed import observe
 from organisms.experts.species.shares import every_answer, mixture
-from organisms.nn import Interface, example_losses, readout, rms_norm, stem
+from organisms.layers.norms import rms_norm
+from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
 from organisms.residual import Observed, ResidualOrganism
 from organisms.task import Task

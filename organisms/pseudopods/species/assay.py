@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from organisms.nn import rms_norm, stem
+from organisms.layers.norms import rms_norm
+from organisms.nn import stem
 from organisms.pseudopods.species.organism import PseudopodOrganism
 
 

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from kernels.attention import attention_weights
 from kernels.correlation import correlation
 from kernels.effective_rank import effective_rank
-from organisms.nn import rms_norm, stem
+from organisms.layers.norms import rms_norm
+from organisms.nn import stem
 from organisms.pseudopods.species.organism import PseudopodOrganism
 
 

@@ -4,14 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from organisms.experts import config as module
-from organisms.experts.config import (
-    AttentionConfig,
-    BlockConfig,
-    ExpertConfig,
-    ModelConfig,
-    MoEConfig,
-    RouterConfig,
-)
+from organisms.experts.config import BlockConfig, ModelConfig, MoEConfig, RouterConfig
+from organisms.layers.config import AttentionConfig, ExpertConfig
 
 DOCUMENTED = {
     RouterConfig: {

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from organisms.experts.config import ExpertConfig, MoEConfig, RouterConfig
+from organisms.experts.config import MoEConfig, RouterConfig
 from organisms.experts.dispatch.dispatch import DISPATCH
 from organisms.experts.feed_forward import MoEFeedForward, build_moe
+from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
 from tests.organisms.experts.mixtures import D, H, by_tokens, drawn, with_gradients
 

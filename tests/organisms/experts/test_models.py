@@ -6,15 +6,9 @@ import torch
 from torch import nn
 
 from organisms.experts.block import TransformerBlock
-from organisms.experts.config import (
-    AttentionConfig,
-    BlockConfig,
-    ExpertConfig,
-    ModelConfig,
-    MoEConfig,
-    RouterConfig,
-)
+from organisms.experts.config import BlockConfig, ModelConfig, MoEConfig, RouterConfig
 from organisms.experts.models import MoELanguageModel, MoESequenceRegressor
+from organisms.layers.config import AttentionConfig, ExpertConfig
 from organisms.layers.norms import RMSNorm
 from tests.organisms.experts.mixtures import drawn, with_gradients
 

@@ -8,11 +8,12 @@ from types import ModuleType
 
 import torch
 
-from organisms.experts.config import ExpertConfig, MoEConfig, RouterConfig
+from organisms.experts.config import MoEConfig, RouterConfig
 from organisms.experts.feed_forward import build_moe
 from organisms.experts.routing.bias import BiasRouter
 from organisms.experts.routing.choice import best
 from organisms.experts.routing.router import Router
+from organisms.layers.config import ExpertConfig
 
 README = Path(__file__).parents[3] / "organisms" / "experts" / "README.md"
 LAYER, MODEL, ROUTER = (

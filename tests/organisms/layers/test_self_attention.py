@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from organisms.experts.config import AttentionConfig
+from organisms.layers.config import AttentionConfig
 from organisms.layers.rotary import Rotary
 from organisms.layers.self_attention import SelfAttention
 from tests.organisms.experts.mixtures import drawn, with_gradients

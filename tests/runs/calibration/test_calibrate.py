@@ -11,12 +11,13 @@ from archive_store.run_directory import RunDirectory
 from organisms.pseudopods.species.cost import visible
 from qd.measures import ranges_from_samples
 from runs.calibration.borrow import borrowed
-from runs.calibration.calibrate import Calibration, constants, read_centroids
+from runs.calibration.constants import Calibration, constants, read_centroids
 from runs.errors import ConfigError, RunError
 from runs.launch import launch
 from runs.prepared import prepare
-from runs.trainer import Sample
-from runs.training.world import WorldSpec, build
+from runs.training.build import build
+from runs.training.calibration_jobs import Sample
+from runs.training.world import WorldSpec
 from tests.fixtures.small_runs import copied, older, small
 
 COMPONENTS = 40

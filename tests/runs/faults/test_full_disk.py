@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.launch import resume
+from runs.resume import resume
 from tests.faults.crashes import Scenario, faults, go_on, recovers, refused, start
 from tests.fixtures.small_runs import SMALL, contents, digests
 

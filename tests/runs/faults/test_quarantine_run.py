@@ -9,9 +9,10 @@ from analysis import pictures
 from archive_store.encoding import decode
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
-from runs.launch import launch, resume
+from runs.launch import launch
 from runs.replay import decisions, replay
 from runs.results.summary import as_json, summarise, table
+from runs.resume import resume
 from tests.fixtures.small_runs import copied, digests, launched, small
 
 ROUNDS = 7

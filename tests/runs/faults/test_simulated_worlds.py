@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from runs.errors import RunError
-from runs.workers.pool import Job
+from runs.workers.jobs import Job
 from tests.faults import simulated_worlds
 from tests.faults.crashes import memory
 from tests.faults.fake_trainers import advance

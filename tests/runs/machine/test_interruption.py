@@ -6,8 +6,9 @@ import pytest
 
 from archive_store.run_directory import RunDirectory
 from runs.errors import Stopped
-from runs.launch import launch, resume
+from runs.launch import launch
 from runs.machine.interruption import SIGNALS, listening
+from runs.resume import resume
 from tests.fixtures.small_runs import contents, digests, small
 
 

@@ -12,9 +12,9 @@ from archive_store.run_directory import RunDirectory
 from archive_store.verification import verify
 from runs.cli import app
 from runs.errors import RunError, Stopped
-from runs.launch import resume
 from runs.machine.migration import last_move
 from runs.replay import decisions, replay
+from runs.resume import resume
 from tests.faults.killed_drivers import killed, launch_and_die
 from tests.fixtures.small_runs import copied, digests
 
@@ -107,7 +107,7 @@ def test_a_stop_before_the_first_new_round_leaves_nothing_of_the_other_environme
     (run / "environment.json").write_text(json.dumps(away))
     with monkeypatch.context() as other:
         other.setattr("runs.trainer.learning_rate", lambda world, steps: lambda step: 1e-3)
-        other.setattr("runs.launch.listening", stopping_at_once)
+        other.setattr("runs.resume.listening", stopping_at_once)
         with pytest.raises(Stopped):
             resume(run, {}, accept_environment=True)
     (run / "environment.json").write_bytes(home)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kernels import onednn
 from runs.errors import RunError
-from runs.machine import settings, source_digest
+from runs.machine import fingerprint, settings, source_digest
 
 ROOT = Path(settings.__file__).parents[2]
 
@@ -41,7 +41,7 @@ faults = []
 for _ in range(10):
     [torch.ones(2**22) for _ in range(4)]  # 16 MiB each
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(json.dumps([threads, runs.machine.settings.fingerprint(["qd.seeding"]), error.item(), faults[-1] - faults[4]]))
+print(json.dumps([threads, runs.machine.fingerprint.fingerprint(["qd.seeding"]), error.item(), faults[-1] - faults[4]]))
 """
 
 
@@ -85,8 +85,8 @@ class TestPrepare:
 
     def test_another_process_has_the_same_fingerprint(self, fresh):
         _, fingerprint, _, _ = fresh
-        here = json.loads(json.dumps(settings.fingerprint(["qd.seeding"])))
-        assert settings.differences(fingerprint, here) == ()
+        here = json.loads(json.dumps(fingerprint.fingerprint(["qd.seeding"])))
+        assert fingerprint.differences(fingerprint, here) == ()
         assert fingerprint == here
 
     def test_the_settings_are_made(self):
@@ -126,7 +126,7 @@ class TestPrepare:
         )
         assert done.stdout.strip() == asked
         here = settings.VARIABLES["PLASMODIA_ONEDNN"]
-        assert settings.fingerprint()["settings"]["PLASMODIA_ONEDNN"] == here
+        assert fingerprint.fingerprint()["settings"]["PLASMODIA_ONEDNN"] == here
 
     def test_another_choice_about_onednn_is_no_choice(self, monkeypatch):
         monkeypatch.setattr(settings, "VARIABLES", settings.VARIABLES | {"PLASMODIA_ONEDNN": "off"})
@@ -144,59 +144,59 @@ class TestPrepare:
 
 class TestFingerprint:
     def test_the_probe_repeats(self):
-        assert settings.probe() == settings.probe()
+        assert fingerprint.probe() == fingerprint.probe()
 
     def test_the_probe_sees_the_last_bit(self, monkeypatch):
-        before = settings.probe()
+        before = fingerprint.probe()
         exp = torch.exp
         monkeypatch.setattr(torch, "exp", lambda x: torch.nextafter(exp(x), torch.tensor(torch.inf)))
-        after = settings.probe()
+        after = fingerprint.probe()
         assert [name for name in before if before[name] != after[name]] == ["exp"]
 
     def test_it_holds_nothing_of_this_place(self):
-        text = json.dumps(settings.fingerprint())
+        text = json.dumps(fingerprint.fingerprint())
         assert str(ROOT) not in text
         assert os.uname().nodename not in text
 
     def test_versions_are_those_installed(self):
-        libraries = settings.libraries()
+        libraries = fingerprint.libraries()
         assert libraries["numpy"] == np.__version__
         assert libraries["torch"] == torch.__version__
 
     def test_a_library_that_is_missing_is_said_to_be(self, monkeypatch):
         monkeypatch.setattr(settings, "LIBRARIES", ("no-such-distribution",))
-        assert settings.libraries()["no-such-distribution"] is None
+        assert fingerprint.libraries()["no-such-distribution"] is None
 
     def test_another_thread_count_is_a_difference(self):
-        before = settings.fingerprint()
+        before = fingerprint.fingerprint()
         torch.set_num_threads(2)
-        after = settings.fingerprint()
+        after = fingerprint.fingerprint()
         torch.set_num_threads(1)
-        assert "settings.torch threads: 1 against 2" in settings.differences(before, after)
+        assert "settings.torch threads: 1 against 2" in fingerprint.differences(before, after)
 
     def test_another_library_for_products_is_a_difference(self, monkeypatch):
         monkeypatch.setattr(onednn, "faster", lambda: False)
-        before = settings.fingerprint()
+        before = fingerprint.fingerprint()
         monkeypatch.setattr(onednn, "faster", lambda: True)
-        after = settings.fingerprint()
-        assert settings.differences(before, after) == ("settings.products by oneDNN: False against True",)
+        after = fingerprint.fingerprint()
+        assert fingerprint.differences(before, after) == ("settings.products by oneDNN: False against True",)
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
     def test_cuda_needs_a_device(self):
         with pytest.raises(RunError, match="asks for device 'cuda', but torch sees no CUDA device"):
-            settings.fingerprint(device="cuda")
+            fingerprint.fingerprint(device="cuda")
 
     @pytest.mark.cuda
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_cuda_is_probed(self):
-        first, second = settings.fingerprint(device="cuda"), settings.fingerprint(device="cuda")
+        first, second = fingerprint.fingerprint(device="cuda"), fingerprint.fingerprint(device="cuda")
         assert first == second
         assert first["gpu"]["model"] == torch.cuda.get_device_name(0)
 
     def test_a_difference_names_the_key_and_both_values(self):
         first = {"b": {"x": 1, "digest": "0" * 64}, "a": "same", "c": None}
         second = {"b": {"y": 2, "digest": "1" * 64}, "a": "same"}
-        assert settings.differences(first, second) == (
+        assert fingerprint.differences(first, second) == (
             "b.digest: 000000000000 against 111111111111",
             "b.x: 1 against nothing",
             "b.y: nothing against 2",
@@ -205,8 +205,8 @@ class TestFingerprint:
 
     @given(NESTED, NESTED)
     def test_nothing_differs_exactly_between_equals(self, first, second):
-        assert settings.differences(first, first) == ()
-        assert (settings.differences(first, second) == ()) == (first == second)
+        assert fingerprint.differences(first, first) == ()
+        assert (fingerprint.differences(first, second) == ()) == (first == second)
 
 
 FILES = {"__init__.py": "", "inner.py": "x = 1", "deep/__init__.py": "", "deep/b.yaml": "y: 2"}

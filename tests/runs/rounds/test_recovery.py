@@ -8,7 +8,8 @@ from archive_store.errors import BlobError, StoreError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
-from runs.launch import launch, resume
+from runs.launch import launch
+from runs.resume import resume
 from runs.rounds.recovery import Recovery
 from tests.faults.killed_drivers import killed, launch_and_die
 from tests.fixtures.small_runs import contents, copied, digests, small
@@ -140,7 +141,7 @@ def test_a_genome_that_comes_out_otherwise_is_named_as_lost(cut_off, tmp_path, m
     digest = open_run(run).elites().genome.iloc[0]
     harm(run, digest, "damaged")
     monkeypatch.setattr("runs.trainer.learning_rate", lambda world, steps: lambda step: 1e-3)
-    monkeypatch.setattr("runs.launch.last_move", lambda journal: 9)
+    monkeypatch.setattr("runs.resume.last_move", lambda journal: 9)
     with pytest.raises(RunError, match=rf"genome {digest} is lost: .* restore .*{digest}"):
         resume(run, {})
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from organisms.task import Split, Task
 from runs import tasks
-from runs.config import schema
+from runs.config import sections
 from runs.errors import ConfigError
 from runs.tasks import text
 from runs.tasks.splits import capped, stratified
@@ -42,10 +42,10 @@ def distinct(examples: np.ndarray) -> int:
 
 class TestTable:
     def test_the_configuration_knows_the_same_names(self):
-        assert tuple(tasks.TASKS) == schema.TASKS
+        assert tuple(tasks.TASKS) == sections.TASKS
 
     def test_a_configuration_section_is_what_builders_read(self):
-        assert {field.name for field in fields(Asked)} == set(schema.TaskConfig.model_fields)
+        assert {field.name for field in fields(Asked)} == set(sections.TaskConfig.model_fields)
 
     @pytest.mark.parametrize("name", tasks.TASKS)
     def test_arrays_have_the_types_and_shapes_that_a_task_promises(self, name):

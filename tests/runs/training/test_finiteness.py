@@ -7,7 +7,7 @@ from qd.measures import MEASURES
 from runs.trainer import advance
 from runs.training.finiteness import after_training, of_census
 from runs.training.newborns import found
-from runs.training.world import Individual
+from runs.training.state import Individual
 from tests.fixtures.small_worlds import calibrated_world, order
 
 

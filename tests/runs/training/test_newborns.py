@@ -5,8 +5,8 @@ import pytest
 
 from archive_store.encoding import encode_genome
 from archive_store.lowrank import factors
+from organisms.families import FAMILIES
 from organisms.pool import Occupant
-from organisms.species import FAMILIES
 from qd import variation
 from qd.canonical import sha256
 from qd.genes import random_genes

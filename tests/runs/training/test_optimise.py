@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+from organisms.families import FAMILIES
 from organisms.memory import Trace
 from organisms.nn import example_losses
-from organisms.species import FAMILIES
 from qd.annealing import cosine
 from runs.training.newborns import found
 from runs.training.optimise import batches, learning_rate, train
-from runs.training.world import Examples, Individual
+from runs.training.state import Individual
+from runs.training.world import Examples
 from tests.fixtures.naive_interface import parts
 from tests.fixtures.small_worlds import (
     DEFINED,

@@ -10,9 +10,10 @@ from organisms.memory import Trace
 from qd.canonical import sha256
 from qd.records import ComponentId
 from runs.trainer import advance
+from runs.training.build import build
 from runs.training.newborns import bear
 from runs.training.optimise import batches, learning_rate, train
-from runs.training.world import Individual, build, decode_state
+from runs.training.state import Individual, decode_state
 from tests.faults.exploding import STEPS
 from tests.fixtures.small_worlds import birth, calibrated_spec, calibrated_world, death, order, small_config
 

@@ -4,8 +4,10 @@ import pytest
 from archive_store.reading import open_run
 from runs.config.reader import read_config
 from runs.config.schema import plain
+from runs.training.build import build
+from runs.training.state import decode_state
 from runs.training.usage import Usage, usage
-from runs.training.world import WorldSpec, build, decode_state
+from runs.training.world import WorldSpec
 from tests.fixtures.small_worlds import examples_of, small_organism, small_species, small_task
 from tests.organisms.experts.labelled import LABELS, counted, labelled, routed
 

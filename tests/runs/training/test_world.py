@@ -10,17 +10,10 @@ from archive_store.encoding import decode, encode
 from organisms.memory import Trace
 from organisms.pseudopods.species.family import Pseudopods
 from runs.errors import ConfigError, RunError
+from runs.training.build import build, emptied
 from runs.training.newborns import bear, found
-from runs.training.world import (
-    Individual,
-    WorldSpec,
-    build,
-    decode_interface,
-    decode_state,
-    emptied,
-    encode_interface,
-    encode_state,
-)
+from runs.training.state import Individual, decode_interface, decode_state, encode_interface, encode_state
+from runs.training.world import WorldSpec
 from tests.fixtures.small_worlds import (
     birth,
     calibrated_spec,

@@ -4,7 +4,7 @@ import pytest
 
 from runs.errors import RunError
 from runs.workers.dispatch import Dispatcher
-from runs.workers.pool import Done, Failed, Job, Lost, Starved
+from runs.workers.jobs import Done, Failed, Job, Lost, Starved
 
 TIMEOUT = 60.0
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from runs.errors import ConfigError, RunError
-from runs.workers.pool import Exhausted, Failed, InlinePool, Job, Lost, perform
+from runs.workers.jobs import Exhausted, Failed, Job, Lost
+from runs.workers.pool import InlinePool, perform
 from tests.fixtures.small_worlds import calibrated_spec, calibrated_world
 
 JOB = Job("advance", 3, 1, ())

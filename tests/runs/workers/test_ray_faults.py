@@ -13,10 +13,13 @@ import ray
 from archive_store.run_directory import RunDirectory
 from runs.config.schema import plain
 from runs.errors import RunError
-from runs.launch import launch, resume
-from runs.prepared import pool_of, prepare
+from runs.launch import launch
+from runs.prepared import prepare
+from runs.resume import resume
 from runs.training.world import WorldSpec
-from runs.workers.pool import Done, InlinePool, Job
+from runs.workers.jobs import Done, Job
+from runs.workers.pool import InlinePool
+from runs.workers.start import pool_of
 from tests.faults.killed_drivers import killed_at_random
 from tests.fixtures.small_runs import digests, small
 

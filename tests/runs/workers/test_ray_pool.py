@@ -9,8 +9,10 @@ import pytest
 
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
-from runs.launch import launch, resume
-from runs.prepared import pool_of, prepare
+from runs.launch import launch
+from runs.prepared import prepare
+from runs.resume import resume
+from runs.workers.start import pool_of
 from tests.faults.killed_drivers import killed, launch_and_die
 from tests.fixtures.small_runs import contents, digests, launched, small
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from organisms.experts.config import ExpertConfig
 from organisms.experts.dispatch.expert_ffn import ExpertFFN
+from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
 from tests.organisms.experts.mixtures import GATED, D, H, drawn, with_gradients
 

@@ -9,7 +9,7 @@ from organisms.experts.config import ModelConfig
 from organisms.experts.models import MoESequenceRegressor
 from organisms.experts.routing.bias import update_biases
 from runs import tasks
-from runs.config.schema import TaskConfig
+from runs.config.sections import TaskConfig
 
 STEPS, BATCH, RATE = 300, 32, 3e-3
 WAYS = {

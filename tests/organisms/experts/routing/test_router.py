@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from organisms.experts.routing.noise import gumbel
 from organisms.experts.routing.router import Router
+from organisms.experts.routing.scores import gumbel
 from tests.organisms.experts.small_routers import BY_TOKENS, NAMES, WIDTH, drawn, generator, small_router
 
 X = drawn(40, WIDTH)

@@ -1,9 +1,12 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from organisms.experts.routing.scores import log_scores, weights
+from organisms.experts.routing.scores import NOISE, log_scores, weights
 from tests.organisms.experts.small_routers import drawn, generator
 
 EVERY = torch.ones(20, 3, dtype=torch.bool)
@@ -87,3 +90,18 @@ def test_gradients_are_right_and_a_token_without_experts_has_none(normalised, re
     assert torch.autograd.gradcheck(weighed, logits)
     (gradient,) = torch.autograd.grad(weighed(logits).square().sum(), logits)
     assert not gradient[2:].any()
+
+
+@pytest.mark.parametrize(("name", "law"), [("gaussian", stats.norm), ("gumbel", stats.gumbel_r)])
+def test_noise_follows_its_law_and_its_generator(name, law):
+    found = NOISE[name](torch.Size((4000,)), generator(5))
+    assert stats.kstest(found.numpy(), law.cdf).pvalue > 0.01
+    assert torch.equal(found, NOISE[name](torch.Size((4000,)), generator(5)))
+
+
+def test_the_largest_of_logits_with_gumbel_noise_is_a_draw_of_the_softmax():
+    logits = torch.tensor([0.0, 1.0, 2.0]).log_softmax(0)
+    noisy = logits + NOISE["gumbel"](torch.Size((20_000, 3)), generator(6))
+    counts = torch.bincount(noisy.argmax(1), minlength=3)
+    assert stats.chisquare(counts.numpy(), 20_000 * logits.double().softmax(0).numpy()).pvalue > 0.01
+    assert math.isfinite(noisy.abs().max())

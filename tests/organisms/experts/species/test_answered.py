@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from organisms.experts.species.shares import chosen, shares
-from organisms.nn import rms_norm, stem
+from organisms.layers.norms import rms_norm
+from organisms.nn import stem
 from tests.fixtures.small_worlds import examples_of
 from tests.organisms.experts.labelled import counted, labelled, routed
 

@@ -12,10 +12,12 @@ import pytest
 from organisms.pool import Occupant
 from qd.records import ComponentId, Genome
 from qd.variation import norm_matched
-from runs import trainer
 from runs.config.schema import Config
+from runs.training import calibration_jobs
+from runs.training.build import build, emptied
 from runs.training.census import evaluate
-from runs.training.world import World, WorldSpec, build, decode_state, emptied
+from runs.training.state import decode_state
+from runs.training.world import World, WorldSpec
 
 HOSTS, GUESTS, HELD_OUT = (-2, -3, -4), (-5, -6, -7), (-8, -9, -10, -11)
 DRAWS = 4
@@ -40,9 +42,9 @@ class Grafts:
 @pytest.fixture(scope="module")
 def grafts() -> Grafts:
     spec = WorldSpec(CONFIG.model_dump(mode="json", by_alias=True))
-    spec = replace(spec, interface=trainer.interface(build(spec))[1])
+    spec = replace(spec, interface=calibration_jobs.interface(build(spec))[1])
     world = build(spec)
-    states = {number: trainer.reference(world, number)[1] for number in HOSTS + GUESTS + HELD_OUT}
+    states = {number: calibration_jobs.reference(world, number)[1] for number in HOSTS + GUESTS + HELD_OUT}
     world = build(replace(spec, hosts=tuple(states[number] for number in HOSTS)))
     elites = [best_component(world, states[number]) for number in GUESTS]
     nothing, elite, random = [], [], []
@@ -68,7 +70,7 @@ def grafts() -> Grafts:
 def best_component(world: World, state: bytes) -> Genome:
     """The component that the reference hosts value most."""
     organism = decode_state(world, state).organism
-    values = trainer.assays(world, state)[0]
+    values = calibration_jobs.assays(world, state)[0]
     slots = [slot for slot, _ in organism.pool.alive()]
     return organism.pool.genome(slots[int(np.argmax(values))])
 

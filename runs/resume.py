@@ -1,0 +1,137 @@
+"""Resuming: from what a run's journal says to the rest of the run."""
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from archive_store import durable
+from archive_store.journal.chain import UNREADABLE
+from archive_store.journal.journal import Journal
+from archive_store.lock import held
+from archive_store.run_directory import RunDirectory
+from qd.records import Census, Decision, Outcome, read
+from runs.calibration.stored import stored
+from runs.config.reader import changed, read_config
+from runs.config.schema import to_yaml
+from runs.driver import Conditions
+from runs.errors import RunError
+from runs.launch import Open, Reporter, silent
+from runs.machine.interruption import listening
+from runs.machine.migration import last_move, moved_to
+from runs.prepared import Prepared, prepare
+from runs.rounds.commit import forget_old_states
+from runs.rounds.ledger import Ledger
+from runs.workers.dispatch import Clock
+from runs.workers.pool import Pool
+from runs.workers.start import pool_of
+
+
+def restore(ledger: Ledger, journal: Journal) -> None:
+    """Bring a new ledger to where the journal ends.
+
+    Raises
+    ------
+    RunError
+        If a round is not made of decisions, censuses and competitions that follow from one another.
+    """
+    last = journal.last_round() or 0
+    for round in range(1, last + 1):
+        events = list(journal.events(round))
+        try:
+            ledger.restore(
+                [read(Decision, event.value) for event in events if event.kind == "decision"],
+                [read(Census, event.value) for event in events if event.kind == "census"],
+                [read(Outcome, event.value) for event in events if event.kind == "outcome"],
+            )
+        except UNREADABLE as error:
+            raise RunError(
+                f"round {round} of the journal cannot be restored: {error}; the journal was altered"
+            ) from error
+
+
+def resume(
+    path: Path,
+    execution: Mapping[str, Any],
+    report: Reporter | None = None,
+    accept_environment: bool = False,
+) -> Path:
+    """Go on with a run that was cut off; a finished one whose elites are intact is left as it is.
+
+    Parameters
+    ----------
+    execution
+        Keys of the ``execution:`` section that differ from now on.
+    accept_environment
+        Go on although this machine's fingerprint is not the run's. The journal says so from the next round
+        on, and all later digests cover it.
+
+    Raises
+    ------
+    RunError
+        If the run's data or environment are not what they were, or it cannot go on.
+    LockError
+        If another process is writing the run.
+    Stopped
+        If SIGINT or SIGTERM asked it to stop.
+    """
+    directory = RunDirectory.open(path)
+    if _is_done(directory):
+        durable.sync_directory(path)  # whoever wrote the manifest may have been stopped before this
+        return path
+    with held(path):
+        _go_on(directory, execution, report or silent, accept_environment)
+    return path
+
+
+def _go_on(
+    directory: RunDirectory, execution: Mapping[str, Any], report: Reporter, accept_environment: bool
+) -> None:
+    prepared = prepare(changed(read_config(directory.config_path), execution))
+    if not _is_done(directory):  # by whoever held the lock until now
+        directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged
+        carry_on(directory, prepared, pool_of(prepared), report, accept_environment)
+
+
+def carry_on(
+    directory: RunDirectory,
+    prepared: Prepared,
+    pool: AbstractContextManager[Pool],
+    report: Reporter,
+    accept_environment: bool = False,
+    clock: Clock = time.monotonic,
+) -> None:
+    """Go on with a run; the pool is only started if there is something left to compute."""
+    with directory.journal(readonly=False) as journal:
+        journal.verify_chain()
+        calibration, spec = stored(directory, journal, prepared)
+        moved = moved_to(directory, journal, prepared, accept_environment)
+        run = Open(prepared, directory, journal, calibration, spec)
+        restore(run.ledger, journal)
+        if directory.finished():  # but an elite's genome is to be made again
+            directory.remove_manifest()
+        directory.recover()
+        directory.write_config(to_yaml(prepared.config))
+        run.incident("resume", None, f"after round {journal.last_round()}")
+        forget_old_states(journal, directory.blobs)
+        if run.ledger.closed < prepared.config.rounds or damaged_elites(directory, journal):
+            with listening() as stop, pool as workers:
+                run.attach(workers, clock)
+                workers.configure(spec)
+                since = run.ledger.closed + 1 if moved else last_move(journal)
+                run.driver(Conditions(clock, report, stop=stop.patiently, moved=moved, since=since)).run()
+        run.finish()
+
+
+def damaged_elites(directory: RunDirectory, journal: Journal) -> bool:
+    """Say whether the genome of any elite is missing or damaged."""
+    return not all(directory.blobs.intact(digest) for digest in journal.elite_genomes())
+
+
+def _is_done(directory: RunDirectory) -> bool:
+    """Say whether a run has ended and the genomes of its elites are intact."""
+    if not directory.finished():
+        return False
+    with directory.journal() as journal:
+        return not damaged_elites(directory, journal)

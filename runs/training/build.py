@@ -1,0 +1,107 @@
+"""Building a world from its specification: task, family, interface and frozen reference hosts."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from organisms.families import CONTRACT, FAMILIES
+from organisms.nn import check_interface
+from organisms.species import Organism, Species
+from organisms.task import Split, Task
+from runs import tasks
+from runs.config.import_path import imported
+from runs.config.schema import Config
+from runs.errors import RAISED, ConfigError, PlasmodiaError, RunError, readable, told
+from runs.training.state import decode_interface, decode_state
+from runs.training.world import Examples, World, WorldSpec
+
+
+def build(spec: WorldSpec) -> World:
+    """Build the world of a specification on this process's device.
+
+    Raises
+    ------
+    PlasmodiaError
+        If a user's task or family cannot be built, or gives other data than it first gave.
+    """
+    config = Config.model_validate(spec.config)
+    task = tasks.load(config.task, spec.corpus)
+    if spec.data is not None and task.digest != spec.data:
+        raise RunError(
+            f"the task {config.task.name!r} gives other data each time (digest {spec.data[:12]}, then "
+            f"{task.digest[:12]}); draw them from a generator with a fixed seed"
+        )
+    family = family_of(config, task)
+    device = torch.device(config.execution.device)
+
+    def examples(split: Split) -> Examples:
+        inputs = torch.from_numpy(np.ascontiguousarray(split.inputs))
+        if task.tokens == "discrete":
+            inputs = inputs.long()
+        return Examples(inputs.to(device), torch.from_numpy(np.ascontiguousarray(split.targets)).to(device))
+
+    world = World(
+        config=config,
+        task=task,
+        species=family,
+        device=device,
+        train=examples(task.train),
+        probe=examples(task.probe),
+        validation=examples(task.validation),
+        test=examples(task.test),
+        interface={} if spec.interface is None else decode_interface(spec.interface, device),
+        hosts=(),
+    )
+    if spec.interface is not None:
+        with readable("the interface"):
+            check_interface(world.interface, family.interface(torch.Generator().manual_seed(0)))
+    return replace(world, hosts=tuple(_host(world, data) for data in spec.hosts))
+
+
+def family_of(config: Config, task: Task) -> Species:
+    """Build the configured family of components for a task.
+
+    Raises
+    ------
+    ConfigError
+        If a user's family raises or is none.
+    """
+    kind = config.organism.kind
+    try:
+        family: Species = imported(FAMILIES.get(kind, kind), "organism.kind")(task, config.organism)
+    except PlasmodiaError:
+        raise
+    except RAISED as error:
+        raise ConfigError(f"organism.kind {kind!r} raised {told(error)}") from error
+    missing = [name for name in CONTRACT if not hasattr(family, name)]
+    if missing:
+        raise ConfigError(
+            f"organism.kind {kind!r} is no family: it has no {', '.join(missing)}; see organisms.species.Species"
+        )
+    return family
+
+
+def _host(world: World, state: bytes) -> Any:
+    """Freeze a trained organism with most of its slots emptied: a host needs room for a graft to matter.
+
+    In a full host a further component has next to nothing left to add, and what it adds says little about
+    other hosts.
+    """
+    organism = decode_state(world, state).organism
+    for slot in emptied(organism, world.config.calibration.host_share):
+        organism.pool.retire(slot)
+    return world.species.host(organism, world.probe.inputs, world.probe.targets)
+
+
+def emptied(organism: Organism, kept: float) -> Sequence[int]:
+    """Name the slots to be emptied in a host: all but the first `kept` share (at least one) of each layer."""
+    pool = organism.pool
+    slots = []
+    for layer in range(pool.depth):
+        living = [slot for slot, _ in pool.alive() if pool.layer(slot) == layer]
+        slots += living[max(1, math.ceil(kept * len(living))) :]
+    return slots

@@ -1,0 +1,101 @@
+"""The jobs of calibration: the interface, the reference organisms, their assays."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from organisms.species import Organism
+from qd.seeding import torch_seed
+from runs.errors import RunError
+from runs.training.answer import Job
+from runs.training.measures import measured
+from runs.training.newborns import _founder
+from runs.training.optimise import batches, learning_rate, train
+from runs.training.state import Individual, decode_state, encode_interface, encode_state
+from runs.training.world import Examples, World
+
+INTERFACE = -1  # calibration organisms have negative numbers: -1 trains the interface, -2, -3 ... the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Components of one calibration organism at one checkpoint."""
+
+    organism: int
+    step: int
+    measures: list[list[float]]  # raw, a row for each component
+    even: list[list[float]]  # the same over every second probe example
+    odd: list[list[float]]
+
+
+def interface(world: World) -> Job:
+    """Train one organism together with its stem and readout, which then stay as they are for all others.
+
+    Raises
+    ------
+    RunError
+        If a loss is not finite.
+    """
+    generator = torch.Generator().manual_seed(torch_seed(world.config.seed, 0, "interface"))
+    drawn = world.species.interface(generator)
+    individual = _founder(world, INTERFACE, {name: t.to(world.device) for name, t in drawn.items()})
+    steps = world.config.calibration.steps
+    loss = train(
+        world, individual, batches(world, INTERFACE, 0, steps), learning_rate(world, steps), interface=True
+    )
+    _check(individual, loss)
+    return loss, encode_interface(individual.organism.interface), {}
+
+
+def reference(world: World, number: int) -> Job:
+    """Train a gene-diverse organism on the interface and measure its components as it goes.
+
+    Raises
+    ------
+    RunError
+        If a loss is not finite.
+    """
+    individual = _founder(world, number)
+    settings = world.config.calibration
+    indices = batches(world, number, 0, settings.steps)
+    rate = learning_rate(world, settings.steps)
+    samples = []
+    for share in settings.checkpoints:
+        until = max(1, round(share * settings.steps))
+        if until == individual.step:
+            continue
+        _check(individual, train(world, individual, indices[individual.step : until], rate))
+        samples.append(_sample(world, individual))
+    return samples, encode_state(individual), {}
+
+
+def assays(world: World, state: bytes) -> Job:
+    """Assay every component of a calibration organism in the reference hosts, in nats."""
+    individual = decode_state(world, state)
+    return world.species.assay(individual.organism, world.hosts).mean(-1).tolist(), b"", {}
+
+
+def _check(individual: Individual, loss: float) -> None:
+    """Stop a calibration whose loss is not finite: there is nothing yet to go back to."""
+    if not math.isfinite(loss):
+        raise RunError(
+            f"the training loss of organism {individual.number} became {loss} in calibration, optimizer step "
+            f"{individual.step}; lower training.learning_rate or training.clip"
+        )
+
+
+def _sample(world: World, individual: Individual) -> Sample:
+    examples = world.probe
+    parts = (examples, _every_second(examples, 0), _every_second(examples, 1))
+    whole, even, odd = (_measures(world, individual.organism, part) for part in parts)
+    return Sample(individual.number, individual.step, whole, even, odd)
+
+
+def _measures(world: World, organism: Organism, examples: Examples) -> list[list[float]]:
+    probe = world.species.probe(organism, examples.inputs, examples.targets)
+    return measured(world, organism, probe, examples).tolist()
+
+
+def _every_second(examples: Examples, first: int) -> Examples:
+    return Examples(examples.inputs[first::2], examples.targets[first::2])

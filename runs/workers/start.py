@@ -1,0 +1,42 @@
+"""The pool of trainers that a configuration asks for."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runs.config.schema import Config
+from runs.prepared import Prepared
+from runs.workers.pool import InlinePool, Pool
+
+
+@contextmanager
+def pool_of(prepared: Prepared) -> Iterator[Pool]:
+    """Start the pool that the configuration asks for, and let it go in the end."""
+    execution = prepared.config.execution
+    pool: Pool
+    if execution.executor == "inline":
+        pool = InlinePool(time.perf_counter)
+    else:
+        from runs.workers.ray_pool import RayPool
+
+        pool = RayPool(
+            workers=workers(prepared.config),
+            address=execution.address,
+            num_gpus=execution.num_gpus,
+            expected=prepared.fingerprint,
+            modules=prepared.modules,
+            device=execution.device,
+            clock=time.monotonic,
+        )
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def workers(config: Config) -> int:
+    """Say how many trainers: as asked, or one for each core but no more than organisms."""
+    asked = config.execution.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, config.organism.count) if asked == "auto" else asked
