@@ -12,7 +12,6 @@ from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
 from runs.config.reader import read_config
 from runs.config.schema import Config, plain
-from runs.errors import readable
 
 if TYPE_CHECKING:
     from organisms.task import Task
@@ -104,19 +103,14 @@ def _world(run: Run, config: Config) -> "World":
     from runs import tasks
     from runs.calibration.stored import calibrated
     from runs.config.reader import changed
-    from runs.prepared import Prepared
     from runs.training.build import build
     from runs.training.world import WorldSpec
 
     here = changed(config, {"device": "cpu"})
-    with readable("the calibration in the journal"):
-        interface = str(run.calibration()["interface"])
-    corpus = tasks.corpus(config.task)
-    world = build(WorldSpec(plain(here), corpus, interface=run.directory.blobs.get(interface)))
-    ours = Prepared(here, corpus, world.task.digest, world.task.score_name, {}, ())
+    corpus = tasks.corpus(here.task)
     with run.directory.journal() as journal:
-        calibrated(run.directory, journal, ours)  # the same data and settings
-    return world
+        event = calibrated(run.directory, journal, here, tasks.load(here.task, corpus).digest)
+    return build(WorldSpec(plain(here), corpus, interface=run.directory.blobs.get(event["interface"])))
 
 
 def _outputs(run: Run, world: "World", state: State) -> np.ndarray:

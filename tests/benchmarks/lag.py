@@ -50,7 +50,7 @@ def timed(pool, workers: int, lag: int, rounds: int, folder: Path) -> tuple[floa
     run_path = folder / f"{workers}-{lag}"
     with started(prepared_for(workers, lag, rounds), run_path, pool, lambda progress: None) as run:
         start = time.perf_counter()
-        run.driver(conditions()).run()
+        run.driver().run()
         return time.perf_counter() - start, run.journal.digest()
 
 
@@ -59,12 +59,6 @@ def prepared_for(workers: int, lag: int, rounds: int):
     from runs.prepared import prepare as prepared
 
     return prepared(load("smoke", [*SIZES, f"rounds={rounds}", f"lag={lag}", f"execution.workers={workers}"]))
-
-
-def conditions():
-    from runs.driver import Conditions
-
-    return Conditions(time.monotonic)
 
 
 def started(*arguments):

@@ -129,5 +129,5 @@ def _intensities(task: Task, dim: int, genes: Sequence[Mapping[str, float]], ans
         cost(task, dim, gene, tokens, len(answered_BC)) if gene else (1.0, 1.0)
         for gene, tokens in zip(genes, answered_BC.sum(0).tolist(), strict=True)
     ]
-    intensities = [math.log2(flops / moved) for flops, moved in costs]
+    intensities = [math.log2(flops / bytes_moved) for flops, bytes_moved in costs]
     return torch.tensor(intensities, dtype=torch.float64, device=answered_BC.device)

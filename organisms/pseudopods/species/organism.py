@@ -79,7 +79,9 @@ class PseudopodOrganism(ResidualOrganism):
     def _intensities(self, layer: int) -> Tensor:
         dim = self.interface["embed"].shape[1]
         costs = [cost(self.task, dim, gene) if gene else (1.0, 1.0) for gene in self.pool.genes(layer)]
-        return torch.tensor([math.log2(flops / moved) for flops, moved in costs], dtype=torch.float64)
+        return torch.tensor(
+            [math.log2(flops / bytes_moved) for flops, bytes_moved in costs], dtype=torch.float64
+        )
 
     def _settings(self, layer: int) -> tuple[Tensor, Tensor]:
         genes = self.pool.genes(layer)
