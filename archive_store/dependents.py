@@ -8,8 +8,8 @@ from operator import index
 from typing import Any
 
 from archive_store.blobs import is_digest
-from archive_store.errors import JournalError
-from archive_store.journal.chain import UNREADABLE, Event
+from archive_store.errors import UNREADABLE, JournalError
+from archive_store.journal.chain import Event
 from archive_store.journal.journal import KEPT_STATES, Journal, State
 from qd.records import ComponentId
 

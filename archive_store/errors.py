@@ -69,3 +69,7 @@ class NoRunError(RunDirectoryError):
     """What was named is not the folder of a run: bad usage, like a configuration that is not there."""
 
     exit_status = 2
+
+
+# What reading a record (`qd.records.read`) or an event's parts raises where they are not what they should be.
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)

@@ -16,8 +16,7 @@ from typing import Any
 
 from archive_store.blobs import is_digest
 from archive_store.dependents import NOTHING, Use, uses
-from archive_store.errors import ChainError, RunDirectoryError, StoreError
-from archive_store.journal.chain import UNREADABLE
+from archive_store.errors import UNREADABLE, ChainError, RunDirectoryError, StoreError
 from archive_store.journal.journal import Journal
 from archive_store.lock import LOCK
 from archive_store.run_directory import RunDirectory, file_digest

@@ -12,7 +12,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from archive_store.journal.chain import UNREADABLE, Event, numbered
+from archive_store.errors import UNREADABLE
+from archive_store.journal.chain import Event, numbered
 from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, read

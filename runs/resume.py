@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from archive_store import durable
-from archive_store.journal.chain import UNREADABLE
+from archive_store.errors import UNREADABLE
 from archive_store.journal.journal import Journal
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archive_store.errors import ChainError, JournalError
+from archive_store.errors import UNREADABLE, ChainError, JournalError
 from qd.canonical import plain, sha256, written
 from qd.records import T, read
 
-# What reading a record (`qd.records.read`) or an event's parts raises where they are not what they should be.
-UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
 MARK_DIGITS = 16  # enough to find an accident; forgers are caught by the round's digest
 
 

@@ -97,7 +97,7 @@ def calibrated(
     """
     base, event = journaled(directory, journal)
     with readable("the calibration in the journal"):
-        ours = _base(config, base["data"] if data is None else data, event["centroids"])
+        ours = _base(config, base.get("data") if data is None else data, event["centroids"])
         different = differences(base, json.loads(canonical(ours)))
     if different:
         raise RunError(f"{directory.path} was launched with other settings or data: {'; '.join(different)}")
@@ -131,6 +131,6 @@ def with_calibrated(spec: WorldSpec, event: Mapping[str, Any], blobs: BlobStore)
     return replace(spec, interface=blobs.get(event["interface"]), hosts=hosts)
 
 
-def _base(config: Config, data: str, centroids: str) -> dict[str, Any]:
+def _base(config: Config, data: str | None, centroids: str) -> dict[str, Any]:
     """Return what round 0 is chained to: format, configuration without execution, data and centroids."""
     return {"format": FORMAT, "config": scientific(config), "data": data, "centroids": centroids}

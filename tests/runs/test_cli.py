@@ -98,7 +98,8 @@ def fakes(monkeypatch):
     fakes = Fakes()
     modules = {
         "runs.machine.settings": {"prepare": lambda: fakes.calls.append(("prepare",))},
-        "runs.launch": {"launch": fakes.launch, "resume": fakes.resume},
+        "runs.launch": {"launch": fakes.launch},
+        "runs.resume": {"resume": fakes.resume},
         "runs.replay": {"replay": fakes.replay, "decisions": fakes.decisions},
         "runs.doctor.doctor": {"doctor": lambda: fakes.checks},
         "analysis.pictures": {"draw": fakes.draw, "KINDS": ("coverage", "parallel", "lifecycle")},

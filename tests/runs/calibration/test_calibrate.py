@@ -210,5 +210,5 @@ class TestShared:
         directory = RunDirectory.create(tmp_path / "run", "seed: 0\n", {})
         Journal.create(directory.journal_path).close()
         config = small()
-        with pytest.raises(RunError, match=r"calibration\.from: .* has no calibration"):
+        with pytest.raises(RunError, match=r"run has no calibration in its journal"):
             borrowed(tmp_path / "run", config, "", spec_of(config))
