@@ -157,7 +157,7 @@ class Decision:
     organism: int
     round: int
     step: int  # optimizer steps before the round
-    phase: str  # warm-up, gentle or full
+    phase: str  # warm-up, gentle or full; static where the lifecycle is off
     temperature: float
     hunger: float
     frozen: str | None  # why the lifecycle stands still, or None

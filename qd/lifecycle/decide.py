@@ -79,7 +79,7 @@ def decide(
     elif frozen is None:
         if culls(rules, round):
             deaths = _deaths(rules, round, census, temperature, ranges)
-        if now != "warm-up" and rules.arm != "none":
+        if now in ("gentle", "full") and rules.arm != "none":
             gone = {death.component for death in deaths if death.happens}
             survivors = [record for record in census.records if record.component not in gone]
             births = _births(rules, round, census, survivors, temperature, hunger, view, neighbours)

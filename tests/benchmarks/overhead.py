@@ -91,7 +91,7 @@ def ablation_seconds(world: World, individual: Individual) -> float:
     organism, examples = individual.organism, world.probe
     with torch.no_grad():
         x = stem(world.task, organism.interface, examples.inputs)
-        writes = organism.writes(0, rms_norm(x), organism.pool.living(0))
+        writes = organism.guests(0, rms_norm(x), organism.pool.living(0))
         after = x + writes.total()
         seconds = []
         for _ in range(15):

@@ -179,7 +179,7 @@ class TestShared:
     @pytest.mark.parametrize(
         ("override", "named"),
         [
-            ("organism.max_rank=3", "organism.max_rank: 4 against 3"),
+            ("organism.pseudopods.max_rank=3", "organism.pseudopods.max_rank: 4 against 3"),
             ("training.learning_rate=0.1", "training.learning_rate: 0.003 against 0.1"),
             ("calibration.steps=13", "calibration.steps: 12 against 13"),
             ("archive.cells=16", "archive.cells: 32 against 16"),

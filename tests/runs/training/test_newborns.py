@@ -115,7 +115,7 @@ class TestFounders:
         assert len({written(genome).tobytes() for genome in genomes}) == 3
 
     def test_a_larger_pool_has_the_same_founders_first(self, world):
-        roomy = {"capacity": 9, "initial": 5, "max_rank": 8, "max_hidden": 9}
+        roomy = {"capacity": 9, "initial": 5}
         few, many = found(world, 7), found(changed(world, roomy), 7)
         assert few.pool.occupants[1].component == many.pool.occupants[1].component
         assert len(list(many.pool.alive())) == 5
