@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from organisms.options import FamilyOptions
 from runs.config.import_path import imported
-from runs.config.model import Own
+from runs.config.model import Own, model_for
+from runs.config.sections import OrganismConfig
 from runs.errors import ConfigError
 from runs.machine import settings
 
@@ -33,3 +36,19 @@ def own_family(values: Mapping[str, Any]) -> Own | None:
             "organisms.options.FamilyOptions in `options`; see organisms.species.Species"
         )
     return Own(name, options)
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    """Return the JSON schema of a configuration whose ``organism.kind`` is this one.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such family, or it cannot be imported.
+    """
+    try:
+        OrganismConfig(kind=kind)
+    except ValidationError as error:
+        raise ConfigError(f"--family {error.errors()[0]['ctx']['error']}") from None
+    values = {"organism": {"kind": kind}}
+    return model_for(values, own_family(values)).model_json_schema()
