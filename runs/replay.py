@@ -17,8 +17,8 @@ from archive_store.journal.chain import Event, numbered
 from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, read
-from runs.calibration.stored import calibrated, constants_of
-from runs.config.reader import changed, read_config
+from runs.calibration.stored import calibrated, config_of, constants_of
+from runs.config.reader import changed
 from runs.config.schema import Config
 from runs.errors import RunError
 from runs.launch import silent, started
@@ -71,7 +71,7 @@ def replay(
         If the run cannot be made again here: another environment or other data.
     """
     directory = RunDirectory.open(run)
-    config = changed(read_config(directory.config_path), execution)
+    config = changed(config_of(directory), execution)
     prepared = prepare(config)
     with directory.journal() as journal:
         calibrated(directory, journal, config, prepared.data)
@@ -117,7 +117,7 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
         event that came out differently.
     """
     directory = RunDirectory.open(run)
-    config = read_config(directory.config_path)
+    config = config_of(directory)
     with directory.journal() as journal:
         last = _last(run, journal, until)
         calibration = constants_of(calibrated(directory, journal, config), directory.blobs)

@@ -12,8 +12,8 @@ from archive_store.journal.journal import Journal
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, Decision, Outcome, read
-from runs.calibration.stored import calibrated, constants_of, with_calibrated
-from runs.config.reader import changed, read_config
+from runs.calibration.stored import calibrated, config_of, constants_of, with_calibrated
+from runs.config.reader import changed
 from runs.config.schema import to_yaml
 from runs.errors import RunError
 from runs.launch import RunSession, silent
@@ -88,7 +88,7 @@ def resume(
 def _go_on(
     directory: RunDirectory, execution: Mapping[str, Any], report: Reporter, accept_environment: bool
 ) -> None:
-    prepared = prepare(changed(read_config(directory.config_path), execution))
+    prepared = prepare(changed(config_of(directory), execution))
     if not _is_done(directory):  # by whoever held the lock until now
         directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged
         carry_on(directory, prepared, pool_of(prepared), report, accept_environment)

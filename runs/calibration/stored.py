@@ -12,6 +12,7 @@ from archive_store.journal.journal import BASE, SCORE_NAME, WALL, Journal, Timin
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical
 from runs.calibration.constants import Calibration
+from runs.config.reader import read_config
 from runs.config.schema import Config, scientific
 from runs.errors import RunError, readable
 from runs.machine.fingerprint import differences
@@ -49,6 +50,21 @@ def write_round_0(
         journal.write_round(0, events, {}, [timing], round_digest(base, events))
 
 
+def config_of(directory: RunDirectory) -> Config:
+    """Return the configuration of a run that this version can go on with or make again.
+
+    Raises
+    ------
+    RunError
+        If another version wrote its journal.
+    ConfigError
+        If its configuration cannot be read.
+    """
+    with directory.journal() as journal:
+        _base_of(directory, journal)
+    return read_config(directory.config_path)
+
+
 def journaled(directory: RunDirectory, journal: Journal) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return what a run is chained to (format, configuration, data, centroids) and its event of calibration.
 
@@ -57,15 +73,7 @@ def journaled(directory: RunDirectory, journal: Journal) -> tuple[Mapping[str, A
     RunError
         If another version wrote the journal, or it holds no calibration.
     """
-    path = directory.path
-    with readable(f"what the journal of {path} begins with"):
-        base = json.loads(journal.meta(BASE) or "{}")
-        made = base.get("format", FORMAT)
-    if made != FORMAT:
-        raise RunError(
-            f"{path} has the content of format {made} and this version works with format {FORMAT}; "
-            "use the version that launched it"
-        )
+    path, base = directory.path, _base_of(directory, journal)
     events = list(journal.events(0, "calibration"))
     if not base or not events:
         raise RunError(f"{path} has no calibration in its journal; launch it again")
@@ -129,6 +137,18 @@ def with_calibrated(spec: WorldSpec, event: Mapping[str, Any], blobs: BlobStore)
     """
     hosts = tuple(blobs.get(host) for host in event["hosts"])
     return replace(spec, interface=blobs.get(event["interface"]), hosts=hosts)
+
+
+def _base_of(directory: RunDirectory, journal: Journal) -> Mapping[str, Any]:
+    with readable(f"what the journal of {directory.path} begins with"):
+        base: dict[str, Any] = json.loads(journal.meta(BASE) or "{}")
+        made = base.get("format", FORMAT)
+    if made != FORMAT:
+        raise RunError(
+            f"{directory.path} has the content of format {made} and this version works with format {FORMAT}; "
+            "use the version that launched it (show, plot, verify and digest work with both)"
+        )
+    return base
 
 
 def _base(config: Config, data: str | None, centroids: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from analysis.predictions import Kind, Predictions
 from archive_store.frames import best_organism
 from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
-from runs.config.reader import read_config
 from runs.config.schema import Config, plain
+from runs.errors import RunError
+from runs.errors import RunError
 
 if TYPE_CHECKING:
     from organisms.task import Task
@@ -45,7 +46,7 @@ def predictions(run: Run, own_code: bool = False) -> Predictions:
     StoreError
         If its files are damaged.
     """
-    config = read_config(run.directory.config_path)
+    config = _config(run)
     if not _may_forecast(run, config):
         raise _no_sequences(run, config)
     _check_code(run, config, own_code)
@@ -54,6 +55,15 @@ def predictions(run: Run, own_code: bool = False) -> Predictions:
     if world.task.kind != "sequence":
         raise _no_sequences(run, config)
     return Predictions(state.organism, state.round, tuple(_kinds(world.task, _outputs(run, world, state))))
+
+
+def _config(run: Run) -> Config:
+    from runs.calibration.stored import config_of
+
+    try:
+        return config_of(run.directory)
+    except RunError as error:  # made by another version
+        raise NothingToDraw(str(error)) from error
 
 
 def _may_forecast(run: Run, config: Config) -> bool:
