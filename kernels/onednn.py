@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kernels import arguments
 
-DEPTH = 1024  # longer sums are cut: left to itself oneDNN errs more than twice as much as MKL there
+DEPTH = 1024  # longer sums are cut, as MKL cuts its own: their error grows with the root of their length
 SWITCH = "PLASMODIA_ONEDNN"  # an environment variable: 0 switches oneDNN off, 1 or nothing leaves it on
 
 

@@ -67,7 +67,7 @@ def attention(
     Parameters
     ----------
     q, k
-        Queries and keys, [B, H, S, R]; of any strides, as is v.
+        Queries and keys, [B, H, S, R]. Strides may be any, as those of v; up to 32 tokens they may change last bits.
     v
         Values, [B, H, S, W], of the same dtype; W need not equal R.
     scale
