@@ -51,6 +51,6 @@ def forward(
 
 
 def _log_sum_exp(scores: Tensor) -> Tensor:
-    """Of every row, -inf where all keys are hidden."""
+    """Return the log-sum-exp of every row, -inf where all keys are hidden."""
     lse = scores.logsumexp(-1)
     return lse.masked_fill_(lse < hidden(lse.dtype) / 2, -torch.inf)

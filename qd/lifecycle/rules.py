@@ -36,7 +36,7 @@ class Rules:
 
 
 def phase(rules: Rules, round: int) -> str:
-    """Say which phase a round belongs to: ``warm-up`` (static), ``gentle`` (births only) or ``full``."""
+    """Return the phase that a round belongs to: ``warm-up`` (static), ``gentle`` (births only) or ``full``."""
     if _within(round, rules.warmup, rules.rounds):
         return "warm-up"
     return "gentle" if _within(round, rules.gentle, rules.rounds) else "full"
@@ -47,6 +47,6 @@ def _within(round: int, share: float, rounds: int) -> bool:
 
 
 def culls(rules: Rules, round: int) -> bool:
-    """Say whether deaths are considered before a round: every tenth, say, neither early nor at the end."""
+    """Whether deaths are considered before a round: at every `slow_every`-th, neither early nor at the end."""
     due = round % rules.slow_every == 0
     return due and phase(rules, round) == "full" and _within(round, 1 - rules.quiet, rules.rounds)
