@@ -1,4 +1,4 @@
-"""Named arrays and a value as bytes and back: the one encoding of states, genomes and centroids.
+"""Serialisation of named arrays and a value: the one encoding of states, genomes and centroids.
 
 The bytes are a safetensors file. Equal content gives equal bytes: safetensors orders tensors by itself,
 but its metadata map has no order, so there is one entry, ``plasmodia``, the canonical JSON of the value.

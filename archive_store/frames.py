@@ -1,8 +1,8 @@
 """Journal events as pandas frames: one row per round, census, record, decision, competition or verdict.
 
-Component ids are texts "organism.born.slot", several are a tuple of them; where there is nothing to
-say a number is NaN and a text None. A frame without rows has all its columns. Those that speak of measures
-are called by the names that are given, five in the order of the run.
+Component ids are texts "organism.born.slot", several are a tuple of them; a missing number is NaN and a missing
+text None. A frame without rows has all its columns. Columns of measures have the names that are given, in the
+order of the run.
 """
 
 import math
@@ -67,14 +67,23 @@ _VERDICT = ("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "larges
 
 
 def taken(name: str) -> bool:
-    """Say whether a frame with a column for each measure has another column of this name."""
+    """Whether a frame with a column for each measure has another column of this name."""
     return name in _RECORDS or name in _ELITES or name.startswith((_GENE, _USAGE))
 
 
 def rounds(events: Iterable[Event], digests: Mapping[int, str], measures: Sequence[str]) -> "pd.DataFrame":
     """One row per summary, with all its entries and the round's digest.
 
-    An entry with one value per measure becomes five columns ``<entry>_<measure>``.
+    An entry with one value per measure becomes columns ``<entry>_<measure>``.
+
+    Parameters
+    ----------
+    events
+        Events of the kind ``summary``.
+    digests
+        Digest of each round.
+    measures
+        Names of the measures, in order.
     """
     rows = [_summary(event.value, measures) | {"digest": digests.get(event.round)} for event in events]
     if not rows:
@@ -97,7 +106,7 @@ def census(events: Iterable[Event]) -> "pd.DataFrame":
 
 
 def best_organism(census: "pd.DataFrame") -> int | None:
-    """Give the organism of the best validation score in a census's last round; of equals the smaller number.
+    """Return the organism of the best validation score in a census's last round; of equals the smaller number.
 
     None where no organism has a finite score: before the first round, and where all are in quarantine.
     """

@@ -48,7 +48,7 @@ def open_run(path: str | Path) -> "Run":
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run's folder says, read anew by every method, so that a live run is followed by asking again.
+    """Reader of a run's folder; every method reads anew, so that calling it again follows a live run.
 
     Columns of the frames are listed in `archive_store.frames`; every frame of a run without such events is
     empty and has its columns. Every method raises a `StoreError` on damaged files.
@@ -116,12 +116,12 @@ class Run:
             return frames.timings(journal.timings())
 
     def digest(self, round: int | None = None) -> str:
-        """The digest of a round, by default of the last: equal digests, equal runs."""
+        """Return the digest of a round, by default of the last: equal digests, equal runs."""
         with self.directory.journal() as journal:
             return journal.digest(round)
 
     def calibration(self) -> dict[str, Any]:
-        """What calibration found: digests of interface, hosts and centroids, ranges, reference, verdict.
+        """Return what calibration found: digests of interface, hosts and centroids, ranges, reference, verdict.
 
         Raises
         ------
@@ -134,11 +134,11 @@ class Run:
         return events[0].value
 
     def centroids(self) -> np.ndarray:
-        """The centroids of the cells, float64 [cells, 5], in the unit cube."""
+        """Return the centroids of the cells, float64 [cells, 5], in the unit cube."""
         return decode_centroids(self.directory.blobs.get(self.calibration()["centroids"]))
 
     def archive(self, round: int | None = None, fields: Sequence[str] = ("round",)) -> "CVTArchive":
-        """The elites at the end of a round, by default the last, as a ribs archive of its own to go on with.
+        """Return the elites at the end of a round, by default the last, as a new ribs archive to go on with.
 
         A solution is an integer handle: the elite was the n-th candidate, counted from 0, that any cell
         accepted. ``run.genome(handle)`` gives its genome, and ``run.elites(round).set_index("handle")`` all

@@ -1,4 +1,4 @@
-"""What the operations ask of their arguments before they compute."""
+"""Checks of the arguments of operations, made before anything is computed."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -12,6 +12,15 @@ LARGEST = 2**34  # bytes of one result: an honest mistake in an axis is larger, 
 
 def one_of(argument: str, value: str, known: Sequence[str]) -> None:
     """Refuse a name that is not known.
+
+    Parameters
+    ----------
+    argument
+        What the argument is called, for the message.
+    value
+        The name that was given.
+    known
+        The names that may be given.
 
     Raises
     ------
@@ -59,6 +68,13 @@ def matrices(argument: str, tensor: Tensor) -> None:
 
 def allocatable(argument: str, shape: Sequence[int], dtype: torch.dtype) -> None:
     """Refuse an argument whose result would take more than 16 GiB.
+
+    Parameters
+    ----------
+    argument
+        What the argument is called, for the message.
+    shape, dtype
+        Those of the result.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from qd.view import View
 
 
 class Archive:
-    """Keeps the best candidate of each cell, the same for every order of arrival within a commit.
+    """Keeps the best candidate of each cell; the result does not depend on the order within a commit.
 
     Parameters
     ----------
@@ -55,21 +55,21 @@ class Archive:
 
     @property
     def visits(self) -> Int64[np.ndarray, " cells"]:
-        """How many candidates came to each cell so far."""
+        """Number of candidates that came to each cell so far."""
         return self._visits.copy()
 
     @property
     def improvements(self) -> Int64[np.ndarray, " cells"]:
-        """How many of them were inserted or replaced the incumbent."""
+        """Number of them that were inserted or replaced the incumbent, by cell."""
         return self._improvements.copy()
 
     @property
     def out_of_range(self) -> Int64[np.ndarray, " measures"]:
-        """How many candidates had each measure clipped to the unit cube."""
+        """Number of candidates that had each measure clipped to the unit cube."""
         return self._out_of_range.copy()
 
     def commit(self, candidates: Sequence[Candidate]) -> list[Outcome]:
-        """Let candidates compete, one at a time in component-id order.
+        """Insert candidates, one at a time in component-id order; each competes for its cell.
 
         A candidate takes an empty cell, or replaces an incumbent of a lower objective. A tie keeps the
         incumbent; among equals of one commit the smaller id is thus the one that stays. Either all
@@ -125,7 +125,7 @@ class Archive:
         return View(cells, tuple(self._elites[cell] for cell in cells), self._size, self._offset)
 
     def to_ribs(self) -> CVTArchive:
-        """Give the elites as a ribs archive of its own, filled in cell order.
+        """Return the elites as a new ribs archive, filled in cell order.
 
         A solution is a handle: the candidate was the n-th, counted from 0, that any cell accepted.
         """

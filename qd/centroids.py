@@ -1,4 +1,4 @@
-"""Where the cells of the archive are: a centroidal Voronoi tessellation of the unit cube.
+"""Centroids of the archive's cells: a centroidal Voronoi tessellation of the unit cube.
 
 Centroids are found once, stored and hashed; everything later reads the stored ones.
 """
@@ -16,7 +16,7 @@ FEWEST_PER_CELL = 10  # observed samples that k-means needs
 
 
 def halton_cvt(cells: int, dims: int, seed: int) -> Float64[np.ndarray, "cells dims"]:
-    """Spread centroids evenly over the unit cube.
+    """Return centroids that are spread evenly over the unit cube.
 
     Starts from a scrambled Halton sequence and moves each centroid, in 20 Lloyd steps, to the mean of
     the points of a second, fixed Halton sample that are nearest to it.
@@ -51,7 +51,7 @@ def halton_cvt(cells: int, dims: int, seed: int) -> Float64[np.ndarray, "cells d
 
 
 def kmeans_cvt(samples: ArrayLike, cells: int, seed: int) -> Float64[np.ndarray, "cells dims"]:
-    """Place centroids where observed behaviours are, by k-means.
+    """Return centroids placed where observed behaviours are, by k-means.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def kmeans_cvt(samples: ArrayLike, cells: int, seed: int) -> Float64[np.ndarray,
 
 
 def check(centroids: ArrayLike, dims: int) -> Float64[np.ndarray, "cells dims"]:
-    """Accept centroids from elsewhere, as contiguous float64 [cells, dims].
+    """Check centroids from elsewhere, and return them as contiguous float64 [cells, dims].
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def check(centroids: ArrayLike, dims: int) -> Float64[np.ndarray, "cells dims"]:
 
 
 def neighbours(centroids: ArrayLike, k: int = 8) -> Int64[np.ndarray, "cells k"]:
-    """List the `k` nearest other cells of each cell, nearest first, ties by index.
+    """Return the `k` nearest other cells of each cell, nearest first, ties by index.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The values that travel between the parts of the harness: ids, genomes, records, decisions, outcomes.
+"""The values that the parts of the harness exchange: ids, genomes, records, decisions, outcomes.
 
 All are frozen. Everything but `Genome` (it holds arrays) has a canonical JSON form (`qd.canonical`)
 and a reader here that gives the value back.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class ComponentId(NamedTuple):
-    """Names one component of a run for ever: its organism, the round of its birth and its slot."""
+    """Unique name of a component within a run: its organism, the round of its birth and its slot."""
 
     organism: int
     born: int
@@ -109,7 +109,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a competition came to."""
+    """Result of a candidate's competition for a cell."""
 
     candidate: Candidate
     status: Status
@@ -124,7 +124,7 @@ class Birth:
 
     slot: int
     arm: str  # archive, random, genes, clone, or none (in a re-seed)
-    operator: str  # bootstrap, line, random, genes or clone: what makes the newborn
+    operator: str  # what makes the newborn: gaussian (once called bootstrap), line, random, genes or clone
     parents: tuple[ComponentId, ...]
     genomes: tuple[str, ...]  # the parents' stored genomes
     lineage: ComponentId | None  # of the first parent; None starts a new line
@@ -167,7 +167,7 @@ class Decision:
 
 
 def component_id(value: Any) -> ComponentId:
-    """Read ``[organism, born, slot]``."""
+    """Return the component id that ``[organism, born, slot]`` stands for."""
     organism, born, slot = value
     return ComponentId(int(organism), int(born), int(slot))
 

@@ -7,7 +7,7 @@ from the journaled measurements, without training.
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,12 @@ def _journaled(config: Config, events: Sequence[Event]) -> _Journaled:
         raise RunError(
             f"round {events[0].round} has not one census of each organism; the journal was altered"
         )
-    return _Journaled(censuses, [event for event in events if event.kind in DERIVED])
+    return _Journaled(censuses, [_renamed(event) for event in events if event.kind in DERIVED])
+
+
+def _renamed(event: Event) -> Event:
+    """Return an event with the operator "gaussian" under this name: journals once called it "bootstrap"."""
+    return replace(event, body=event.body.replace('"operator":"bootstrap"', '"operator":"gaussian"'))
 
 
 def _derived(ledger: Ledger, censuses: Sequence[Census]) -> list[Event]:

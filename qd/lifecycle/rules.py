@@ -50,6 +50,6 @@ def _within(round: int, share: float, rounds: int) -> bool:
 
 
 def culls(rules: Rules, round: int) -> bool:
-    """Whether deaths are considered before a round: every tenth, say, neither early nor at the end."""
+    """Whether deaths are considered before a round: at every `slow_every`-th, neither early nor at the end."""
     due = round % rules.slow_every == 0
     return due and phase(rules, round) == "full" and _within(round, 1 - rules.quiet, rules.rounds)

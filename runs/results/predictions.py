@@ -12,7 +12,6 @@ from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
 from runs.config.schema import Config, plain
 from runs.errors import RunError
-from runs.errors import RunError
 
 if TYPE_CHECKING:
     from organisms.task import Task

@@ -129,8 +129,8 @@ def born(species, operator, seed) -> Genome:
     match operator:
         case "resize":
             return resize(one, other.genes)
-        case "bootstrap":
-            return variation.bootstrap(one, 0.1, 0.9, species.genes, resize, stream)
+        case "gaussian":
+            return variation.gaussian(one, 0.1, 0.9, species.genes, resize, stream)
         case "line":
             ways = (factors, species.ranks, fit, species.aligned)
             return variation.line(one, other, 0.1, 0.3, 0.5, species.genes, stream, *ways)
@@ -158,7 +158,7 @@ class TestComponents:
         assert same(decode_genome(encode_genome(one)), one)
         assert all(0 < number < math.inf for number in species.cost(one.genes))
 
-    @given(operator=st.sampled_from(["resize", "bootstrap", "line", "genes"]), seed=SEEDS)
+    @given(operator=st.sampled_from(["resize", "gaussian", "line", "genes"]), seed=SEEDS)
     def test_whatever_is_born_of_any_two_fits_the_pool_and_the_space(self, family, dim, operator, seed):
         species = self.species(family, dim)
         made = born(species, operator, seed)
