@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from organisms.experts.dispatch.placement import Placement, collected, spread
-from tests.organisms.experts.mixtures import drawn
+from tests.organisms.layers.definitions import drawn
 
 
 def placed(places, count):
