@@ -18,7 +18,7 @@ def config(**given):
 
 
 def awake(module):
-    """Give biases values that can be seen, in float64."""
+    """The module in float64, with biases that are not zero."""
     module = module.double()
     for index, parameter in enumerate(module.parameters()):
         if parameter.ndim < 3 and not parameter.any():

@@ -18,7 +18,7 @@ def placed(places, count):
 
 
 def matrix(placement):
-    """Say the same as a matrix of zeros and ones, [M, N]."""
+    """The same as a matrix of zeros and ones, [M, N]."""
     return (placement.place_M[:, None] == torch.arange(len(placement.starts_N))).double()
 
 

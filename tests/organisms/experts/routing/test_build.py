@@ -67,7 +67,7 @@ def test_a_router_of_ones_own_is_built_by_its_import_path(tmp_path, monkeypatch)
 
 
 def named(name, folder, monkeypatch):
-    """Give the three ways to a router: its name, its import path, and a subclass of one's own."""
+    """The three ways to a router: its name, its import path, and a subclass of one's own."""
     (folder / "kin_routers.py").write_text(MINE)
     monkeypatch.syspath_prepend(folder)
     mine = {"expert_choice": "Mine", "bias": "Biased", "sinkhorn": "Planned"}[name]
