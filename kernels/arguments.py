@@ -1,11 +1,12 @@
 """Checks of the arguments of operations, made before anything is computed."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from math import prod
 
 import torch
 from torch import Tensor
+
+from kernels.suggestion import did_you_mean
 
 LARGEST = 2**34  # bytes of one result: an honest mistake in an axis is larger, a matrix in use is not
 
@@ -28,9 +29,9 @@ def one_of(argument: str, value: str, known: Sequence[str]) -> None:
         If it is not; the message lists the known names and the nearest one.
     """
     if value not in known:
-        near = get_close_matches(str(value), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{argument} is {value!r}, but must be one of {', '.join(known)}{hint}")
+        raise ValueError(
+            f"{argument} is {value!r}, but must be one of {', '.join(known)}{did_you_mean(value, known)}"
+        )
 
 
 def tensors(**arguments: object) -> None:

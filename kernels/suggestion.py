@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 
 def did_you_mean(value: object, known: Iterable[str]) -> str:
-    """Return "; did you mean 'name'?" for the known name nearest to `value`, or "" where none is near."""
-    near = get_close_matches(str(value), list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """Return "; did you mean 'name'?" for the known name nearest to `value`, in any case, or "" where none is near."""
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(str(value).lower(), names, n=1)
+    return f"; did you mean {names[near[0]]!r}?" if near else ""

@@ -1,7 +1,7 @@
 """The public names of a package, each imported when it is first used (PEP 562).
 
 A package lists them once, in its ``__init__``, as imports that type checkers and editors follow but Python does not
-execute:
+execute (``as`` marks a name as public for them):
 
     if TYPE_CHECKING:
         from organisms.experts.config import MoEConfig as MoEConfig
@@ -30,7 +30,7 @@ def exports(package: str) -> Exports:
     source. A name that is not among them raises an AttributeError that lists them and suggests the nearest.
     """
     module = sys.modules[package]
-    modules = _listed(inspect.getsource(module))
+    modules = _public_names(inspect.getsource(module))
 
     def get(name: str) -> Any:
         if name not in modules:
@@ -46,8 +46,8 @@ def exports(package: str) -> Exports:
     return list(modules), get, names
 
 
-def _listed(source: str) -> dict[str, str]:
-    """Return the module of each name, in alphabetical order of the names."""
+def _public_names(source: str) -> dict[str, str]:
+    """Return the public names in alphabetical order, each with its module."""
     blocks = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
     imports = [
         (alias.name, statement.module)

@@ -13,7 +13,7 @@ from qd import variation
 from qd.genes import GeneRange, random_genes
 from qd.records import ComponentId, Genes, Genome
 from tests.fixtures.small_worlds import small_species, small_task
-from tests.organisms.experts import mixtures
+from tests.organisms.layers.definitions import PLAIN
 
 DIM = 9
 TASK = small_task()
@@ -37,7 +37,7 @@ def product(genome, name):
 
 
 def answers(genome, tokens):
-    bend = mixtures.BENDS[ACTIVATION_NAMES[int(dict(genome.genes)["activation"])]]
+    bend = PLAIN[ACTIVATION_NAMES[int(dict(genome.genes)["activation"])]]
     hidden = bend(torch.from_numpy(tokens @ product(genome, "up"))).numpy()
     return hidden @ product(genome, "down")
 
