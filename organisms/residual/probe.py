@@ -5,7 +5,7 @@ from torch import Tensor
 
 from organisms.layers.norms import rms_norm
 from organisms.nn import example_losses, readout, stem
-from organisms.residual import Observed, ResidualOrganism
+from organisms.residual.organism import Observed, ResidualOrganism
 from organisms.species import Probe
 
 
