@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from archive_store.frames import taken
 from archive_store.strict_yaml import write
-from qd.measures import MEASURES, short_name
+from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
 from runs.config.problems import shown
 from runs.config.rules import broken_rules
 from runs.config.sections import (
@@ -49,8 +49,11 @@ class Config(_Section):
     """Rounds that the archive seen by a decision may be behind; 0 is a barrier every round."""
     births: Literal["archive", "random", "genes", "clone", "none"] = "archive"
     """Where newborns come from: the arms of the experiment that asks whether the archive helps."""
-    measures: Annotated[tuple[str, ...], Field(strict=False, min_length=5, max_length=5)] = MEASURES
-    """The five axes of the behaviour space; any may be the import path package.module:Name of your own."""
+    measures: Annotated[
+        tuple[str, ...],
+        Field(strict=False, json_schema_extra={"minItems": FEWEST_MEASURES, "maxItems": MOST_MEASURES}),
+    ] = MEASURES
+    """Two to eight axes of the behaviour space, five by default; any may be the import path package.module:Name."""
     task: TaskConfig = TaskConfig()
     organism: OrganismConfig = OrganismConfig()
     training: TrainingConfig = TrainingConfig()
@@ -67,12 +70,16 @@ class Config(_Section):
     @field_validator("measures")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not FEWEST_MEASURES <= len(value) <= MOST_MEASURES:
+            raise ValueError(
+                f"must be a list of {FEWEST_MEASURES} to {MOST_MEASURES} measures, not of {len(value)}"
+            )
         paths = tuple(_named(path, MEASURES) for path in value)
         names = [short_name(path) for path in paths]
         alike = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
         if alike:
             raise ValueError(
-                f"must be five measures of different names, not {' and '.join(alike)}; rename or replace one"
+                f"must be measures of different names, not {' and '.join(alike)}; rename or replace one"
             )
         for path, name in zip(paths, names, strict=True):
             if path != name and (name in MEASURES or taken(name)):
