@@ -46,7 +46,10 @@ def parallel(
         archive,
         axes,
         df=_as_ribs(elites, measures),
-        measure_order=[(index, style.label(name)) for index, name in enumerate(measures)],
+        measure_order=[
+            (index, style.label(name, style.label_width(len(measures))))
+            for index, name in enumerate(measures)
+        ],
         cmap=style.OBJECTIVE_MAP,
         linewidth=0.9,
         alpha=0.75,

@@ -29,6 +29,7 @@ from analysis.predictions import Predictions
 from archive_store.frames import best_organism
 from archive_store.reading import Run, open_run
 from qd.measures import Ranges
+from qd.validity.findings import FEWEST_FOR_KMO
 
 # What each format must leave out (date, versions) for the bytes to depend on the run alone.
 FORMATS: Mapping[str, dict[str, None]] = {
@@ -163,14 +164,21 @@ def _title(figure: Figure, text: str) -> None:
 
 
 def _coverage(run: Run, figure: Figure) -> None:
-    elites, centroids = run.elites(), run.centroids()
-    figure.set_size_inches(style.WIDTH, 8.2)
-    axes = figure.subplots(4, 4)
-    coverage.pairs(elites, centroids, axes, run.measures, _ranges(run))
-    key = figure.add_axes((0.56, 0.56, 0.4, 0.36))
+    elites, centroids, measures = run.elites(), run.centroids(), run.measures
+    if len(measures) == 2:
+        figure.set_size_inches(style.WIDTH, 5.2)
+        grid = figure.add_gridspec(1, 2, width_ratios=[1.6, 1.0])
+        coverage.heatmap(run.archive(), figure.add_subplot(grid[0]), measures, _ranges(run))
+    else:
+        side = len(measures) - 1
+        figure.set_size_inches(style.WIDTH, 8.2)
+        coverage.pairs(elites, centroids, figure.subplots(side, side), measures, _ranges(run))
+    key = figure.add_axes(coverage.corner(len(measures)))
     key.set_in_layout(False)
     coverage.key(elites, centroids, key)
     _title(figure, _heading(run, "cells of behaviour space"))
+    if len(measures) == 2:  # where the labels of square axes end is only known once they are square
+        figure.draw_without_rendering()
 
 
 def _progress(run: Run, figure: Figure) -> None:
@@ -223,14 +231,18 @@ def _validity(run: Run, figure: Figure) -> None:
     title = _heading(run, "checks of the behaviour space")
     figure.set_size_inches(style.WIDTH, 6.4)
     grid = figure.add_gridspec(2, 2, height_ratios=[1.0, 1.1])
-    validity.kmo(checks, figure.add_subplot(grid[0, 0]))
-    validity.msa(checks, figure.add_subplot(grid[0, 1]))
+    if len(run.measures) < FEWEST_FOR_KMO:
+        validity.verdicts(checks, figure.add_subplot(grid[0, 0]))
+        right = grid[:, 1].subgridspec(2, 1, height_ratios=[1.0, 1.1])
+    else:
+        validity.kmo(checks, figure.add_subplot(grid[0, 0]))
+        validity.msa(checks, figure.add_subplot(grid[0, 1]))
+        right = grid[1, 1].subgridspec(2, 1)
     matrix = figure.add_subplot(grid[1, 0])
     validity.correlations(validity.correlation_matrix(checks), matrix)
     matrix.set_title(f"correlations, last check (round {checks['round'].max()})", fontweight="normal")
-    low = grid[1, 1].subgridspec(2, 1)
-    validity.largest_correlation(checks, figure.add_subplot(low[0]))
-    validity.effective_dimension(checks, figure.add_subplot(low[1]))
+    validity.largest_correlation(checks, figure.add_subplot(right[0]))
+    validity.effective_dimension(checks, figure.add_subplot(right[1]))
     _title(figure, title)
 
 

@@ -31,8 +31,9 @@ ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 INK, GREY, EMPTY, FAINT = "#222222", "#8A8A8A", "#C9C9C9", "#ECECEC"
 OBJECTIVE = "objective [0 to 1]"
 EMPTY_ARCHIVE = "The archive is empty."
-MEASURE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE)
-MEASURE_MARKERS = ("o", "s", "^", "D", "v")
+# Of the measures, as many as a run can have.
+MEASURE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, INK, GREY)
+MEASURE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 # The palest twentieth of viridis is left out: it cannot be seen as a thin line on white.
 OBJECTIVE_MAP = LinearSegmentedColormap.from_list(
@@ -87,6 +88,11 @@ def label(name: str, width: int = 24) -> str:
     if name not in DESCRIPTIONS:
         return plain(name, width)
     return f"{plain(name, width)}\n" + textwrap.fill(f"[{DESCRIPTIONS[name].unit}]", width)
+
+
+def label_width(measures: int) -> int:
+    """Return how many characters wide a `label` may be where those of so many measures stand beside one another."""
+    return min(24, 96 // (measures - 1))
 
 
 def raw_ticks(low: float, high: float, positions: Sequence[float] = (0.0, 0.5, 1.0)) -> list[str]:
@@ -161,7 +167,12 @@ def limit(axes: Axes, value: float, text: str) -> None:
 
 
 def message(axes: Axes, text: str) -> Axes:
-    """Say in words why there is nothing to draw, in place of empty axes."""
+    """Write why there is nothing to draw, in place of empty axes."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    note(axes, text)
     return axes
+
+
+def note(axes: Axes, text: str) -> None:
+    """Write a sentence in the middle of axes."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
