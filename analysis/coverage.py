@@ -42,7 +42,7 @@ def pair(
     axes
         Where to draw.
     measures
-        Names of the run's measures in order, as ``run.measures`` gives them.
+        Names of the run's measures in order, as in ``run.measures``.
     first, second
         Those on the horizontal and the vertical axis.
     norm
@@ -83,7 +83,7 @@ def heatmap(archive: "CVTArchive", axes: Axes, measures: Sequence[str], ranges: 
     axes
         Where to draw.
     measures
-        Names of the two measures, as ``run.measures`` gives them: the first is on the horizontal axis.
+        Names of the two measures, as in ``run.measures``: the first is on the horizontal axis.
     ranges
         The calibrated ranges, to tick the axes in the measures' own units; None ticks the unit square.
     """

@@ -41,7 +41,7 @@ _NO_ROUND = "No round is finished yet."
 
 
 class NothingToDraw(ValueError):
-    """A run has nothing that a picture could show; says why."""
+    """A run has nothing that a picture could show; the message is the reason."""
 
 
 Picture = Callable[[Run, Figure], None]  # takes an opened run and an empty figure, and fills it
@@ -64,7 +64,7 @@ def draw(
     format
         ``png``, 1200 pixels wide, or ``svg``.
     more
-        Further kinds, for which more is needed than the folder says.
+        Further kinds, for which more is needed than the folder holds.
 
     Returns
     -------
@@ -97,7 +97,16 @@ def draw(
 
 
 def known(name: str, table: Mapping[str, Any], what: str) -> str:
-    """Give back a name that is in the table.
+    """Return a name that is in the table.
+
+    Parameters
+    ----------
+    name
+        What was asked for.
+    table
+        Its keys are the known names.
+    what
+        What they are names of, for the error.
 
     Raises
     ------
@@ -111,7 +120,17 @@ def known(name: str, table: Mapping[str, Any], what: str) -> str:
 
 
 def render(run: Run, picture: Picture, format: str) -> bytes:
-    """Draw one picture and give the bytes of its file."""
+    """Return the bytes of the file of one picture.
+
+    Parameters
+    ----------
+    run
+        What to draw.
+    picture
+        Fills the figure.
+    format
+        One of `FORMATS`.
+    """
     with matplotlib.style.context(style.QUIET, after_reset=True):  # nothing of the user's matplotlibrc
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
@@ -123,7 +142,7 @@ def render(run: Run, picture: Picture, format: str) -> bytes:
 
 
 def _settle(figure: Figure) -> None:
-    """Let the layout be solved once and round it: the solver's last bits depend on memory addresses."""
+    """Solve the layout once and round it: the solver's last bits depend on memory addresses."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
@@ -152,7 +171,7 @@ def _heading(run: Run, what: str, rounds: pd.DataFrame | None = None) -> str:
     return f"{run.config.get('name', 'run')}: {what}, round {last} of {run.config.get('rounds', last)}"
 
 
-def _say(figure: Figure, title: str, text: str) -> None:
+def _instead(figure: Figure, title: str, text: str) -> None:
     figure.set_size_inches(style.WIDTH, 2.4)
     style.message(figure.subplots(), text)
     _title(figure, title)
@@ -185,7 +204,7 @@ def _progress(run: Run, figure: Figure) -> None:
     rounds = run.rounds()
     title = _heading(run, "how the archive fills", rounds)
     if not len(rounds):
-        return _say(figure, title, _NO_ROUND)
+        return _instead(figure, title, _NO_ROUND)
     figure.set_size_inches(style.WIDTH, 3.2)
     axes = figure.subplots(1, 3)
     for curve, panel in zip((progress.coverage, progress.qd_score, progress.objective), axes, strict=True):
@@ -205,7 +224,7 @@ def _lifecycle(run: Run, figure: Figure) -> None:
     rounds, census = run.rounds(), run.census()
     title = _heading(run, "births and deaths", rounds)
     if not len(rounds):
-        return _say(figure, title, _NO_ROUND)
+        return _instead(figure, title, _NO_ROUND)
     count = census["organism"].nunique()
     figure.set_size_inches(style.WIDTH, 2.1 + 0.78 * count)
     axes = figure.subplots(count + 1, 1, sharex=True, height_ratios=[1.3, *[1.0] * count])
@@ -266,7 +285,17 @@ def _utilisation(run: Run, figure: Figure) -> None:
 
 
 def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
-    """Fill a figure with what an organism predicts, which the folder of a run alone does not say."""
+    """Fill a figure with what an organism predicts, which is computed and not read from the folder of a run.
+
+    Parameters
+    ----------
+    shown
+        What to draw.
+    run
+        The organism's, for the title.
+    figure
+        An empty one.
+    """
     kinds, columns = len(shown.kinds), predictions.COLUMNS
     if shown.in_space:
         rows = -(-kinds // columns)

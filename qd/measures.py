@@ -86,7 +86,7 @@ class Ranges:
         return f"measure {index + 1} of {len(self.low)}"
 
     def behaviour(self, raw: Sequence[float]) -> tuple[tuple[float, ...], tuple[bool, ...]]:
-        """Map one component's raw measures to the unit cube.
+        """Return one component's place in the unit cube, from its raw measures.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class Ranges:
         return unit, tuple(not low <= value <= high for value, low, high in triples)
 
     def behaviours(self, samples: ArrayLike) -> tuple[Float64[np.ndarray, "n p"], Bool[np.ndarray, "n p"]]:
-        """Map many components' raw measures at once; the same as `behaviour` row by row.
+        """Return many components' places in the unit cube at once; the same as `behaviour` row by row.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class Ranges:
 def ranges_from_samples(
     samples: ArrayLike, analytic: Mapping[str, tuple[float, float]], names: Sequence[str] = MEASURES
 ) -> Ranges:
-    """Find the ranges: analytic where there is one, else quantiles of the samples, widened.
+    """Return the ranges of measures: analytic where there is one, else quantiles of the samples, widened.
 
     ``low, high = q01 - w, q99 + w`` with ``w = (q99 - q01) * 0.25 / 2``: the range is wider than the
     quantiles by a quarter in all, so that components can leave the calibrated region a little.

@@ -14,14 +14,14 @@ LARGEST_CONDITION = 1e8  # of a correlation matrix whose inverse is still worth 
 
 
 def standardised(samples: Float64[np.ndarray, "n p"]) -> Float64[np.ndarray, "n p"]:
-    """Shift each column to mean 0 and scale it to standard deviation 1 (of the n rows)."""
+    """Return each column shifted to mean 0 and scaled to standard deviation 1 (of the n rows)."""
     scaled = samples / np.abs(samples).max(axis=0)  # first, so that squares cannot overflow
     centred = scaled - scaled.mean(axis=0)
     return centred / centred.std(axis=0)
 
 
 def correlation(columns: Float64[np.ndarray, "n p"]) -> Float64[np.ndarray, "p p"]:
-    """Correlate standardised columns (Pearson), exactly 1 on the diagonal."""
+    """Return Pearson's correlations of standardised columns, exactly 1 on the diagonal."""
     matrix = np.clip(columns.T @ columns / len(columns), -1.0, 1.0)
     np.fill_diagonal(matrix, 1.0)
     return matrix

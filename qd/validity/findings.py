@@ -23,7 +23,7 @@ DUPLICATE = 1 - 1e-6
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong."""
+    """One finding against a sample."""
 
     severity: Literal["warn", "stop", "skip"]  # skip: there is too little to judge
     text: str
@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is judged, and by which gate."""
+    """A sample of behaviours, what is known of its measures, and the gate that it is judged by."""
 
     rows: np.ndarray  # float64 [n, p]
     groups: np.ndarray  # the organism of each row [n]
@@ -42,13 +42,13 @@ class Sample:
     gate: str
 
     def name(self, measure: int) -> str:
-        """Name a measure by its column."""
+        """Return the name of a measure, by its column."""
         return self.names[measure]
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What was computed from a sample that is not degenerate."""
+    """Statistics of a sample that is not degenerate."""
 
     correlations: Float64[np.ndarray, "p p"]
     duplicated: tuple[tuple[int, int], ...]
@@ -61,7 +61,7 @@ class Statistics:
 
 
 def constant(sample: Sample) -> tuple[str, ...]:
-    """Name the measures that do not vary by more than rounding; none if any value is not finite."""
+    """Return the names of the measures that do not vary by more than rounding; none if a value is not finite."""
     if len(sample.rows) < 2 or not np.isfinite(sample.rows).all():
         return ()
     largest, smallest = sample.rows.max(axis=0), sample.rows.min(axis=0)
@@ -80,7 +80,7 @@ def saturation(sample: Sample) -> tuple[float, ...] | None:
 
 
 def degeneracies(sample: Sample) -> Iterator[Finding]:
-    """Find what makes correlations meaningless or impossible to compute."""
+    """Yield what makes correlations meaningless or impossible to compute."""
     n, p = sample.rows.shape
     if p < 2:
         yield Finding("skip", "one measure has no other to be compared with; give at least two")
@@ -94,7 +94,7 @@ def degeneracies(sample: Sample) -> Iterator[Finding]:
 
 
 def weaknesses(sample: Sample) -> Iterator[Finding]:
-    """Find what is wrong with single measures, whether or not they can be correlated."""
+    """Yield findings against single measures, whether or not they can be correlated."""
     for name, value in zip(sample.names, sample.reliability or (), strict=False):
         if value is None or value < LEAST_RELIABILITY:
             seen = "unknown" if value is None else f"{value:.2f}, under {LEAST_RELIABILITY}"
@@ -111,7 +111,7 @@ def weaknesses(sample: Sample) -> Iterator[Finding]:
 
 
 def relations(sample: Sample, statistics: Statistics) -> Iterator[Finding]:
-    """Find what is wrong between measures: copies, dependence, too few dimensions, too low a KMO."""
+    """Yield findings between measures: duplicates, dependence, too few dimensions, a KMO too low or not computed."""
     yield from _pairs(sample, statistics)
     yield from _dimension(sample, statistics)
     if len(sample.names) < FEWEST_FOR_KMO:
@@ -136,7 +136,7 @@ def _pairs(sample: Sample, statistics: Statistics) -> Iterator[Finding]:
 
 
 def _weaker(pair: tuple[int, int], sample: Sample, statistics: Statistics) -> int:
-    """Choose the less reliable of two measures or, at a tie, the one that shares more with all the rest."""
+    """Return the less reliable of two measures or, at a tie, the one that shares more with all the rest."""
     reliability = sample.reliability or (None,) * len(sample.names)
     shared = np.sum(statistics.correlations**2, axis=0)
     return max(pair, key=lambda measure: (-(reliability[measure] or 0.0), shared[measure], measure))

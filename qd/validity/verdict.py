@@ -41,7 +41,7 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found about a sample of behaviours. A number that could not be computed is None, never NaN."""
+    """Verdict on a sample of behaviours, with its statistics. A number that was not computed is None, never NaN."""
 
     status: Literal["ok", "warn", "stop", "skipped"]
     reasons: tuple[str, ...]  # why the status is not ok
@@ -74,7 +74,7 @@ def assess(
     seed: int,
     stops: bool,
 ) -> Verdict:
-    """Judge a behaviour space by a sample of it.
+    """Return the verdict on a behaviour space, from a sample of it.
 
     Degenerate samples (values that are not finite, too few rows or measures, constant, duplicated or
     linearly dependent measures) are found first, and what cannot be computed from them stays None.
