@@ -1,4 +1,4 @@
-"""One look at the probe split: the five measures, gate gradients and exact ablations of every living slot."""
+"""One look at the probe split: the five built-in measures, gate gradients and exact ablations of every living slot."""
 
 import torch
 from torch import Tensor

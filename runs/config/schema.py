@@ -47,8 +47,15 @@ class Config(Section):
     lag: Annotated[int, Field(ge=0)] = 1
     """Rounds that the archive seen by a decision may be behind; 0 is a barrier every round."""
     births: Literal["archive", "random", "genes", "clone", "none"] = "archive"
-from organisms.options import FamilyOptions
-from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
+    """Where newborns come from: the arms of the experiment that asks whether the archive helps.
+    archive: varied from elites that chemotaxis chooses; random: drawn anew; genes: an elite's structural genes with
+    drawn weights of its norm; clone: varied from a living component of the same organism; none: nothing is born, and
+    components still die (with lifecycle.enabled: false they do not)."""
+    measures: Annotated[
+        tuple[str, ...],
+        Field(strict=False, json_schema_extra={"minItems": FEWEST_MEASURES, "maxItems": MOST_MEASURES}),
+    ] = MEASURES
+    """Two to eight axes of the behaviour space, five by default; any may be the import path package.module:Name."""
     task: TaskConfig = TaskConfig()
     organism: OrganismConfig = OrganismConfig()
     training: TrainingConfig = TrainingConfig()
@@ -65,8 +72,11 @@ from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
     @field_validator("measures")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-from organisms.options import FamilyOptions
-from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
+        if not FEWEST_MEASURES <= len(value) <= MOST_MEASURES:
+            raise ValueError(
+                f"must be a list of {FEWEST_MEASURES} to {MOST_MEASURES} measures, not of {len(value)}"
+            )
+        paths = tuple(named(path, MEASURES) for path in value)
         names = [short_name(path) for path in paths]
         alike = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
         if alike:
