@@ -13,7 +13,12 @@ from matplotlib.ticker import MaxNLocator
 from analysis import style
 
 # Which colour a phase has; one that is not named here stays white.
-PHASES: Mapping[str, str] = {"warm-up": "#E4E4E4", "gentle": "#DCEBF5", "full": "#FBEBD0"}
+PHASES: Mapping[str, str] = {
+    "static": "#E4E4E4",
+    "warm-up": "#E4E4E4",
+    "gentle": "#DCEBF5",
+    "full": "#FBEBD0",
+}
 _BAR = 0.8  # rounds
 _CROSS: Mapping[str, Any] = {
     "color": style.PURPLE,

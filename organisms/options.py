@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from organisms.layers.config import Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,12 @@ class BrokenRule(NamedTuple):
     sentence: str  # what the first must be, and is not: "must be at most 4, not 5"
 
 
-class FamilyOptions(BaseModel):
+class FamilyOptions(Section):
     """The options of a family: the keys of ``organism.<family>`` in a configuration, frozen and checked.
 
     A family derives its own from this, with a default and a sentence for each key, and names it in its attribute
     `options`.
     """
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
     traits: ClassVar[Traits] = Traits(gate="adds", assay="use", host_share=0.25, interface_steps=300)
 

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from archive_store.frames import taken
 from archive_store.strict_yaml import write
+from organisms.layers.config import Count, Section
 from organisms.options import FamilyOptions
 from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
 from runs.config.problems import shown
@@ -19,12 +20,10 @@ from runs.config.sections import (
     ArchiveConfig,
     CalibrationConfig,
     ChemotaxisConfig,
-    Count,
     ExecutionConfig,
     LifecycleConfig,
     ObjectiveConfig,
     OrganismConfig,
-    Section,
     TaskConfig,
     TrainingConfig,
     ValidityConfig,

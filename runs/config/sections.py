@@ -5,19 +5,17 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from organisms.families import FAMILIES
+from organisms.layers.config import Count, NotNegative, Positive, Section
 from organisms.options import Sizes
 from runs.config.problems import nearest, shown
 from runs.config.tables import TASKS
 
 CENTROIDS = ("halton", "kmeans")
 
-Count: TypeAlias = Annotated[int, Field(ge=1)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Positive: TypeAlias = Annotated[float, Field(gt=0)]
-NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _ADDRESS = re.compile(r"local|auto|ray://[^\s/]+|[^\s/:]+:[0-9]+")
@@ -37,19 +35,12 @@ def named(value: str, known: Iterable[str]) -> str:
     raise ValueError(f"must be {names} or an import path package.module:Name, not {shown(value)}{near}")
 
 
-class Section(BaseModel):
-    """A section of the configuration: frozen, strict, and without unknown keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
 class TaskConfig(Section):
     """What the organisms learn."""
 
-    name: str = "digits"
-    """digits, text, signals, trajectories, sine, xor, parity, or the import path package.module:Name of your own."""
+    name: Annotated[
+        str, Field(description=f"{', '.join(TASKS)}, or the import path package.module:Name of your own.")
+    ] = "digits"
     path: str | None = None
     """UTF-8 corpus for the task text (relative to the configuration's file); null: CPython's help topics."""
     length: Annotated[int, Field(ge=2)] | None = None
@@ -68,8 +59,13 @@ class TaskConfig(Section):
 class OrganismConfig(Section):
     """The population, and the pool of slots in each organism; a family's own options lie under its name."""
 
-    kind: str = "pseudopods"
-    """Family of the components: pseudopods, experts, or the import path package.module:Name of your own."""
+    kind: Annotated[
+        str,
+        Field(
+            description=f"Family of the components: {', '.join(FAMILIES)}, or the import path package.module:Name of "
+            "your own."
+        ),
+    ] = "pseudopods"
     count: Annotated[int, Field(ge=1, le=10_000)] = 8
     """Organisms in the population."""
     dim: Annotated[int, Field(ge=2, le=16_384)] = 64

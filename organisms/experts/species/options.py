@@ -1,14 +1,10 @@
 """The options of the expert family: how far the genes of an expert reach, and how tokens are routed."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
+from organisms.layers.config import Count, NotNegative
 from organisms.options import BrokenRule, FamilyOptions, Sizes, Traits
-
-Count = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
 
 
 class ExpertOptions(FamilyOptions):

@@ -1,14 +1,10 @@
 """The options of the pseudopod family: how far the structural genes of a head reach."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
+from organisms.layers.config import Count, Positive
 from organisms.options import BrokenRule, FamilyOptions, Sizes, Traits
-
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
 
 
 class PseudopodOptions(FamilyOptions):
