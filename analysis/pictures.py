@@ -186,7 +186,7 @@ def _coverage(run: Run, figure: Figure) -> None:
     elites, centroids, measures = run.elites(), run.centroids(), run.measures
     if len(measures) == 2:
         figure.set_size_inches(style.WIDTH, 5.2)
-        grid = figure.add_gridspec(1, 2, width_ratios=[1.6, 1.0])
+        grid = figure.add_gridspec(1, 2, width_ratios=[1.4, 1.0])
         coverage.heatmap(run.archive(), figure.add_subplot(grid[0]), measures, _ranges(run))
     else:
         side = len(measures) - 1

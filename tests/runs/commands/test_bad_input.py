@@ -75,6 +75,8 @@ def launching(*overrides):
         (["archive.centroids=nowhere.npy"], "archive.centroids: no readable file at"),
         (["calibration.from=nowhere"], "calibration.from: no readable directory at"),
         (["task.name=nowhere:Task"], "there is no module 'nowhere' on Python's path"),
+        (["measures=[gradient_flow]"], "measures: must be a list of 2 to 8 measures, not of 1"),
+        ([f"measures=[{','.join(f'm:m{n}' for n in range(9))}]"], "a list of 2 to 8 measures, not of 9"),
         (["measures=[json:nothing,activation_sparsity,gradient_flow,access_locality,compute_intensity]"],
          "measures is 'json:nothing', but the module 'json' has no 'nothing'"),
         (["organism.kind=json:nothing"], "organism.kind: is 'json:nothing', but the module 'json' has no"),
