@@ -22,8 +22,8 @@ launch: setup ## evolve on handwritten digits (out/digits); again: go on with th
 		$(BIN)/plasmodia launch digits --out $(RUN); \
 	fi
 
-test: .venv/installed-test ## run the tests; some of them: make test TESTS=tests/qd
-	$(BIN)/python -m pytest $(TESTS)
+test: .venv/installed-test ## run the tests in two processes; some of them: make test TESTS=tests/qd
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 
 check: .venv/installed-test folders ## lint, types, layers
 	$(BIN)/ruff check

@@ -1,10 +1,11 @@
 """Every test computes as a run does: the settings are made before any test module can load torch."""
 
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
-import tests.fixtures.shapes  # noqa: F401 - the hook finds it by name
 from runs.machine.settings import prepare
+from tests.fixtures.distribution import ByFile, grouped
+from tests.fixtures.examples import fix_constants
+from tests.fixtures.shapes import check_signatures
 
 
 def pytest_addoption(parser):
@@ -22,12 +23,19 @@ def pytest_addoption(parser):
     parser.addoption("--world", type=int, metavar="SEED", help="try one simulated world alone")
 
 
-install_import_hook(
-    ["qd", "kernels", "organisms", "archive_store", "analysis"], typechecker="tests.fixtures.shapes.checked"
-)
+def pytest_collection_modifyitems(items):
+    grouped(items)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
+
+
+check_signatures(["qd", "kernels", "organisms", "archive_store", "analysis"])
 # No test asserts a time. The suite tries the same examples each time, so that it is as repeatable as a run;
 # `--hypothesis-profile=explore` tries new ones, and ten times as many.
 settings.register_profile("plasmodia", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("plasmodia")
+fix_constants()
 prepare()
