@@ -139,7 +139,7 @@ class ArchiveConfig(Section):
     cells: Annotated[int, Field(ge=2, le=1000)] = 256
     """Cells of the centroidal Voronoi tessellation."""
     centroids: str = "halton"
-    """halton, kmeans (on samples), or a .npy file [cells, 5] (relative to the configuration's file)."""
+    """halton, kmeans (on samples), or a .npy file [cells, measures] (relative to the configuration's file)."""
     qd_offset: float = 0.0
     """Taken from each objective before they are summed to the QD score."""
 
