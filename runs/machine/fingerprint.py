@@ -12,7 +12,6 @@ from typing import Any
 from runs.errors import RunError
 from runs.machine.settings import _PROCESSOR, VARIABLES
 from runs.machine.source_digest import PACKAGES, source_digests
-from runs.machine.source_digest import sources as sources  # for who ships them
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "ribs", "factor-analyzer", "safetensors", "ray")
 _ABSENT = "nothing"

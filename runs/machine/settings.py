@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from runs.errors import RunError
-from runs.machine.source_digest import sources as sources  # for who ships them
 
 _ONEDNN = "PLASMODIA_ONEDNN"  # 0 keeps kernels.linear and kernels.grouped_gemm from using oneDNN
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # what glibc's malloc.h calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD

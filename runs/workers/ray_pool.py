@@ -225,8 +225,8 @@ class RayPool:
     def _welcome(self, name: str) -> None:
         """Let a newcomer in, if it computes as the driver does."""
         worker = self._workers[name]
-        [(host, fingerprint)] = _all([worker.greeting])
-        different = fingerprint.differences(self._expected, fingerprint)
+        [(host, found)] = _all([worker.greeting])
+        different = fingerprint.differences(self._expected, found)
         if different:
             raise RunError(
                 f"host {host} computes otherwise than the driver and is refused, as bits would depend on "
