@@ -24,7 +24,9 @@ class Probe:
 
     slots: tuple[int, ...]
     measures: Tensor  # float64 [n, 5], raw, in the order of qd.measures.MEASURES
-    gradients: Tensor  # float64 [n]: size of the gate gradient over examples (`organisms.probe.typical`)
+    gradients: (
+        Tensor  # float64 [n]: size of the gate gradient over examples (`organisms.residual.probe.typical`)
+    )
     ablations: Tensor  # float64 [n]: rise of the probe loss when the slot alone is gated off, in nats
     loss: float  # of these examples, in nats
     # int64 [n, P]: how many tokens of each example are routed to it; None where all components see every token

@@ -89,7 +89,7 @@ def kmeans_cvt(samples: ArrayLike, cells: int, seed: int) -> Float64[np.ndarray,
         return np.ascontiguousarray(KMeans(cells, n_init=1, random_state=state).fit(points).cluster_centers_)
 
 
-def check(centroids: ArrayLike, dims: int) -> Float64[np.ndarray, "cells dims"]:
+def check(centroids: ArrayLike, dims: int | None = None) -> Float64[np.ndarray, "cells dims"]:
     """Check centroids from elsewhere, and return them as contiguous float64 [cells, dims].
 
     Parameters
@@ -97,7 +97,7 @@ def check(centroids: ArrayLike, dims: int) -> Float64[np.ndarray, "cells dims"]:
     centroids
         Points of the unit cube, one a row, all different.
     dims
-        How many measures there are.
+        How many measures there are; None takes as many as there are columns.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def check(centroids: ArrayLike, dims: int) -> Float64[np.ndarray, "cells dims"]:
         If the array has another shape, leaves the unit cube, or holds a point twice.
     """
     points = _in_unit_cube("centroids", centroids)
-    if points.shape[1] != dims:
+    if dims is not None and points.shape[1] != dims:
         raise ValueError(
             f"centroids must be [cells, {dims}], one column per measure, got shape {points.shape}"
         )

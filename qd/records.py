@@ -57,7 +57,7 @@ class Record:
     assay: float  # mean drop of the reference hosts' probe loss
     assay_lower: float  # lower 95 % bound of that mean over probe examples
     ablation: float  # rise of the own organism's probe loss when the slot is gated off
-    gradient: float  # size of the gate gradient, a mean over the probe examples (`organisms.probe.typical`)
+    gradient: float  # size of the gate gradient, a mean over the probe examples (`organisms.residual.probe.typical`)
     flops: float  # counted, per example, forward
     bytes: float  # counted, per example, forward
     # Share of the probe tokens that it answers, and by kind of example where the task has kinds; None and nothing

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from archive_store.frames import taken
 from archive_store.strict_yaml import write
 from organisms.options import FamilyOptions
-from qd.measures import MEASURES, short_name
+from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
 from runs.config.problems import shown
 from runs.config.sections import (
     AnnealingConfig,
@@ -51,8 +51,11 @@ class Config(Section):
     archive: varied from elites that chemotaxis chooses; random: drawn anew; genes: an elite's structural genes with
     drawn weights of its norm; clone: varied from a living component of the same organism; none: nothing is born, and
     components still die (with lifecycle.enabled: false they do not)."""
-    measures: Annotated[tuple[str, ...], Field(strict=False, min_length=5, max_length=5)] = MEASURES
-    """The five axes of the behaviour space; any may be the import path package.module:Name of your own."""
+    measures: Annotated[
+        tuple[str, ...],
+        Field(strict=False, json_schema_extra={"minItems": FEWEST_MEASURES, "maxItems": MOST_MEASURES}),
+    ] = MEASURES
+    """Two to eight axes of the behaviour space, five by default; any may be the import path package.module:Name."""
     task: TaskConfig = TaskConfig()
     organism: OrganismConfig = OrganismConfig()
     training: TrainingConfig = TrainingConfig()
@@ -69,12 +72,16 @@ class Config(Section):
     @field_validator("measures")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not FEWEST_MEASURES <= len(value) <= MOST_MEASURES:
+            raise ValueError(
+                f"must be a list of {FEWEST_MEASURES} to {MOST_MEASURES} measures, not of {len(value)}"
+            )
         paths = tuple(named(path, MEASURES) for path in value)
         names = [short_name(path) for path in paths]
         alike = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
         if alike:
             raise ValueError(
-                f"must be five measures of different names, not {' and '.join(alike)}; rename or replace one"
+                f"must be measures of different names, not {' and '.join(alike)}; rename or replace one"
             )
         for path, name in zip(paths, names, strict=True):
             if path != name and (name in MEASURES or taken(name)):

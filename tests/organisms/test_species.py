@@ -19,8 +19,8 @@ from organisms.layers.norms import rms_norm
 from organisms.nn import stem
 from organisms.options import Sizes, Traits
 from organisms.pool import Occupant
+from organisms.residual.writes import Writes
 from organisms.species import CONTRACT, Organism, Species
-from organisms.writes import Writes
 from qd import variation
 from qd.genes import random_genes
 from qd.records import ComponentId, Genome

@@ -16,11 +16,11 @@ from organisms.experts.species import component
 from organisms.experts.species.cost import cost
 from organisms.experts.species.options import ExpertOptions
 from organisms.experts.species.organism import ExpertOrganism
-from organisms.family import ResidualFamily
 from organisms.mixer import new_mixer
 from organisms.nn import Interface
 from organisms.options import FamilyOptions, Sizes
 from organisms.pool import Pool
+from organisms.residual.family import ResidualFamily
 from organisms.task import Task
 from qd.records import Genes, Genome
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from organisms.experts.species.cost import cost
 from organisms.experts.species.shares import chosen, every_output, redirected, shares
-from organisms.residual import Observed, quiet_share
+from organisms.residual.organism import Observed, quiet_share
+from organisms.residual.writes import Writes
 from organisms.task import Task
-from organisms.writes import Writes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -25,7 +25,7 @@ from organisms.experts.species.shares import every_output, mixture, redirected, 
 from organisms.layers.norms import rms_norm
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
-from organisms.residual import Observed, ResidualOrganism
+from organisms.residual.organism import Observed, ResidualOrganism
 from organisms.task import Task
 
 

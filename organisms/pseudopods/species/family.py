@@ -18,13 +18,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from organisms.family import ResidualFamily
 from organisms.nn import Interface
 from organisms.options import FamilyOptions, Sizes
 from organisms.pool import Factored, Pool
 from organisms.pseudopods.species.cost import cost
 from organisms.pseudopods.species.options import PseudopodOptions
 from organisms.pseudopods.species.organism import PseudopodOrganism
+from organisms.residual.family import ResidualFamily
 from organisms.task import Task
 from qd.genes import GeneRange
 from qd.records import Genes, Genome

@@ -16,9 +16,9 @@ from kernels.linear import linear
 from organisms.nn import Interface, example_losses
 from organisms.pool import Pool
 from organisms.pseudopods.species.cost import cost
-from organisms.residual import Observed, ResidualOrganism, quiet_share
+from organisms.residual.organism import Observed, ResidualOrganism, quiet_share
+from organisms.residual.writes import Writes
 from organisms.task import Task
-from organisms.writes import Writes
 
 
 class PseudopodOrganism(ResidualOrganism):

@@ -234,11 +234,11 @@ def test_everything_that_is_wrong_is_reported_at_once():
         ({"a\x1b[31m": 1}, r'^"a\\u001b\[31m": unknown key'),
         (
             {"measures": [*MEASURES[:4], "gradient_flow"]},
-            "measures: must be five measures of different names, not gradient_flow and gradient_flow; rename",
+            "measures: must be measures of different names, not gradient_flow and gradient_flow; rename",
         ),
         (
             {"measures": [*MEASURES[:3], "mine:norm", "their.module:norm"]},
-            "measures: must be five measures of different names, not mine:norm and their.module:norm; rename",
+            "measures: must be measures of different names, not mine:norm and their.module:norm; rename",
         ),
         *[
             (
@@ -247,7 +247,14 @@ def test_everything_that_is_wrong_is_reported_at_once():
             )
             for path in ("mine:attention_span", "mine:objective", "mine:assay", "mine:gene_rank")
         ],
-        ({"measures": MEASURES[:4]}, "measures: must be a list of at least 5, not"),
+        *[
+            (
+                {"measures": [f"mine:m{number}" for number in range(count)]},
+                f"^measures: must be a list of 2 to 8 measures, not of {count}$",
+            )
+            for count in (0, 1, 9)
+        ],
+        ({"measures": "norm"}, "measures: must be a list, not"),
         ({"rounds": "x" * 500}, r"not .{57}\.\.\.$"),
     ],
 )
@@ -356,6 +363,18 @@ def test_a_configuration_is_read_without_torch():
 def test_measures_of_ones_own_are_taken_in_any_order():
     measures = ["mine:norm", *MEASURES[2:0:-1], "mine.module:reach", MEASURES[0]]
     assert said({"measures": measures}) == []
+
+
+@pytest.mark.parametrize("count", range(2, 9))
+def test_measures_are_two_to_eight_built_in_or_ones_own(count):
+    measures = [*MEASURES, "mine:norm", "mine:reach", "mine.module:pace"][:count]
+    assert said({"measures": measures}) == said({"measures": measures[::-1]}) == []
+
+
+def test_the_json_schema_says_how_many_measures_there_can_be():
+    described = schema_of_all()["properties"]["measures"]
+    assert (described["minItems"], described["maxItems"]) == (2, 8)
+    assert described["default"] == list(MEASURES)
 
 
 def test_the_rules_also_hold_for_a_configuration_made_in_python():

@@ -15,8 +15,8 @@ from organisms.layers.norms import rms_norm
 from organisms.mixer import mixed_tokens
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
+from organisms.residual.writes import Writes
 from organisms.task import Task
-from organisms.writes import Writes
 
 QUIET = 0.1  # an activation under this share of the component's RMS counts as off
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from organisms.layers.norms import rms_norm
 from organisms.nn import stem
-from organisms.residual import ResidualOrganism
+from organisms.residual.organism import ResidualOrganism
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,11 +1,11 @@
-"""One pass over the probe split: the five measures, gate gradients and exact ablations of every living slot."""
+"""One pass over the probe split: the built-in measures, gate gradients and exact ablations of every living slot."""
 
 import torch
 from torch import Tensor
 
 from organisms.layers.norms import rms_norm
 from organisms.nn import example_losses, readout, stem
-from organisms.residual import Observed, ResidualOrganism
+from organisms.residual.organism import Observed, ResidualOrganism
 from organisms.species import Probe
 
 

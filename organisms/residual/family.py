@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from organisms.assay import Host, assay
 from organisms.nn import Interface, new_interface
 from organisms.options import FamilyOptions, Sizes
 from organisms.pool import Layout, Pool
-from organisms.probe import look
-from organisms.residual import ResidualOrganism
+from organisms.residual.assay import Host, assay
+from organisms.residual.organism import ResidualOrganism
+from organisms.residual.probe import look
 from organisms.species import Probe
 from organisms.task import Task
 from qd.genes import GeneSpace
