@@ -38,6 +38,12 @@ class Traits:
     # Optimizer steps that the interface needs before it is worth freezing; the default of calibration.steps.
     interface_steps: int
 
+    def __post_init__(self) -> None:
+        if not 0 < self.host_share <= 1:
+            raise ValueError(f"host_share must be a share in (0, 1], not {self.host_share}")
+        if self.interface_steps < 1:
+            raise ValueError(f"interface_steps must be at least 1, not {self.interface_steps}")
+
 
 class BrokenRule(NamedTuple):
     """A rule between options that a configuration breaks."""
