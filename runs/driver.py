@@ -1,10 +1,10 @@
 """The driver: sends every organism through its rounds, closes rounds in order and journals them.
 
-    decide -> Order -> trainer -> census -> (all of a round) -> compete -> journal -> view -> decide ...
+    decide -> order -> trainer -> census -> (all of a round) -> compete -> journal -> view -> decide ...
 
-An organism is sent on as soon as its own census and an old enough view are there; nobody waits at a
-barrier. What is written never depends on who was faster, because `runs.rounds.ledger` orders it, nor on what was
-lost on the way, because `runs.rounds.recovery` makes it again.
+An organism's next order is sent as soon as its own census and an old enough view of the archive are there, without a
+barrier. What is written never depends on which worker was faster, because `runs.rounds.ledger` orders it, nor on what
+was lost on the way, because `runs.rounds.recovery` makes it again.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,12 +51,11 @@ class Driver:
     on_round
         Called with every round after it was journaled.
     stop
-        Whether the run shall stop as soon as what is under way is done; None: it never shall.
+        Returns whether the run shall stop when the orders under way are done; None: it never does.
     moved
-        What is different about the machine since the last round was journaled, if that was accepted: the
-        event that says so.
+        Value of the event `environment` that begins the next round, where the run has moved to another machine.
     since
-        First round that was made in this environment, or will be: rounds before cannot be checked here.
+        First round that was made in this environment, or will be: earlier ones may come out otherwise here.
     """
 
     def __init__(
@@ -278,7 +277,7 @@ class Driver:
 
 
 def evidence(done: Done) -> str:
-    """Digest what two answers to one job must agree on."""
+    """Return a digest of what two answers to one job must agree on."""
     if isinstance(done.report, RoundReport):
         return sha256(canonical(done.report.census))
     return sha256(canonical(done.report))

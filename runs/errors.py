@@ -1,4 +1,4 @@
-"""What can go wrong on the user's side, as one clear sentence with the exit status that belongs to it."""
+"""Errors that the user can do something about: one clear sentence each, with its exit status."""
 
 import traceback
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ class RunError(PlasmodiaError):
 
 
 class Stopped(PlasmodiaError):
-    """A run was stopped as it was asked to; everything that it had come to is on disk."""
+    """A run was stopped on request; all that it had computed is on disk."""
 
     exit_status = 3
 
 
 def told(error: BaseException) -> str:
-    """Tell on one line what was raised and where: ``ZeroDivisionError: division by zero (mine.py, line 12)``."""
+    """Return on one line what was raised and where: ``ZeroDivisionError: division by zero (mine.py, line 12)``."""
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno})" if frames else ""
@@ -41,12 +41,12 @@ def told(error: BaseException) -> str:
 
 @contextmanager
 def readable(what: str) -> Iterator[None]:
-    """Turn what reading raises into one sentence.
+    """Turn decoding errors (`archive_store.errors.UNREADABLE`) into a `RunError`.
 
     Raises
     ------
     RunError
-        Says what cannot be read, and why.
+        Naming what cannot be read, and why.
     """
     try:
         yield

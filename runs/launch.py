@@ -1,4 +1,4 @@
-"""Launching: from a configuration to a finished run directory."""
+"""Launching: from a configuration to a finished run directory; and the session in which a run is written."""
 
 import os
 import shutil
@@ -37,6 +37,20 @@ from runs.workers.start import pool_of
 def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
     """Run a configuration from calibration to its last round, into a new directory.
 
+    Parameters
+    ----------
+    config
+        Of the run.
+    out
+        The directory, which must not exist.
+    report
+        Called with the progress of calibration and of every round; None: it is not reported.
+
+    Returns
+    -------
+    Path
+        The directory.
+
     Raises
     ------
     ConfigError
@@ -60,7 +74,17 @@ def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
 
 
 class RunSession:
-    """A run that is being written."""
+    """A run that is being written: its ledger, journal and directory, and the driver that goes on with it.
+
+    Parameters
+    ----------
+    prepared
+        Its configuration, data and fingerprint.
+    directory, journal
+        Where it is kept; the journal is open for writing.
+    calibration, spec
+        Its constants, and the world with interface and hosts.
+    """
 
     def __init__(
         self,
@@ -79,7 +103,7 @@ class RunSession:
         self._clock: Clock = time.monotonic
 
     def attach(self, pool: WorkerPool, clock: Clock = time.monotonic) -> None:
-        """Let a pool do the work; `clock` has monotonic seconds, for timings and time-outs alone."""
+        """Let a pool do the work; `clock` gives monotonic seconds, for timings and time-outs alone."""
         self._dispatcher = _dispatcher(self.config, pool, self.incident, clock)
         self._clock = clock
 
@@ -97,13 +121,23 @@ class RunSession:
         )
 
     def incident(self, kind: str, job: Job | None, what: str) -> None:
-        """Note something that no digest covers."""
+        """Journal an incident: something that happened to workers or files and that no digest covers.
+
+        Parameters
+        ----------
+        kind
+            Such as ``lost`` or ``resume``.
+        job
+            The job that it happened to, if it was one.
+        what
+            What happened, in words.
+        """
         at = datetime.now(UTC).isoformat(timespec="seconds")
         round, organism = (None, None) if job is None else (job.round, job.organism)
         self.journal.incident(at, kind, {"what": what}, round=round, organism=organism)
 
     def finish(self) -> None:
-        """End the run: leave write-ahead logging and write the manifest."""
+        """End the run: finish the journal and write the manifest."""
         digest = self.journal.digest()
         self.journal.finish()
         self.directory.write_manifest(digest)
@@ -114,6 +148,24 @@ def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -
     """Calibrate (or borrow a calibration) and make the directory of a new run, round 0 journaled.
 
     The directory takes its name only when round 0 is in it, so that an interrupted start leaves nothing.
+
+    Parameters
+    ----------
+    prepared
+        Configuration, data and fingerprint of the run.
+    out
+        The directory, which must not exist.
+    pool
+        Does the work.
+    report
+        Called with the progress of calibration.
+
+    Raises
+    ------
+    ConfigError
+        If something of that name has come to be there.
+    RunError
+        If calibration fails, the calibration of the other run does not fit, or the disk is full or fails.
     """
     config = prepared.config
     begun = time.monotonic()
@@ -147,7 +199,7 @@ def _dispatcher(
 
 @contextmanager
 def placed(out: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes its name in the end or, on an error, leaves nothing.
+    """Make a folder to write to, which takes its name in the end or, on an error, leaves nothing.
 
     Raises
     ------
@@ -170,7 +222,7 @@ def placed(out: Path) -> Iterator[Path]:
 
 
 def _check_place(out: Path) -> None:
-    """Find out before anything is computed whether a run can be written there, and leave no trace."""
+    """Check before anything is computed that a run can be written there, and leave no trace."""
     if out.exists() or out.is_symlink():
         check_free(out)
         raise ConfigError(f"{out} exists already; choose another folder, or resume or remove it")

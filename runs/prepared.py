@@ -16,7 +16,7 @@ from runs.training.world import WorldSpec
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a run needs of the outside world before anything is computed or written."""
+    """What a run needs before anything is computed or written."""
 
     config: Config
     corpus: bytes | None
@@ -26,12 +26,12 @@ class Prepared:
     modules: tuple[str, ...]  # of the user's import paths
 
     def world(self) -> WorldSpec:
-        """Return the world of this run before its calibration."""
+        """Return the specification of this run's world before its calibration."""
         return WorldSpec(plain_config(self.config), self.corpus, self.data)
 
 
 def prepare(config: Config) -> Prepared:
-    """Read the corpus, build the task once and take the fingerprint."""
+    """Read the corpus, build task and family once to check them, and take the fingerprint."""
     settings.prepare()
     for setting, path in users_own(config):
         imported(path, setting)
@@ -50,12 +50,12 @@ def prepare(config: Config) -> Prepared:
 
 
 def users_own(config: Config) -> list[tuple[str, str]]:
-    """Give setting and import path of the user's own task, family and measures."""
+    """Return setting and import path of the user's own task, family and measures."""
     named = [("task.name", config.task.name), ("organism.kind", config.organism.kind)]
     named += [("measures", measure) for measure in config.measures]
     return [(setting, path) for setting, path in named if ":" in path]
 
 
 def described(prepared: Prepared) -> dict[str, Any]:
-    """Give what ``environment.json`` holds: the fingerprint, and whose code it was as far as git knows."""
+    """Return what ``environment.json`` holds: the fingerprint, and the git revision of the code where there is one."""
     return {"fingerprint": plain(prepared.fingerprint), "revision": fingerprint.revision()}

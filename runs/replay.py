@@ -52,6 +52,13 @@ def replay(
         Last round to compare; None for the last one journaled.
     execution
         Keys of the ``execution:`` section to use instead of the run's own.
+    report
+        Called with the progress; None: it is not reported.
+
+    Returns
+    -------
+    Difference or None
+        The first event that came out differently, if one did.
 
     Raises
     ------
@@ -101,7 +108,7 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     Returns
     -------
     count, seconds, difference
-        How many single decisions were derived, in what time (reading the journal apart), and the first
+        How many single decisions were derived, in how many seconds (without reading the journal), and the first
         event that came out differently.
     """
     directory = RunDirectory.open(run)
@@ -125,7 +132,7 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
 
 @dataclass(frozen=True, slots=True)
 class _Journaled:
-    """What the journal says of a round: the measurements, and what must follow from them."""
+    """The events of a round in the journal: the measurements, and what must follow from them."""
 
     censuses: list[Census]
     derived: list[Event]

@@ -1,4 +1,4 @@
-"""Resuming: from what a run's journal says to the rest of the run."""
+"""Resuming: a run is restored from its journal and goes on to its end."""
 
 import time
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from runs.workers.start import pool_of
 
 
 def restore(ledger: Ledger, journal: Journal) -> None:
-    """Bring a new ledger to where the journal ends.
+    """Restore a new ledger to the last round of the journal.
 
     Raises
     ------
@@ -61,11 +61,20 @@ def resume(
 
     Parameters
     ----------
+    path
+        Directory of the run.
     execution
         Keys of the ``execution:`` section that differ from now on.
+    report
+        Called with the progress of every round; None: it is not reported.
     accept_environment
         Go on although this machine's fingerprint is not the run's. The journal says so from the next round
         on, and all later digests cover it.
+
+    Returns
+    -------
+    Path
+        The directory.
 
     Raises
     ------
@@ -102,7 +111,30 @@ def carry_on(
     accept_environment: bool = False,
     clock: Clock = time.monotonic,
 ) -> None:
-    """Go on with a run; the pool is only started if there is something left to compute."""
+    """Go on with a run; the pool is only started if there is something left to compute.
+
+    Parameters
+    ----------
+    directory
+        Of the run, locked by this process.
+    prepared
+        Its configuration, data and fingerprint, as they are here.
+    pool
+        Starts the workers when it is entered.
+    report
+        Called with the progress of every round.
+    accept_environment
+        Whether a fingerprint that is not the run's is accepted.
+    clock
+        Monotonic seconds, for timings and time-outs alone.
+
+    Raises
+    ------
+    RunError
+        If the run's data or environment are not what they were, or it cannot go on.
+    Stopped
+        If SIGINT or SIGTERM asked it to stop.
+    """
     with directory.journal(readonly=False) as journal:
         journal.verify_chain()
         event = calibrated(directory, journal, prepared.config, prepared.data)
@@ -126,12 +158,12 @@ def carry_on(
 
 
 def damaged_elites(directory: RunDirectory, journal: Journal) -> bool:
-    """Say whether the genome of any elite is missing or damaged."""
+    """Return whether the genome of any elite is missing or damaged."""
     return not all(directory.blobs.intact(digest) for digest in journal.elite_genomes())
 
 
 def _is_done(directory: RunDirectory) -> bool:
-    """Say whether a run has ended and the genomes of its elites are intact."""
+    """Return whether a run has ended and the genomes of its elites are intact."""
     if not directory.finished():
         return False
     with directory.journal() as journal:

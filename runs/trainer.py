@@ -1,7 +1,8 @@
-"""What trainers do: pure jobs from a world and values to values.
+"""The jobs of trainers, by name, and the main one: `advance`, which carries one organism through one round.
 
-Every job gives ``(report, payload, genomes)``: a small value for the driver to read at once, bytes to pass
-on or store (a state), and encoded genomes by digest to fetch if they win a cell.
+A job is a pure function of the world and its arguments. It returns ``(report, payload, genomes)``: a small value for
+the driver to read at once, bytes to pass on or store (a state), and encoded genomes by digest to fetch if they win a
+cell.
 """
 
 import math
@@ -31,6 +32,8 @@ def advance(
 
     Parameters
     ----------
+    world
+        Configuration, data, interface and reference hosts.
     state
         Encoded state at the end of the round before; None founds the organism.
     order
@@ -69,7 +72,7 @@ def advance(
 def _prepared(
     world: World, state: bytes | None, order: Decision, genomes: Mapping[str, bytes]
 ) -> tuple[Individual, list[int]]:
-    """Give an organism after the births and deaths of a round, and the slots whose gates start at 0."""
+    """Return an organism after the deaths and births of a round, and the slots whose gates rise from 0."""
     individual = _reseeded(world, order) if order.reseed else _before(world, state, order.organism)
     for death in order.deaths:
         if death.happens:
@@ -84,13 +87,13 @@ def _before(world: World, state: bytes | None, number: int) -> Individual:
 
 
 def _reseeded(world: World, order: Decision) -> Individual:
-    """Make an empty organism that remembers nothing but how far the schedules are."""
+    """Return an empty organism that keeps its optimizer step, which the schedules follow, and nothing else."""
     organism = world.species.organism(world.interface)
     return Individual(order.organism, organism, 0, order.step, Trace(world.config.training.ema), None)
 
 
 def _quarantined(world: World, state: bytes | None, order: Decision, reason: str) -> tuple[Census, bytes]:
-    """Give the census of a round that is undone, and the state to go on from."""
+    """Return the census of a round that is undone, and the state to go on from."""
     individual = _before(world, state, order.organism)
     individual.round = order.round
     individual.rate_factor /= 2

@@ -1,7 +1,8 @@
-"""Calibration: what makes components of different organisms comparable, settled before round 1.
+"""Calibration, step by step: what makes components of different organisms comparable is settled before round 1.
 
-A shared, frozen interface; reference hosts for the assay; the range of every measure; the centroids; and
-a verdict on the behaviour space.
+Trainers train the interface, which is frozen then, and reference organisms on it; some of these become the hosts of
+the assay, and the others are assayed in them. `runs.calibration.constants` finds the rest in what was measured: the
+range of every measure, the centroids, and a verdict on the behaviour space.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +23,14 @@ def calibrate(
 
     Parameters
     ----------
+    config
+        Of the run.
     spec
-        The world without interface and hosts; it comes back with both.
+        The world without interface and hosts; it is returned with both.
+    dispatcher
+        Sends the jobs to trainers.
     report
-        Told the share that is done.
+        Called after each job with the share of the jobs that are done.
 
     Raises
     ------
@@ -60,7 +65,17 @@ def calibrate(
 
 
 def gather(dispatcher: Dispatcher, jobs: Sequence[Job], progress: Callable[[], None]) -> dict[int, Done]:
-    """Do independent jobs and give the answers by organism."""
+    """Do independent jobs and return the answers by organism.
+
+    Parameters
+    ----------
+    dispatcher
+        Sends them to trainers.
+    jobs
+        One for each organism, in their order of priority.
+    progress
+        Called after each answer.
+    """
     for index, job in enumerate(jobs):
         dispatcher.submit(job, (job.round, index))
     answers = {}

@@ -130,6 +130,15 @@ def constants_of(event: Mapping[str, Any], blobs: BlobStore) -> Calibration:
 def with_calibrated(spec: WorldSpec, event: Mapping[str, Any], blobs: BlobStore) -> WorldSpec:
     """Return a world with the interface and the reference hosts that an event of calibration names.
 
+    Parameters
+    ----------
+    spec
+        The world without them.
+    event
+        Of calibration, from the run's journal.
+    blobs
+        Of the run.
+
     Raises
     ------
     StoreError

@@ -1,4 +1,4 @@
-"""What several subcommands share: their arguments, exit statuses, and how values are read and written."""
+"""What several subcommands share: arguments and options, exit statuses, and how values are read and written."""
 
 import sys
 from contextlib import redirect_stdout
@@ -11,7 +11,12 @@ from runs.errors import RunError
 
 INTERRUPTED = 130  # exit status, as shells give it: 128 + SIGINT
 
-Source = Annotated[str, typer.Argument(metavar="PRESET|CONFIG.yaml", show_default=False)]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="PRESET|CONFIG.yaml", help="Name of a preset, or a configuration file.", show_default=False
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
@@ -32,7 +37,7 @@ def stop(message: str, status: int) -> NoReturn:
 
 
 def prepare_machine() -> None:
-    """Settle what libraries read when they are first loaded; comes before anything that imports torch."""
+    """Make arithmetic repeatable (`runs.machine.settings.prepare`); comes before anything that imports torch."""
     from runs.machine import settings
 
     settings.prepare()

@@ -136,7 +136,7 @@ def _execution(workers: str | None, executor: str | None) -> dict[str, Any]:
 
 @contextmanager
 def _reporting(quiet: bool, run: Path | None) -> Iterator[Any]:
-    """Show progress on stderr; where an interrupt leaves a run behind, say how to go on with it."""
+    """Show progress on stderr; after an interrupt, tell how to go on with the run, if there is one."""
     from runs.observability.progress import reporting
 
     try:

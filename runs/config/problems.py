@@ -25,19 +25,19 @@ class Problem:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Write ``; did you mean <the known name nearest to word>?``, or nothing if none is near."""
+    """Return ``; did you mean <the known name nearest to word>?``, or nothing if none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def shown(value: Any) -> str:
-    """Write a value of a configuration on one line of at most 60 characters."""
+    """Return a value of a configuration as JSON of at most 60 characters."""
     text = json.dumps(value, default=repr)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def sections(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
-    """Give the keys of a section with the models of those that are sections themselves."""
+    """Return the keys of a section, with the models of those that are sections themselves."""
     keys: dict[str, type[BaseModel] | None] = {}
     for name, field in model.model_fields.items():
         kind = field.annotation
@@ -47,7 +47,7 @@ def sections(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
 
 
 def paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Give the path of every key that is no section, such as ``organism.capacity``."""
+    """Yield the path of every key that is no section, such as ``organism.capacity``."""
     for key, section in sections(model).items():
         if section is None:
             yield prefix + key
@@ -56,7 +56,7 @@ def paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def problems(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> list[Problem]:
-    """Say pydantic's errors in our words, one problem a key; alternatives of a union are joined by "or"."""
+    """Turn pydantic's errors into problems, one for each key; alternatives of a union are joined by "or"."""
     grouped: dict[str, list[ErrorDetails]] = {}
     for error in errors:
         grouped.setdefault(key_path(error["loc"], model), []).append(error)
@@ -64,7 +64,7 @@ def problems(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> list[Pro
 
 
 def key_path(location: Sequence[int | str], model: type[BaseModel]) -> str:
-    """Write where an error lies as a key path; pydantic's names for the members of a union are left out."""
+    """Return the location of an error as a key path; pydantic's names for the members of a union are left out."""
     path: list[str] = []
     section: type[BaseModel] | None = model
     for part in location:
@@ -77,7 +77,7 @@ def key_path(location: Sequence[int | str], model: type[BaseModel]) -> str:
 
 
 def quoted(key: str) -> str:
-    """Write one key of a path; one that could be mistaken for a path, or garbles a terminal, in quotes."""
+    """Return one key of a path, in quotes if it could be mistaken for a path or garbles a terminal."""
     return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key)
 
 

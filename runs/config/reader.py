@@ -22,7 +22,7 @@ PRESETS = Path(__file__).parents[1] / "presets"
 
 
 def presets() -> list[str]:
-    """Give the names of the presets, sorted."""
+    """Return the names of the presets, sorted."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
@@ -92,7 +92,7 @@ def read_config(path: Path) -> Config:
 
 
 def execution_changes(**options: Any) -> dict[str, Any]:
-    """Check options that change the execution of a run, and give those that were given.
+    """Check options that change the execution of a run, and return those that are not None.
 
     Raises
     ------
@@ -259,7 +259,7 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 
 
 def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Give section, key and value of every path in the configuration."""
+    """Yield section, key and value of every path in the configuration."""
     for section, key in PATHS:
         inner = values.get(section)
         value = inner.get(key) if isinstance(inner, dict) else None
@@ -294,7 +294,13 @@ def _error(source: str, found: Sequence[Problem]) -> ConfigError:
 
 
 def changed(config: Config, execution: Mapping[str, Any]) -> Config:
-    """Give the configuration with other values in its ``execution:`` section."""
+    """Return the configuration with other values in its ``execution:`` section.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is not valid.
+    """
     values = plain_config(config)
     values["execution"] |= execution
     other, found = checked(values)

@@ -46,9 +46,9 @@ class TaskConfig(Section):
     length: Annotated[int, Field(ge=2)] | None = None
     """Tokens per example where the task leaves a choice; null: the task's own."""
     examples: Count | None = None
-    """Most training examples that are used; null: all."""
+    """Training examples to use at most; null: all."""
     kinds: Annotated[tuple[str, ...], Field(strict=False)] | None = None
-    """Which kinds of signals or trajectories there are; null: all."""
+    """Kinds of sequences that the tasks signals and trajectories generate; null: all five."""
 
     @field_validator("name")
     @classmethod
@@ -57,7 +57,7 @@ class TaskConfig(Section):
 
 
 class OrganismConfig(Section):
-    """The population, and the pool of slots in each organism; a family's own options lie under its name."""
+    """The population of organisms, and the slots of each; a family's own options lie under the family's name."""
 
     kind: Annotated[
         str,
@@ -71,11 +71,11 @@ class OrganismConfig(Section):
     dim: Annotated[int, Field(ge=2, le=16_384)] = 64
     """Width of the residual stream."""
     depth: Count = 1
-    """Layers; every layer has a pool of its own."""
+    """Layers; each has its own slots."""
     capacity: Count = 12
-    """Slots per layer; at most 64 over all layers."""
+    """Slots per layer, each empty or with one component; at most 64 over all layers."""
     initial: Count = 8
-    """Living slots per layer at the start."""
+    """Components per layer at the start."""
 
     @field_validator("kind")
     @classmethod
@@ -89,41 +89,41 @@ class OrganismConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How the weights of an organism are trained between two censuses."""
+    """How the weights of an organism are trained in a round, which ends with a census of its components."""
 
     steps_per_round: Count = 25
-    """Optimizer steps between two censuses."""
+    """Optimizer steps of each organism in a round."""
     batch: Count = 64
     """Examples per optimizer step."""
     learning_rate: Positive = 3e-3
-    """Step size of Adam."""
+    """Learning rate of Adam at the first step; it falls along half a cosine."""
     weight_decay: NotNegative = 0.0
-    """Decoupled weight decay per step, times the learning rate."""
+    """Decoupled weight decay, as in AdamW: a step shrinks weights by this times the learning rate."""
     final_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Share of the learning rate that is left at the last step, after half a cosine."""
+    """Learning rate at the last step, as a share of the first."""
     clip: Positive = 1.0
-    """Largest Euclidean norm of the whole gradient."""
+    """Largest Euclidean norm of the gradient of all parameters together; larger ones are scaled down."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    """Share of the old value in the moving average of the training loss, per step."""
+    """Decay of the exponential moving average of the training loss, per step."""
 
 
 class CalibrationConfig(Section):
-    """What is fixed before round 0: interface, hosts, ranges, centroids and the validity verdict."""
+    """What is fixed before round 1: interface, hosts of the assay, ranges of measures, centroids, validity verdict."""
 
     steps: Count = 300
-    """Optimizer steps of each calibration organism; the default is what the family's interface needs."""
+    """Optimizer steps of each calibration organism; the default is the family's."""
     organisms: Annotated[int, Field(ge=4)] = 8
-    """Gene-diverse organisms that are trained and measured."""
+    """Organisms with random structural genes that are trained and measured to find the ranges of the measures."""
     hosts: Annotated[int, Field(ge=3)] = 3
-    """Of these, how many become the frozen hosts of the assay."""
+    """How many of these become the frozen hosts into which the assay grafts components."""
     host_share: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Share of its components that a host keeps, so that a graft has room to matter; the default is the family's."""
+    """Share of its components that a host keeps: to a full one a graft adds little. The default is the family's."""
     checkpoints: Annotated[
         tuple[Annotated[float, Field(gt=0, le=1, strict=True)], ...], Field(strict=False, min_length=1)
     ] = (0.05, 0.25, 0.5, 1.0)
-    """Shares of the steps at which the organisms are measured, rising."""
+    """Shares of the steps, in rising order, after which the organisms are measured."""
     from_run: str | None = Field(default=None, alias="from")
-    """A run whose calibration is used instead (relative to the configuration's file)."""
+    """Directory of a run whose calibration is used instead (relative to the configuration's file)."""
 
     @field_validator("checkpoints")
     @classmethod
@@ -134,14 +134,14 @@ class CalibrationConfig(Section):
 
 
 class ArchiveConfig(Section):
-    """The niches of the behaviour space."""
+    """The cells of the archive (CVT-MAP-Elites)."""
 
     cells: Annotated[int, Field(ge=2, le=1000)] = 256
     """Cells of the centroidal Voronoi tessellation."""
     centroids: str = "halton"
     """halton, kmeans (on samples), or a .npy file [cells, measures] (relative to the configuration's file)."""
     qd_offset: float = 0.0
-    """Taken from each objective before they are summed to the QD score."""
+    """Subtracted from each elite's objective before they are summed to the QD score."""
 
     @field_validator("centroids")
     @classmethod
@@ -154,20 +154,20 @@ class ArchiveConfig(Section):
 
 
 class ObjectiveConfig(Section):
-    """What the archive compares; the three weights sum to 1."""
+    """The objective by which elites are compared: a weighted sum, whose three weights sum to 1."""
 
     task: Share = 0.7
-    """Weight of the assay in the reference hosts."""
+    """Weight of the assay: how much a component lowers the loss of the reference hosts it is grafted into."""
     efficiency: Share = 0.2
-    """Weight of the counted cost."""
+    """Weight of the efficiency: fewer counted FLOPs are better."""
     gradient: Share = 0.1
-    """Weight of the gradient's percentile among the organism's components."""
+    """Weight of the gate gradient's percentile among the organism's components."""
     maturity: Annotated[int, Field(ge=0)] = 2
-    """Rounds that a component lives before it competes."""
+    """Rounds that a component lives before it competes for a cell of the archive."""
 
 
 class AnnealingConfig(Section):
-    """The temperature of births, deaths and mutation over the run."""
+    """The temperature over the run: of the Metropolis rule for births and deaths, and a factor of mutation's noise."""
 
     kind: Literal["linear", "geometric", "cosine"] = "linear"
     """Shape of the schedule."""
@@ -178,84 +178,84 @@ class AnnealingConfig(Section):
 
 
 class LifecycleConfig(Section):
-    """When births and deaths may happen, and the guardrails."""
+    """When births and deaths may happen, and their limits."""
 
     enabled: bool = True
     """false: nothing is born and nothing dies (a static pool, an arm of experiments); births must be none then."""
     warmup: Share = 0.1
-    """First share of the rounds, without births and deaths."""
+    """Share of the rounds at the beginning without births and deaths."""
     gentle: Share = 0.25
-    """Share of the rounds until which only births happen."""
+    """Share of the rounds at the beginning, warmup included, without deaths."""
     quiet: Share = 0.2
-    """Last share of the rounds, without deaths."""
+    """Share of the rounds at the end without deaths."""
     births_per_round: Annotated[int, Field(ge=0)] = 1
-    """Most births considered per organism and round."""
+    """Births considered per organism and round, at most."""
     slow_every: Count = 10
-    """Rounds between two culls, and between two checks of validity."""
+    """Deaths are decided, and the validity of the behaviour space is checked, every so many rounds."""
     min_alive: Count = 4
-    """Fewest living slots that a cull leaves in a layer."""
+    """Components that deaths leave in a layer, at least."""
     min_age: Annotated[int, Field(ge=0)] = 3
     """Rounds that a component lives before it can die."""
     floor: float = 0.0
-    """Relative fitness (z-score) from which on a component is safe."""
+    """Relative fitness (a z-score) at or above which a component does not die for its fitness."""
     neighbours: Count = 5
-    """Components nearest in behaviour that fitness is compared with."""
+    """Nearest neighbours in behaviour space with whose fitness a component's is compared."""
     loss_ratio: Positive = 10.0
-    """Loss over its moving average beyond which births and deaths stand still."""
+    """Ratio of loss to its moving average beyond which an organism has no births and deaths."""
     budget_bytes: Count | None = None
-    """Most counted bytes per example of an organism's components; null: no budget."""
+    """Memory traffic of an organism's components, in counted bytes per example, at most; null: no limit."""
 
 
 class VariationConfig(Section):
     """How a newborn differs from its parents."""
 
     sigma: NotNegative = 0.1
-    """Noise at the starting temperature, relative to the RMS of each array."""
+    """Standard deviation of the Gaussian noise at the starting temperature, relative to the RMS of each array."""
     gene_rate: Share = 0.1
-    """Chance that a structural gene is drawn anew."""
+    """Probability that a structural gene is drawn anew."""
     line_share: Share = 0.3
-    """Share of births from two elites (iso+line); the rest come from one."""
+    """Share of births from two elites (the iso+line operator); the rest are Gaussian mutations of one."""
     line_sigma: NotNegative = 0.3
-    """Spread along the line between two elites, relative to their distance."""
+    """Standard deviation along the line between two elites, relative to their distance."""
 
 
 class ChemotaxisConfig(Section):
     """Which elites become parents."""
 
     tau: Positive = 0.2
-    """Temperature of the choice between cells; small is greedy."""
+    """Temperature of the softmax by which cells are chosen; small is greedy."""
     window: Count = 5
-    """Rounds over which the improvement that stills hunger is taken."""
+    """Rounds over which an organism's improvement is taken; the less it improves, the more it favours empty regions."""
 
 
 class ValidityConfig(Section):
-    """What an unsound behaviour space does to the run."""
+    """When calibration stops the run because its measures span no sound behaviour space."""
 
     gate: Literal["robust", "blueprint", "off"] = "robust"
-    """robust: stops on a bootstrap interval below 0.5; blueprint: on a point value; off: never on KMO."""
+    """robust: on a bootstrap interval of the KMO below 0.5; blueprint: on a KMO below 0.5; off: never, just warns."""
 
 
 class ExecutionConfig(Section):
-    """How the work is done. No digest covers it, and it may differ on resume."""
+    """How and where the work is done. No digest covers it, and it may differ on resume."""
 
     executor: Literal["ray", "inline"] = "ray"
-    """Trainers in Ray actors, or in the driver's own process."""
+    """ray: trainers are Ray actors; inline: the driver's own process trains."""
     workers: Count | Literal["auto"] = "auto"
-    """Trainers at work at the same time; auto: one a core, at most one an organism."""
+    """Ray actors; auto: one for each core, at most one for each organism."""
     address: str = "local"
-    """local (a cluster of the run's own), auto (the running one), ray://host:port or host:port."""
+    """Ray cluster: local (a new one for this run), auto (the running one), ray://host:port or host:port."""
     num_gpus: NotNegative = 0.0
     """GPUs per worker; may be a fraction."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the tensors live."""
+    """Device that tensors are on."""
     order_timeout: Positive = 600.0
-    """Seconds after which a worker that has not answered is replaced."""
+    """Seconds after which a worker that has not answered an order (one round of one organism) is replaced."""
     checkpoint_every: Count = 5
-    """Rounds between the states that a resume can start from."""
+    """Rounds between two checkpoints, from which a resume starts."""
     attempts: Count = 3
-    """Times that an order is sent before the run stops."""
+    """Times that an order is sent before the run stops, if workers are lost."""
     audit: Share = 0.0
-    """Share of the orders, chosen by a named draw, that a second worker does again and must agree on."""
+    """Share of the orders, chosen by a named draw, that a second worker repeats; different results stop the run."""
 
     @field_validator("address")
     @classmethod

@@ -1,4 +1,4 @@
-"""What the doctor says of one thing that it looked at."""
+"""The result of one check of the doctor."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `warn` slows or limits runs, `fail` prevents them or is unsafe."""
+    """The result of a check; what has `warn` slows or limits runs, what has `fail` prevents them or is unsafe."""
 
     name: str
     status: Literal["ok", "warn", "fail"]

@@ -23,7 +23,7 @@ LEAST_DISK = 2 * GIB  # a run of the presets takes well under a tenth of it
 
 
 def doctor() -> list[dict[str, str]]:
-    """Check the machine and give one ``{"name", "status", "detail"}`` per check.
+    """Check the machine and return one ``{"name", "status", "detail"}`` per check.
 
     `status` is ``ok``, ``warn`` or ``fail``. A check that raises counts as failed with its message; none
     changes anything but the settings of this process (`runs.machine.settings.prepare`), and what is started or
@@ -130,7 +130,17 @@ def _installed(wanted: str) -> Check:
 
 
 def requirement(wanted: str, version: str, found: str) -> Check:
-    """Compare an installed version with a requirement such as ``"torch>=2.11"``; `found` is the detail."""
+    """Compare an installed version with a requirement.
+
+    Parameters
+    ----------
+    wanted
+        The requirement, such as ``"torch>=2.11"``.
+    version
+        The installed version, such as ``"2.13.0+cpu"``.
+    found
+        What the detail says of it, such as ``"torch 2.13.0"``.
+    """
     from packaging.requirements import Requirement
 
     needed = Requirement(wanted)
@@ -186,7 +196,21 @@ def _disk() -> list[Check]:
 
 
 def room(name: str, size: int, least: int, where: str, consequence: str) -> Check:
-    """Warn where a place has fewer than `least` bytes."""
+    """Warn where a place has too little space.
+
+    Parameters
+    ----------
+    name
+        Of the check.
+    size
+        Bytes that there are.
+    least
+        Bytes that there should be.
+    where
+        What the detail calls the place.
+    consequence
+        What happens with less, such as ``"runs may not fit"``.
+    """
     if size >= least:
         return Check(name, "ok", f"{size / GIB:.1f} GiB in {where}")
     return Check(

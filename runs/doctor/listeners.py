@@ -1,4 +1,4 @@
-"""Which TCP sockets a process and its descendants listen on, as Linux's /proc tells it."""
+"""The TCP sockets that a process and its descendants listen on, read from Linux's /proc."""
 
 import os
 import re
@@ -32,14 +32,14 @@ class Listener:
 
 
 def is_known() -> bool:
-    """Whether this system tells."""
+    """Return whether this system has the /proc files that tell it."""
     return (PROC / "net" / "tcp").exists()
 
 
 def listeners(root: int) -> list[Listener]:
-    """List what a process and its descendants listen on, in the order of their names.
+    """Return the sockets that a process and its descendants listen on, in the order of their names.
 
-    Processes of other users, whose sockets the system keeps to itself, are left out.
+    Processes of other users are left out: their sockets are not visible.
     """
     places = dict(_places())
     found = (
@@ -52,7 +52,7 @@ def listeners(root: int) -> list[Listener]:
 
 
 def _places() -> Iterator[tuple[str, tuple[str, int]]]:
-    """Give inode, address and port of every listening socket."""
+    """Yield inode, address and port of every listening socket."""
     for table in _TABLES:
         path = PROC / "net" / table
         lines = path.read_text(encoding="ascii").splitlines()[1:] if path.exists() else []
@@ -63,7 +63,7 @@ def _places() -> Iterator[tuple[str, tuple[str, int]]]:
 
 
 def decoded(text: str) -> str:
-    """Read an address as the kernel prints it: 32-bit words in hexadecimal, in the byte order of this machine."""
+    """Decode an address as the kernel prints it: 32-bit words in hexadecimal, in the byte order of this machine."""
     words = [bytes.fromhex(text[start : start + 8]) for start in range(0, len(text), 8)]
     packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
     if len(packed) == 4:
@@ -73,7 +73,7 @@ def decoded(text: str) -> str:
 
 
 def processes(root: int) -> list[int]:
-    """List a process and its descendants."""
+    """Return a process and its descendants."""
     children: dict[int, list[int]] = {}
     for process in (int(path.name) for path in PROC.iterdir() if path.name.isdigit()):
         children.setdefault(_parent(process), []).append(process)
@@ -99,7 +99,7 @@ def _name(process: int) -> str:
 
 
 def _sockets(process: int) -> list[str]:
-    """List the inodes of a process's sockets."""
+    """Return the inodes of a process's sockets."""
     found = []
     try:
         for entry in os.scandir(PROC / str(process) / "fd"):

@@ -1,1 +1,1 @@
-"""The machine under a run: its settings, its fingerprint, and what it interrupts."""
+"""The machine under a run: settings, fingerprint, digests of source, moves between machines, and requests to stop."""

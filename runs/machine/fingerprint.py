@@ -1,4 +1,8 @@
-"""The fingerprint: everything outside the configuration that a run's bits depend on."""
+"""The fingerprint: everything outside the configuration that a run's bits depend on.
+
+Equal configurations give equal bits where the fingerprints are equal: same source, same libraries, same
+processor, same settings, and the same results of a few operations. Every worker's must match the run's.
+"""
 
 import importlib.metadata
 import os
@@ -64,7 +68,7 @@ def fingerprint(user_modules: Iterable[str] = (), device: str = "cpu") -> dict[s
 
 
 def libraries() -> dict[str, str | None]:
-    """Give the installed versions of the `LIBRARIES` (None: not installed) and the build of torch."""
+    """Return the installed versions of the `LIBRARIES` (None: not installed) and a digest of torch's build."""
     import torch
 
     from qd.canonical import sha256
@@ -81,7 +85,7 @@ def _version(name: str) -> str | None:
 
 
 def processor() -> str:
-    """Name the model of the CPU as the system does."""
+    """Return the model of the CPU, as the system calls it."""
     arm = " ".join(PROCESSOR[key] for key in ("CPU implementer", "CPU part") if key in PROCESSOR)
     return PROCESSOR.get("model name") or arm or platform.processor() or platform.machine()
 
@@ -139,11 +143,10 @@ def probe(device: str = "cpu") -> dict[str, str]:
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say where two fingerprints differ, in the order of their keys.
+    """Return where two fingerprints differ, in the order of their keys.
 
-    Empty exactly if they are equal, but for sections that are empty. One text per difference, with
-    the dotted key and both values: ``"libraries.numpy: 2.4.6 against 2.3.1"``;
-    digests are cut to 12 digits.
+    There is one text for each difference, with the dotted key and both values: ``"libraries.numpy: 2.4.6 against
+    2.3.1"``; digests are cut to 12 digits. Without a text they are equal, but for sections that are empty.
     """
     left, right = _flat(first), _flat(second)
     keys = sorted(left.keys() | right.keys())
@@ -166,7 +169,7 @@ def _short(value: Any) -> str:
 
 
 def revision() -> str | None:
-    """Give the git revision of this source, with ``+`` if it was changed since, or None outside git."""
+    """Return the git revision of this source, with ``+`` if it was changed since, or None outside git."""
     here = Path(__file__).parent
     try:
         described = subprocess.run(

@@ -1,4 +1,4 @@
-"""Being asked to stop: the first SIGINT or SIGTERM waits for what is under way, the second does not."""
+"""Requests to stop: after the first SIGINT or SIGTERM the work under way is finished, the second interrupts it."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Whether somebody asked to stop.
+    """Whether the process was asked to stop.
 
-    Until somebody begins to listen patiently, there is nothing that could be brought to an end, and the first
-    request interrupts at once.
+    Until `patiently` is called for the first time, nobody would bring the work to an end, and the first request
+    interrupts at once.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Interruption:
         self._is_patient = False
 
     def patiently(self) -> bool:
-        """Say whether to stop; from the first call on, a first request is left to whoever asks here."""
+        """Return whether to stop; from the first call on, the caller is relied on to stop after a first request."""
         self._is_patient = True
         return self._requested
 

@@ -22,6 +22,10 @@ def moved_to(
 
     Parameters
     ----------
+    directory, journal
+        Of the run.
+    here
+        Fingerprint of this machine.
     accept
         Whether another fingerprint is accepted.
 
@@ -49,6 +53,15 @@ def moved_to(
 def check_unmoved(directory: RunDirectory, journal: Journal, here: Mapping[str, Any], until: int) -> None:
     """Refuse to make rounds again that this machine would make otherwise.
 
+    Parameters
+    ----------
+    directory, journal
+        Of the run.
+    here
+        Fingerprint of this machine.
+    until
+        Last round that is to be made again.
+
     Raises
     ------
     RunError
@@ -70,7 +83,7 @@ def check_unmoved(directory: RunDirectory, journal: Journal, here: Mapping[str, 
 
 
 def last_move(journal: Journal) -> int:
-    """Give the first round that was made in the run's present environment."""
+    """Return the first round that was made in the run's present environment."""
     return max(journal.moves(), default=1)
 
 

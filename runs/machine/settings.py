@@ -1,8 +1,4 @@
-"""The machine under a run: settings that make its arithmetic repeatable, and a fingerprint of the rest.
-
-Equal configurations give equal bits where the fingerprints are equal: same source, same libraries, same
-processor, same settings, and the same results of a few probes. Every worker's must match the run's.
-"""
+"""Settings that make this process's arithmetic repeatable: environment variables, threads, torch's modes, memory."""
 
 import ctypes
 import os
@@ -31,7 +27,7 @@ PROCESSOR = _first_processor()
 
 
 def variables(flags: str) -> dict[str, str]:
-    """Choose the environment variables for a processor with these flags, such as ``"sse2 avx2 fma"``.
+    """Return the environment variables for a processor with these flags, such as ``"sse2 avx2 fma"``.
 
     One thread for each library, because sums change with their number; Intel's MKL in a reproducible
     mode, strict where it can be, because its sums else change with the alignment of memory; oneDNN with

@@ -37,7 +37,7 @@ def source_digests(modules: Iterable[str]) -> dict[str, str]:
 
 
 def sources(modules: Iterable[str] = ()) -> list[Path]:
-    """Find the folders (or single files) of the six packages and of these modules' top-level packages.
+    """Return the folders (or single files) of the six packages and of these modules' top-level packages.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def _places(name: str) -> list[Path]:
 
 
 def _files(name: str, place: Path) -> list[tuple[PurePath, Path]]:
-    """Give the source files of a place, each with its name relative to where the module was found."""
+    """Return the source files of a place, each with its name relative to where the module was found."""
     if place.is_file():
         return [(PurePath(place.name), place)] if place.suffix in SUFFIXES else []
     found = [path for path in place.rglob("*") if path.suffix in SUFFIXES and path.is_file()]
@@ -94,5 +94,5 @@ def _files(name: str, place: Path) -> list[tuple[PurePath, Path]]:
 
 
 def _hidden(relative: PurePath) -> bool:
-    """Say whether an editor or a tool put the file there: .ipynb_checkpoints, .venv and the like."""
+    """Return whether an editor or a tool put the file there: .ipynb_checkpoints, .venv and the like."""
     return any(part.startswith(".") for part in relative.parts)

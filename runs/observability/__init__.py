@@ -1,1 +1,1 @@
-"""What a run tells of itself while it goes on."""
+"""What a run reports while it goes on."""

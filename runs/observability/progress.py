@@ -1,4 +1,4 @@
-"""What a running driver reports, and how it is shown: a live bar on a terminal, plain lines elsewhere."""
+"""The progress that a run reports, and how it is shown: a live bar on a terminal, plain lines elsewhere."""
 
 import os
 import time
@@ -35,7 +35,17 @@ Reporter = Callable[[Progress], None]
 def reporting(
     stream: TextIO, quiet: bool = False, clock: Clock = time.monotonic
 ) -> AbstractContextManager[Reporter | None]:
-    """Give a context whose value shows reports on `stream`; the value is None where none are wanted."""
+    """Return a context whose value is a function that shows progress.
+
+    Parameters
+    ----------
+    stream
+        Where it is shown: by a live bar on a terminal, else by plain lines.
+    quiet
+        Whether nothing is shown; the context's value is None then.
+    clock
+        Monotonic seconds.
+    """
     if quiet:
         return nullcontext(None)
     if stream.isatty() and os.environ.get("TERM") != "dumb":
@@ -49,7 +59,7 @@ def remaining(elapsed: float, done: float) -> float | None:
 
 
 def duration(seconds: float | None) -> str:
-    """Write seconds as ``h:mm:ss`` or ``m:ss``, and None as ``-:--``."""
+    """Return seconds as ``h:mm:ss`` or ``m:ss``, and None as ``-:--``."""
     if seconds is None:
         return "-:--"
     minutes, rest = divmod(round(seconds), 60)
@@ -58,12 +68,12 @@ def duration(seconds: float | None) -> str:
 
 
 def place(progress: Progress) -> str:
-    """Say how far the run is: ``calibration`` or ``round 3/40``."""
+    """Return how far the run is: ``calibration`` or ``round 3/40``."""
     return f"round {progress.round}/{progress.rounds}" if progress.stage == "rounds" else progress.stage
 
 
 def numbers(progress: Progress) -> str:
-    """Write the numbers of a report in one line; calibration has none yet."""
+    """Return the numbers of a report in one line; calibration has none yet."""
     if progress.stage != "rounds":
         return ""
     return (

@@ -1,1 +1,1 @@
-"""What a finished run came to: its summary, and what its best organism predicts."""
+"""Results of a run: its summary, and the predictions of its best organism."""

@@ -1,4 +1,4 @@
-"""What the best organism of a run predicts for test examples, computed anew from the run's folder."""
+"""Predictions of a run's best organism for test examples, computed from the run's folder."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,22 @@ EXAMPLES = 3  # of each kind that are shown, the first of the test split
 
 
 def picture(run: Run, figure: Any, own_code: bool = False) -> None:
-    """Fill a figure with what `predictions` gives."""
+    """Draw the predictions of a run into a figure.
+
+    Parameters
+    ----------
+    run
+        The run.
+    figure
+        A matplotlib figure.
+    own_code
+        Whether a task and a family that are given by import path may be imported.
+
+    Raises
+    ------
+    NothingToDraw, RunError, StoreError
+        As `predictions` raises them.
+    """
     predicted(predictions(run, own_code), run, figure)
 
 
@@ -66,7 +81,7 @@ def _config(run: Run) -> Config:
 
 
 def _may_forecast(run: Run, config: Config) -> bool:
-    """Say whether the task may ask for sequences, without building it: of our own none that reads a file does."""
+    """Return whether the task may ask for sequences, without building it: no built-in one that reads a file does."""
     with run.directory.journal() as journal:
         score = journal.meta(SCORE_NAME)
     return score == "R2" and (config.task.path is None or ":" in config.task.name)
@@ -80,7 +95,7 @@ def _no_sequences(run: Run, config: Config) -> NothingToDraw:
 
 
 def _check_code(run: Run, config: Config, allowed: bool) -> None:
-    """Import nothing of a run that may be somebody else's."""
+    """Refuse to import a run's own code unless that is allowed: the run may be somebody else's."""
     named = {"task.name": config.task.name, "organism.kind": config.organism.kind}
     own = [f"{setting}={path}" for setting, path in named.items() if ":" in path]
     if own and not allowed:
@@ -91,7 +106,7 @@ def _check_code(run: Run, config: Config, allowed: bool) -> None:
 
 
 def _newest(run: Run) -> State:
-    """Find the state of the best organism among the newest that are kept."""
+    """Return the state of the best organism among the newest that are kept."""
     with run.directory.journal() as journal:
         states = {(state.organism, state.round): state for state in journal.states()}
     census = run.census()
@@ -131,7 +146,7 @@ def _outputs(run: Run, world: "World", state: State) -> np.ndarray:
 
 
 def _kinds(task: "Task", outputs: np.ndarray) -> Iterator[Kind]:
-    """Give the first examples of every kind that the test split has; all are of one kind where it has no labels."""
+    """Yield the first examples of every kind in the test split; without labels all are of one kind."""
     labels = np.zeros(len(task.test), dtype=np.int64) if task.test.labels is None else task.test.labels
     for label, name in enumerate(task.labels or (task.name,)):
         own = labels == label

@@ -1,4 +1,4 @@
-"""What a run came to, in one table or one JSON object."""
+"""The result of a run in one table or one JSON object."""
 
 import json
 import math
@@ -127,19 +127,19 @@ def _wall(journal: "Journal") -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    """Give a finite float, or None for null and for the strings that stand for non-finite ones."""
+    """Return a finite float, or None for null and for the strings that stand for non-finite ones."""
     if value is None or isinstance(value, str):
         return None
     return float(value)
 
 
 def as_json(summary: Summary, **further: Any) -> str:
-    """Write the summary, and further entries after it, as one JSON object; what is not known is null."""
+    """Return the summary, and further entries after it, as one JSON object; what is not known is null."""
     return json.dumps(asdict(summary) | further, indent=2, allow_nan=False)
 
 
 def table(summary: Summary) -> str:
-    """Write the summary as two aligned columns."""
+    """Return the summary as two aligned columns."""
     best = "-" if summary.best_organism is None else f"{summary.best_organism} (by validation)"
     rows = (
         ("run", summary.run),

@@ -1,1 +1,1 @@
-"""The driver's side of a round: decisions and competition in order, the commit, and what was lost."""
+"""The driver's side of a round: decisions and competition in order, the commit, and recovery of what was lost."""

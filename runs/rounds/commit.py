@@ -1,4 +1,4 @@
-"""Writing down what a closed round came to: genomes, states, and one transaction of the journal."""
+"""Commits of closed rounds: genomes and states in the blob store, then one transaction of the journal."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from runs.workers.jobs import Done, Gone, Handle
 
 
 class RoundWriter:
-    """Writes rounds in their order.
+    """Commits rounds in their order.
 
     Parameters
     ----------
@@ -48,16 +48,20 @@ class RoundWriter:
         self.journaled = journal.last_round() or 0
 
     def write(self, closed: Closed, answers: Mapping[int, Done]) -> list[int]:
-        """Write a round, durably, unless something of it is gone.
+        """Write a round, durably, unless something of it was lost.
 
         Parameters
         ----------
+        closed
+            The round.
         answers
-            By organism.
+            The answers of its jobs, by organism.
 
         Returns
         -------
-        The organisms whose states or genomes were lost with their machine; nothing is written then.
+        list of int
+            The organisms whose states or genomes were lost with their machine; where there are any, nothing is
+            written.
         """
         won: dict[int, list[str]] = {}
         for organism, digest in closed.genomes:
@@ -84,7 +88,7 @@ class RoundWriter:
         return round % self._config.execution.checkpoint_every == 0 or round == self._config.rounds
 
     def _fetched(self, handles: Mapping[int, Handle]) -> tuple[dict[int, Any], list[int]]:
-        """Bring what is there, by organism, and say of whom it is gone."""
+        """Fetch what there is, by organism, and name the organisms for which it was lost."""
         there: dict[int, Any] = {}
         gone = []
         for organism, handle in handles.items():

@@ -1,4 +1,4 @@
-"""Two JSON values side by side: where they differ and how."""
+"""Differences between two JSON values, and between an event and its replay: where they are, and side by side."""
 
 import json
 import re
@@ -24,7 +24,15 @@ class Difference:
 
 
 def differences(first: Any, second: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Give the path and both JSON texts of everything in which two plain values differ, in order of path."""
+    """Yield path and both JSON texts of everything in which two plain values differ, in order of path.
+
+    Parameters
+    ----------
+    first, second
+        Values as JSON has them.
+    path
+        Where they lie in a larger value, such as ``records[3]``.
+    """
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for key in sorted({*first, *second}):
             below = f"{path}.{key}" if path else str(key)
@@ -51,14 +59,22 @@ def _present(
 
 
 def difference_of(first: Any, second: Any, measures: Sequence[str] = ()) -> str:
-    """Name the first place where two records differ; a place among the measures by the measure's name."""
+    """Return the path of the first place where two records differ.
+
+    Parameters
+    ----------
+    first, second
+        Records (`qd.records`) of one class.
+    measures
+        Names of the measures, which are added to a path that leads to one.
+    """
     path = next((path for path, _, _ in differences(plain(first), plain(second))), "")
     place = re.search(r"measures\[(\d+)\]", path)
     return f"{path} ({measures[int(place[1])]})" if place and measures else path
 
 
 def side_by_side(difference: Difference) -> str:
-    """Write the journaled and the replayed event in two columns, a line for each value that differs."""
+    """Return the journaled and the replayed event in two columns, a line for each value that differs."""
     rows = [("", "journaled", "replayed")]
     if difference.journaled is None or difference.replayed is None:
         rows.append(("event", difference.journaled or MISSING, difference.replayed or MISSING))
@@ -70,7 +86,7 @@ def side_by_side(difference: Difference) -> str:
 
 
 def named(difference: Difference) -> str:
-    """Name the event: its round, its place in the round, its kind and its organism."""
+    """Return what identifies the event: its round, its place in the round, its kind and its organism."""
     whose = "" if difference.organism is None else f" of organism {difference.organism}"
     return f"round {difference.round}, event {difference.seq} ({difference.kind}{whose})"
 

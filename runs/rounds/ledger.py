@@ -1,8 +1,8 @@
-"""The run in logical time: who may go on, what is decided, and what a round comes to.
+"""The run in logical time: which orders can be decided, what they are, and the events of each closed round.
 
-Nothing here knows of workers, files or clocks. Results may come in any order; decisions read an organism's
-own censuses and an old enough view, and rounds are closed in order. So the ledger's events are a function
-of configuration, calibration and censuses alone.
+Nothing here knows of workers, files or clocks. Censuses may come in any order; a decision reads the organism's own
+censuses and a view of the archive that is old enough, and rounds are closed in order. So the ledger's events are a
+function of configuration, calibration and censuses alone.
 """
 
 import math
@@ -30,7 +30,7 @@ Item = tuple[str, Any]  # kind and value of an event
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A round that is complete: its events in order, and the genomes that it put into cells."""
+    """A round that is complete: its events in order, and the genomes that it put into the archive."""
 
     round: int
     items: tuple[Item, ...]
@@ -40,7 +40,7 @@ class Closed:
 
 
 def rules(config: Config) -> Rules:
-    """Collect what the lifecycle depends on."""
+    """Return what the lifecycle depends on, from a configuration."""
     life = config.lifecycle
     steps = config.training.steps_per_round
     return Rules(
@@ -75,7 +75,15 @@ def rules(config: Config) -> Rules:
 
 
 class Ledger:
-    """Decisions, views and the archive of a run, up to the last closed round."""
+    """Decisions, views and the archive of a run, up to the last closed round.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    calibration
+        Its ranges, reference and centroids.
+    """
 
     def __init__(self, config: Config, calibration: Calibration) -> None:
         self._config = config
@@ -101,26 +109,26 @@ class Ledger:
         return self._views[self.closed]
 
     def known(self, organism: int) -> int:
-        """Give the last round that an organism's census is known of."""
+        """Return the last round of which an organism's census is known."""
         return len(self._censuses[organism])
 
     def census(self, organism: int, round: int) -> Census:
-        """Give a known census."""
+        """Return a known census."""
         return self._censuses[organism][round - 1]
 
     def may_decide(self, organism: int, round: int) -> bool:
-        """Say whether everything that an organism's order for a round depends on is known."""
+        """Return whether everything that an organism's order for a round depends on is known."""
         return self.known(organism) >= round - 1 and self._seen(round) <= self.closed
 
     def decision(self, organism: int, round: int) -> Decision:
-        """Give an organism's order for a round, deciding it on the first call."""
+        """Return an organism's order for a round, which is decided on the first call."""
         key = (round, organism)
         if key not in self._decisions:
             self._decisions[key] = self._decide(organism, round)
         return self._decisions[key]
 
     def accept(self, census: Census) -> None:
-        """Take the next census of an organism.
+        """Add the next census of an organism.
 
         Raises
         ------
@@ -135,17 +143,17 @@ class Ledger:
         self._censuses[census.organism].append(census)
 
     def complete(self) -> bool:
-        """Say whether the next round can be closed."""
+        """Return whether the next round can be closed."""
         following = self.closed + 1
         return following <= self._config.rounds and all(self.known(o) >= following for o in self.organisms)
 
     def close(self, validity: bool = True) -> Closed:
-        """Let the components of the next round compete, in order of organism and component, and sum it up.
+        """Close the next round: its components compete, in order of organism and component, and it is summed up.
 
         Parameters
         ----------
         validity
-            Whether the behaviour space is checked where that is due. Nothing is decided by it.
+            Whether the behaviour space is checked where that is due. No decision depends on it.
         """
         round = self.closed + 1
         censuses = [self.census(organism, round) for organism in self.organisms]
@@ -176,7 +184,20 @@ class Ledger:
     def restore(
         self, decisions: Sequence[Decision], censuses: Sequence[Census], outcomes: Sequence[Outcome]
     ) -> None:
-        """Take over the next round as it was journaled."""
+        """Restore the next round as it was journaled.
+
+        Parameters
+        ----------
+        decisions, censuses
+            One for each organism.
+        outcomes
+            Of the round's competitions, in order.
+
+        Raises
+        ------
+        ValueError
+            If the censuses do not follow those that are known.
+        """
         for decision in decisions:
             self._decisions[(decision.round, decision.organism)] = decision
         for census in censuses:
@@ -186,7 +207,7 @@ class Ledger:
         self._advance(self._archive.view())
 
     def competitors(self, censuses: Sequence[Census]) -> list[Any]:
-        """Give the candidates of a round in order."""
+        """Return the candidates of a round in order."""
         calibration = self._calibration
         return [
             candidate
@@ -202,7 +223,7 @@ class Ledger:
         ]
 
     def _seen(self, round: int) -> int:
-        """Give the round whose view an order for `round` reads."""
+        """Return the round whose view an order for `round` reads."""
         return max(0, round - 1 - self._config.lag)
 
     def _decide(self, organism: int, round: int) -> Decision:
@@ -219,7 +240,7 @@ class Ledger:
         )
 
     def _count(self, decisions: Sequence[Decision], censuses: Sequence[Census]) -> tuple[int, int]:
-        """Add up the births and deaths of a round, but for those that a quarantine undid, and give them."""
+        """Count the births and deaths of a round, without those that a quarantine undid, and add them to the totals."""
         kept = [
             decision
             for decision, census in zip(decisions, censuses, strict=True)
@@ -291,7 +312,7 @@ class Ledger:
 
 
 def _furthest(decisions: Sequence[Decision]) -> Decision:
-    """Give the first decision for an organism that no quarantine held back, or held back least."""
+    """Return the first decision for an organism of the most optimizer steps: quarantines undo some of the others'."""
     return max(decisions, key=lambda decision: decision.step)
 
 

@@ -1,4 +1,4 @@
-"""What was lost is made again: rounds of single organisms, from their newest intact checkpoint on.
+"""Recovery of what was lost: rounds of single organisms are done again, from the newest intact checkpoint on.
 
 Training is a pure function of a state and an order, and orders follow from the journal. So a state that was
 lost with its machine, or a genome whose file is damaged, costs only time.
@@ -17,7 +17,7 @@ from runs.workers.jobs import Done, Handle
 
 @dataclass(slots=True)
 class Position:
-    """How far an organism is: its newest state, and whether the order of its next round is under way."""
+    """How far an organism is: its round, its state at the end of it, and whether its next order is under way."""
 
     round: int = 0
     state: Handle = None  # None: to be founded
@@ -30,7 +30,7 @@ class Recovery:
     Parameters
     ----------
     blobs, journal
-        Of the run: where genomes and states are kept, and who made them.
+        Of the run: genomes and states, and the rounds that made them.
     """
 
     def __init__(self, blobs: BlobStore, journal: Journal) -> None:
@@ -46,11 +46,11 @@ class Recovery:
         return bool(self._rounds)
 
     def needs(self, organism: int, round: int) -> bool:
-        """Say whether an organism's result of a round is to be made again."""
+        """Return whether an organism's round is to be done again."""
         return round in self._rounds.get(organism, ())
 
     def checkpoint(self, organism: int, until: int) -> tuple[int, bytes | None]:
-        """Give round and state of an organism's newest intact checkpoint up to a round; (0, None) without one."""
+        """Return round and state of an organism's newest intact checkpoint up to a round; (0, None) without one."""
         for stored in sorted(self._journal.states(organism), key=lambda state: -state.round):
             if stored.round > until:
                 continue
@@ -86,7 +86,7 @@ class Recovery:
             self.need(*makers[digest])
 
     def due(self) -> list[tuple[int, int, Handle]]:
-        """Give organism, round and state of the orders that are to be sent again now."""
+        """Return organism, round and state of the orders that are to be sent again now."""
         orders = []
         for organism in sorted(self._rounds):
             position = self._position(organism)
@@ -95,17 +95,17 @@ class Recovery:
         return orders
 
     def sent(self, organism: int) -> None:
-        """Take note that the order that was due is under way."""
+        """Note that an organism's due order is under way."""
         self._positions[organism].sent = True
 
     def lose_input(self, organism: int, round: int) -> None:
-        """Take note that an order could not begin: if it was one of these, what it began from was lost again."""
+        """Note that an order could not begin; if it was one of these, its state was lost again."""
         position = self._positions.get(organism)
         if position is not None and position.sent and position.round + 1 == round:
             self.restart(organism)
 
     def restart(self, organism: int) -> None:
-        """Begin an organism's recovery anew, from its checkpoint: what it had come to was lost too."""
+        """Begin an organism's recovery again from its checkpoint: the state that it had reached was lost too."""
         self._positions.pop(organism, None)
 
     def take(self, done: Done, fetch: Callable[[Handle], Any]) -> None:
@@ -139,7 +139,7 @@ class Recovery:
         return position
 
     def _makers(self) -> dict[str, tuple[int, int]]:
-        """Say of each genome that ever won a cell which organism made it, and in which round."""
+        """Return organism and round that made each genome that ever won a cell."""
         candidates = [event.value["candidate"] for event in self._journal.events(kind="outcome")]
         return {one["genome"]: (int(one["component"][0]), int(one["round"])) for one in candidates}
 

@@ -1,4 +1,4 @@
-"""What runs can learn: the built-in tasks, and the user's own by import path."""
+"""The tasks that organisms can learn: the built-in ones, and the user's own by import path."""
 
 from organisms.task import Task
 from runs.config.import_path import imported
@@ -10,10 +10,10 @@ from runs.tasks.text import read_corpus
 
 
 def corpus(options: Options) -> bytes | None:
-    """Read the file that ``task.path`` names, once, where the run is started; None where it names none.
+    """Return the bytes of the file that ``task.path`` names; None where it names none.
 
-    A relative path is taken from the working directory; whoever reads a configuration file first makes
-    it relative to that file.
+    A relative path is taken from the working directory; `runs.config.reader` has made those of a configuration file
+    absolute.
 
     Raises
     ------

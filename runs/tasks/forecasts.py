@@ -38,6 +38,8 @@ def forecasting(
         What draws the sequences of each kind.
     errors
         What is reported for each kind on the test split, as ``<kind>_<error>``.
+    options
+        Of the task; a length is S, 32 by default.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def forecasting(
 
 
 def by_kind(kinds: tuple[str, ...], errors: Mapping[str, Error]) -> Metrics:
-    """Give the function that takes each error of the examples of each kind, in float64."""
+    """Return the function that computes each error of the examples of each kind, in float64."""
 
     def metrics(outputs: np.ndarray, split: Split) -> dict[str, float]:
         assert split.labels is not None, "forecasts are labelled by kind"
@@ -92,12 +94,12 @@ def by_kind(kinds: tuple[str, ...], errors: Mapping[str, Error]) -> Metrics:
 
 
 def mean_squared(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Mean squared error over all numbers."""
+    """Return the mean squared error over all numbers."""
     return float(np.square(predicted - truth).mean())
 
 
 def correlation(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Pearson's correlation over all numbers together; NaN where either does not vary."""
+    """Return Pearson's correlation over all numbers together; NaN where either does not vary."""
     if np.ptp(predicted) == 0 or np.ptp(truth) == 0:  # a rounded mean would leave something to divide by
         return math.nan
     first, second = predicted - predicted.mean(), truth - truth.mean()
@@ -106,7 +108,7 @@ def correlation(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def difference(order: int) -> Error:
-    """Give the mean Euclidean norm of the error of the finite differences of an order along time.
+    """Return the function that computes the mean Euclidean norm of the error of finite differences along time.
 
     Of order 0 it is that of positions, of 1 that of velocities (per step), of 2 that of accelerations (per step
     squared); the differences are between predictions, so an offset that stays is no error of velocity.

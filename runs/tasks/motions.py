@@ -12,7 +12,7 @@ _ITERATIONS = 20  # of Newton's method: 5 do up to e = 0.7, 12 up to 0.999, all 
 
 
 def waves(frequency_NK: np.ndarray, phase_NK: np.ndarray, times_T: np.ndarray) -> np.ndarray:
-    """Give ``sin(2 pi (f t + p))``, [N, T, K].
+    """Return ``sin(2 pi (f t + p))``, [N, T, K].
 
     Parameters
     ----------
@@ -20,6 +20,8 @@ def waves(frequency_NK: np.ndarray, phase_NK: np.ndarray, times_T: np.ndarray) -
         Cycles per unit of time.
     phase_NK
         Cycles.
+    times_T
+        Times t, in its unit.
     """
     return np.sin(2 * math.pi * (times_T[:, None] * frequency_NK[:, None] + phase_NK[:, None]))
 
@@ -72,7 +74,7 @@ def orbit(mean: np.ndarray, eccentricity: np.ndarray, axis: np.ndarray) -> np.nd
 
 
 def lorenz(state: np.ndarray) -> np.ndarray:
-    """Give the velocity ``(10 (y - x), x (28 - z) - y, x y - 8/3 z)`` at states [..., 3].
+    """Return the velocity ``(10 (y - x), x (28 - z) - y, x y - 8/3 z)`` at states [..., 3].
 
     Source: Lorenz 1963, "Deterministic Nonperiodic Flow", equations 25 to 27 with its sigma, r and b.
     """
@@ -83,7 +85,7 @@ def lorenz(state: np.ndarray) -> np.ndarray:
 def runge_kutta(
     field: Callable[[np.ndarray], np.ndarray], state: np.ndarray, step: float, count: int
 ) -> np.ndarray:
-    """Carry states through `count` steps of the classical Runge-Kutta method of order 4.
+    """Integrate states over `count` steps of the classical Runge-Kutta method of order 4.
 
     Parameters
     ----------
@@ -92,7 +94,9 @@ def runge_kutta(
     state
         Any array that `field` takes.
     step
-        Of time; the error of a given time falls as its fourth power.
+        Of time; the error at a given time falls as its fourth power.
+    count
+        Number of steps.
     """
     for _ in range(count):
         first = field(state)
@@ -104,7 +108,7 @@ def runge_kutta(
 
 
 def spline(points: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Give the natural cubic spline that is at ``points[k]`` at the time k, [T, 3].
+    """Return the natural cubic spline that is at ``points[k]`` at the time k, [T, 3].
 
     Velocity and acceleration are continuous, and the acceleration is 0 at both ends.
 
@@ -121,7 +125,7 @@ def spline(points: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def rotations(quaternions: np.ndarray) -> np.ndarray:
-    """Turn quaternions (w, x, y, z) [N, 4] of any length but 0 into rotation matrices [N, 3, 3]."""
+    """Return the rotation matrices [N, 3, 3] of quaternions (w, x, y, z) [N, 4] of any length but 0."""
     w, x, y, z = (quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True)).T
     rows = [
         [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],

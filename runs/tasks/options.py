@@ -50,7 +50,7 @@ def refuse_kinds(options: Options) -> None:
 
 
 def kinds_among(options: Options, known: Sequence[str]) -> tuple[str, ...]:
-    """Give the chosen kinds in the task's order, or all; raise `ConfigError` for what is no choice of them."""
+    """Return the chosen kinds in the task's order, or all; raise `ConfigError` for what is no choice of them."""
     if options.kinds is None:
         return tuple(known)
     for kind in options.kinds:
@@ -68,7 +68,24 @@ def kinds_among(options: Options, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def length_between(options: Options, default: int, least: int, most: int, why: str) -> int:
-    """Give the asked number of tokens, or `default`; raise `ConfigError` outside ``[least, most]``."""
+    """Return the number of tokens that is asked for, or the task's default.
+
+    Parameters
+    ----------
+    options
+        Of the task.
+    default
+        Where none is asked for.
+    least, most
+        What the task allows.
+    why
+        The reason for its limits, for the message.
+
+    Raises
+    ------
+    ConfigError
+        If it is not in ``[least, most]``.
+    """
     length = default if options.length is None else options.length
     if not least <= length <= most:
         raise ConfigError(

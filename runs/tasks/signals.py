@@ -36,7 +36,17 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
 
 
 def sine(stream: np.random.Generator, size: int, times: np.ndarray) -> np.ndarray:
-    """Draw ``a sin(2 pi (f t + p))`` with a in [0.5, 1]: the next value is ``2 cos(2 pi f) x_t - x_{t-1}``."""
+    """Draw ``a sin(2 pi (f t + p))`` with a in [0.5, 1]: the next value is ``2 cos(2 pi f) x_t - x_{t-1}``.
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
+    """
     amplitude = stream.uniform(0.5, 1, (size, 1, 1))
     return amplitude * _tone(stream, size, times)
 
@@ -45,6 +55,15 @@ def composite(stream: np.random.Generator, size: int, times: np.ndarray) -> np.n
     """Draw the sum of the first one to four harmonics of a fundamental, each with a phase of its own.
 
     The smallest amplitude is at least a quarter of the largest; they sum to a number in [0.5, 1].
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
     """
     last = stream.integers(1, len(HARMONICS), (size, 1), endpoint=True)
     shares = stream.uniform(0.25, 1, (size, len(HARMONICS))) * (last >= HARMONICS)
@@ -55,13 +74,33 @@ def composite(stream: np.random.Generator, size: int, times: np.ndarray) -> np.n
 
 
 def circle(stream: np.random.Generator, size: int, times: np.ndarray) -> np.ndarray:
-    """Draw motions on circles of radii in [0.3, 0.7] about centres in [-0.3, 0.3]: sines, each about its mean."""
+    """Draw motions on circles of radii in [0.3, 0.7] about centres in [-0.3, 0.3]: sines, each about its mean.
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
+    """
     centre, radius = stream.uniform(-0.3, 0.3, (size, 1, 1)), stream.uniform(0.3, 0.7, (size, 1, 1))
     return centre + radius * _tone(stream, size, times)
 
 
 def spiral(stream: np.random.Generator, size: int, times: np.ndarray) -> np.ndarray:
-    """Draw Archimedean spirals: the radius goes evenly from one number in [0, 1] to another, in or out."""
+    """Draw Archimedean spirals: the radius goes evenly from one number in [0, 1] to another, in or out.
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
+    """
     first, last = stream.uniform(size=(2, size, 1, 1))
     radius = first + (last - first) * (times / times[-1])[:, None]
     return radius * _tone(stream, size, times)
@@ -71,6 +110,15 @@ def lissajous(stream: np.random.Generator, size: int, times: np.ndarray) -> np.n
     """Draw Lissajous figures of two frequencies as 1 : 2, 1 : 3 or 2 : 3, seen from any direction in the plane.
 
     ``(cos b sin 2 pi (m f t + p) + sin b sin 2 pi (n f t + q)) / sqrt(2)``
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
     """
     direction = 2 * math.pi * stream.uniform(size=(size, 1))
     weights = np.concatenate([np.cos(direction), np.sin(direction)], axis=1) / math.sqrt(2)

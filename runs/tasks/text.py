@@ -75,7 +75,7 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
 
 
 def help_topics() -> bytes:
-    """Give the texts of ``pydoc_data.topics``, one after the other in the order of their keys, as UTF-8.
+    """Return the texts of ``pydoc_data.topics``, one after the other in the order of their keys, as UTF-8.
 
     They differ between versions of Python; a run's environment and the task's digest both say which.
     """
@@ -123,5 +123,5 @@ def _windows(stream: np.ndarray, count: int, length: int) -> Split:
 
 
 def _copied(windows: Split) -> Split:
-    """Give windows memory of their own, which may be written to, and targets the type of class labels."""
+    """Copy windows into writable memory of their own, the targets as int64."""
     return Split(windows.inputs.copy(), windows.targets.astype(np.int64))

@@ -46,6 +46,15 @@ def helix(stream: np.random.Generator, size: int, times: np.ndarray) -> np.ndarr
     """Draw helices about any axis through the origin, left- and right-handed, of radii in [0.2, 0.6].
 
     The point goes evenly from ``-h`` to ``h`` along the axis, h in [0.2, 0.8].
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
     """
     radius, height = stream.uniform(0.2, 0.6, (size, 1, 1)), stream.uniform(0.2, 0.8, (size, 1, 1))
     frequency = stream.uniform(*TURNS, (size, 1)) * stream.choice([-1, 1], (size, 1))
@@ -56,7 +65,17 @@ def helix(stream: np.random.Generator, size: int, times: np.ndarray) -> np.ndarr
 
 
 def ellipse(stream: np.random.Generator, size: int, times: np.ndarray) -> np.ndarray:
-    """Draw orbits about the origin by Kepler's laws, in any plane, with aphelia at 0.5 to 1."""
+    """Draw orbits about the origin by Kepler's laws, in any plane, with aphelia at 0.5 to 1.
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
+    """
     eccentricity = stream.uniform(*ECCENTRICITIES, (size, 1))
     axis = stream.uniform(0.5, 1, (size, 1)) / (1 + eccentricity)
     cycles = times / stream.uniform(*PERIODS, (size, 1)) + stream.uniform(size=(size, 1))
@@ -64,14 +83,34 @@ def ellipse(stream: np.random.Generator, size: int, times: np.ndarray) -> np.nda
 
 
 def lissajous(stream: np.random.Generator, size: int, times: np.ndarray) -> np.ndarray:
-    """Draw three sines along the axes, of frequencies 1 to 3 times a common one and amplitudes in [0.5, 1]."""
+    """Draw three sines along the axes, of frequencies 1 to 3 times a common one and amplitudes in [0.5, 1].
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
+    """
     frequencies = stream.uniform(*FIGURES, (size, 1)) * stream.integers(1, 3, (size, 3), endpoint=True)
     amplitudes = stream.uniform(0.5, 1, (size, 1, 3))
     return amplitudes * waves(frequencies, stream.uniform(size=(size, 3)), times)
 
 
 def attractor(stream: np.random.Generator, size: int, times: np.ndarray) -> np.ndarray:
-    """Draw pieces of the Lorenz attractor, ``(x, y, z - 25) / 30``, by the Runge-Kutta method of order 4."""
+    """Draw pieces of the Lorenz attractor, ``(x, y, z - 25) / 30``, by the Runge-Kutta method of order 4.
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
+    """
     step = LORENZ_STEP / _FINE
     middle = np.array([0.0, 0.0, 25.0])
     state = runge_kutta(lorenz, middle + stream.uniform(-10, 10, (size, 3)), step, _SETTLING * _FINE)
@@ -86,6 +125,15 @@ def waypoints(stream: np.random.Generator, size: int, times: np.ndarray) -> np.n
 
     They are natural cubic splines: velocity and acceleration are continuous. All legs of a way take the same time,
     any of `LEGS`, and a sequence begins anywhere on the first.
+
+    Parameters
+    ----------
+    stream
+        Source of the draws.
+    size
+        Number of examples.
+    times
+        Steps [T] at which they are seen, from 0.
     """
     marks = math.ceil(times[-1] / LEGS[0]) + 2
     points = stream.uniform(-REACH, REACH, (size, marks, 3))

@@ -1,4 +1,4 @@
-"""Building a world from its specification: task, family, interface and frozen reference hosts."""
+"""Building a world from its specification: task, family, splits on the device, interface and frozen hosts."""
 
 import math
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def family_of(config: Config, task: Task) -> Species:
     Raises
     ------
     ConfigError
-        If a user's family raises or is none, or its options are not as it wants them.
+        If a user's family raises or is none, or its options are not valid.
     """
     kind = config.organism.kind
     made = imported(FAMILIES[kind].species if kind in FAMILIES else kind, "organism.kind")
@@ -94,7 +94,7 @@ def _check_contract(kind: str, family: object, names: Sequence[str]) -> None:
 
 
 def _host(world: World, state: bytes) -> Any:
-    """Freeze a trained organism with most of its slots emptied: a host needs room for a graft to matter.
+    """Freeze a trained organism with `calibration.host_share` of its components, the others removed.
 
     In a full host a further component has next to nothing left to add, and what it adds says little about
     other hosts.
@@ -106,7 +106,7 @@ def _host(world: World, state: bytes) -> Any:
 
 
 def emptied(organism: Organism, kept: float) -> Sequence[int]:
-    """Name the slots to be emptied in a host: all but the first `kept` share (at least one) of each layer."""
+    """Return the slots to be emptied in a host: all but the first `kept` share (at least one) of each layer."""
     pool = organism.pool
     slots = []
     for layer in range(pool.depth):

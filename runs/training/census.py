@@ -1,4 +1,4 @@
-"""Looking at an organism after a round: losses and scores, and a record of every living component."""
+"""The census of an organism after a round: losses and scores, and a record of every living component."""
 
 import math
 from collections.abc import Mapping
@@ -25,10 +25,14 @@ ONE_SIDED_95 = 1.6448536269514722  # quantile of the standard normal distributio
 def take_census(
     world: World, individual: Individual, loss: float, remembered: float | None, clock: Clock
 ) -> tuple[Census, bytes, dict[str, bytes], dict[str, float]]:
-    """Take the census of an organism after a round, with its state, its genomes and the seconds of each look.
+    """Return the census of an organism after a round, its state, its genomes by digest, and seconds by part.
 
     Parameters
     ----------
+    world
+        Configuration, data, interface and reference hosts.
+    individual
+        The organism.
     loss
         Mean training loss over the round, in nats.
     remembered
@@ -66,7 +70,23 @@ def take_census(
 def take_records(
     world: World, individual: Individual, clock: Clock
 ) -> tuple[list[Record], dict[str, bytes], Probe, dict[str, float]]:
-    """Measure, ablate and assay every component, and encode its genome."""
+    """Measure, ablate and assay every component, and encode its genome.
+
+    Parameters
+    ----------
+    world
+        Configuration, data, interface and reference hosts.
+    individual
+        The organism.
+    clock
+        Seconds, for the timings alone.
+
+    Returns
+    -------
+    records, genomes, probe, seconds
+        A record of every component in their order, their encoded genomes by digest, what the probe measured, and the
+        seconds that the parts took.
+    """
     organism, pool = individual.organism, individual.organism.pool
     started = clock()
     probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
@@ -108,20 +128,30 @@ def take_records(
 
 
 def lower_bounds(drops: Tensor) -> Tensor:
-    """Lower 95 % bound of each row's mean over examples: mean - 1.645 standard errors (normal, one-sided)."""
+    """Return the lower 95 % bound of each row's mean over examples: mean - 1.645 standard errors (one-sided)."""
     error = drops.std(-1) / math.sqrt(drops.shape[-1])
     return drops.mean(-1) - ONE_SIDED_95 * error
 
 
 def evaluate(world: World, organism: Organism, examples: Examples) -> tuple[float, float]:
-    """Loss and score of an organism on a split."""
+    """Return the mean loss and the score of an organism on a split.
+
+    Parameters
+    ----------
+    world
+        Its task says which loss and score they are.
+    organism
+        The organism.
+    examples
+        The split.
+    """
     given = outputs(world, organism, examples)
     losses = example_losses(world.task, given, examples.targets)
     return float(losses.double().mean()), score(world.task, given, examples.targets)
 
 
 def own_metrics(world: World, organism: Organism) -> tuple[tuple[str, float], ...]:
-    """Give what the task itself reports of an organism on the test split, in the task's order.
+    """Return what the task itself reports of an organism on the test split, in the task's order.
 
     Raises
     ------
@@ -141,6 +171,16 @@ def own_metrics(world: World, organism: Organism) -> tuple[tuple[str, float], ..
 
 @torch.no_grad()
 def outputs(world: World, organism: Organism, examples: Examples) -> Tensor:
-    """Give what an organism puts out for a split, computed in pieces of bounded size."""
+    """Return the outputs of an organism for a split, computed in batches of bounded size.
+
+    Parameters
+    ----------
+    world
+        Its task says how large outputs are.
+    organism
+        The organism.
+    examples
+        The split.
+    """
     chunk = max(1, 2**22 // max(1, world.task.length * world.task.outputs))
     return torch.cat([organism(part) for part in examples.inputs.split(chunk)])

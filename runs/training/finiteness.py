@@ -1,4 +1,4 @@
-"""What is not finite after a round of training, named in a few words that depend on the computation alone."""
+"""Numbers that are not finite after a round of training, named in words that depend on the computation alone."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -20,7 +20,14 @@ from runs.training.world import World
 def found(world: World, number: int, interface: Interface | None = None) -> Organism:
     """Build an organism of `initial` random components per layer, every one from a stream of its own.
 
-    Its interface is the world's, or the one given: the one that calibration trains.
+    Parameters
+    ----------
+    world
+        Says how it is built.
+    number
+        Of the organism, which names the streams.
+    interface
+        One that is trained with it, in calibration; None: the world's.
     """
     organism = world.species.organism(world.interface if interface is None else interface)
     settings = world.config.organism
@@ -35,9 +42,23 @@ def found(world: World, number: int, interface: Interface | None = None) -> Orga
 
 
 def bear(world: World, organism: Organism, order: Decision, genomes: Mapping[str, bytes]) -> list[int]:
-    """Bring the births of an order into the pool and name their slots.
+    """Put the newborns of an order into the organism's pool, and return their slots.
 
-    `genomes` holds the encoded parents by digest.
+    Parameters
+    ----------
+    world
+        Says how genomes are varied.
+    organism
+        Has the slots of the births empty.
+    order
+        What was decided for this round.
+    genomes
+        Encoded parents, by digest.
+
+    Raises
+    ------
+    RunError
+        If a parent does not fit the organism's pool.
     """
     newborn = [birth for birth in order.births if birth.happens]
     grown = [(birth, _newborn(world, organism, order, birth, genomes)) for birth in newborn]

@@ -1,4 +1,4 @@
-"""Training an organism for some steps: backpropagation through the stacked pool, nothing else."""
+"""Training of an organism for some steps by backpropagation: batches, learning rate and the loop."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,23 @@ from runs.training.world import World
 
 
 def learning_rate(world: World, steps: int) -> Schedule:
-    """Give the rate at each optimizer step: half a cosine over `steps` steps."""
+    """Return the schedule of the learning rate: half a cosine over `steps` optimizer steps."""
     training = world.config.training
     return cosine(training.learning_rate, training.learning_rate * training.final_share, steps)
 
 
 def batches(world: World, number: int, round: int, steps: int) -> Tensor:
-    """Draw which training examples each step sees, int64 [steps, batch], from a stream of its own."""
+    """Draw the training examples of each step, int64 [steps, batch], from a stream of their own.
+
+    Parameters
+    ----------
+    world
+        Its configuration says the seed and the size of a batch.
+    number, round
+        Of the organism and of the run: they name the stream.
+    steps
+        Optimizer steps.
+    """
     stream = generator(world.config.seed, round, f"batches:{number}")
     drawn = stream.integers(0, len(world.train), size=(steps, world.config.training.batch))
     return torch.from_numpy(drawn).to(world.device)
@@ -34,13 +44,17 @@ def train(
     newborn: Sequence[int] = (),
     interface: bool = False,
 ) -> float:
-    """Train for ``len(indices)`` steps, in place, and give the mean loss in nats.
+    """Train for ``len(indices)`` steps, in place, and return the mean loss (`organisms.nn.example_losses`).
 
     At the first loss that is not finite training stops, with the weights of the step before, and that loss is
-    given; ``individual.step`` then is the step which it was the loss of.
+    returned; ``individual.step`` is then the step whose loss it is.
 
     Parameters
     ----------
+    world
+        Its training split and settings.
+    individual
+        The organism.
     indices
         Training examples of each step, [steps, batch].
     rate
@@ -88,7 +102,7 @@ def train(
 
 
 class _Shared:
-    """The interface as one-slot stacks, so that the stacked optimizer can train it."""
+    """The interface as stacks of one slot, so that `organisms.adam` can train it."""
 
     def __init__(self, interface: Mapping[str, Tensor]) -> None:
         self.leaves = {name: tensor.detach().clone().unsqueeze(0) for name, tensor in interface.items()}

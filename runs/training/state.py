@@ -1,4 +1,4 @@
-"""The state of an organism in the middle of its life, and of the interface, as bytes and back."""
+"""The state of an organism between two rounds, and the interface: how they are encoded as bytes and read back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ def decode_interface(data: bytes, device: torch.device) -> dict[str, Tensor]:
 
 @dataclass(slots=True, eq=False)
 class Individual:
-    """An organism in the middle of its life: its network, how far it is and what it remembers of its loss.
+    """An organism between two rounds: its network, how far it is trained, and the moving average of its loss.
 
-    `rate_factor` scales the learning rate: 1 but for quarantines, each of which halves it.
+    `rate_factor` scales the learning rate: it starts at 1, and each quarantine halves it.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""How much of the probe split each component answers, in families that send a token to some of them only."""
+"""The share of the probe split's tokens that is routed to each component, in families that route tokens."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from organisms.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Shares of tokens that one component answers, in [0, 1]."""
+    """Shares of the tokens that are routed to one component, in [0, 1]."""
 
-    load: float | None = None  # of all tokens; None where components answer every token
+    load: float | None = None  # of all tokens; None where all components see every token
     by_kind: tuple[tuple[str, float], ...] = ()  # of the tokens of each kind of example that there is
 
 
 def usage(task: Task, probe: Probe) -> list[Usage]:
-    """Give the usage of every living slot on the probe split.
+    """Return the usage of every living slot on the probe split.
 
-    ``load = tokens that it answers / tokens``, counted, not weighted. So the loads of a layer sum to the number of
-    components that each token goes to: to k, or to all that live where they are fewer; and so they do for the
+    ``load = tokens routed to it / tokens``, counted, not weighted. So the loads of a layer sum to the number of
+    components that each token is routed to: to k, or to all that live where they are fewer; and so they do for the
     tokens of each kind alone.
 
     Parameters
@@ -28,7 +28,7 @@ def usage(task: Task, probe: Probe) -> list[Usage]:
     task
         Its labels are the kinds.
     probe
-        A look at the whole probe split.
+        Measured on the whole probe split.
     """
     if probe.routed_tokens is None:
         return [Usage()] * len(probe.slots)

@@ -1,6 +1,7 @@
-"""The world that trainers work in: configuration, data, species, interface and reference hosts.
+"""The world that jobs read, and its specification: configuration, data, species, interface and reference hosts.
 
-A `WorldSpec` is plain bytes, so that it can be shipped to any worker and gives the same world there.
+A `WorldSpec` holds plain values and bytes, so that it can be shipped to any worker; `runs.training.build` makes the
+same world of it everywhere.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class WorldSpec:
 
     config: dict[str, Any]  # the whole configuration
     corpus: bytes | None = None
-    data: str | None = None  # digest of the task, which every world must have; None asks for none
+    data: str | None = None  # digest that the task must have; None: it is not checked
     interface: bytes | None = None
     hosts: tuple[bytes, ...] = ()  # encoded states
 

@@ -1,1 +1,1 @@
-"""Trainers at work: jobs, pools of workers, and the dispatcher that sends and waits."""
+"""Transport: jobs, pools of workers that do them, and the dispatcher, which sends them and waits for answers."""

@@ -1,4 +1,4 @@
-"""Sending jobs: one queue by priority, one answer per job, and a limit to how often a job is tried."""
+"""The dispatcher: one queue of jobs by priority, one answer for each, and a limit on how often a job is tried."""
 
 import heapq
 from collections import deque
@@ -14,7 +14,7 @@ Priority = tuple[float, ...]
 Incident = Callable[[str, Job, str], None]  # kind, job, what happened
 Evidence = Callable[[Done], str]  # what two answers to one job must agree on
 
-PATIENCE = 1.0  # seconds of waiting after which whoever asks for an answer may think again
+PATIENCE = 1.0  # seconds of waiting after which `Dispatcher.next` returns without an answer
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class _Errand:
 
 
 class Dispatcher:
-    """Keeps a pool's workers busy and gives each job's first answer exactly once.
+    """Keeps a pool's workers busy and returns each job's first answer exactly once.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ class Dispatcher:
     timeout
         Seconds without an answer after which a worker is replaced and its job sent again.
     incident
-        Told about every job that was lost, raised, or was answered twice.
+        Called for every job that was lost, raised, or was answered twice.
     evidence
-        Digest of an answer; a late second answer with another one is an error.
+        Returns a digest of an answer; a late second answer with another digest is an error.
     clock
         Monotonic seconds.
     """
@@ -81,10 +81,14 @@ class Dispatcher:
         return bool(self._ready or self._errands)
 
     def submit(self, job: Job, priority: Priority, avoid: str | None = None) -> None:
-        """Queue a job; lower priorities go first, equal ones in the order of submission.
+        """Queue a job.
 
         Parameters
         ----------
+        job
+            What to do.
+        priority
+            Lower ones go first, equal ones in the order of submission.
         avoid
             A worker that shall not do it, unless there is no other.
         """
@@ -92,9 +96,9 @@ class Dispatcher:
         self._push(job, 1)
 
     def next(self, send: bool = True) -> Done | InputLost | None:
-        """Wait for the next answer; give None where there is none after a moment.
+        """Return the next answer, or None where there is none after `PATIENCE` seconds.
 
-        A `InputLost` job is forgotten: whoever submitted it finds other input and submits it again.
+        A job whose answer is `InputLost` is forgotten: its submitter has to find other input and submit it again.
 
         Parameters
         ----------
@@ -115,7 +119,7 @@ class Dispatcher:
         return self._ready.popleft() if self._ready else None
 
     def answer(self) -> Done:
-        """Wait for the next answer as long as it takes.
+        """Return the next answer, however long it takes.
 
         Raises
         ------
@@ -130,7 +134,7 @@ class Dispatcher:
                 raise RunError(f"{event.job} could not begin: {event.reason}")
 
     def _send(self) -> None:
-        """Give each idle worker the first job of the queue that it may do."""
+        """Send each idle worker the first job of the queue that it may do."""
         passed_over = []
         while self._queue and self.pool.idle:
             entry = heapq.heappop(self._queue)

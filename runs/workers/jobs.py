@@ -1,4 +1,4 @@
-"""Jobs and what comes of them: done, lost, failed, or without their input."""
+"""Jobs and their results: done, lost with a worker, failed, or not begun because their input was lost."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ class Job:
 
     @property
     def key(self) -> Key:
-        """What the job answers for."""
+        """What identifies the job, whatever its attempt."""
         return self.name, self.round, self.organism
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""Pools of trainers: where jobs run. The driver sees `WorkerPool` alone and owns retries and time.
+"""Pools of workers: the interface that the dispatcher uses, a pool that is this process, and how a job is done.
 
-A job is named and carries values or handles; a handle stands for bytes or genomes that stay where they
-are until somebody fetches them or another job takes them.
+A job is named and carries values or handles; a handle stands for bytes or genomes that stay where they are until they
+are fetched or another job takes them. Retries and time-outs are the dispatcher's (`runs.workers.dispatch`).
 """
 
 import errno
@@ -19,7 +19,7 @@ OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class WorkerPool(Protocol):
-    """Workers that do jobs, each at most one at a time. They may become fewer and more."""
+    """Workers that do jobs, each at most one at a time. Their number may change."""
 
     @property
     def workers(self) -> Sequence[str]:
@@ -30,19 +30,29 @@ class WorkerPool(Protocol):
         """Names of those that have nothing to do."""
 
     def configure(self, spec: WorldSpec) -> None:
-        """Give all workers, later replacements too, a world to work in."""
+        """Build a world in all workers, and in those that replace them later."""
 
     def submit(self, job: Job, attempt: int, worker: str) -> None:
-        """Start a job on an idle worker."""
+        """Start a job on a worker.
+
+        Parameters
+        ----------
+        job
+            What to do.
+        attempt
+            How often it has been sent, this time included.
+        worker
+            Name of an idle worker.
+        """
 
     def wait(self, seconds: float) -> list[JobEvent]:
-        """Wait until something happens to a job under way, or a worker comes; give [] after `seconds`."""
+        """Wait until something happens to a job under way, or a worker joins; return [] after `seconds`."""
 
     def replace(self, worker: str) -> None:
-        """Give up on a worker that does not answer: end it if that is possible, and start another."""
+        """Stop a worker that does not answer, if that is possible, and start another."""
 
     def fetch(self, handle: Handle) -> Any:
-        """Bring what a handle stands for.
+        """Return what a handle stands for.
 
         Raises
         ------
@@ -51,7 +61,7 @@ class WorkerPool(Protocol):
         """
 
     def close(self) -> None:
-        """Let all workers go."""
+        """Stop all workers."""
 
 
 class InlinePool:
@@ -66,7 +76,7 @@ class InlinePool:
 
     @property
     def idle(self) -> Sequence[str]:
-        """Give this process, if no job is waiting to be run."""
+        """Name of this process, if no job is waiting to be run."""
         return () if self._waiting else self.workers
 
     def configure(self, spec: WorldSpec) -> None:
@@ -74,7 +84,17 @@ class InlinePool:
         self._world = build(spec)
 
     def submit(self, job: Job, attempt: int, worker: str) -> None:
-        """Keep the job until it is waited for."""
+        """Keep a job until it is waited for.
+
+        Parameters
+        ----------
+        job
+            What to do.
+        attempt
+            How often it has been sent, this time included.
+        worker
+            Not used: there is one.
+        """
         self._waiting.append((job, attempt))
 
     def wait(self, seconds: float) -> list[JobEvent]:
@@ -90,10 +110,10 @@ class InlinePool:
         return [Done(job, attempt, report, payload, genomes, "inline")]
 
     def replace(self, worker: str) -> None:
-        """Do nothing: this process has answered whenever it can be asked to."""
+        """Do nothing: `wait` returns only when the job is done, so this process is never late."""
 
     def fetch(self, handle: Handle) -> Any:
-        """Give the value itself."""
+        """Return the handle, which is the value itself."""
         return handle
 
     def close(self) -> None:
@@ -102,21 +122,40 @@ class InlinePool:
 
 
 def unable(job: Job, attempt: int, worker: str, error: RunError) -> Lost | Failed:
-    """Say what an error of `perform` means: a machine that has too little is no verdict on the job."""
+    """Return what an error of `perform` means: a job is lost where memory or disk ran out, and failed otherwise.
+
+    Parameters
+    ----------
+    job, attempt, worker
+        What was done, and where.
+    error
+        What `perform` raised.
+    """
     if isinstance(error, Exhausted):
         return Lost(job, attempt, worker, str(error))
     return Failed(job, attempt, worker, str(error))
 
 
 def perform(world: World, name: str, arguments: tuple[Any, ...], clock: Clock) -> Any:
-    """Do a job in a world; only timed jobs see the clock.
+    """Do a job in a world.
+
+    Parameters
+    ----------
+    world
+        Its first argument.
+    name
+        Of the function in `runs.trainer.JOBS`.
+    arguments
+        Its arguments after the world.
+    clock
+        Monotonic seconds, the last argument of those in `runs.trainer.TIMED`.
 
     Raises
     ------
     Exhausted
         If there is too little memory or disk.
     RunError
-        For whatever else the job raises, a user's ``sys.exit`` too: in one sentence, wherever it runs.
+        For whatever else the job raises, a user's ``sys.exit`` too, in one sentence.
     """
     from runs.trainer import JOBS, TIMED
 

@@ -97,7 +97,7 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
 
 
 def wants_token() -> bool:
-    """Say whether the cluster of this process answers only who knows its token."""
+    """Return whether the cluster of this process answers only who knows its token."""
     return get_authentication_mode() == AuthenticationMode.TOKEN
 
 
@@ -130,7 +130,7 @@ def _private_directory(stack: contextlib.ExitStack) -> Path:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's answer to SIGTERM: Ray sets one of its own, which ends without a word."""
+    """Keep this process's handler of SIGTERM: Ray sets one of its own, which exits without a message."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():
@@ -139,7 +139,7 @@ def _own_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _sealed() -> Iterator[None]:
-    """Let the processes started meanwhile want a new token, listen on loopback and make private files."""
+    """Make the processes started meanwhile require a new token, listen on loopback and create private files."""
     with contextlib.ExitStack() as undo:
         undo.callback(os.umask, os.umask(_OWNER_ONLY))
         # Ray's switch for systems on which it keeps to one machine: there it listens on loopback.
@@ -152,7 +152,7 @@ def _sealed() -> Iterator[None]:
 
 
 def _read_authentication() -> None:
-    """Let Ray read mode and token again: it remembers those of the first cluster of this process."""
+    """Make Ray read mode and token again: it caches those of the first cluster of this process."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
 

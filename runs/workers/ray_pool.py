@@ -1,8 +1,7 @@
-"""Trainers as Ray actors, on this machine or on a cluster.
+"""A pool whose workers are Ray actors, on this machine or on a cluster.
 
-Ray is asked for processes and a place to keep results, nothing else: it never restarts an actor or
-repeats a task by itself. States, reports and genomes are separate task returns, which the driver owns;
-objects that an actor put would die with it.
+Ray starts processes and keeps results, nothing else: it never restarts an actor or repeats a task by itself. States,
+reports and genomes are separate task returns, which the driver owns; objects that an actor put would be lost with it.
 """
 
 import contextlib
@@ -37,7 +36,17 @@ class Trainer:
     def begin(
         self, modules: Sequence[str], device: str, spec: WorldSpec | None
     ) -> tuple[str, dict[str, Any]]:
-        """Give host name and fingerprint, with a world built if there is one already."""
+        """Build the world, if there is one already, and return host name and fingerprint.
+
+        Parameters
+        ----------
+        modules
+            Modules of the user's import paths, which the fingerprint covers.
+        device
+            ``cpu`` or ``cuda``: what the fingerprint is taken of.
+        spec
+            The world; None: there is none yet.
+        """
         if spec is not None:
             self._world = build(spec)
         return socket.gethostname(), fingerprint.fingerprint(modules, device)
@@ -65,12 +74,12 @@ class _Errand:
 @dataclass(slots=True, eq=False)
 class _Worker:
     actor: Any
-    greeting: Any  # reference to what `begin` gives; None once it has been looked at
+    greeting: Any  # reference to what `begin` returns; None once it has been looked at
     errand: _Errand | None = None
 
 
 class RayPool:
-    """Actors, each with at most one job; one that dies or is given up is replaced as soon as there is room.
+    """Actors, each with at most one job; one that dies or does not answer is replaced when the cluster has room.
 
     Parameters
     ----------
@@ -129,9 +138,9 @@ class RayPool:
         return [name for name in self.workers if self._workers[name].errand is None]
 
     def configure(self, spec: WorldSpec) -> None:
-        """Give all actors a world, and remember it for those that replace them.
+        """Build a world in all actors, and keep it for those that replace them.
 
-        One that is still starting is not waited for: an actor does what it is told in order.
+        One that is still starting is not waited for: an actor runs its calls in order.
         """
         self._spec = ray.put(spec)
         started = self.workers
@@ -143,12 +152,22 @@ class RayPool:
                 self.replace(name)
 
     def submit(self, job: Job, attempt: int, worker: str) -> None:
-        """Start a job on an idle actor."""
+        """Start a job on an actor.
+
+        Parameters
+        ----------
+        job
+            What to do.
+        attempt
+            How often it has been sent, this time included.
+        worker
+            Name of an idle actor.
+        """
         method = self._workers[worker].actor.run.options(num_returns=3)
         self._workers[worker].errand = _Errand(job, attempt, method.remote(job.name, *job.arguments))
 
     def wait(self, seconds: float) -> list[JobEvent]:
-        """Wait for the first answer, death or newcomer."""
+        """Wait for the first answer, death or new actor; return [] after `seconds`."""
         self._check_company()
         waited = {
             worker.greeting if worker.errand is None else worker.errand.returns[0]: name
@@ -169,24 +188,24 @@ class RayPool:
         return [event for event in events if event is not None]
 
     def replace(self, worker: str) -> None:
-        """End an actor and start another, which counts as soon as it has introduced itself."""
+        """End an actor and start another, which can be sent jobs when its fingerprint was checked."""
         with contextlib.suppress(RayError):
             ray.kill(self._workers.pop(worker).actor)
         self._start()
 
     def fetch(self, handle: Handle) -> Any:
-        """Bring a payload or genomes to this process."""
+        """Return the payload or the genomes that a reference stands for."""
         try:
             return ray.get(handle)
         except RayError as error:
             raise Gone(f"a result was lost with its machine ({type(error).__name__})") from error
 
     def close(self) -> None:
-        """Leave the cluster; one of our own ends with it."""
+        """Leave the cluster; one of our own is shut down."""
         self._connection.close()
 
     def _look(self, name: str) -> JobEvent | None:
-        """See what became of a newcomer or a job."""
+        """Take the answer of a job, or check a new actor."""
         if self._workers[name].greeting is None:
             return self._answer(name)
         try:
@@ -224,7 +243,7 @@ class RayPool:
         self._born += 1
 
     def _welcome(self, name: str) -> None:
-        """Let a newcomer in, if it computes as the driver does."""
+        """Accept a new actor, if its fingerprint is the driver's."""
         worker = self._workers[name]
         [(host, found)] = _all([worker.greeting])
         different = fingerprint.differences(self._expected, found)
@@ -236,7 +255,7 @@ class RayPool:
         worker.greeting = None
 
     def _check_company(self) -> None:
-        """Stop when there has been no worker for long."""
+        """Stop the run when there has been no worker for `PATIENCE_SECONDS`."""
         if self.workers:
             self._alone_since = None
             return
@@ -268,6 +287,6 @@ def _all(references: list[Any]) -> list[Any]:
 
 
 def _last_line(error: RayTaskError) -> str:
-    """Give the sentence of what a task raised, without its traceback."""
+    """Return the sentence of what a task raised, without its traceback."""
     lines = str(error.cause or error).strip().splitlines()
     return lines[-1] if lines else type(error.cause or error).__name__

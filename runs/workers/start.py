@@ -1,4 +1,4 @@
-"""The pool of trainers that a configuration asks for."""
+"""The pool of workers that a configuration asks for."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from runs.workers.pool import InlinePool, WorkerPool
 
 @contextmanager
 def pool_of(prepared: Prepared) -> Iterator[WorkerPool]:
-    """Start the pool that the configuration asks for, and let it go in the end."""
+    """Start the pool that the configuration asks for, and close it in the end."""
     execution = prepared.config.execution
     pool: WorkerPool
     if execution.executor == "inline":
@@ -36,7 +36,7 @@ def pool_of(prepared: Prepared) -> Iterator[WorkerPool]:
 
 
 def workers(config: Config) -> int:
-    """Say how many trainers: as asked, or one for each core but no more than organisms."""
+    """Return the number of workers: the configured one, or one for each core but no more than organisms."""
     asked = config.execution.workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, config.organism.count) if asked == "auto" else asked
