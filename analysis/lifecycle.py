@@ -13,7 +13,12 @@ from matplotlib.ticker import MaxNLocator
 from analysis import style
 
 # Which colour a phase has; one that is not named here stays white.
-PHASES: Mapping[str, str] = {"warm-up": "#E4E4E4", "gentle": "#DCEBF5", "full": "#FBEBD0"}
+PHASES: Mapping[str, str] = {
+    "static": "#E4E4E4",
+    "warm-up": "#E4E4E4",
+    "gentle": "#DCEBF5",
+    "full": "#FBEBD0",
+}
 _BAR = 0.8  # rounds
 _CROSS: Mapping[str, Any] = {
     "color": style.PURPLE,
@@ -26,7 +31,7 @@ _CROSS: Mapping[str, Any] = {
 
 
 def spans(rounds: pd.DataFrame) -> list[tuple[str, int, int]]:
-    """Find the stretches of rounds with one phase: (phase, first round, last round), in order."""
+    """Return the stretches of rounds with one phase: (phase, first round, last round), in order."""
     ordered = rounds.sort_values("round")
     stretch = (ordered["phase"] != ordered["phase"].shift()).cumsum()
     parts = [part for _, part in ordered.groupby(stretch, sort=True)]
@@ -107,7 +112,19 @@ def pool(
 
 
 def happened(decisions: pd.DataFrame, organism: int, kind: str) -> pd.Series:
-    """Count an organism's births or deaths that came about, by round; rounds without any are left out."""
+    """Return the number of an organism's births or deaths that happened, by round.
+
+    Rounds without any are left out.
+
+    Parameters
+    ----------
+    decisions
+        ``organism``, ``round``, ``kind`` (birth or death), ``happens``.
+    organism
+        Which one to count.
+    kind
+        birth or death.
+    """
     chosen = (
         (decisions["organism"] == organism) & (decisions["kind"] == kind) & decisions["happens"].astype(bool)
     )
@@ -118,6 +135,13 @@ def lifecycle(
     rounds: pd.DataFrame, census: pd.DataFrame, decisions: pd.DataFrame, axes: Sequence[Axes]
 ) -> Sequence[Axes]:
     """Draw the temperature in the first axes and one organism, in ascending order, in each of the others.
+
+    Parameters
+    ----------
+    rounds, census, decisions
+        As in `pool`.
+    axes
+        One for the temperature and one for each organism of the census.
 
     Raises
     ------
@@ -141,7 +165,7 @@ def lifecycle(
 
 
 def key(quarantined: bool) -> list[Artist]:
-    """Make the legend's entries for `pool`, the same for every organism, with the cross where it is needed."""
+    """Return the legend's entries for `pool`, the same for every organism, with the cross if one is quarantined."""
     entries: list[Artist] = [
         Line2D([], [], color=style.INK, linewidth=1.1, label="living components"),
         Patch(facecolor=style.BLUE, label="births"),

@@ -25,7 +25,7 @@ _SECOND: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Individual:
+class Node:
     """One component of a lineage tree; ids are texts "organism.born.slot"."""
 
     component: str
@@ -40,8 +40,8 @@ class Individual:
         return born, organism, slot
 
 
-def individuals(records: pd.DataFrame) -> dict[str, Individual]:
-    """Collect every component that was ever recorded, by id.
+def nodes(records: pd.DataFrame) -> dict[str, Node]:
+    """Return every component that was ever recorded, by id.
 
     Parameters
     ----------
@@ -53,19 +53,19 @@ def individuals(records: pd.DataFrame) -> dict[str, Individual]:
     )
     columns = zip(lives.index, lives["parents"], lives["born"], lives["last"], strict=True)
     return {
-        str(name): Individual(str(name), tuple(parents), int(born), int(last))
+        str(name): Node(str(name), tuple(parents), int(born), int(last))
         for name, parents, born, last in columns
     }
 
 
 def best(elites: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
-    """Take the best cell of each of the best components: best first, ties by cell."""
+    """Return the best cell of each of the best components: best first, ties by cell."""
     ranked = elites.sort_values(["objective", "cell"], ascending=[False, True])
     return ranked.drop_duplicates("component").head(count)
 
 
-def ancestors(component: str, known: Mapping[str, Individual]) -> list[str]:
-    """List a component and all its recorded ancestors, nearest first."""
+def ancestors(component: str, known: Mapping[str, Node]) -> list[str]:
+    """Return a component and all its recorded ancestors, nearest first."""
     found = [component]
     for name in found:  # grows while it is read
         parents = known[name].parents if name in known else ()
@@ -74,15 +74,22 @@ def ancestors(component: str, known: Mapping[str, Individual]) -> list[str]:
     return found
 
 
-def family(
-    components: Sequence[str], known: Mapping[str, Individual], rows: int = ROWS
-) -> dict[str, Individual]:
-    """Gather components with their ancestors, the first components first, until the rows are used up.
+def pedigree(components: Sequence[str], known: Mapping[str, Node], rows: int = ROWS) -> dict[str, Node]:
+    """Return components with their ancestors, the first components first, until the rows are used up.
 
     A component whose ancestry does not fit any more ends the list; of the first one, the ancestors that
     are nearest in generations are kept.
+
+    Parameters
+    ----------
+    components
+        Ids, the most important first; those without a record are left out.
+    known
+        Every recorded component by id.
+    rows
+        At most how many components to return.
     """
-    chosen: dict[str, Individual] = {}
+    chosen: dict[str, Node] = {}
     for component in components:
         if component not in known:
             continue
@@ -93,16 +100,16 @@ def family(
     return chosen
 
 
-def order(people: Mapping[str, Individual]) -> list[str]:
-    """Sort a family into rows such that no line from a first parent to its child crosses a life.
+def order(tree: Mapping[str, Node]) -> list[str]:
+    """Return the ids of a tree as rows such that no line from a first parent to its child crosses a life.
 
     Founders come in order of birth; below each parent its children with theirs, the youngest child first:
     the line down to an older child then passes where the younger ones had not begun.
     """
-    children: dict[str, list[str]] = {name: [] for name in people}
+    children: dict[str, list[str]] = {name: [] for name in tree}
     roots: list[str] = []
-    for name, person in people.items():
-        siblings = roots if not person.parents else children.get(person.parents[0], roots)
+    for name, node in tree.items():
+        siblings = roots if not node.parents else children.get(node.parents[0], roots)
         siblings.append(name)
 
     def below(name: str) -> Iterator[str]:
@@ -110,9 +117,9 @@ def order(people: Mapping[str, Individual]) -> list[str]:
         while pending:
             current = pending.pop()
             yield current
-            pending += sorted(children[current], key=lambda child: people[child].birth_order)
+            pending += sorted(children[current], key=lambda child: tree[child].birth_order)
 
-    return [name for root in sorted(roots, key=lambda name: people[name].birth_order) for name in below(root)]
+    return [name for root in sorted(roots, key=lambda name: tree[name].birth_order) for name in below(root)]
 
 
 def lineage(
@@ -141,11 +148,11 @@ def lineage(
     if elites.empty:
         return style.message(axes, style.EMPTY_ARCHIVE)
     top = best(elites, count)
-    people = family(list(top["component"]), individuals(records), rows)
-    places = {name: row for row, name in enumerate(order(people))}
-    for name, person in people.items():
-        _life(person, people, places[name], axes)
-        _descent(person, people, places, axes)
+    tree = pedigree(list(top["component"]), nodes(records), rows)
+    places = {name: row for row, name in enumerate(order(tree))}
+    for name, node in tree.items():
+        _life(node, tree, places[name], axes)
+        _descent(node, tree, places, axes)
     ranked = best(elites, len(elites))
     shown = ranked[ranked["component"].isin(list(places))]
     _elites(shown, places, style.objective_norm(shown["objective"]), axes)
@@ -154,36 +161,32 @@ def lineage(
     return axes
 
 
-def _life(person: Individual, people: Mapping[str, Individual], row: int, axes: Axes) -> None:
-    births = [other.born for other in people.values() if person.component in other.parents]
+def _life(node: Node, tree: Mapping[str, Node], row: int, axes: Axes) -> None:
+    births = [other.born for other in tree.values() if node.component in other.parents]
     axes.plot(
-        [person.born, max([person.last, *births])],
+        [node.born, max([node.last, *births])],
         [row, row],
         color=style.GREY,
         lw=0.7,
         solid_capstyle="butt",
         zorder=1,
     )
-    axes.plot(
-        [person.born, person.last], [row, row], color=style.EMPTY, lw=4, solid_capstyle="butt", zorder=2
-    )
-    axes.plot(person.born, row, marker="|", ms=7, mew=1.2, color=style.INK, zorder=3)
+    axes.plot([node.born, node.last], [row, row], color=style.EMPTY, lw=4, solid_capstyle="butt", zorder=2)
+    axes.plot(node.born, row, marker="|", ms=7, mew=1.2, color=style.INK, zorder=3)
 
 
-def _descent(
-    person: Individual, people: Mapping[str, Individual], places: Mapping[str, int], axes: Axes
-) -> None:
-    own = places[person.component]
-    for index, parent in enumerate(dict.fromkeys(person.parents)):
-        if parent not in people:
+def _descent(node: Node, tree: Mapping[str, Node], places: Mapping[str, int], axes: Axes) -> None:
+    own = places[node.component]
+    for index, parent in enumerate(dict.fromkeys(node.parents)):
+        if parent not in tree:
             continue
-        span = ([person.born, person.born], [places[parent], own])
+        span = ([node.born, node.born], [places[parent], own])
         if index == 0:
             axes.plot(*span, color=style.INK, linewidth=0.8, zorder=2.5)
         else:  # behind the lives and beside the first parent's line
             aside = axes.transData + ScaledTranslation(-3 / 72, 0, axes.figure.dpi_scale_trans)
             axes.plot(*span, transform=aside, zorder=1.5, **_SECOND)
-            axes.plot(person.born, places[parent], transform=aside, zorder=3, **_SECOND)
+            axes.plot(node.born, places[parent], transform=aside, zorder=3, **_SECOND)
 
 
 def _elites(shown: pd.DataFrame, places: Mapping[str, int], norm: Normalize, axes: Axes) -> None:

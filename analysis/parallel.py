@@ -1,4 +1,4 @@
-"""The elites as lines across all five measures at once, drawn by pyribs."""
+"""The elites as lines across all measures at once, drawn by pyribs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,18 +20,18 @@ def parallel(
     measures: Sequence[str],
     ranges: Ranges | None = None,
 ) -> Axes:
-    """Draw one line per elite through its five measures, coloured by objective; better ones lie on top.
+    """Draw one line per elite through its measures, coloured by objective; better ones lie on top.
 
     Parameters
     ----------
     elites
         One row per filled cell: ``cell``, ``objective`` and a column in [0, 1] per measure.
     archive
-        The ribs archive, which gives the bounds of the axes; its content is not read.
+        The ribs archive, for the bounds of the axes; its content is not read.
     axes
         Where to draw; one axis per measure is laid over it.
     measures
-        Names of the run's measures in order, as ``run.measures`` gives them.
+        Names of the run's measures in order, as in ``run.measures``.
     ranges
         The calibrated ranges, to tick the axes in the measures' own units; None ticks the unit cube.
     """
@@ -46,7 +46,10 @@ def parallel(
         archive,
         axes,
         df=_as_ribs(elites, measures),
-        measure_order=[(index, style.label(name)) for index, name in enumerate(measures)],
+        measure_order=[
+            (index, style.label(name, style.label_width(len(measures))))
+            for index, name in enumerate(measures)
+        ],
         cmap=style.OBJECTIVE_MAP,
         linewidth=0.9,
         alpha=0.75,
@@ -62,7 +65,7 @@ def parallel(
 
 
 def _as_ribs(elites: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """Name the columns as ribs does; ties keep the order of the cells."""
+    """Return the elites under the column names of ribs, ascending by objective; ties keep the order of the cells."""
     places = {f"measures_{index}": elites[name] for index, name in enumerate(measures)}
     frame = pd.DataFrame({"index": elites["cell"], "objective": elites["objective"], **places})
     return frame.sort_values(["objective", "index"], ignore_index=True)

@@ -29,6 +29,7 @@ from analysis.predictions import Predictions
 from archive_store.frames import best_organism
 from archive_store.reading import Run, open_run
 from qd.measures import Ranges
+from qd.validity.findings import FEWEST_FOR_KMO
 
 # What each format must leave out (date, versions) for the bytes to depend on the run alone.
 FORMATS: Mapping[str, dict[str, None]] = {
@@ -40,7 +41,7 @@ _NO_ROUND = "No round is finished yet."
 
 
 class NothingToDraw(ValueError):
-    """A run has nothing that a picture could show; says why."""
+    """A run has nothing that a picture could show; the message is the reason."""
 
 
 Picture = Callable[[Run, Figure], None]  # takes an opened run and an empty figure, and fills it
@@ -63,7 +64,7 @@ def draw(
     format
         ``png``, 1200 pixels wide, or ``svg``.
     more
-        Further kinds, for which more is needed than the folder says.
+        Further kinds, for which more is needed than the folder holds.
 
     Returns
     -------
@@ -96,7 +97,16 @@ def draw(
 
 
 def known(name: str, table: Mapping[str, Any], what: str) -> str:
-    """Give back a name that is in the table.
+    """Return a name that is in the table.
+
+    Parameters
+    ----------
+    name
+        What was asked for.
+    table
+        Its keys are the known names.
+    what
+        What they are names of, for the error.
 
     Raises
     ------
@@ -110,7 +120,17 @@ def known(name: str, table: Mapping[str, Any], what: str) -> str:
 
 
 def render(run: Run, picture: Picture, format: str) -> bytes:
-    """Draw one picture and give the bytes of its file."""
+    """Return the bytes of the file of one picture.
+
+    Parameters
+    ----------
+    run
+        What to draw.
+    picture
+        Fills the figure.
+    format
+        One of `FORMATS`.
+    """
     with matplotlib.style.context(style.QUIET, after_reset=True):  # nothing of the user's matplotlibrc
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
@@ -122,7 +142,7 @@ def render(run: Run, picture: Picture, format: str) -> bytes:
 
 
 def _settle(figure: Figure) -> None:
-    """Let the layout be solved once and round it: the solver's last bits depend on memory addresses."""
+    """Solve the layout once and round it: the solver's last bits depend on memory addresses."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
@@ -151,7 +171,7 @@ def _heading(run: Run, what: str, rounds: pd.DataFrame | None = None) -> str:
     return f"{run.config.get('name', 'run')}: {what}, round {last} of {run.config.get('rounds', last)}"
 
 
-def _say(figure: Figure, title: str, text: str) -> None:
+def _instead(figure: Figure, title: str, text: str) -> None:
     figure.set_size_inches(style.WIDTH, 2.4)
     style.message(figure.subplots(), text)
     _title(figure, title)
@@ -163,21 +183,28 @@ def _title(figure: Figure, text: str) -> None:
 
 
 def _coverage(run: Run, figure: Figure) -> None:
-    elites, centroids = run.elites(), run.centroids()
-    figure.set_size_inches(style.WIDTH, 8.2)
-    axes = figure.subplots(4, 4)
-    coverage.pairs(elites, centroids, axes, run.measures, _ranges(run))
-    key = figure.add_axes((0.56, 0.56, 0.4, 0.36))
+    elites, centroids, measures = run.elites(), run.centroids(), run.measures
+    if len(measures) == 2:
+        figure.set_size_inches(style.WIDTH, 5.2)
+        grid = figure.add_gridspec(1, 2, width_ratios=[1.4, 1.0])
+        coverage.heatmap(run.archive(), figure.add_subplot(grid[0]), measures, _ranges(run))
+    else:
+        side = len(measures) - 1
+        figure.set_size_inches(style.WIDTH, 8.2)
+        coverage.pairs(elites, centroids, figure.subplots(side, side), measures, _ranges(run))
+    key = figure.add_axes(coverage.corner(len(measures)))
     key.set_in_layout(False)
     coverage.key(elites, centroids, key)
     _title(figure, _heading(run, "cells of behaviour space"))
+    if len(measures) == 2:  # where the labels of square axes end is only known once they are square
+        figure.draw_without_rendering()
 
 
 def _progress(run: Run, figure: Figure) -> None:
     rounds = run.rounds()
     title = _heading(run, "how the archive fills", rounds)
     if not len(rounds):
-        return _say(figure, title, _NO_ROUND)
+        return _instead(figure, title, _NO_ROUND)
     figure.set_size_inches(style.WIDTH, 3.2)
     axes = figure.subplots(1, 3)
     for curve, panel in zip((progress.coverage, progress.qd_score, progress.objective), axes, strict=True):
@@ -197,7 +224,7 @@ def _lifecycle(run: Run, figure: Figure) -> None:
     rounds, census = run.rounds(), run.census()
     title = _heading(run, "births and deaths", rounds)
     if not len(rounds):
-        return _say(figure, title, _NO_ROUND)
+        return _instead(figure, title, _NO_ROUND)
     count = census["organism"].nunique()
     figure.set_size_inches(style.WIDTH, 2.1 + 0.78 * count)
     axes = figure.subplots(count + 1, 1, sharex=True, height_ratios=[1.3, *[1.0] * count])
@@ -223,14 +250,18 @@ def _validity(run: Run, figure: Figure) -> None:
     title = _heading(run, "checks of the behaviour space")
     figure.set_size_inches(style.WIDTH, 6.4)
     grid = figure.add_gridspec(2, 2, height_ratios=[1.0, 1.1])
-    validity.kmo(checks, figure.add_subplot(grid[0, 0]))
-    validity.msa(checks, figure.add_subplot(grid[0, 1]))
+    if len(run.measures) < FEWEST_FOR_KMO:
+        validity.verdicts(checks, figure.add_subplot(grid[0, 0]))
+        right = grid[:, 1].subgridspec(2, 1, height_ratios=[1.0, 1.1])
+    else:
+        validity.kmo(checks, figure.add_subplot(grid[0, 0]))
+        validity.msa(checks, figure.add_subplot(grid[0, 1]))
+        right = grid[1, 1].subgridspec(2, 1)
     matrix = figure.add_subplot(grid[1, 0])
     validity.correlations(validity.correlation_matrix(checks), matrix)
     matrix.set_title(f"correlations, last check (round {checks['round'].max()})", fontweight="normal")
-    low = grid[1, 1].subgridspec(2, 1)
-    validity.largest_correlation(checks, figure.add_subplot(low[0]))
-    validity.effective_dimension(checks, figure.add_subplot(low[1]))
+    validity.largest_correlation(checks, figure.add_subplot(right[0]))
+    validity.effective_dimension(checks, figure.add_subplot(right[1]))
     _title(figure, title)
 
 
@@ -254,7 +285,17 @@ def _utilisation(run: Run, figure: Figure) -> None:
 
 
 def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
-    """Fill a figure with what an organism predicts, which the folder of a run alone does not say."""
+    """Fill a figure with what an organism predicts, which is computed and not read from the folder of a run.
+
+    Parameters
+    ----------
+    shown
+        What to draw.
+    run
+        The organism's, for the title.
+    figure
+        An empty one.
+    """
     kinds, columns = len(shown.kinds), predictions.COLUMNS
     if shown.in_space:
         rows = -(-kinds // columns)

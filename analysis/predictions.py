@@ -36,7 +36,7 @@ _ERROR: dict[str, Any] = {"color": style.VERMILLION, "linewidth": 0, "label": "d
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """Examples of one kind, [examples, S, outputs], and how far off the organism is for all that there are.
+    """Examples of one kind, [examples, S, outputs], and the organism's error over all test examples of the kind.
 
     Predictions that are not finite are left out of the picture, and counted in its headings.
     """
@@ -151,7 +151,7 @@ def space(kind: Kind, axes: Any) -> Any:
 
 
 def heading(kind: Kind, drawn: np.ndarray) -> str:
-    """Name a kind, with the mean error over all its test examples, and what is missing of what is drawn."""
+    """Return the title of a kind: name, mean error over all its test examples, number of points that are missing."""
     what = "position error" if kind.truth.shape[-1] == 3 else "mean error"
     text = f"{style.plain(kind.name)}: {what} {kind.error:.3g}"
     missing = np.isnan(drawn).any(-1)
@@ -159,6 +159,6 @@ def heading(kind: Kind, drawn: np.ndarray) -> str:
 
 
 def key(in_space: bool) -> list[Artist]:
-    """Make the entries of the legend."""
+    """Return the entries of the legend."""
     curves: list[Artist] = [Line2D([], [], **_TRUTH), Line2D([], [], **_PREDICTED)]
     return [*curves, Line2D([], [], **_START) if in_space else Patch(**_ERROR)]

@@ -51,7 +51,7 @@ def coverage(rounds: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def qd_score(rounds: pd.DataFrame, axes: Axes) -> Axes:
-    """Draw the QD score, the sum of the elites' objectives above the offset, over ``round``."""
+    """Draw the QD score, the sum of the elites' objectives above the offset, over the rounds."""
     _lines(rounds, axes, QD_SCORE)
     axes.set_ylim(bottom=min(0.0, float(pd.to_numeric(rounds["qd_score"]).min())))
     axes.set_ylabel("QD score [sum of objectives]")
@@ -59,7 +59,7 @@ def qd_score(rounds: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def objective(rounds: pd.DataFrame, axes: Axes) -> Axes:
-    """Draw the best and the mean objective of the elites over ``round``; a round without any has a gap."""
+    """Draw the best and the mean objective of the elites over the rounds; a round without any has a gap."""
     if pd.to_numeric(rounds["best_objective"]).isna().all():
         return style.message(axes, style.EMPTY_ARCHIVE)
     _lines(rounds, axes, OBJECTIVE)

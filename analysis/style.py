@@ -31,8 +31,9 @@ ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 INK, GREY, EMPTY, FAINT = "#222222", "#8A8A8A", "#C9C9C9", "#ECECEC"
 OBJECTIVE = "objective [0 to 1]"
 EMPTY_ARCHIVE = "The archive is empty."
-MEASURE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE)
-MEASURE_MARKERS = ("o", "s", "^", "D", "v")
+# Of the measures, as many as a run can have.
+MEASURE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, INK, GREY)
+MEASURE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 # The palest twentieth of viridis is left out: it cannot be seen as a thin line on white.
 OBJECTIVE_MAP = LinearSegmentedColormap.from_list(
@@ -78,22 +79,34 @@ QUIET: dict[str, Any] = {
 
 
 def plain(name: str, width: int = 20) -> str:
-    """Give the name of a measure as words, ``attention span``, in lines of at most ``width`` characters."""
+    """Return the name of a measure as words, ``attention span``, in lines of at most ``width`` characters."""
     return textwrap.fill(name.replace("_", " "), width)
 
 
 def label(name: str, width: int = 24) -> str:
-    """Name a measure, with its unit if that is known, in lines of at most ``width`` characters."""
+    """Return the name of a measure, with its unit if known, in lines of at most ``width`` characters."""
     if name not in DESCRIPTIONS:
         return plain(name, width)
     return f"{plain(name, width)}\n" + textwrap.fill(f"[{DESCRIPTIONS[name].unit}]", width)
 
 
+def label_width(measures: int) -> int:
+    """Return how many characters wide a `label` may be where those of so many measures stand beside one another."""
+    return min(24, 96 // (measures - 1))
+
+
 def raw_ticks(low: float, high: float, positions: Sequence[float] = (0.0, 0.5, 1.0)) -> list[str]:
-    """Write what positions in the unit interval are in a measure's own unit, ``low + u (high - low)``.
+    """Return tick labels for positions u of the unit interval in a measure's own unit, ``low + u (high - low)``.
 
     All have the same number of digits, the fewest that are right to a hundredth of the interval; where
     that takes more than four after the point, powers of ten are written.
+
+    Parameters
+    ----------
+    low, high
+        Raw values at 0 and 1.
+    positions
+        In the unit interval.
     """
     values = [low + position * (high - low) for position in positions]
     for form in _TICK_FORMS:
@@ -106,14 +119,21 @@ def raw_ticks(low: float, high: float, positions: Sequence[float] = (0.0, 0.5, 1
 def measure_axis(axis: Any, index: int, ranges: Ranges | None) -> None:
     """Tick one unit-interval axis (``axes.xaxis`` or ``axes.yaxis``) in the measure's own unit.
 
-    Without ranges the ticks are the positions 0, 0.5 and 1 in the unit cube themselves.
+    Parameters
+    ----------
+    axis
+        Its limits are those of the unit interval.
+    index
+        Of the measure, in the order of the ranges.
+    ranges
+        The calibrated ranges; None writes the positions 0, 0.5 and 1 in the unit cube themselves.
     """
     low, high = (0.0, 1.0) if ranges is None else (ranges.low[index], ranges.high[index])
     axis.set_ticks([0.0, 0.5, 1.0], labels=raw_ticks(low, high))
 
 
 def objective_norm(objectives: pd.Series) -> Normalize:
-    """Span the colours from the lowest to the highest finite objective; never a span of nothing."""
+    """Return a colour scale from the lowest to the highest finite objective, of positive width."""
     finite = objectives[np.isfinite(objectives)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     return Normalize(low, high) if high > low else Normalize(low - 0.05, high + 0.05)
@@ -130,7 +150,17 @@ def objective_scale(norm: Normalize, axes: Axes, **arguments: Any) -> Any:
 
 
 def round_axis(axes: Axes, rounds: pd.Series, text: str = "round") -> Axes:
-    """Give axes whole rounds from the first to the last, also where there is only one."""
+    """Tick the horizontal axis with whole rounds from the first to the last, also where there is only one.
+
+    Parameters
+    ----------
+    axes
+        Their horizontal axis is changed.
+    rounds
+        Which rounds are drawn.
+    text
+        Label of the axis.
+    """
     first, last = (int(rounds.min()), int(rounds.max())) if len(rounds) else (0, 1)
     margin = 0.02 * (last - first) if last > first else 0.5
     axes.set_xlim(first - margin, last + margin)
@@ -149,19 +179,34 @@ def legend_above(axes: Axes, columns: int = 4, **arguments: Any) -> Any:
 
 
 def sparse(count: int) -> int:
-    """Say which every how many points carry a marker, so that markers of a long run stay apart."""
+    """Return every how many points one carries a marker, so that markers of a long run stay apart."""
     return max(1, count // 20)
 
 
 def limit(axes: Axes, value: float, text: str) -> None:
-    """Draw a dashed level line with its name to the right of the axes, outside the data."""
+    """Draw a dashed level line with its name to the right of the axes, outside the data.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    value
+        Height of the line.
+    text
+        Its name.
+    """
     axes.axhline(value, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
     place = axes.get_yaxis_transform()
     axes.text(1.01, value, text, transform=place, ha="left", va="center", fontsize=7, color=INK)
 
 
 def message(axes: Axes, text: str) -> Axes:
-    """Say in words why there is nothing to draw, in place of empty axes."""
+    """Write why there is nothing to draw, in place of empty axes."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    note(axes, text)
     return axes
+
+
+def note(axes: Axes, text: str) -> None:
+    """Write a sentence in the middle of axes."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)

@@ -34,13 +34,13 @@ _DEATH = _LOOK | {"marker": "X", "markersize": 5.5}
 
 
 def of_organism(records: pd.DataFrame, organism: int) -> pd.DataFrame:
-    """Take the records of one organism that have a load, in order of round and slot."""
+    """Return the records of one organism that have a load, in order of round and slot."""
     own = records[(records["organism"] == organism) & records["load"].notna()]
     return own.sort_values(["round", "slot"], ignore_index=True)
 
 
 def relative(own: pd.DataFrame) -> pd.DataFrame:
-    """Give loads over the even share of their layer in that round: a row per round, a column per component.
+    """Return loads over the even share of their layer in that round: a row per round, a column per component.
 
     There is a row for every round from the first to the last; where a component did not live it is NaN. Without
     records there are neither rows nor columns.
@@ -51,7 +51,7 @@ def relative(own: pd.DataFrame) -> pd.DataFrame:
 
 
 def lives(own: pd.DataFrame) -> pd.DataFrame:
-    """Say of each component its ``slot``, ``first`` and ``last`` round, and whether it is ``newborn`` and ``died``.
+    """Return ``slot``, ``first`` and ``last`` round of each component, and whether it is ``newborn`` and ``died``.
 
     It has died if later rounds have records and it has none: a round in quarantine has no records at all.
     """
@@ -62,7 +62,7 @@ def lives(own: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_kind(own: pd.DataFrame) -> pd.DataFrame:
-    """Give the usage of the last round: a row per slot that ever lived, a column per kind of example.
+    """Return the usage of the last round: a row per slot that was ever occupied, a column per kind of example.
 
     The first column, `ALL`, is the load; slots that are empty now are NaN.
     """
@@ -73,7 +73,7 @@ def by_kind(own: pd.DataFrame) -> pd.DataFrame:
 
 
 def balance(own: pd.DataFrame, axes: Axes) -> Axes:
-    """Draw the load of every component over the even share, whose mean is 1, and who has most and least.
+    """Draw the load of every component over the even share, whose mean is 1, and the largest and the smallest.
 
     Parameters
     ----------
@@ -95,10 +95,18 @@ def balance(own: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
-    """Draw the same by slot, as a strip of colours for each, white where nobody lived in it.
+    """Draw loads over the even share by slot, as a strip of colours for each, white where the slot was empty.
 
-    A triangle is the first round of a component that was born, a cross the last round of one that died. The
-    colour scale has axes of its own.
+    A triangle is the first round of a component that was born, a cross the last round of one that died.
+
+    Parameters
+    ----------
+    own
+        Records of one organism, from `of_organism`.
+    axes
+        Where to draw.
+    scale
+        Axes for the colour scale.
     """
     rows = {slot: row for row, slot in enumerate(sorted(own["slot"].unique()))}
     first, last = own["round"].min(), own["round"].max()
@@ -125,8 +133,16 @@ def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
 def matrix(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
     """Draw the percentage of the tokens of each kind that every component answers in the last round.
 
-    The rows are those of `strips`, and named after the components that live in them. The colour scale has axes of
-    its own.
+    The rows are those of `strips`, with the names of the living components.
+
+    Parameters
+    ----------
+    own
+        Records of one organism, from `of_organism`.
+    axes
+        Where to draw.
+    scale
+        Axes for the colour scale.
     """
     percentages = 100 * by_kind(own)
     norm = _from_zero(percentages)
@@ -148,7 +164,7 @@ def matrix(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
 
 
 def key() -> list[Artist]:
-    """Make the entries of the legend."""
+    """Return the entries of the legend."""
     return [
         Line2D([], [], color=style.BLUE, label="who has most"),
         Line2D([], [], color=style.VERMILLION, linestyle="--", label="who has least"),
@@ -159,7 +175,7 @@ def key() -> list[Artist]:
 
 
 def _from_zero(values: pd.DataFrame) -> Normalize:
-    """Span the colours from 0 to the largest value, or to 1 if that is larger."""
+    """Return a colour scale from 0 to the largest value, or to 1 if that is larger."""
     return Normalize(0.0, max(1.0, float(np.nanmax(values.to_numpy()))))
 
 
@@ -177,7 +193,7 @@ def _rounds(axes: Axes, own: pd.DataFrame) -> Axes:
 
 
 def _rows(axes: Axes, own: pd.DataFrame) -> Axes:
-    """Part the rows of slots, and layers by a line."""
+    """Separate the rows of slots, and layers by a dark line."""
     layers = own.groupby("slot")["depth"].first().sort_index().to_numpy()
     for row, (before, after) in enumerate(pairwise(layers)):
         line = (style.INK, 0.9) if before != after else ("white", 1.5)

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import style
-from qd.measures import MEASURES
 from qd.validity.findings import KMO_STOP, KMO_WARN, LARGEST_CORRELATION, LEAST_DIMENSION_SHARE
 
 _MSA = "msa_"
@@ -44,17 +43,7 @@ def kmo(checks: pd.DataFrame, axes: Axes) -> Axes:
         zorder=1.5,
         label="95 %",
     )
-    for status, (marker, colour) in STATUSES.items():
-        part = checks[checks["status"] == status]
-        if len(part):
-            look: dict[str, Any] = {
-                "color": colour,
-                "markersize": 6 if len(checks) <= 25 else 4,
-                "zorder": 3,
-                "clip_on": False,
-                "label": status,
-            }
-            axes.plot(part["round"], part["kmo"].fillna(0.0), marker, **look)
+    _statuses(checks, checks["kmo"].fillna(0.0), axes)
     style.limit(axes, KMO_STOP, "gate")
     style.limit(axes, KMO_WARN, "weak")
     axes.set_ylim(0.0, 1.0)
@@ -63,9 +52,28 @@ def kmo(checks: pd.DataFrame, axes: Axes) -> Axes:
     return style.round_axis(axes, checks["round"])
 
 
+def verdicts(checks: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw the verdicts alone, for two measures, which have no Kaiser-Meyer-Olkin index.
+
+    Parameters
+    ----------
+    checks
+        One row per check: ``round``, ``status``.
+    axes
+        Where to draw.
+    """
+    _statuses(checks, pd.Series(0.0, index=checks.index), axes)
+    style.note(axes, "The KMO needs at least three measures\nand was not computed.")
+    axes.set_ylim(0.0, 1.0)
+    axes.set_yticks([])
+    axes.set_ylabel("verdict")
+    style.legend_above(axes, columns=5)
+    return style.round_axis(axes, checks["round"])
+
+
 def msa(checks: pd.DataFrame, axes: Axes) -> Axes:
     """Draw the measure of sampling adequacy of each measure, from the columns ``msa_<measure>``."""
-    looks = zip(_measures(checks), style.MEASURE_COLOURS, style.MEASURE_MARKERS, strict=True)
+    looks = zip(_measures(checks), style.MEASURE_COLOURS, style.MEASURE_MARKERS, strict=False)
     for name, colour, marker in looks:
         values = checks[f"{_MSA}{name}"]
         _curve(checks["round"], values, axes, color=colour, marker=marker, label=style.plain(name))
@@ -77,7 +85,7 @@ def msa(checks: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def correlation_matrix(checks: pd.DataFrame) -> pd.DataFrame:
-    """Read the correlations [5, 5] of the last check that has any; NaN off the diagonal if none has.
+    """Return the correlations [p, p] of the last check that has any; NaN off the diagonal if none has.
 
     Rows and columns are called by the measures.
     """
@@ -98,17 +106,18 @@ def correlations(matrix: pd.DataFrame, axes: Axes) -> Axes:
     Parameters
     ----------
     matrix
-        [5, 5] in [-1, 1], as `correlation_matrix` gives it; NaN and the diagonal are left grey.
+        [p, p] in [-1, 1], as `correlation_matrix` returns it; NaN and the diagonal are left grey.
     axes
         Where to draw.
     """
     off_diagonal = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)  # all ones there say nothing
     axes.set_facecolor(style.FAINT)
     image = axes.imshow(off_diagonal, cmap=style.CORRELATION_MAP, vmin=-1.0, vmax=1.0, aspect="equal")
+    size = 7.5 * min(1.0, 5.5 / len(matrix))  # so that numbers stay apart
     for (row, column), value in np.ndenumerate(off_diagonal):
         if np.isfinite(value):
             ink = "white" if abs(value) > 0.65 else style.INK
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=7.5)
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=size)
     names = [style.plain(name) for name in matrix.columns]
     axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
@@ -131,13 +140,28 @@ def largest_correlation(checks: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def effective_dimension(checks: pd.DataFrame, axes: Axes) -> Axes:
-    """Draw how many independent measures the five amount to, over the limit for stopping."""
+    """Draw how many independent measures those of the run amount to, over the limit for stopping."""
+    count = len(_measures(checks))
     _curve(checks["round"], checks["effective_dimension"], axes, color=style.BLUE)
-    style.limit(axes, LEAST_DIMENSION_SHARE * len(MEASURES), "gate")
-    axes.set_ylim(1.0, float(len(MEASURES)))
-    axes.set_yticks(range(1, len(MEASURES) + 1))
+    style.limit(axes, LEAST_DIMENSION_SHARE * count, "gate")
+    axes.set_ylim(1.0, float(count))
+    axes.set_yticks(range(1, count + 1))
     axes.set_ylabel("effective dimension\n[measures]")
     return style.round_axis(axes, checks["round"])
+
+
+def _statuses(checks: pd.DataFrame, heights: pd.Series, axes: Axes) -> None:
+    for status, (marker, colour) in STATUSES.items():
+        chosen = checks["status"] == status
+        if chosen.any():
+            look: dict[str, Any] = {
+                "color": colour,
+                "markersize": 6 if len(checks) <= 25 else 4,
+                "zorder": 3,
+                "clip_on": False,
+                "label": status,
+            }
+            axes.plot(checks["round"][chosen], heights[chosen], marker, **look)
 
 
 def _measures(checks: pd.DataFrame) -> list[str]:

@@ -1,1 +1,1 @@
-"""What a run leaves behind: low-rank factors, content-addressed blobs, the journal and its readers."""
+"""Storage of runs: low-rank factors, content-addressed blobs, the journal and its readers."""

@@ -14,7 +14,7 @@ _SUFFIX = ".safetensors"
 
 
 def is_digest(name: str) -> bool:
-    """Say whether a blob can have this name: 64 lowercase hexadecimal digits."""
+    """Whether a name has the form of a digest: 64 lowercase hexadecimal digits."""
     return _DIGEST.fullmatch(name) is not None
 
 
@@ -28,7 +28,7 @@ class BlobStore:
     root: Path
 
     def path(self, digest: str) -> Path:
-        """Say where the blob with this digest lies, or would lie.
+        """Return the path of the blob with this digest, whether it is there or not.
 
         Raises
         ------
@@ -40,11 +40,11 @@ class BlobStore:
         return self.root / digest[:2] / f"{digest}{_SUFFIX}"
 
     def put(self, data: bytes) -> str:
-        """Store bytes durably and give their digest."""
+        """Store bytes durably and return their digest."""
         return self.put_all([data])[0]
 
     def put_all(self, items: Iterable[bytes]) -> list[str]:
-        """Store several blobs, synchronising each folder once, and give their digests in order.
+        """Store several blobs, synchronising each folder once, and return their digests in order.
 
         When this returns, every blob survives a power cut. A blob that is there and intact is left
         alone; a damaged one is written again.
@@ -66,11 +66,11 @@ class BlobStore:
         return digests
 
     def has(self, digest: str) -> bool:
-        """Say whether there is a file for this digest; only `get` says whether it is intact."""
+        """Whether there is a file for this digest; only `intact` and `get` check its bytes."""
         return self.path(digest).is_file()
 
     def intact(self, digest: str) -> bool:
-        """Say whether there is a file for this digest, with the bytes that belong to it."""
+        """Whether there is a file for this digest whose bytes have it."""
         try:
             self.get(digest)
         except BlobError:
@@ -104,13 +104,13 @@ class BlobStore:
         durable.remove(self.path(digest))
 
     def digests(self) -> Iterator[str]:
-        """Give the digests of all blobs in order."""
+        """Yield the digests of all blobs in order."""
         for path in sorted(self.root.glob(f"*/*{_SUFFIX}")):
             if is_digest(path.stem):
                 yield path.stem
 
     def folders(self) -> list[Path]:
-        """Give the folders that hold blobs, and the one that holds these."""
+        """Return the root and the folders below it that hold blobs."""
         return [self.root, *sorted(path for path in self.root.glob("??") if path.is_dir())]
 
     def _holds(self, path: Path, data: bytes) -> bool:

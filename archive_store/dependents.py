@@ -1,4 +1,4 @@
-"""What in a run depends on which blob, in words, as its journal tells."""
+"""What in a run depends on each blob, in words, found in its journal."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,8 +8,8 @@ from operator import index
 from typing import Any
 
 from archive_store.blobs import is_digest
-from archive_store.errors import JournalError
-from archive_store.journal.chain import UNREADABLE, Event
+from archive_store.errors import UNREADABLE, JournalError
+from archive_store.journal.chain import Event
 from archive_store.journal.journal import KEPT_STATES, Journal, State
 from qd.records import ComponentId
 
@@ -30,6 +30,8 @@ def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
 
     Parameters
     ----------
+    journal
+        The journal of the run.
     until
         Last round to believe.
     finished
@@ -58,7 +60,7 @@ def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
 
 @contextmanager
 def _readable(event: Event) -> Iterator[None]:
-    """Say which event lacks what is read of it; other versions may have written more, or less, of the rest."""
+    """Turn errors of reading an event into a `JournalError` that names it; keys that are not read may be anything."""
     try:
         yield
     except UNREADABLE as error:
@@ -89,7 +91,7 @@ def _of_states(states: Iterable[State], finished: bool) -> dict[str, Use]:
 
 
 def _without(stored: list[State], place: int, finished: bool) -> str:
-    """Say what a resume does without the state at a place of its organism's states, the newest first."""
+    """Describe what a resume does without the state at a place of its organism's states, the newest first."""
     if finished:
         return "the run has ended and nothing goes on from it"
     if place >= KEPT_STATES:
@@ -115,7 +117,7 @@ def _of_genomes(
 
 
 def _holders(outcomes: Iterable[Event]) -> dict[int, list[tuple[int, str]]]:
-    """Give for each cell the rounds at whose end its elite was another one than before, and its genome."""
+    """Map each cell to the rounds at whose end it had a new elite, each with the elite's genome."""
     held: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for event in outcomes:
         with _readable(event):
@@ -137,7 +139,7 @@ def _span(first: int, end: int | None, last: int) -> str:
 
 
 def _children(decisions: Iterable[Event]) -> dict[str, list[str]]:
-    """Give by genome the components that were born of it."""
+    """Map each genome to the components that were born of it."""
     born: dict[str, list[str]] = defaultdict(list)
     for event in decisions:
         with _readable(event):

@@ -1,4 +1,4 @@
-"""Files that are either wholly there after a power cut or not there at all.
+"""Atomic, durable writes: after a power cut a file is either wholly there or not there at all.
 
 All that the store changes in a file system is done here, but for the journal, which SQLite looks after.
 A function that cannot do its work raises `WriteError`.
@@ -22,7 +22,7 @@ PARTIAL = ".partial"  # how the name of a file ends that is still being written
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file whose name never stands for half of its bytes: write, fsync, rename, fsync the folder."""
+    """Write a file atomically and durably: write, fsync, rename, fsync the folder."""
     place(path, data)
     sync_directory(path.parent)
 
@@ -60,7 +60,7 @@ def make_directory(path: Path) -> None:
 
 
 def rename(old: Path, new: Path) -> None:
-    """Give a file or a folder another name beside the one that it has."""
+    """Rename a file or a folder durably within its parent folder."""
     with _explained(new):
         os.rename(old, new)
     sync_directory(new.parent)
@@ -92,7 +92,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def on_network(path: Path, mounts: Path = _MOUNTS) -> bool:
-    """Say whether a path lies on a network file system, where SQLite's shared-memory WAL is not safe.
+    """Whether a path lies on a network file system, where SQLite's shared-memory WAL is not safe.
 
     Reads the mount table `mounts`; where a system has none, the answer is False.
     """

@@ -1,4 +1,4 @@
-"""Named arrays and a value as bytes and back: the one encoding of states, genomes and centroids.
+"""Serialisation of named arrays and a value: the one encoding of states, genomes and centroids.
 
 The bytes are a safetensors file. Equal content gives equal bytes: safetensors orders tensors by itself,
 but its metadata map has no order, so there is one entry, ``plasmodia``, the canonical JSON of the value.
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from archive_store.errors import EncodingError
 from qd.canonical import canonical, number
-from qd.measures import MEASURES
+from qd.measures import FEWEST_MEASURES, MOST_MEASURES
 from qd.records import Genome
 
 LARGEST_HEADER = 1 << 20  # bytes; safetensors itself accepts 100 MB and then spends seconds on empty tensors
@@ -129,7 +129,7 @@ def decode_genome(data: bytes) -> Genome:
 
 
 def decode_centroids(data: bytes) -> np.ndarray:
-    """Read the centroids of a run, float64 [cells, 5].
+    """Read the centroids of a run, float64 [cells, p], one column per measure.
 
     Raises
     ------
@@ -140,9 +140,14 @@ def decode_centroids(data: bytes) -> np.ndarray:
     points = arrays.get("centroids")
     if points is None or len(arrays) != 1:
         raise EncodingError("the bytes encode something other than centroids; give the digest of centroids")
-    if points.dtype != np.float64 or points.ndim != 2 or points.shape[1] != len(MEASURES):
+    if (
+        points.dtype != np.float64
+        or points.ndim != 2
+        or not FEWEST_MEASURES <= points.shape[1] <= MOST_MEASURES
+    ):
         raise EncodingError(
-            f"centroids are float64 [cells, {len(MEASURES)}], not {points.dtype} {list(points.shape)}"
+            f"centroids are float64 [cells, p] with p from {FEWEST_MEASURES} to {MOST_MEASURES}, "
+            f"not {points.dtype} {list(points.shape)}"
         )
     if not ((points >= 0) & (points <= 1)).all() or not 0 < len(points) == len(np.unique(points, axis=0)):
         raise EncodingError("centroids are different points of the unit cube; these are not")

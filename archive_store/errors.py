@@ -1,4 +1,4 @@
-"""What can be wrong with a stored run, each as one sentence that names the file and the remedy."""
+"""Errors of stored runs; each message is one sentence that names the file and the remedy."""
 
 from pathlib import Path
 
@@ -66,6 +66,10 @@ class RunDirectoryError(StoreError):
 
 
 class NoRunError(RunDirectoryError):
-    """What was named is not the folder of a run: bad usage, like a configuration that is not there."""
+    """A path is not the folder of a run: bad usage, like a configuration that is not there."""
 
     exit_status = 2
+
+
+# What reading a record (`qd.records.read`) or an event's parts raises where they are not what they should be.
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)

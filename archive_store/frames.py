@@ -1,8 +1,8 @@
 """Journal events as pandas frames: one row per round, census, record, decision, competition or verdict.
 
-Component ids are texts "organism.born.slot", several are a tuple of them; where there is nothing to
-say a number is NaN and a text None. A frame without rows has all its columns. Those that speak of measures
-are called by the names that are given, five in the order of the run.
+Component ids are texts "organism.born.slot", several are a tuple of them; a missing number is NaN and a missing
+text None. A frame without rows has all its columns. Columns of measures have the names that are given, in the
+order of the run.
 """
 
 import math
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from archive_store.errors import JournalError
 from archive_store.journal.chain import Event, values
 from archive_store.journal.journal import Timing
 from qd.canonical import NON_FINITE, number
@@ -63,18 +64,33 @@ _TIMINGS = {
     "seconds": "float64",
     "worker": "object",
 }
+_PER_MEASURE = ("out_of_range",)  # entries of a summary that are lists of one value per measure
 _VERDICT = ("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "largest_correlation")
 
 
 def taken(name: str) -> bool:
-    """Say whether a frame with a column for each measure has another column of this name."""
+    """Whether a frame with a column for each measure has another column of this name."""
     return name in _RECORDS or name in _ELITES or name.startswith((_GENE, _USAGE))
 
 
 def rounds(events: Iterable[Event], digests: Mapping[int, str], measures: Sequence[str]) -> "pd.DataFrame":
     """One row per summary, with all its entries and the round's digest.
 
-    An entry with one value per measure becomes five columns ``<entry>_<measure>``.
+    An entry with one value per measure becomes a column ``<entry>_<measure>`` of each.
+
+    Parameters
+    ----------
+    events
+        Summaries of rounds.
+    digests
+        Of the rounds.
+    measures
+        Names of the run's measures, in order.
+
+    Raises
+    ------
+    JournalError
+        If an event has more or fewer values than there are names of measures, here and in the other frames.
     """
     rows = [_summary(event.value, measures) | {"digest": digests.get(event.round)} for event in events]
     if not rows:
@@ -97,7 +113,7 @@ def census(events: Iterable[Event]) -> "pd.DataFrame":
 
 
 def best_organism(census: "pd.DataFrame") -> int | None:
-    """Give the organism of the best validation score in a census's last round; of equals the smaller number.
+    """Return the organism of the best validation score in a census's last round; of equals the smaller number.
 
     None where no organism has a finite score: before the first round, and where all are in quarantine.
     """
@@ -119,7 +135,7 @@ def records(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
             row |= {"organism": value.organism, "round": value.round, "born": item.component.born}
             row |= {"slot": item.component.slot, **_names(item.component, item.lineage, item.parents)}
             row |= {f"{_USAGE}{name}": share for name, share in item.usage}
-            rows.append(row | dict(zip(measures, item.measures, strict=True)) | _genes(item.genes))
+            rows.append(row | _by_measure(item.measures, measures) | _genes(item.genes))
     kinds = dict.fromkeys(name for row in rows for name in row if name.startswith(_USAGE))
     return frame(rows, _RECORDS | _numbers(measures) | _gene_columns(rows) | _numbers(kinds))
 
@@ -169,7 +185,7 @@ def elites(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
         row: Row = {"cell": value.cell, "handle": handle, "depth": item.depth, "round": item.round}
         row |= {"objective": item.objective, "genome": item.genome} | _genes(item.genes)
         row |= _names(item.component, item.lineage, item.parents)
-        filled[value.cell] = row | dict(zip(measures, item.behaviour, strict=True))
+        filled[value.cell] = row | _by_measure(item.behaviour, measures)
     rows = [filled[cell] for cell in sorted(filled)]
     return frame(rows, _ELITES | _numbers(measures) | _gene_columns(rows))
 
@@ -210,8 +226,8 @@ def _summary(value: Mapping[str, Any], measures: Sequence[str]) -> Row:
     for name, entry in value.items():
         if name == "kind":
             continue
-        if isinstance(entry, list) and len(entry) == len(measures):
-            row |= {f"{name}_{measure}": item for measure, item in zip(measures, entry, strict=True)}
+        if name in _PER_MEASURE:
+            row |= _by_measure(entry, measures, f"{name}_")
         elif isinstance(entry, list):
             row[name] = tuple(entry)
         else:
@@ -221,16 +237,26 @@ def _summary(value: Mapping[str, Any], measures: Sequence[str]) -> Row:
 
 def _verdict(round: int, value: Mapping[str, Any], measures: Sequence[str]) -> Row:
     low, high = value.get("kmo_interval") or (None, None)
-    msa = value.get("msa") or [None] * len(measures)
+    msa: Sequence[Any] = value.get("msa") or [None] * len(measures)
     row: Row = {"round": round, "status": value.get("status"), "reasons": tuple(value.get("reasons", ()))}
     row |= {name: _optional(value.get(name)) for name in _VERDICT}
     row |= {"kmo_low": _optional(low), "kmo_high": _optional(high)}
-    row |= {f"msa_{name}": _optional(item) for name, item in zip(measures, msa, strict=True)}
+    row |= _by_measure([_optional(item) for item in msa], measures, "msa_")
     matrix = value.get("correlations")
     if matrix is not None:
-        for (i, first), (j, second) in combinations(enumerate(measures), 2):
-            row[f"correlation_{first}_{second}"] = _optional(matrix[i][j])
+        rows = _by_measure(matrix, measures)
+        for first, second in combinations(measures, 2):
+            row[f"correlation_{first}_{second}"] = _optional(_by_measure(rows[first], measures)[second])
     return row
+
+
+def _by_measure(values: Sequence[Any], measures: Sequence[str], prefix: str = "") -> Row:
+    if len(values) != len(measures):
+        raise JournalError(
+            f"the journal has {len(values)} measures and the configuration names {len(measures)}: "
+            f"{', '.join(measures)}; restore the configuration from a copy"
+        )
+    return {f"{prefix}{name}": value for name, value in zip(measures, values, strict=True)}
 
 
 def _optional(value: float | str | None) -> float:

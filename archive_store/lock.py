@@ -1,4 +1,4 @@
-"""The lock of a run directory: one driver at a time, and a dead one is in nobody's way.
+"""The lock of a run directory: one driver at a time; one that died holds nothing.
 
 The lock is the kernel's (`flock`) on the file ``lock``, so it goes when its process does, however that ends. The
 file says who holds it, for the message alone; readers never look at it.
@@ -19,7 +19,7 @@ LOCK = "lock"
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Be the one driver of a run; the folder may be renamed meanwhile. In the end there is no file ``lock``.
+    """Hold the lock of a run, as its one driver; the folder may be renamed meanwhile. No file ``lock`` is left.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def check_free(folder: Path) -> None:
-    """See that no process is the driver of the run in a folder, if there is one.
+    """Refuse a folder whose run another process is the driver of.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _taken(place: int, folder: Path) -> int:
-    """Lock the file that bears the name; a file that lost it before it was locked protects nothing."""
+    """Open and lock the file, again where another process removed it before it was locked."""
     while True:
         with _explained(folder):
             file = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644, dir_fd=place)

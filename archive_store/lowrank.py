@@ -1,4 +1,4 @@
-"""Truncated singular value decomposition: the form in which a dense matrix enters the archive."""
+"""Low-rank factorisation by truncated SVD: the form in which a dense matrix enters the archive."""
 
 from dataclasses import dataclass
 
@@ -63,7 +63,7 @@ def factor(matrix: np.ndarray, rank: int | None = None, energy: float | None = N
 
 
 def factors(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give only the two factors of `factor` at a rank: the form in which `qd.variation` asks for them."""
+    """Return only the two factors of `factor` at a rank, as `qd.variation` takes them."""
     factored = factor(matrix, rank=rank)
     return factored.U, factored.V
 

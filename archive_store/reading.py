@@ -18,7 +18,7 @@ from archive_store.encoding import decode_centroids, decode_genome
 from archive_store.errors import JournalError, RunDirectoryError, StoreError
 from archive_store.journal.chain import Event
 from archive_store.run_directory import RunDirectory
-from qd.measures import MEASURES, short_name
+from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
 from qd.records import Genome
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def open_run(path: str | Path) -> "Run":
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run's folder says, read anew by every method, so that a live run is followed by asking again.
+    """Reader of a run's folder; every method reads anew, so that calling it again follows a live run.
 
     Columns of the frames are listed in `archive_store.frames`; every frame of a run without such events is
     empty and has its columns. Every method raises a `StoreError` on damaged files.
@@ -60,15 +60,15 @@ class Run:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Names of the five measures in order: columns of the frames, and what the axes of centroids are."""
+        """Names of the measures in order: columns of the frames, and what the axes of centroids are."""
         given = self.config.get("measures", MEASURES)
-        names = {short_name(str(name)): None for name in given} if isinstance(given, Sequence) else {}
-        if len(names) != len(MEASURES):
+        names = tuple(short_name(str(name)) for name in given) if isinstance(given, (list, tuple)) else ()
+        if not FEWEST_MEASURES <= len(set(names)) == len(names) <= MOST_MEASURES:
             raise StoreError(
-                f"{self.directory.config_path} must name {len(MEASURES)} different measures, not {given}; "
-                "restore it from a copy"
+                f"{self.directory.config_path} must name {FEWEST_MEASURES} to {MOST_MEASURES} different "
+                f"measures, not {given}; restore it from a copy"
             )
-        return tuple(names)
+        return names
 
     def rounds(self) -> "pd.DataFrame":
         """One row per round from 1 on: coverage, QD score, births, deaths, temperature, digest and more."""
@@ -116,12 +116,12 @@ class Run:
             return frames.timings(journal.timings())
 
     def digest(self, round: int | None = None) -> str:
-        """The digest of a round, by default of the last: equal digests, equal runs."""
+        """Return the digest of a round, by default of the last: equal digests, equal runs."""
         with self.directory.journal() as journal:
             return journal.digest(round)
 
     def calibration(self) -> dict[str, Any]:
-        """What calibration found: digests of interface, hosts and centroids, ranges, reference, verdict.
+        """Return what calibration found: digests of interface, hosts and centroids, ranges, reference, verdict.
 
         Raises
         ------
@@ -134,11 +134,23 @@ class Run:
         return events[0].value
 
     def centroids(self) -> np.ndarray:
-        """The centroids of the cells, float64 [cells, 5], in the unit cube."""
-        return decode_centroids(self.directory.blobs.get(self.calibration()["centroids"]))
+        """The centroids of the cells, float64 [cells, p] for p measures, in the unit cube.
+
+        Raises
+        ------
+        StoreError
+            If they are of more or fewer measures than the configuration names.
+        """
+        points = decode_centroids(self.directory.blobs.get(self.calibration()["centroids"]))
+        if points.shape[1] != len(self.measures):
+            raise StoreError(
+                f"run {self.directory.path} has centroids of {points.shape[1]} measures, and its "
+                f"configuration names {len(self.measures)}; restore {self.directory.config_path} from a copy"
+            )
+        return points
 
     def archive(self, round: int | None = None, fields: Sequence[str] = ("round",)) -> "CVTArchive":
-        """The elites at the end of a round, by default the last, as a ribs archive of its own to go on with.
+        """Return the elites at the end of a round, by default the last, as a new ribs archive to go on with.
 
         A solution is an integer handle: the elite was the n-th candidate, counted from 0, that any cell
         accepted. ``run.genome(handle)`` gives its genome, and ``run.elites(round).set_index("handle")`` all
@@ -166,7 +178,7 @@ class Run:
         archive = CVTArchive(
             solution_dim=(),
             centroids=self.centroids(),
-            ranges=[(0.0, 1.0)] * len(MEASURES),
+            ranges=[(0.0, 1.0)] * len(self.measures),
             qd_score_offset=self.config.get("archive", {}).get("qd_offset", 0.0),
             seed=self.config.get("seed", 0),
             solution_dtype=np.int64,

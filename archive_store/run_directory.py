@@ -1,4 +1,4 @@
-"""The folder that a run leaves behind: where everything lies, and what it weighed when the run ended."""
+"""The folder of a run: its paths, and a manifest of sizes and digests written when the run ends."""
 
 import hashlib
 import json
@@ -30,7 +30,16 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, config: str, environment: Mapping[str, Any]) -> "RunDirectory":
-        """Make the folder of a new run with its resolved configuration (YAML) and its environment.
+        """Make the folder of a new run with its resolved configuration and its environment.
+
+        Parameters
+        ----------
+        path
+            The folder; those above it are made too.
+        config
+            The resolved configuration, a YAML text.
+        environment
+            What becomes ``environment.json``: fingerprint, versions and git revision.
 
         Raises
         ------
@@ -53,7 +62,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
-        """Take an existing folder.
+        """Open an existing folder.
 
         Raises
         ------
@@ -146,11 +155,11 @@ class RunDirectory:
         return Journal.open(self.journal_path, readonly)
 
     def finished(self) -> bool:
-        """Say whether the run has ended."""
+        """Whether the run has ended, that is, has a manifest."""
         return self.manifest_path.is_file()
 
     def write_manifest(self, digest: str) -> None:
-        """End the run: note the size and SHA-256 of every file that cannot be made again, and of the note itself.
+        """End the run: list the size and SHA-256 of every file that cannot be made again, and of the list itself.
 
         Parameters
         ----------
@@ -188,7 +197,7 @@ class RunDirectory:
         return files
 
     def remove_manifest(self) -> None:
-        """Take back that the run has ended, before it is written to again."""
+        """Mark the run as unfinished again, before it is written to."""
         durable.remove(self.manifest_path)
         durable.sync_directory(self.path)
 
@@ -213,7 +222,7 @@ class RunDirectory:
                 _check_file(self.path / name, files[name])
 
     def recover(self) -> None:
-        """Clear up after a process that was killed, before the run is written to again.
+        """Recover from a killed process, before the run is written to again.
 
         What it had not finished writing is removed. Names that it had not come to synchronise are made
         durable, because from now on they are taken for it.
@@ -231,7 +240,7 @@ class RunDirectory:
 
 
 def _is_listing(files: Any) -> TypeGuard[dict[str, dict[str, Any]]]:
-    """Say whether this maps names of files in the folder to their sizes and digests."""
+    """Whether this maps names of files in the folder to their sizes and digests."""
     return isinstance(files, dict) and all(
         isinstance(entry, dict)
         and {key: type(item) for key, item in entry.items()} == {"bytes": int, "sha256": str}
@@ -254,7 +263,7 @@ def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Give the SHA-256 of a whole file."""
+    """Return the SHA-256 of a whole file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

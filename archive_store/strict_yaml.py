@@ -28,10 +28,10 @@ _NON_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a YAML text says, and what else is wrong with it.
+    """The value of a YAML text, and problems that do not stop the reading.
 
-    Of two equal keys the first is kept here and the second is a problem, so that whoever reads on can
-    report everything at once.
+    Of two equal keys the first is kept here and the second is a problem, so that a caller can report all of them
+    at once.
     """
 
     value: Any
@@ -39,7 +39,7 @@ class Document:
 
 
 def scalar(text: str) -> Any:
-    """Give a plain scalar the value that YAML 1.2's core schema gives it; anything else stays text."""
+    """Return the value of a plain scalar in YAML 1.2's core schema; anything else stays text."""
     if text in _NULL:
         return None
     if text in _BOOLEAN:
@@ -61,7 +61,7 @@ def read(data: bytes | str, source: str) -> Document:
     data
         The text, or its UTF-8 bytes.
     source
-        How messages call it: a file name or the text of an override.
+        Its name in messages: a file name or the text of an override.
 
     Raises
     ------

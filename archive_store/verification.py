@@ -1,4 +1,4 @@
-"""Whether every byte of a run is as it was written, and what depends on those that are not.
+"""Verification: whether every byte of a run is as it was written, and what depends on those that are not.
 
 Of a finished run every file is compared with the manifest, and the manifest with itself. Of an unfinished one
 the journal's events are compared with their chain of digests, and every blob with its name. No digest covers
@@ -16,8 +16,7 @@ from typing import Any
 
 from archive_store.blobs import is_digest
 from archive_store.dependents import NOTHING, Use, uses
-from archive_store.errors import ChainError, RunDirectoryError, StoreError
-from archive_store.journal.chain import UNREADABLE
+from archive_store.errors import UNREADABLE, ChainError, RunDirectoryError, StoreError
 from archive_store.journal.journal import Journal
 from archive_store.lock import LOCK
 from archive_store.run_directory import RunDirectory, file_digest
@@ -46,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was looked at, and what was found."""
+    """What was checked, and the problems found."""
 
     run: str
     finished: bool
@@ -57,7 +56,7 @@ class Verification:
 
 
 def verify(path: Path) -> Verification:
-    """Look at every file of a run, live, stopped or finished, and change nothing.
+    """Check every file of a run, live, stopped or finished, and change nothing.
 
     Raises
     ------
@@ -104,7 +103,7 @@ class _History:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run with what is known of its files as wholes: nothing if it goes on, or if its manifest is damaged."""
+    """A run with its manifest's entries: None if it has not ended, or if its manifest is damaged."""
 
     directory: RunDirectory
     history: _History
@@ -112,7 +111,7 @@ class _Run:
     complaint: str | None  # about the manifest
 
     def required(self) -> Iterator[str]:
-        """Name the files that must be there."""
+        """Yield the names of the files that must be there."""
         yield from (CONFIG, ENVIRONMENT, JOURNAL)
         yield from self.files or ()
         for digest, use in self.history.uses.items():
@@ -120,7 +119,7 @@ class _Run:
                 yield self._name(self.directory.blobs.path(digest))
 
     def there(self) -> Iterator[str]:
-        """Name the files that are there: all that must not be, and else those that have a digest."""
+        """Yield the names of the files to check: beside a manifest all that are there, else those named by a digest."""
         if self.directory.finished():
             yield MANIFEST
         if self.files is None:
@@ -133,7 +132,7 @@ class _Run:
             yield from (self._name(Path(folder, name)) for name in files)
 
     def wrong(self, name: str) -> str | None:
-        """Say what is wrong with a file that is there."""
+        """Return what is wrong with a file that is there, or None."""
         path = self.directory.path / name
         if name == MANIFEST:
             return self.complaint
@@ -148,7 +147,7 @@ class _Run:
         return self._unreadable(name)
 
     def problem(self, name: str, wrong: str) -> Problem:
-        """Complete a problem by what it means."""
+        """Return the problem of a file with its round and what depends on it."""
         digest = self._digest(name)
         if digest is None:
             since = self.history.since if name == JOURNAL else None
@@ -173,7 +172,7 @@ class _Run:
         return _DEPENDENTS.get(name, NOTHING)
 
     def _digest(self, name: str) -> str | None:
-        """Give the digest that a file is named by, if it is a blob."""
+        """Return the digest that a file is named by, or None if it is no blob."""
         path = self.directory.path / name
         named = is_digest(path.stem) and self.directory.blobs.path(path.stem) == path
         return path.stem if named else None
@@ -209,7 +208,7 @@ def _read(journal: Journal, finished: bool) -> _History:
 
 
 def _check_states(journal: Journal) -> None:
-    """Compare which states are said to be kept, which no digest covers, with the censuses."""
+    """Compare the table of kept states, which no digest covers, with the censuses."""
     try:
         censuses = [(event.round, event.value) for event in journal.events(kind="census")]
         measured = {(value["organism"], round): value["state"] for round, value in censuses}

@@ -1,11 +1,12 @@
-"""What the operations ask of their arguments before they compute."""
+"""Checks of the arguments of operations, made before anything is computed."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from math import prod
 
 import torch
 from torch import Tensor
+
+from kernels.suggestion import did_you_mean
 
 LARGEST = 2**34  # bytes of one result: an honest mistake in an axis is larger, a matrix in use is not
 
@@ -13,15 +14,24 @@ LARGEST = 2**34  # bytes of one result: an honest mistake in an axis is larger, 
 def one_of(argument: str, value: str, known: Sequence[str]) -> None:
     """Refuse a name that is not known.
 
+    Parameters
+    ----------
+    argument
+        What the argument is called, for the message.
+    value
+        The name that was given.
+    known
+        The names that may be given.
+
     Raises
     ------
     ValueError
         If it is not; the message lists the known names and the nearest one.
     """
     if value not in known:
-        near = get_close_matches(str(value), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{argument} is {value!r}, but must be one of {', '.join(known)}{hint}")
+        raise ValueError(
+            f"{argument} is {value!r}, but must be one of {', '.join(known)}{did_you_mean(value, known)}"
+        )
 
 
 def tensors(**arguments: object) -> None:
@@ -59,6 +69,13 @@ def matrices(argument: str, tensor: Tensor) -> None:
 
 def allocatable(argument: str, shape: Sequence[int], dtype: torch.dtype) -> None:
     """Refuse an argument whose result would take more than 16 GiB.
+
+    Parameters
+    ----------
+    argument
+        What the argument is called, for the message.
+    shape, dtype
+        Those of the result.
 
     Raises
     ------

@@ -12,18 +12,18 @@ BACKENDS = ("auto", "reference", "torch", "triton")
 
 
 def exact(tensor: Tensor) -> AbstractContextManager[object]:
-    """Keep automatic mixed precision out: an operation computes in the numbers that it promises."""
+    """Return a context without automatic mixed precision, so that an operation computes in the dtype it promises."""
     return torch.autocast(tensor.device.type, enabled=False) if mixed(tensor) else nullcontext()
 
 
 def mixed(tensor: Tensor) -> bool:
-    """Say whether automatic mixed precision is on where a tensor lies."""
+    """Whether automatic mixed precision is on for the device of a tensor."""
     kind = tensor.device.type
     return kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
 
 
 def operand(x: Tensor, weights: Tensor) -> Tensor:
-    """Give x in the dtype in which it is multiplied by weights: under autocast the one that autocast wants.
+    """Return x in the dtype in which it is multiplied by weights: under autocast the one that autocast wants.
 
     As torch has it, float64 weights stay what they are; float64 x beside others does not, where torch refuses it.
     """
@@ -34,7 +34,7 @@ def operand(x: Tensor, weights: Tensor) -> Tensor:
 
 
 def path(backend: str, argument: str, tensor: Tensor, *, triton: bool = True) -> str:
-    """Name the path that serves a tensor: Triton for CUDA tensors where it can be imported, else torch.
+    """Return the name of the path that serves a tensor: Triton for CUDA tensors where it can be imported, else torch.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Gradients that cannot be differentiated again, and say so instead of leaving a term out."""
+"""Gradients of first order alone: differentiating them again raises an error, instead of leaving a term out."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def first_order(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
-    """Decorate the backward of an autograd function: no graph is made of it, and whoever needs one is told.
+    """Decorate the backward of an autograd function: no graph is made of it, and differentiating it raises.
 
     Differs from torch's `once_differentiable`, which raises only if the gradient that comes in asks for a gradient
     itself: a second derivative that runs through the saved tensors alone would silently be zero.

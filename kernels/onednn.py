@@ -9,23 +9,23 @@ from torch import Tensor
 
 from kernels import arguments
 
-DEPTH = 1024  # longer sums are cut: left to itself oneDNN errs more than twice as much as MKL there
+DEPTH = 1024  # longer sums are cut, as MKL cuts its own: their error grows with the root of their length
 SWITCH = "PLASMODIA_ONEDNN"  # an environment variable: 0 switches oneDNN off, 1 or nothing leaves it on
 
 
 def available() -> bool:
-    """Say whether this torch was built with oneDNN and has the operation."""
+    """Whether this torch was built with oneDNN and has the operation."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def multiplies(tensor: Tensor) -> bool:
-    """Say whether oneDNN can multiply a tensor here."""
+    """Whether oneDNN can multiply a tensor here: float32 on the CPU."""
     return available() and tensor.dtype == torch.float32 and tensor.device.type == "cpu"
 
 
 @cache
 def faster() -> bool:
-    """Say whether oneDNN is faster here than torch's own product, which is MKL's; never by a timing.
+    """Whether oneDNN's product is faster here than torch's own product, which is MKL's; never by a timing.
 
     It is where the processor has AVX-512 and MKL does not use it: on AMD's processors, and wherever MKL_CBWR
     holds MKL to AVX2, as runs do. The processor and the environment are asked once.
@@ -45,7 +45,17 @@ def faster() -> bool:
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x weight^T + bias of matrices; strides may be any."""
+    """Return x weight^T + bias.
+
+    Parameters
+    ----------
+    x
+        Vectors, [M, K], float32 on the CPU and of any strides, as are the others.
+    weight
+        Matrix, [N, K].
+    bias
+        Added to every result, [N]; None: nothing is.
+    """
     bias = None if bias is None else bias.contiguous()  # it is read as if it had stride 1
     if x.shape[1] <= DEPTH:
         return _product(x, weight, bias)
@@ -66,6 +76,14 @@ def _packed(matrix: Tensor) -> Tensor:
 
 
 def outer(x: Tensor, y: Tensor, times: Callable[[Tensor, Tensor], Tensor] = product) -> Tensor:
-    """x^T y of matrices [M, K] and [M, N], in any layout; `times` is how to multiply."""
+    """Return x^T y, [K, N].
+
+    Parameters
+    ----------
+    x, y
+        Matrices, [M, K] and [M, N], of any strides.
+    times
+        How to multiply: a function of matrices a and b that returns a b^T.
+    """
     # The operation copies its first matrix if it is transposed, so that is the narrower one.
     return times(x.t(), y.t()) if x.shape[1] <= y.shape[1] else times(y.t(), x.t()).t()

@@ -1,4 +1,4 @@
-"""Scaling that rounds nothing, for quantities that do not depend on the scale."""
+"""Scaling by powers of two, which rounds nothing, for quantities that do not depend on the scale."""
 
 import torch
 from torch import Tensor

@@ -1,16 +1,19 @@
-"""The table of families, by import path, so that a run loads no family but its own."""
+"""The table of families: a new one is a folder and a line here. A user's own joins by import path alone."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-# Import paths, so that a run loads no family but its own.
-FAMILIES: Mapping[str, str] = {
-    "pseudopods": "organisms.pseudopods.species.family:Pseudopods",
-    "experts": "organisms.experts.species.family:Experts",
+
+class Family(NamedTuple):
+    """Import paths, so that a run loads no family but its own, and a configuration is read without torch."""
+
+    species: str  # a class that keeps the contract `organisms.species.Species`
+    options: str  # its `organisms.options.FamilyOptions`
+
+
+FAMILIES: Mapping[str, Family] = {
+    "pseudopods": Family(
+        "organisms.pseudopods.species:Pseudopods", "organisms.pseudopods.species:PseudopodOptions"
+    ),
+    "experts": Family("organisms.experts.species:Experts", "organisms.experts.species:ExpertOptions"),
 }
-
-
-# What a family must have to be one.
-CONTRACT = (
-    *("family", "genes", "ranks", "analytic_ranges", "cost"),
-    *("interface", "organism", "random_genome", "fitted", "aligned", "probe", "assay", "host"),
-)

@@ -1,4 +1,4 @@
-"""The contract between the harness and a family of components, and the table of families.
+"""The contract between the harness and a family of components.
 
 The harness knows organisms by these protocols alone. A family of your own joins by its import path
 (``organism.kind: package.module:Name``).
@@ -11,52 +11,11 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from organisms.nn import Interface
+from organisms.options import FamilyOptions, Sizes
 from organisms.pool import Pool
 from organisms.task import Task
 from qd.genes import GeneSpace
 from qd.records import Genes, Genome
-
-
-class Component(Protocol):
-    """A part as a value (`qd.records.Genome`): what the archive keeps and a pool can be given."""
-
-    family: str
-    depth: int
-    genes: Genes
-    arrays: Mapping[str, Any]
-
-
-class Memory(Protocol):
-    """Something that fades with time (`organisms.memory.Trace`)."""
-
-    def store(self, data: float, weight: float) -> None:
-        """Blend a new value in."""
-
-    def recall(self) -> float | None:
-        """Give what is remembered, or None before anything was stored."""
-
-    def clear(self) -> None:
-        """Forget everything."""
-
-
-class Pseudopod(Protocol):
-    """One attention component at work on a stimulus (`organisms.pseudopods.species.pseudopod.Pseudopod`)."""
-
-    def correlation(self) -> Tensor:
-        """Correlation between the features of its output."""
-
-    def effective_rank(self) -> Tensor:
-        """Number of directions that its output uses."""
-
-    def coherence(self) -> Tensor:
-        """Likeness of its attention pattern to its neighbours'."""
-
-
-class Chemotaxis(Protocol):
-    """Choice of where in behaviour space to look for a parent (`qd.chemotaxis.sample`)."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Give the elite to be born from, or None."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +24,13 @@ class Probe:
 
     slots: tuple[int, ...]
     measures: Tensor  # float64 [n, 5], raw, in the order of qd.measures.MEASURES
-    gradients: Tensor  # float64 [n]: size of the gate gradient over examples (`organisms.probe.typical`)
+    gradients: (
+        Tensor  # float64 [n]: size of the gate gradient over examples (`organisms.residual.probe.typical`)
+    )
     ablations: Tensor  # float64 [n]: rise of the probe loss when the slot alone is gated off, in nats
     loss: float  # of these examples, in nats
     # int64 [n, P]: how many tokens of each example it answers; None where components answer every token
-    answered: Tensor | None = None
+    routed_tokens: Tensor | None = None
 
 
 class Organism(Protocol):
@@ -80,23 +41,35 @@ class Organism(Protocol):
     pool: Pool
 
     def __call__(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Give outputs; a gate of 0 makes a slot as good as empty, all are 1 where `gates` [N] is None."""
+        """Return outputs; a gate of 0 makes a slot as good as empty, all are 1 where `gates` [N] is None."""
 
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
-        """What training minimises the mean of, [B]: losses of the task, and of the family's own if it has any."""
+        """Return what training minimises the mean of, [B]: losses of the task, and of the family's own if any."""
 
     def stats(self) -> dict[str, float]:
-        """Living slots and parameters."""
+        """Return the numbers of living slots and of their parameters."""
 
 
 class Species(Protocol):
-    """A family: how its organisms are built and its components drawn, stored and counted."""
+    """A family: how its organisms are built and its components drawn, stored, aligned and counted.
+
+    It is made from a task, the sizes of an organism, and its options. What its gates and its assay mean stands in
+    ``options.traits``.
+    """
 
     family: str
+    options: type[FamilyOptions]
     depth: int
     capacity: int
     genes: GeneSpace
     ranks: Mapping[str, str]  # factored matrix -> the gene that sets its inner size
+    # Axes of interchangeable units: name -> (array, axis) each. A permutation along all axes of one name is another
+    # form of the same function, which `aligned` undoes. Inner axes of factored matrices are none: what is mixed of
+    # them is their product.
+    hidden_axes: Mapping[str, Sequence[tuple[str, int]]]
+
+    def __init__(self, task: Task, sizes: Sizes, options: Any) -> None:
+        """Make the family for a task; `options` are an instance of the class in its attribute `options`."""
 
     def interface(self, generator: Any) -> Interface:
         """Draw the untrained interface that all organisms of a run will share."""
@@ -108,22 +81,29 @@ class Species(Protocol):
         """Draw an untrained component with these genes."""
 
     def fitted(self, genome: Genome, genes: Genes, generator: Any) -> Genome:
-        """Give a genome the outer sizes of matrices that these genes ask for; inner ones are those of `ranks`."""
+        """Return a genome with the outer sizes that these genes ask for; inner ones are those of `ranks`."""
 
     def aligned(self, genome: Genome, like: Genome) -> Genome:
-        """Give a genome in that of its equivalent forms which is nearest to another of the same sizes."""
+        """Return that equivalent form of a genome which is nearest to another of the same sizes."""
 
     def probe(self, organism: Any, inputs: Tensor, targets: Tensor) -> Probe:
         """Measure, gate off and differentiate every living slot."""
 
     def assay(self, organism: Any, hosts: Sequence[Any]) -> Tensor:
-        """Drop of the hosts' mean loss, for each living slot and probe example, float64 [n, P]."""
+        """Return the drop of the hosts' mean loss, for each living slot and probe example, float64 [n, P]."""
 
     def host(self, organism: Any, inputs: Tensor, targets: Tensor) -> Any:
         """Freeze an organism into a reference host with cached activations."""
 
     def analytic_ranges(self) -> Mapping[str, tuple[float, float]]:
-        """Ranges of the measures that follow from the task alone."""
+        """Return the ranges of the measures that follow from the task alone."""
 
     def cost(self, genes: Genes) -> tuple[float, float]:
-        """Counted FLOPs and bytes of one forward pass of a component, per example."""
+        """Return counted FLOPs and bytes of one forward pass of a component, per example."""
+
+
+# What a family must have to be one.
+CONTRACT = (
+    *("family", "options", "genes", "ranks", "hidden_axes", "analytic_ranges", "cost"),
+    *("interface", "organism", "random_genome", "fitted", "aligned", "probe", "assay", "host"),
+)

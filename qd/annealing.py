@@ -1,4 +1,4 @@
-"""Temperature schedules, and the chance that an annealed step accepts something worse.
+"""Temperature schedules of simulated annealing, and the Metropolis acceptance probability.
 
 A schedule is a function of the steps done so far. Its arguments are checked when it is made, so that a
 run cannot meet a bad one in the middle.
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 Schedule = Callable[[float], float]
 
-KINDS = ("linear", "geometric", "cosine")
+SCHEDULES = ("linear", "geometric", "cosine")
 
 
 def linear(start: float, floor: float, steps: float) -> Schedule:
-    """Cool in a straight line towards 0 and stop at the floor.
+    """Linear schedule: falls in a straight line towards 0 and stops at the floor.
 
     ``T(s) = max(floor, start * (1 - s / steps))``
 
@@ -39,7 +39,7 @@ def linear(start: float, floor: float, steps: float) -> Schedule:
 
 
 def geometric(start: float, ratio: float, interval: float, floor: float = 0.0) -> Schedule:
-    """Cool by the same factor in every interval and stop at the floor.
+    """Geometric schedule: falls by the same factor in every interval and stops at the floor.
 
     ``T(s) = max(floor, start * ratio ** (s / interval))``
 
@@ -68,7 +68,7 @@ def geometric(start: float, ratio: float, interval: float, floor: float = 0.0) -
 
 
 def cosine(start: float, floor: float, steps: float) -> Schedule:
-    """Cool along half a cosine from the start to the floor, and stay there.
+    """Cosine schedule: falls along half a cosine from the start to the floor, and stays there.
 
     ``T(s) = floor + (start - floor) * (1 + cos(pi * min(s / steps, 1))) / 2``
 
@@ -93,7 +93,7 @@ def cosine(start: float, floor: float, steps: float) -> Schedule:
 
 
 def make(kind: str, start: float, floor: float, steps: float) -> Schedule:
-    """Make the schedule of this kind that starts at `start` and is down at `floor` by `steps`.
+    """Return the schedule of this kind that starts at `start` and has reached `floor` by `steps`.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def make(kind: str, start: float, floor: float, steps: float) -> Schedule:
     ValueError
         If the kind is unknown, a number is outside its range, or a geometric floor is 0.
     """
-    if kind not in KINDS:
-        raise ValueError(f"annealing kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if kind not in SCHEDULES:
+        raise ValueError(f"annealing kind must be one of {', '.join(SCHEDULES)}, got {kind!r}")
     _check(start, floor, steps)
     if kind == "geometric":
         if floor == 0:
@@ -120,7 +120,7 @@ def make(kind: str, start: float, floor: float, steps: float) -> Schedule:
 
 
 def metropolis(delta: float, temperature: float) -> float:
-    """Give the probability that a step which is worse by `delta` is accepted.
+    """Return the probability that a step which is worse by `delta` is accepted.
 
     ``p = 1 if delta <= 0 else exp(-delta / temperature)``, and 0 for a worse step at temperature 0.
 

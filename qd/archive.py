@@ -15,26 +15,24 @@ from numpy.typing import ArrayLike
 from ribs.archives import CVTArchive
 
 from qd.centroids import check
-from qd.measures import MEASURES
 from qd.records import Candidate, Outcome, Status
 from qd.view import View
 
 
 class Archive:
-    """Keeps the best candidate of each cell, the same for every order of arrival within a commit.
+    """Keeps the best candidate of each cell; the result does not depend on the order within a commit.
 
     Parameters
     ----------
     centroids
-        Points [cells, 5] of the unit cube (`qd.centroids`).
+        Points [cells, p] of the unit cube (`qd.centroids`), one column per measure.
     qd_offset
         Lowest objective there can be; the QD score counts from it, so it never falls.
 
     Raises
     ------
     ValueError
-        If the centroids are not different points of the unit cube of five measures, or the offset is
-        not finite.
+        If the centroids are not different points of the unit cube, or the offset is not finite.
 
     Source: Vassiliades, Chatzilygeroudis & Mouret 2018, "Using centroidal Voronoi tessellations to scale
     up the multidimensional archive of phenotypic elites".
@@ -43,33 +41,33 @@ class Archive:
     def __init__(self, centroids: ArrayLike, qd_offset: float = 0.0) -> None:
         if not math.isfinite(qd_offset):
             raise ValueError(f"qd_offset must be finite, got {qd_offset}; give the lowest possible objective")
-        points = check(centroids, len(MEASURES))
-        self._size = len(points)
+        points = check(centroids)
+        self._size, self._measures = points.shape
         self._offset = float(qd_offset)
         self._elites: dict[int, Candidate] = {}
         self._accepted = 0
         self._visits = np.zeros(self._size, dtype=np.int64)
         self._improvements = np.zeros(self._size, dtype=np.int64)
-        self._out_of_range = np.zeros(len(MEASURES), dtype=np.int64)
+        self._out_of_range = np.zeros(self._measures, dtype=np.int64)
         self._ribs = self._empty_ribs(points)
 
     @property
     def visits(self) -> Int64[np.ndarray, " cells"]:
-        """How many candidates came to each cell so far."""
+        """Number of candidates that came to each cell so far."""
         return self._visits.copy()
 
     @property
     def improvements(self) -> Int64[np.ndarray, " cells"]:
-        """How many of them were inserted or replaced the incumbent."""
+        """Number of them that were inserted or replaced the incumbent, by cell."""
         return self._improvements.copy()
 
     @property
     def out_of_range(self) -> Int64[np.ndarray, " measures"]:
-        """How many candidates had each measure clipped to the unit cube."""
+        """Number of candidates that had each measure clipped to the unit cube."""
         return self._out_of_range.copy()
 
     def commit(self, candidates: Sequence[Candidate]) -> list[Outcome]:
-        """Let candidates compete, one at a time in component-id order.
+        """Insert candidates, one at a time in component-id order; each competes for its cell.
 
         A candidate takes an empty cell, or replaces an incumbent of a lower objective. A tie keeps the
         incumbent; among equals of one commit the smaller id is thus the one that stays. Either all
@@ -125,7 +123,7 @@ class Archive:
         return View(cells, tuple(self._elites[cell] for cell in cells), self._size, self._offset)
 
     def to_ribs(self) -> CVTArchive:
-        """Give the elites as a ribs archive of its own, filled in cell order.
+        """Return the elites as a new ribs archive, filled in cell order.
 
         A solution is a handle: the candidate was the n-th, counted from 0, that any cell accepted.
         """
@@ -136,11 +134,11 @@ class Archive:
             archive.add(**{name: values[order] for name, values in data.items()})
         return archive
 
-    def _empty_ribs(self, centroids: Float64[np.ndarray, "cells 5"]) -> CVTArchive:
+    def _empty_ribs(self, centroids: Float64[np.ndarray, "cells p"]) -> CVTArchive:
         return CVTArchive(
             solution_dim=(),
             centroids=centroids,
-            ranges=[(0.0, 1.0)] * len(MEASURES),
+            ranges=[(0.0, 1.0)] * self._measures,
             qd_score_offset=self._offset,
             seed=0,  # only its own sampling would use it
             solution_dtype=np.int64,
@@ -175,9 +173,9 @@ class Archive:
                     f"the objective of component {candidate.component} must be finite and at least the "
                     f"qd_offset {self._offset}, got {candidate.objective}"
                 )
-            if not len(candidate.behaviour) == len(candidate.out_of_range) == len(MEASURES):
+            if not len(candidate.behaviour) == len(candidate.out_of_range) == self._measures:
                 raise ValueError(
-                    f"component {candidate.component} needs {len(MEASURES)} measures, one per column of the "
+                    f"component {candidate.component} needs {self._measures} measures, one per column of the "
                     f"centroids, got behaviour {candidate.behaviour}, out_of_range {candidate.out_of_range}"
                 )
         behaviours = np.array([candidate.behaviour for candidate in candidates], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""One text per value: the JSON that digests are taken of and that the journal stores.
+"""Canonical JSON: the one text of a value that digests are taken of and that the journal stores.
 
 Keys sorted, no spaces, ASCII, floats by ``repr``, ``-0.0`` made ``0.0``, non-finite floats as the
 strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. Equal values give equal bytes on every machine;
@@ -39,7 +39,7 @@ def plain(value: Any) -> Any:
 
 @cache
 def _form(kind: type) -> Callable[[Any], Any]:
-    """Give the function that reduces values of a type."""
+    """Return the function that reduces values of a type."""
     if dataclasses.is_dataclass(kind):
         fields = dataclasses.fields(kind)
         names = tuple(field.name for field in fields)
@@ -79,12 +79,12 @@ def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def canonical(value: Any) -> str:
-    """Write the canonical JSON of a value."""
+    """Return the canonical JSON of a value."""
     return written(plain(value))
 
 
 def written(value: Any) -> str:
-    """Write the canonical JSON of a value that is plain already."""
+    """Return the canonical JSON of a value that `plain` has reduced."""
     return _ENCODER.encode(value)
 
 
@@ -94,5 +94,5 @@ def number(value: float | str) -> float:
 
 
 def sha256(data: bytes | str) -> str:
-    """Give the SHA-256 of bytes (or of a text in ASCII) as 64 hexadecimal digits."""
+    """Return the SHA-256 of bytes (or of a text in ASCII) as 64 hexadecimal digits."""
     return hashlib.sha256(data.encode("ascii") if isinstance(data, str) else data).hexdigest()

@@ -1,4 +1,4 @@
-"""Where the cells of the archive are: a centroidal Voronoi tessellation of the unit cube.
+"""Centroids of the archive's cells: a centroidal Voronoi tessellation of the unit cube.
 
 Centroids are found once, stored and hashed; everything later reads the stored ones.
 """
@@ -16,7 +16,7 @@ FEWEST_PER_CELL = 10  # observed samples that k-means needs
 
 
 def halton_cvt(cells: int, dims: int, seed: int) -> Float64[np.ndarray, "cells dims"]:
-    """Spread centroids evenly over the unit cube.
+    """Return centroids that are spread evenly over the unit cube.
 
     Starts from a scrambled Halton sequence and moves each centroid, in 20 Lloyd steps, to the mean of
     the points of a second, fixed Halton sample that are nearest to it.
@@ -51,7 +51,7 @@ def halton_cvt(cells: int, dims: int, seed: int) -> Float64[np.ndarray, "cells d
 
 
 def kmeans_cvt(samples: ArrayLike, cells: int, seed: int) -> Float64[np.ndarray, "cells dims"]:
-    """Place centroids where observed behaviours are, by k-means.
+    """Return centroids placed where observed behaviours are, by k-means.
 
     Parameters
     ----------
@@ -89,15 +89,15 @@ def kmeans_cvt(samples: ArrayLike, cells: int, seed: int) -> Float64[np.ndarray,
         return np.ascontiguousarray(KMeans(cells, n_init=1, random_state=state).fit(points).cluster_centers_)
 
 
-def check(centroids: ArrayLike, dims: int) -> Float64[np.ndarray, "cells dims"]:
-    """Accept centroids from elsewhere, as contiguous float64 [cells, dims].
+def check(centroids: ArrayLike, dims: int | None = None) -> Float64[np.ndarray, "cells dims"]:
+    """Check centroids from elsewhere, and return them as contiguous float64 [cells, dims].
 
     Parameters
     ----------
     centroids
         Points of the unit cube, one a row, all different.
     dims
-        How many measures there are.
+        How many measures there are; None takes as many as there are columns.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def check(centroids: ArrayLike, dims: int) -> Float64[np.ndarray, "cells dims"]:
         If the array has another shape, leaves the unit cube, or holds a point twice.
     """
     points = _in_unit_cube("centroids", centroids)
-    if points.shape[1] != dims:
+    if dims is not None and points.shape[1] != dims:
         raise ValueError(
             f"centroids must be [cells, {dims}], one column per measure, got shape {points.shape}"
         )
@@ -118,7 +118,7 @@ def check(centroids: ArrayLike, dims: int) -> Float64[np.ndarray, "cells dims"]:
 
 
 def neighbours(centroids: ArrayLike, k: int = 8) -> Int64[np.ndarray, "cells k"]:
-    """List the `k` nearest other cells of each cell, nearest first, ties by index.
+    """Return the `k` nearest other cells of each cell, nearest first, ties by index.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the next component grows: towards good elites, and, when hungry, towards empty ground.
+"""Parent selection by chemotaxis: good elites attract, and, when hungry, so do empty surroundings.
 
 A cell attracts by the objective of its elite and by how empty its surroundings are; hunger, the lack of
 recent improvement, shifts the balance from the first to the second.
@@ -15,7 +15,7 @@ from qd.view import View
 
 
 def hunger(validation_losses: Sequence[float], window: int = 5) -> float:
-    """Say how little an organism has improved lately.
+    """Return how little an organism has improved lately: 0 for a lot, 1 for not at all.
 
     ``h = clip(1 - (before - now) / before, 0, 1)``: 1 without improvement, 0 when the loss is gone.
 
@@ -49,7 +49,7 @@ def hunger(validation_losses: Sequence[float], window: int = 5) -> float:
 def attraction(
     view: View, neighbours: Int64[np.ndarray, "cells k"], hunger: float
 ) -> Float64[np.ndarray, " n"]:
-    """Weigh empty surroundings against the objective, for each filled cell.
+    """Return the attraction of each filled cell: empty surroundings weighed against the objective.
 
     ``a = hunger * (empty share of the nearest cells) + (1 - hunger) * objective``
 
@@ -91,7 +91,7 @@ def probabilities(
     tau: float,
     depth: int | None = None,
 ) -> Float64[np.ndarray, " n"]:
-    """Give the chance of each elite to be a parent: a softmax of the attraction.
+    """Return the probability of each elite to be a parent: a softmax of the attraction.
 
     ``p(cell) ~ exp(attraction(cell) / tau)``
 

@@ -12,7 +12,7 @@ from qd.records import Candidate, Census, Record
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the three terms of the objective count for; not negative, and 1 in sum.
+    """Weights of the three terms of the objective; not negative, and 1 in sum.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def objective(
     gradient_percentile: float,
     weights: Weights,
 ) -> float:
-    """Give what the archive compares, in [0, 1].
+    """Return the objective that the archive compares, in [0, 1].
 
     ``w_task clip(assay / reference, 0, 1) + w_efficiency max(0, 1 - flops / largest_flops)
     + w_gradient gradient_percentile``
@@ -55,14 +55,14 @@ def objective(
     assay
         Mean drop of the reference hosts' probe loss, in nats per example.
     reference
-        The assay that counts as full marks (calibration's 99th percentile), in nats per example, over 0.
+        The assay whose term is 1 (calibration's 99th percentile), in nats per example, over 0.
     flops, largest_flops
         Counted cost of the component and of the costliest one that calibration knows, per example,
-        forward; a component that costs more than that one earns nothing for efficiency.
+        forward; the efficiency of a component that costs more than that one is 0.
     gradient_percentile
         Place of the gate gradient among the organism's slots, in [0, 1] (see `percentiles`).
     weights
-        What each term counts for.
+        Weights of the three terms.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def objective(
 
 
 def percentiles(values: Sequence[float]) -> tuple[float, ...]:
-    """Give each value's place among all, 0 for the smallest and 1 for the largest.
+    """Return the percentile rank of each value, 0 for the smallest and 1 for the largest.
 
     ``(number smaller + half the number of equal others) / (n - 1)``, and 1/2 for a value alone.
 
@@ -107,7 +107,7 @@ def percentiles(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def ineligible(record: Record, maturity: int) -> str | None:
-    """Say why a component may not compete for a cell, or None if it may.
+    """Return why a component may not compete for a cell, or None if it may.
 
     ``"non-finite"`` if any number of the record is; ``"immature"`` if it is younger than `maturity`
     rounds; ``"useless"`` if the lower 95 % bound of its assay is not above 0: a part that is cheap
@@ -135,7 +135,7 @@ def _numbers(record: Record) -> tuple[float, ...]:
 
 
 def shares(ablations: Sequence[float]) -> np.ndarray:
-    """Give the living fitness of each slot of one organism: its share of all rises of the probe loss.
+    """Return the living fitness of each slot of one organism: its share of all rises of the probe loss.
 
     ``max(rise, 0) / sum(max(rise, 0))``, and zeros where nothing rises.
 
@@ -176,7 +176,7 @@ def candidates(
     maturity: int,
     weights: Weights,
 ) -> tuple[Candidate, ...]:
-    """Make a candidate of each component of a census that may compete, in the census's order.
+    """Return a candidate for each component of a census that may compete, in the census's order.
 
     The gradient percentile is taken among all living slots of the organism whose gate gradient is
     finite, whether they compete or not.

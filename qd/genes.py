@@ -1,4 +1,4 @@
-"""Structural genes: where each may lie, and how it is drawn, re-drawn and crossed."""
+"""Structural genes: the range of each, and how they are drawn, mutated and crossed over."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from qd.records import Genes
 
 @dataclass(frozen=True, slots=True)
 class GeneRange:
-    """Where a structural gene may lie, both ends included.
+    """Range of a structural gene, both ends included.
 
     Parameters
     ----------
@@ -48,7 +48,15 @@ class GeneRange:
         return self._clipped(math.floor(value) if self.integer else value)
 
     def between(self, first: float, second: float, share: float) -> float:
-        """Go from one value to another by a share of the way, rounded and clipped to what is allowed."""
+        """Interpolate between two values (or their logarithms), rounded and clipped to what is allowed.
+
+        Parameters
+        ----------
+        first, second
+            Values of the gene, in its own unit.
+        share
+            How far to go: 0 stays at the first, 1 reaches the second.
+        """
         value = self._mix(first, second, share)
         return self._clipped(round(value) if self.integer else value)
 
@@ -72,6 +80,17 @@ def random_genes(space: GeneSpace, rng: np.random.Generator) -> Genes:
 def redrawn(genes: Genes, rate: float, space: GeneSpace, rng: np.random.Generator) -> Genes:
     """Draw each gene of the space afresh with a probability; the others are kept.
 
+    Parameters
+    ----------
+    genes
+        The genes, sorted by name.
+    rate
+        Probability of each to be drawn afresh, in [0, 1].
+    space
+        The genes that may change, and their ranges.
+    rng
+        A named stream (`qd.seeding.generator`).
+
     Raises
     ------
     ValueError
@@ -90,6 +109,15 @@ def crossed(first: Genes, second: Genes, space: GeneSpace, rng: np.random.Genera
     """Take each gene of the space from the first parent, the second or a random point between, a third each.
 
     Genes outside the space are the first parent's.
+
+    Parameters
+    ----------
+    first, second
+        The parents' genes, sorted by name.
+    space
+        The genes that are crossed over, and their ranges.
+    rng
+        A named stream (`qd.seeding.generator`).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The five measures of a component's behaviour, and how raw values map to the unit cube.
+"""The built-in measures of a component's behaviour, and how raw values map to the unit cube.
 
 The archive measures distance, so the measures must share one unit: each is mapped to [0, 1] by a range
 that calibration finds once and the run keeps.
@@ -19,6 +19,7 @@ MEASURES = (
     "access_locality",
     "compute_intensity",
 )
+FEWEST_MEASURES, MOST_MEASURES = 2, 8  # of a run, of which any may be the user's
 QUANTILES = (0.01, 0.99)
 WIDENING = 0.25  # of the distance between the quantiles, both sides together
 FEWEST_VALUES = 8
@@ -26,7 +27,7 @@ FEWEST_VALUES = 8
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a measure says, for axes and reports."""
+    """The meaning and the unit of a measure, for axes and reports."""
 
     text: str
     unit: str
@@ -44,7 +45,7 @@ DESCRIPTIONS: Mapping[str, Description] = {
 
 
 def short_name(measure: str) -> str:
-    """Give the name of a measure: of an import path ``package.module:name`` the part after the colon."""
+    """Return the name of a measure: of an import path ``package.module:name`` the part after the colon."""
     return measure.rpartition(":")[2]
 
 
@@ -55,12 +56,12 @@ class Ranges:
     Parameters
     ----------
     low, high
-        Raw values that become 0 and 1, one per measure in the order of `MEASURES` and in its unit.
+        Raw values that become 0 and 1, one per measure of the run, in its order and unit.
 
     Raises
     ------
     ValueError
-        If a range is missing, not finite, or not of positive width.
+        If the two are not of one length, or a range is not finite and of positive width.
     """
 
     low: tuple[float, ...]
@@ -69,25 +70,28 @@ class Ranges:
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", tuple(float(value) for value in self.low))
         object.__setattr__(self, "high", tuple(float(value) for value in self.high))
-        for side, values in (("low", self.low), ("high", self.high)):
-            if len(values) != len(MEASURES):
-                raise ValueError(
-                    f"{side} must have {len(MEASURES)} values, one per measure, got {len(values)}"
-                )
-        for name, low, high in zip(MEASURES, self.low, self.high, strict=True):
+        if not len(self.low) == len(self.high) > 0:
+            raise ValueError(
+                "low and high must each have one value per measure, "
+                f"got {len(self.low)} and {len(self.high)} values"
+            )
+        for index, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
             if not (low < high and math.isfinite(high - low)):
                 raise ValueError(
-                    f"the range of {name} must be finite with low < high, got ({low}, {high}); "
+                    f"the range of {self._name(index)} must be finite with low < high, got ({low}, {high}); "
                     "a measure that is constant needs an analytic range or must be replaced"
                 )
 
+    def _name(self, index: int) -> str:
+        return f"measure {index + 1} of {len(self.low)}"
+
     def behaviour(self, raw: Sequence[float]) -> tuple[tuple[float, ...], tuple[bool, ...]]:
-        """Map one component's raw measures.
+        """Return one component's place in the unit cube, from its raw measures.
 
         Parameters
         ----------
         raw
-            Five raw measures in the order of `MEASURES`.
+            One raw value per measure, in the order of the ranges.
 
         Returns
         -------
@@ -96,31 +100,37 @@ class Ranges:
         Raises
         ------
         ValueError
-            If there are not five measures, or one is not finite.
+            If there are more or fewer values than ranges, or one is not finite.
         """
-        if len(raw) != len(MEASURES):
-            raise ValueError(f"raw must have {len(MEASURES)} measures, got {len(raw)}")
-        for name, value in zip(MEASURES, raw, strict=True):
+        if len(raw) != len(self.low):
+            raise ValueError(f"raw must have {len(self.low)} measures, got {len(raw)}")
+        for index, value in enumerate(raw):
             if not math.isfinite(value):
-                raise ValueError(f"{name} must be finite to have a place in the archive, got {value}")
+                raise ValueError(
+                    f"{self._name(index)} must be finite to have a place in the archive, got {value}"
+                )
         triples = tuple(zip(raw, self.low, self.high, strict=True))
         unit = tuple(min(max((value - low) / (high - low), 0.0), 1.0) for value, low, high in triples)
         return unit, tuple(not low <= value <= high for value, low, high in triples)
 
-    def behaviours(self, samples: ArrayLike) -> tuple[Float64[np.ndarray, "n 5"], Bool[np.ndarray, "n 5"]]:
-        """Map many components' raw measures at once; the same as `behaviour` row by row.
+    def behaviours(self, samples: ArrayLike) -> tuple[Float64[np.ndarray, "n p"], Bool[np.ndarray, "n p"]]:
+        """Return many components' places in the unit cube at once; the same as `behaviour` row by row.
 
         Parameters
         ----------
         samples
-            Raw measures [n, 5] in the order of `MEASURES`.
+            Raw measures [n, p], p in the order of the ranges.
+
+        Returns
+        -------
+        Behaviours [n, p] in the unit cube, clipped, and which values [n, p] had to be clipped.
 
         Raises
         ------
         ValueError
-            If the array is not [n, 5] or not finite.
+            If the array is not [n, p] or not finite.
         """
-        checked = _checked(samples)
+        checked = _checked(samples, [self._name(index) for index in range(len(self.low))])
         low, high = np.array(self.low), np.array(self.high)
         with np.errstate(over="ignore"):  # a raw value far outside overflows to infinity and is clipped
             unit = np.clip((checked - low) / (high - low), 0.0, 1.0)
@@ -130,7 +140,7 @@ class Ranges:
 def ranges_from_samples(
     samples: ArrayLike, analytic: Mapping[str, tuple[float, float]], names: Sequence[str] = MEASURES
 ) -> Ranges:
-    """Find the ranges: analytic where there is one, else quantiles of the samples, widened.
+    """Return the ranges of measures: analytic where there is one, else quantiles of the samples, widened.
 
     ``low, high = q01 - w, q99 + w`` with ``w = (q99 - q01) * 0.25 / 2``: the range is wider than the
     quantiles by a quarter in all, so that components can leave the calibrated region a little.
@@ -138,16 +148,16 @@ def ranges_from_samples(
     Parameters
     ----------
     samples
-        Raw measures [n, 5] of calibration's organisms, in the order and units of `names`.
+        Raw measures [n, p] of calibration's organisms, in the order and units of `names`.
     analytic
         Known (low, high) by the name of a measure; its samples are then not used.
     names
-        What the five measures are called.
+        Names of the p measures.
 
     Raises
     ------
     ValueError
-        If the samples are not [n, 5] or not finite, a name is unknown, or a measure without an
+        If the samples are not [n, p] or not finite, a name is unknown, or a measure without an
         analytic range is constant.
     """
     checked = _checked(samples, names)
@@ -167,10 +177,10 @@ def ranges_from_samples(
     return Ranges(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
 
 
-def _checked(samples: ArrayLike, names: Sequence[str] = MEASURES) -> Float64[np.ndarray, "n 5"]:
+def _checked(samples: ArrayLike, names: Sequence[str]) -> Float64[np.ndarray, "n p"]:
     checked = np.asarray(samples, dtype=np.float64)
-    if checked.ndim != 2 or checked.shape[1] != len(MEASURES) or len(checked) == 0:
-        raise ValueError(f"samples must be [n, {len(MEASURES)}] with n >= 1, got shape {checked.shape}")
+    if checked.ndim != 2 or checked.shape[1] != len(names) or len(checked) == 0:
+        raise ValueError(f"samples must be [n, {len(names)}] with n >= 1, got shape {checked.shape}")
     for name, column in zip(names, checked.T, strict=True):
         if not np.isfinite(column).all():
             row = int(np.flatnonzero(~np.isfinite(column))[0])

@@ -1,4 +1,4 @@
-"""The values that travel between the parts of the harness: ids, genomes, records, decisions, outcomes.
+"""The values that the parts of the harness exchange: ids, genomes, records, decisions, outcomes.
 
 All are frozen. Everything but `Genome` (it holds arrays) has a canonical JSON form (`qd.canonical`)
 and a reader here that gives the value back.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class ComponentId(NamedTuple):
-    """Names one component of a run for ever: its organism, the round of its birth and its slot."""
+    """Unique name of a component within a run: its organism, the round of its birth and its slot."""
 
     organism: int
     born: int
@@ -57,7 +57,7 @@ class Record:
     assay: float  # mean drop of the reference hosts' probe loss
     assay_lower: float  # lower 95 % bound of that mean over probe examples
     ablation: float  # rise of the own organism's probe loss when the slot is gated off
-    gradient: float  # size of the gate gradient, a mean over the probe examples (`organisms.probe.typical`)
+    gradient: float  # size of the gate gradient, a mean over the probe examples (`organisms.residual.probe.typical`)
     flops: float  # counted, per example, forward
     bytes: float  # counted, per example, forward
     # Share of the probe tokens that it answers, and by kind of example where the task has kinds; None and nothing
@@ -109,7 +109,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a competition came to."""
+    """Result of a candidate's competition for a cell."""
 
     candidate: Candidate
     status: Status
@@ -124,7 +124,7 @@ class Birth:
 
     slot: int
     arm: str  # archive, random, genes, clone, or none (in a re-seed)
-    operator: str  # bootstrap, line, random, genes or clone: what makes the newborn
+    operator: str  # what makes the newborn: gaussian (once called bootstrap), line, random, genes or clone
     parents: tuple[ComponentId, ...]
     genomes: tuple[str, ...]  # the parents' stored genomes
     lineage: ComponentId | None  # of the first parent; None starts a new line
@@ -157,7 +157,7 @@ class Decision:
     organism: int
     round: int
     step: int  # optimizer steps before the round
-    phase: str  # warm-up, gentle or full
+    phase: str  # warm-up, gentle or full; static where the lifecycle is off
     temperature: float
     hunger: float
     frozen: str | None  # why the lifecycle stands still, or None
@@ -167,7 +167,7 @@ class Decision:
 
 
 def component_id(value: Any) -> ComponentId:
-    """Read ``[organism, born, slot]``."""
+    """Return the component id that ``[organism, born, slot]`` stands for."""
     organism, born, slot = value
     return ComponentId(int(organism), int(born), int(slot))
 

@@ -35,7 +35,7 @@ def uniform(seed: int, step: int, context: str) -> float:
 
 
 def happens(probability: float, draw: float) -> bool:
-    """Say whether an event of this probability happens on this draw: ``p >= 1 or draw < p``.
+    """Whether an event of this probability happens on this draw: ``p >= 1 or draw < p``.
 
     The first clause matters because a draw can be exactly 1.
     """
@@ -43,10 +43,22 @@ def happens(probability: float, draw: float) -> bool:
 
 
 def generator(seed: int, step: int, context: str) -> np.random.Generator:
-    """Make the NumPy generator (PCG64) seeded with all 256 bits of the same hash as `uniform`."""
+    """Return a NumPy generator (PCG64) seeded with all 256 bits of the same hash as `uniform`.
+
+    Parameters
+    ----------
+    seed, step, context
+        As `uniform` takes them.
+    """
     return np.random.Generator(np.random.PCG64(int.from_bytes(_digest(seed, step, context), "big")))
 
 
 def torch_seed(seed: int, step: int, context: str) -> int:
-    """Give a seed in [0, 2**63) for ``torch.Generator.manual_seed`` from the same hash as `uniform`."""
+    """Return a seed in [0, 2**63) for ``torch.Generator.manual_seed`` from the same hash as `uniform`.
+
+    Parameters
+    ----------
+    seed, step, context
+        As `uniform` takes them.
+    """
     return int.from_bytes(_digest(seed, step, context)[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""How a genome is varied: noise around an elite, a step along the line between two, fresh draws.
+"""Variation operators on genomes: Gaussian noise around an elite, a step along the line between two, fresh draws.
 
 A pseudopod computes ``softmax(h W_qk h^T temperature / sqrt(rank)) h W_ov`` with the products
 ``W_qk = U_qk V_qk`` and ``W_ov = U_ov V_ov``. Any invertible ``G`` leaves ``(U G)(G^-1 V)`` alone, so two
@@ -24,8 +24,8 @@ __all__ = [
     "GeneRange",
     "GeneSpace",
     "Resize",
-    "bootstrap",
     "factored",
+    "gaussian",
     "line",
     "norm_matched",
     "random_genes",
@@ -40,10 +40,10 @@ Arrays = dict[str, np.ndarray]
 GROWTH = 0.1  # size of a grown column of U against the others
 
 
-def bootstrap(
+def gaussian(
     genome: Genome, sigma: float, gene_rate: float, space: GeneSpace, resize: Resize, rng: np.random.Generator
 ) -> Genome:
-    """Vary one elite: re-draw some structural genes, resize the arrays to them, add noise.
+    """Gaussian mutation of one elite: re-draw some structural genes, resize the arrays to them, add noise.
 
     ``A' = A + sigma rms(A) N(0, 1)`` for each array (each factor of a pair by itself).
 
@@ -85,11 +85,11 @@ def line(
     fit: Resize = lambda genome, genes: genome,
     align: Align = lambda genome, like: genome,
 ) -> Genome:
-    """Vary one elite along the line to another, and by noise: the iso+line operator on products.
+    """Iso+line on products: vary one elite along the line to another, and by Gaussian noise.
 
     ``W = W_1 + l (W_2 - W_1)`` with one ``l ~ N(0, line_sigma)`` for the whole genome, where ``W`` is the
     product of a factored matrix (factored again at the rank that the child's genes say) or a dense array;
-    then noise as in `bootstrap`. Each gene comes from the first parent, from the second or from a random
+    then noise as in `gaussian`. Each gene comes from the first parent, from the second or from a random
     point between them, a third each, and is then drawn afresh with probability `gene_rate`.
 
     Parameters
@@ -97,7 +97,7 @@ def line(
     first, second
         The elite that is varied, and the one whose direction is taken.
     sigma, gene_rate, space, rng
-        As in `bootstrap`.
+        As in `gaussian`.
     line_sigma
         Standard deviation of the step along the line, as a share of the distance between the parents.
     factor
@@ -114,7 +114,7 @@ def line(
     Raises
     ------
     ValueError
-        As `bootstrap` and `resize`, and if the parents differ in family, depth, arrays or outer shapes.
+        As `gaussian` and `resize`, and if the parents differ in family, depth, arrays or outer shapes.
 
     Source: Vassiliades & Mouret, "Discovering the elite hypervolume by leveraging interspecies correlation",
     GECCO 2018. Differs from the source: products are mixed, not parameters, and the noise is relative.
@@ -138,7 +138,7 @@ def line(
 def resize(
     genome: Genome, genes: Genes, ranks: Mapping[str, str], factor: Factor, rng: np.random.Generator
 ) -> Genome:
-    """Give a genome new genes and fit the inner sizes of its factored matrices to them.
+    """Return a genome with new genes, the inner sizes of its factored matrices fitted to them.
 
     A smaller size keeps the best approximation of the product (truncated SVD); a larger one adds small
     random columns to U and zero rows to V, which leaves the product as it is and lets gradients in; the
@@ -174,7 +174,7 @@ def resize(
 
 
 def norm_matched(genome: Genome, rng: np.random.Generator) -> Genome:
-    """Draw random arrays of a genome's shapes, each with the Frobenius norm of the genome's own.
+    """Return a genome of random arrays, each with the shape and the Frobenius norm of the given genome's.
 
     For a factored matrix the norm of the product is matched: the random control of a graft.
 
@@ -196,7 +196,7 @@ def norm_matched(genome: Genome, rng: np.random.Generator) -> Genome:
 
 
 def factored(genome: Genome) -> tuple[str, ...]:
-    """Name the matrices that a genome holds as factors, sorted.
+    """Return the names of the matrices that a genome holds as factors, sorted.
 
     Raises
     ------

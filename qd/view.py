@@ -1,4 +1,4 @@
-"""What decisions read of the archive: its elites at the end of a round, immutable and in cell order."""
+"""Snapshots of the archive, which decisions read: its elites at the end of a round, immutable and in cell order."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from qd.records import Candidate
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The archive as it was at one moment; it never changes.
+    """Immutable snapshot of the archive.
 
     Parameters
     ----------

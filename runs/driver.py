@@ -8,7 +8,6 @@ lost on the way, because `runs.rounds.recovery` makes it again.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from archive_store.errors import BlobError
@@ -19,54 +18,17 @@ from qd.records import Census
 from qd.seeding import happens, uniform
 from runs.config.schema import Config
 from runs.errors import RunError, Stopped
+from runs.machine.clock import Clock
 from runs.observability.progress import Progress
-from runs.rounds.commit import Scribe
+from runs.rounds.commit import RoundWriter
 from runs.rounds.differences import difference_of
 from runs.rounds.ledger import Closed, Ledger
-from runs.rounds.recovery import Recovery
-from runs.training.answer import Report
+from runs.rounds.recovery import Position, Recovery
+from runs.training.answer import RoundReport
 from runs.workers.dispatch import Dispatcher
-from runs.workers.jobs import Done, Gone, Handle, Job, Starved
+from runs.workers.jobs import Done, Gone, Handle, InputLost, Job
 
 AUDIT = "audit"
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where an organism stands: its newest state, and whether an order is under way."""
-
-    round: int = 0
-    state: Handle = None  # None: to be founded
-    sent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What the driver is told from outside while it works, and whom it tells.
-
-    Parameters
-    ----------
-    clock
-        Monotonic seconds, for the journal's timings alone.
-    report
-        Told about progress.
-    closed
-        Told about every round after it was journaled.
-    stop
-        Whether the run shall stop as soon as what is under way is done.
-    moved
-        What is different about the machine since the last round was journaled, if that was accepted: the
-        event that says so.
-    since
-        First round that was made in this environment, or will be: rounds before cannot be checked here.
-    """
-
-    clock: Callable[[], float]
-    report: Callable[[Progress], None] = lambda progress: None
-    closed: Callable[[Closed], None] = lambda closed: None
-    stop: Callable[[], bool] = lambda: False
-    moved: Mapping[str, Any] | None = None
-    since: int = 1
 
 
 class Driver:
@@ -82,8 +44,19 @@ class Driver:
         Where the run is kept.
     dispatcher
         Sends orders to trainers.
-    conditions
-        Everything else that comes from outside.
+    clock
+        Monotonic seconds, for the journal's timings alone.
+    report
+        Called with the progress after every round.
+    on_round
+        Called with every round after it was journaled.
+    stop
+        Whether the run shall stop as soon as what is under way is done; None: it never shall.
+    moved
+        What is different about the machine since the last round was journaled, if that was accepted: the
+        event that says so.
+    since
+        First round that was made in this environment, or will be: rounds before cannot be checked here.
     """
 
     def __init__(
@@ -93,19 +66,26 @@ class Driver:
         directory: RunDirectory,
         journal: Journal,
         dispatcher: Dispatcher,
-        conditions: Conditions,
+        clock: Clock,
+        *,
+        report: Callable[[Progress], None] | None = None,
+        on_round: Callable[[Closed], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        moved: Mapping[str, Any] | None = None,
+        since: int = 1,
     ) -> None:
         self._config = config
         self._ledger = ledger
         self._directory = directory
         self._blobs = directory.blobs
         self._dispatcher = dispatcher
-        self._conditions = conditions
-        self._scribe = Scribe(
-            config, directory.blobs, journal, dispatcher.pool.fetch, conditions.clock, conditions.moved
-        )
+        self._report = report
+        self._on_round = on_round
+        self._stop_asked = stop
+        self._since = since
+        self._writer = RoundWriter(config, directory.blobs, journal, dispatcher.pool.fetch, clock, moved)
         self._closed: Closed | None = None  # a round that is closed and not journaled yet
-        self._places = {organism: _Place() for organism in ledger.organisms}
+        self._positions = {organism: Position() for organism in ledger.organisms}
         self._answers: dict[tuple[int, int], Done] = {}  # (round, organism), from the last journaled round on
         self._audits: set[tuple[int, int]] = set()  # (round, organism) under way
         self._recovery = Recovery(directory.blobs, journal)
@@ -121,35 +101,35 @@ class Driver:
             If the run cannot go on.
         """
         last = self._config.rounds if until is None else min(until, self._config.rounds)
-        for organism, place in self._places.items():
-            place.round, place.state = self._recovery.checkpoint(organism, self._scribe.journaled)
+        for organism, position in self._positions.items():
+            position.round, position.state = self._recovery.checkpoint(organism, self._writer.journaled)
         self._recovery.look_for([elite.genome for elite in self._ledger.view.elites])
-        while self._scribe.journaled < last or self._recovery.needed:
-            stopping = self._conditions.stop()
+        while self._writer.journaled < last or self._recovery.needed:
+            stopping = self._stop_asked is not None and self._stop_asked()
             if stopping and not self._dispatcher.busy:
                 self._stop()
             if not stopping:
                 self._send_all(last)
             answer = self._dispatcher.next(send=not stopping)
-            if isinstance(answer, Starved):
-                self._starve(answer)
+            if isinstance(answer, InputLost):
+                self._lose_input(answer)
             elif answer is not None:
                 self._take(answer)
             self._journal_rounds(last)
 
     def _send_all(self, last: int) -> None:
-        for organism, place in self._places.items():
-            self._send(organism, place, last)
+        for organism, position in self._positions.items():
+            self._send(organism, position, last)
         for organism, round, state in self._recovery.due():
             if self._submit(organism, round, state):  # else what it lacks is due the next time
                 self._recovery.sent(organism)
 
-    def _send(self, organism: int, place: _Place, last: int) -> None:
-        round = place.round + 1
-        waits = place.sent or round > last or self._recovery.needs(organism, place.round)
+    def _send(self, organism: int, position: Position, last: int) -> None:
+        round = position.round + 1
+        waits = position.sent or round > last or self._recovery.needs(organism, position.round)
         # While a closed round cannot be journaled, what it brought into the archive is not on disk either.
         if not waits and self._closed is None and self._ledger.may_decide(organism, round):
-            place.sent = self._submit(organism, round, place.state)
+            position.sent = self._submit(organism, round, position.state)
 
     def _submit(self, organism: int, round: int, state: Handle) -> bool:
         """Send an order if the genomes of all parents are intact; else have them made again first."""
@@ -174,22 +154,22 @@ class Driver:
         flops = sum(record.flops for record in self._ledger.census(organism, round - 1).records)
         return (round, -flops, organism)
 
-    def _starve(self, starved: Starved) -> None:
+    def _lose_input(self, lost: InputLost) -> None:
         """Have an organism's state made again: it was lost with its machine."""
-        round, organism = starved.job.round, starved.job.organism
-        place = self._places[organism]
-        if starved.job.name == AUDIT:
+        round, organism = lost.job.round, lost.job.organism
+        position = self._positions[organism]
+        if lost.job.name == AUDIT:
             self._audits.discard((round, organism))
             return
-        self._recovery.starve(organism, round)
-        if place.sent and round == place.round + 1:
-            place.sent = False
-            self._recovery.need(organism, place.round)
+        self._recovery.lose_input(organism, round)
+        if position.sent and round == position.round + 1:
+            position.sent = False
+            self._recovery.need(organism, position.round)
 
     def _take(self, done: Done) -> None:
-        report: Report = done.report
+        report: RoundReport = done.report
         census = report.census
-        key, place = (census.round, census.organism), self._places[census.organism]
+        key, position = (census.round, census.organism), self._positions[census.organism]
         if census.round <= self._ledger.known(census.organism):
             self._check_again(done.job, census)
         else:
@@ -197,12 +177,12 @@ class Driver:
         if done.job.name == AUDIT:
             self._audits.discard(key)
             return
-        if census.round >= self._scribe.journaled:
+        if census.round >= self._writer.journaled:
             self._answers[key] = done
-        if census.round == place.round + 1:
-            place.round, place.state, place.sent = census.round, done.payload, False
-        elif census.round == place.round:
-            place.state = done.payload
+        if census.round == position.round + 1:
+            position.round, position.state, position.sent = census.round, done.payload, False
+        elif census.round == position.round:
+            position.state = done.payload
         self._recover(done)
         self._audit(done)
 
@@ -216,7 +196,7 @@ class Driver:
         """Have a share of the orders, chosen by a named draw, done again by another worker."""
         round, organism = done.job.round, done.job.organism
         draw = uniform(self._config.seed, round, f"{AUDIT}:{organism}")
-        if round >= self._conditions.since and happens(self._config.execution.audit, draw):
+        if round >= self._since and happens(self._config.execution.audit, draw):
             self._audits.add((round, organism))
             again = Job(AUDIT, round, organism, done.job.arguments)
             self._dispatcher.submit(again, self._priority(organism, round), avoid=done.worker)
@@ -234,7 +214,7 @@ class Driver:
                 f"{what} came out differently on a second worker: states {known.state} and {census.state}, "
                 f"first in {where}; a task, family or measure gives different results for equal input"
             )
-        if census.round >= self._conditions.since:
+        if census.round >= self._since:
             raise RunError(
                 f"{what} came out differently the second time: state {census.state}, in the journal "
                 f"{known.state}, first in {where}; the machine or a user's module is not what it was"
@@ -242,8 +222,8 @@ class Driver:
 
     def _journal_rounds(self, last: int) -> None:
         """Close and journal what is complete; a round waits for its audits and for what was lost of it."""
-        while self._scribe.journaled < last:
-            following = self._scribe.journaled + 1
+        while self._writer.journaled < last:
+            following = self._writer.journaled + 1
             if any(round == following for round, _ in self._audits) or any(
                 self._recovery.needs(organism, following) for organism in self._ledger.organisms
             ):
@@ -253,22 +233,23 @@ class Driver:
                     return
                 self._closed = self._ledger.close()
             answers = {o: self._answers[self._closed.round, o] for o in self._ledger.organisms}
-            lost = self._scribe.write(self._closed, answers)
+            lost = self._writer.write(self._closed, answers)
             for organism in lost:
                 self._recovery.need(organism, following)
             if lost:
                 return
             for organism in self._ledger.organisms:
                 self._answers.pop((following - 1, organism), None)
-            self._conditions.closed(self._closed)
+            if self._on_round is not None:
+                self._on_round(self._closed)
             self._tell(self._closed)
             self._closed = None
 
     def _stop(self) -> None:
-        journaled = self._scribe.journaled
+        journaled = self._writer.journaled
         ends = {o: done for (round, o), done in self._answers.items() if round == journaled}
         # After a move, what was done again may have come out otherwise than it is journaled.
-        self._scribe.keep_states({o: done for o, done in ends.items() if self._is_journaled(done)})
+        self._writer.keep_states({o: done for o, done in ends.items() if self._is_journaled(done)})
         raise Stopped(
             f"stopped after round {journaled} of {self._config.rounds}, as asked; "
             f"go on with: plasmodia resume {self._directory.path}"
@@ -279,7 +260,9 @@ class Driver:
         return census.state == self._ledger.census(census.organism, census.round).state
 
     def _tell(self, closed: Closed) -> None:
-        self._conditions.report(
+        if self._report is None:
+            return
+        self._report(
             Progress(
                 stage="rounds",
                 round=closed.round,
@@ -296,6 +279,6 @@ class Driver:
 
 def evidence(done: Done) -> str:
     """Digest what two answers to one job must agree on."""
-    if isinstance(done.report, Report):
+    if isinstance(done.report, RoundReport):
         return sha256(canonical(done.report.census))
     return sha256(canonical(done.report))

@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archive_store.journal.chain import UNREADABLE
+from archive_store.errors import UNREADABLE
 
 RAISED = (Exception, SystemExit)  # what a user's code may end with; an interrupt is nobody's fault
 

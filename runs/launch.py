@@ -4,10 +4,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from archive_store import durable
 from archive_store.errors import WriteError
@@ -19,20 +20,18 @@ from runs.calibration.calibrate import calibrate
 from runs.calibration.constants import Calibration
 from runs.calibration.stored import write_round_0
 from runs.config.schema import Config, to_yaml
-from runs.config.schema import plain as plain_config
-from runs.driver import Conditions, Driver, evidence
+from runs.driver import Driver, evidence
 from runs.errors import ConfigError, RunError
+from runs.machine.clock import Clock
 from runs.machine.interruption import listening
-from runs.observability.progress import Progress
+from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
 from runs.rounds.ledger import Ledger
 from runs.training.world import WorldSpec
-from runs.workers.dispatch import Clock, Dispatcher, Incident
+from runs.workers.dispatch import Dispatcher, Incident
 from runs.workers.jobs import Job
-from runs.workers.pool import Pool
+from runs.workers.pool import WorkerPool
 from runs.workers.start import pool_of
-
-Reporter = Callable[[Progress], None]
 
 
 def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
@@ -55,12 +54,12 @@ def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
         pool_of(prepared) as pool,
         started(prepared, out, pool, report) as run,
     ):
-        run.driver(Conditions(time.monotonic, report, stop=stop.patiently)).run()
+        run.driver(report=report, stop=stop.patiently).run()
         run.finish()
     return out
 
 
-class Open:
+class RunSession:
     """A run that is being written."""
 
     def __init__(
@@ -77,15 +76,25 @@ class Open:
         self.ledger = Ledger(prepared.config, calibration)
         self.spec = spec
         self._dispatcher: Dispatcher | None = None
+        self._clock: Clock = time.monotonic
 
-    def attach(self, pool: Pool, clock: Clock = time.monotonic) -> None:
-        """Let a pool do the work."""
+    def attach(self, pool: WorkerPool, clock: Clock = time.monotonic) -> None:
+        """Let a pool do the work; `clock` has monotonic seconds, for timings and time-outs alone."""
         self._dispatcher = _dispatcher(self.config, pool, self.incident, clock)
+        self._clock = clock
 
-    def driver(self, conditions: Conditions) -> Driver:
-        """Make the driver of this run."""
+    def driver(self, **options: Any) -> Driver:
+        """Return the driver of this run; `options` are those of `Driver` after its clock."""
         assert self._dispatcher is not None, "a run is attached to a pool before it is driven"
-        return Driver(self.config, self.ledger, self.directory, self.journal, self._dispatcher, conditions)
+        return Driver(
+            self.config,
+            self.ledger,
+            self.directory,
+            self.journal,
+            self._dispatcher,
+            self._clock,
+            **options,
+        )
 
     def incident(self, kind: str, job: Job | None, what: str) -> None:
         """Note something that no digest covers."""
@@ -101,14 +110,14 @@ class Open:
 
 
 @contextmanager
-def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iterator[Open]:
+def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -> Iterator[RunSession]:
     """Calibrate (or borrow a calibration) and make the directory of a new run, round 0 journaled.
 
     The directory takes its name only when round 0 is in it, so that an interrupted start leaves nothing.
     """
     config = prepared.config
     begun = time.monotonic()
-    spec = WorldSpec(plain_config(config), prepared.corpus, prepared.data)
+    spec = prepared.world()
     if config.calibration.from_run is None:
         dispatcher = _dispatcher(config, pool, lambda kind, job, what: None)
         spec, calibration = calibrate(
@@ -124,12 +133,14 @@ def started(prepared: Prepared, out: Path, pool: Pool, report: Reporter) -> Iter
             write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
         directory = RunDirectory.open(out)
         journal = stack.enter_context(directory.journal(readonly=False))
-        run = Open(prepared, directory, journal, calibration, spec)
+        run = RunSession(prepared, directory, journal, calibration, spec)
         run.attach(pool)
         yield run
 
 
-def _dispatcher(config: Config, pool: Pool, incident: Incident, clock: Clock = time.monotonic) -> Dispatcher:
+def _dispatcher(
+    config: Config, pool: WorkerPool, incident: Incident, clock: Clock = time.monotonic
+) -> Dispatcher:
     execution = config.execution
     return Dispatcher(pool, execution.attempts, execution.order_timeout, incident, evidence, clock)
 

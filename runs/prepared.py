@@ -1,4 +1,4 @@
-"""What a run needs before it starts: data, fingerprint, and a pool of trainers."""
+"""What a run needs before it starts: its configuration, data and fingerprint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ from qd.canonical import plain
 from runs import tasks
 from runs.config.import_path import imported
 from runs.config.schema import Config
+from runs.config.schema import plain as plain_config
 from runs.machine import fingerprint, settings
 from runs.training.build import family_of
+from runs.training.world import WorldSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,10 @@ class Prepared:
     score_name: str  # of the task
     fingerprint: Mapping[str, Any]
     modules: tuple[str, ...]  # of the user's import paths
+
+    def world(self) -> WorldSpec:
+        """Return the world of this run before its calibration."""
+        return WorldSpec(plain_config(self.config), self.corpus, self.data)
 
 
 def prepare(config: Config) -> Prepared:

@@ -7,23 +7,24 @@ from the journaled measurements, without training.
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from archive_store.journal.chain import UNREADABLE, Event, numbered
+from archive_store.errors import UNREADABLE
+from archive_store.journal.chain import Event, numbered
 from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, read
-from runs.calibration.stored import _calibration, calibrated, check_format
-from runs.config.reader import changed, read_config
+from runs.calibration.stored import calibrated, config_of, constants_of
+from runs.config.reader import changed
 from runs.config.schema import Config
-from runs.driver import Conditions
 from runs.errors import RunError
-from runs.launch import Reporter, silent, started
+from runs.launch import silent, started
 from runs.machine.interruption import listening
 from runs.machine.migration import check_unmoved
+from runs.observability.progress import Reporter
 from runs.prepared import prepare
 from runs.rounds.ledger import Closed, Ledger
 from runs.workers.start import pool_of
@@ -70,12 +71,12 @@ def replay(
         If the run cannot be made again here: another environment or other data.
     """
     directory = RunDirectory.open(run)
-    config = changed(read_config(directory.config_path), execution)
+    config = changed(config_of(directory), execution)
     prepared = prepare(config)
     with directory.journal() as journal:
-        calibrated(directory, journal, prepared)
+        calibrated(directory, journal, config, prepared.data)
         last = _last(run, journal, until)
-        check_unmoved(directory, journal, prepared, last)
+        check_unmoved(directory, journal, prepared.fingerprint, last)
         digests = journal.rounds()
         original = {round: list(journal.events(round)) for round in range(last + 1)}
 
@@ -97,10 +98,10 @@ def replay(
                 journal = again.journal
                 compare(0, list(journal.events(0)), journal.digest())
 
-                def closed(round: Closed) -> None:
+                def compare_round(round: Closed) -> None:
                     compare(round.round, numbered(round.round, round.items), journal.digest())
 
-                again.driver(Conditions(time.monotonic, report or silent, closed)).run(until=last)
+                again.driver(report=report, on_round=compare_round).run(until=last)
         except _Differs as found:
             return found.difference
     return first_difference(original.get(config.rounds + 1, ()), ())
@@ -116,11 +117,10 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
         event that came out differently.
     """
     directory = RunDirectory.open(run)
-    config = read_config(directory.config_path)
+    config = config_of(directory)
     with directory.journal() as journal:
-        check_format(run, journal)
         last = _last(run, journal, until)
-        calibration = _calibration(directory, journal, config)
+        calibration = constants_of(calibrated(directory, journal, config), directory.blobs)
         rounds = [_journaled(config, list(journal.events(round))) for round in range(1, last + 1)]
     started_at = time.perf_counter()
     ledger = Ledger(config, calibration)
@@ -154,7 +154,12 @@ def _journaled(config: Config, events: Sequence[Event]) -> _Journaled:
         raise RunError(
             f"round {events[0].round} has not one census of each organism; the journal was altered"
         )
-    return _Journaled(censuses, [event for event in events if event.kind in DERIVED])
+    return _Journaled(censuses, [_renamed(event) for event in events if event.kind in DERIVED])
+
+
+def _renamed(event: Event) -> Event:
+    """Return an event with the operator "gaussian" under this name: journals once called it "bootstrap"."""
+    return replace(event, body=event.body.replace('"operator":"bootstrap"', '"operator":"gaussian"'))
 
 
 def _derived(ledger: Ledger, censuses: Sequence[Census]) -> list[Event]:

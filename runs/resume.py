@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from archive_store import durable
-from archive_store.journal.chain import UNREADABLE
+from archive_store.errors import UNREADABLE
 from archive_store.journal.journal import Journal
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
 from qd.records import Census, Decision, Outcome, read
-from runs.calibration.stored import stored
-from runs.config.reader import changed, read_config
+from runs.calibration.stored import calibrated, config_of, constants_of, with_calibrated
+from runs.config.reader import changed
 from runs.config.schema import to_yaml
-from runs.driver import Conditions
 from runs.errors import RunError
-from runs.launch import Open, Reporter, silent
+from runs.launch import RunSession, silent
+from runs.machine.clock import Clock
 from runs.machine.interruption import listening
 from runs.machine.migration import last_move, moved_to
+from runs.observability.progress import Reporter
 from runs.prepared import Prepared, prepare
 from runs.rounds.commit import forget_old_states
 from runs.rounds.ledger import Ledger
-from runs.workers.dispatch import Clock
-from runs.workers.pool import Pool
+from runs.workers.pool import WorkerPool
 from runs.workers.start import pool_of
 
 
@@ -88,7 +88,7 @@ def resume(
 def _go_on(
     directory: RunDirectory, execution: Mapping[str, Any], report: Reporter, accept_environment: bool
 ) -> None:
-    prepared = prepare(changed(read_config(directory.config_path), execution))
+    prepared = prepare(changed(config_of(directory), execution))
     if not _is_done(directory):  # by whoever held the lock until now
         directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged
         carry_on(directory, prepared, pool_of(prepared), report, accept_environment)
@@ -97,7 +97,7 @@ def _go_on(
 def carry_on(
     directory: RunDirectory,
     prepared: Prepared,
-    pool: AbstractContextManager[Pool],
+    pool: AbstractContextManager[WorkerPool],
     report: Reporter,
     accept_environment: bool = False,
     clock: Clock = time.monotonic,
@@ -105,9 +105,10 @@ def carry_on(
     """Go on with a run; the pool is only started if there is something left to compute."""
     with directory.journal(readonly=False) as journal:
         journal.verify_chain()
-        calibration, spec = stored(directory, journal, prepared)
-        moved = moved_to(directory, journal, prepared, accept_environment)
-        run = Open(prepared, directory, journal, calibration, spec)
+        event = calibrated(directory, journal, prepared.config, prepared.data)
+        moved = moved_to(directory, journal, prepared.fingerprint, accept_environment)
+        spec = with_calibrated(prepared.world(), event, directory.blobs)
+        run = RunSession(prepared, directory, journal, constants_of(event, directory.blobs), spec)
         restore(run.ledger, journal)
         if directory.finished():  # but an elite's genome is to be made again
             directory.remove_manifest()
@@ -120,7 +121,7 @@ def carry_on(
                 run.attach(workers, clock)
                 workers.configure(spec)
                 since = run.ledger.closed + 1 if moved else last_move(journal)
-                run.driver(Conditions(clock, report, stop=stop.patiently, moved=moved, since=since)).run()
+                run.driver(report=report, stop=stop.patiently, moved=moved, since=since).run()
         run.finish()
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from organisms.memory import Trace
 from qd.canonical import sha256
 from qd.records import Census, Decision
-from runs.training.answer import Clock, Job, Report
+from runs.machine.clock import Clock
+from runs.training.answer import Answer, RoundReport
 from runs.training.calibration_jobs import assays, interface, reference
 from runs.training.census import take_census
 from runs.training.finiteness import after_training, of_census
@@ -22,7 +23,7 @@ from runs.training.world import World
 
 def advance(
     world: World, state: bytes | None, order: Decision, genomes: Mapping[str, bytes], clock: Clock
-) -> Job:
+) -> Answer:
     """Carry one organism through one round: deaths, births, training, census.
 
     Where a number is not finite the round is undone: the state is the one before it (the founder's in the
@@ -62,7 +63,7 @@ def advance(
     if reason is not None:
         census, after = _quarantined(world, state, order, reason)
         encoded = {}
-    return Report(census, seconds | {"total": clock() - started}), after, encoded
+    return RoundReport(census, seconds | {"total": clock() - started}), after, encoded
 
 
 def _prepared(
@@ -115,7 +116,7 @@ def _quarantined(world: World, state: bytes | None, order: Decision, reason: str
     return census, after
 
 
-JOBS: Mapping[str, Callable[..., Job]] = {
+JOBS: Mapping[str, Callable[..., Answer]] = {
     "advance": advance,
     "audit": advance,
     "interface": interface,

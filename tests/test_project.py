@@ -1,5 +1,6 @@
 """What holds for the project as a whole: layers, packaging, pins, errands, and the texts beside the code."""
 
+import ast
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,41 @@ def test_a_newcomer_is_told_the_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make launch" in readme
     assert "make test" in readme
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_each_file_of_the_story_calls_the_next(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    story = re.search(r"`runs/[\w/]+\.py`(?:\s*->\s*`runs/[\w/]+\.py`)+", text)[0]
+    files = re.findall(r"`(runs/[\w/]+\.py)`", story)
+    assert (files[0], files[-1]) == ("runs/cli.py", "runs/trainer.py")
+    for file, following in pairwise(files):
+        assert following in imports(ROOT / file), f"{file} does not import {following}"
+
+
+def imports(path: Path) -> set[str]:
+    """The files that a file imports, at its top or in a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+            found |= {f"{module.replace('.', '/')}.py" for module in modules}
+    return found
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "tests/README.md"])
+def test_every_file_that_is_named_is_there(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    root = ROOT / "tests" if name.startswith("tests") else ROOT
+    named = re.findall(r"`((?:\.ci|[a-z_]+)/[\w/.]+?\.(?:py|md|yaml|toml))", text)
+    assert named
+    assert [path for path in named if not ((root / path).exists() or (ROOT / path).exists())] == []
+
+
+def test_no_folder_of_the_packages_has_more_files_than_one_can_overlook():
+    folders = {path.parent for path in sources() if path.suffix == ".py"}
+    counts = {str(f.relative_to(ROOT)): sum(p.name != "__init__.py" for p in f.glob("*.py")) for f in folders}
+    assert {folder: count for folder, count in counts.items() if count > 14} == {}
 
 
 def test_code_is_ascii_and_texts_have_no_control_characters():

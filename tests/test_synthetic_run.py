@@ -15,7 +15,7 @@ def test_everything_happens_in_it(tmp_path):
     decisions = run.decisions()
     assert set(decisions["kind"]) == {"birth", "death"}
     assert set(decisions["happens"]) == {True, False}
-    assert set(decisions["operator"].dropna()) == {"bootstrap", "line"}
+    assert set(decisions["operator"].dropna()) == {"gaussian", "line"}
     assert set(run.outcomes()["status"]) == {"insert", "replace", "reject"}
     assert list(run.rounds()["phase"].unique()) == ["warm-up", "gentle", "full"]
     assert (run.records()["born"] > 0).any()

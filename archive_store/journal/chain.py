@@ -1,16 +1,14 @@
-"""The chain of digests: each round's covers its events and, through the one before, all of history."""
+"""The hash chain: the digest of a round covers its events and, through the digest before, all earlier rounds."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archive_store.errors import ChainError, JournalError
+from archive_store.errors import UNREADABLE, ChainError, JournalError
 from qd.canonical import plain, sha256, written
 from qd.records import T, read
 
-# What reading a record (`qd.records.read`) or an event's parts raises where they are not what they should be.
-UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
 MARK_DIGITS = 16  # enough to find an accident; forgers are caught by the round's digest
 
 
@@ -50,7 +48,7 @@ class Event:
 
 
 def numbered(round: int, items: Iterable[tuple[str, Any]]) -> list[Event]:
-    """Make the events of a round, in their order, from pairs of kind and value.
+    """Return the events of a round, in their order, from pairs of kind and value.
 
     A value is a dataclass or a mapping with canonical JSON. Its organism is its own ``organism`` or that of
     its candidate's component.
@@ -63,14 +61,14 @@ def numbered(round: int, items: Iterable[tuple[str, Any]]) -> list[Event]:
 
 
 def organism_of(body: Mapping[str, Any]) -> int | None:
-    """Say which organism an event's value concerns, or None for the whole run."""
+    """Return the organism that an event's value concerns, or None for the whole run."""
     if "candidate" in body:
         return int(body["candidate"]["component"][0])
     return body.get("organism")
 
 
 def values(events: Iterable[Event], kind: type[T]) -> Iterator[T]:
-    """Read the records (`qd.records`) of one kind that events hold.
+    """Yield the records (`qd.records`) of one kind that events hold.
 
     Raises
     ------
@@ -87,7 +85,7 @@ def values(events: Iterable[Event], kind: type[T]) -> Iterator[T]:
 
 
 def round_digest(previous: str, events: Sequence[Event]) -> str:
-    """``sha256(previous + "[" + bodies joined by "," + "]")``.
+    """Return ``sha256(previous + "[" + bodies joined by "," + "]")``.
 
     Parameters
     ----------
@@ -101,7 +99,7 @@ def round_digest(previous: str, events: Sequence[Event]) -> str:
 
 
 def verify(base: str, digests: Mapping[int, str], events: Sequence[Event], marks: Sequence[str]) -> None:
-    """Recompute the chain.
+    """Recompute the chain and compare it with the journal.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How the journal's SQLite file is opened: durably for the one writer, without a trace for readers."""
+"""SQLite connections to the journal: durable for the one writer, without side effects for readers."""
 
 import shutil
 import sqlite3
@@ -22,7 +22,7 @@ _TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn whatever SQLite or the system raises into one sentence that names the file."""
+    """Turn errors of SQLite and the system into a `JournalError` or `WriteError` that names the file."""
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # SQLite's messages can quote damaged bytes
@@ -91,6 +91,10 @@ def leave_wal(connection: sqlite3.Connection, path: Path, patience: float = _BUS
 
     Parameters
     ----------
+    connection
+        The writer's.
+    path
+        The journal, for messages.
     patience
         Seconds to wait for readers to close: SQLite refuses at once while there is one.
 
@@ -132,7 +136,7 @@ def _set_mode(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _kind(error: Exception) -> int | None:
-    """Give SQLite's primary result code."""
+    """Return SQLite's primary result code, or None of another error."""
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_READONLY_DBMOVED:  # renamed while it is written: no damage
         return sqlite3.SQLITE_CANTOPEN

@@ -1,4 +1,4 @@
-"""The journal: what happened, round by round, in one SQLite file with one writer."""
+"""The journal: the events of a run, round by round, in one SQLite file with one writer."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ CREATE VIEW metric AS SELECT event.round AS round, entry.key AS name, entry.valu
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where to find an organism as it was at the end of a round."""
+    """Which blob holds an organism as it was at the end of a round."""
 
     organism: int
     round: int
@@ -137,7 +137,7 @@ class Journal:
             self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def meta(self, key: str) -> str | None:
-        """Give the text under a key, or None."""
+        """Return the text under a key, or None."""
         rows = self._rows((str,), "SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 
@@ -192,22 +192,22 @@ class Journal:
             )
 
     def write_states(self, round: int, states: Mapping[int, str]) -> None:
-        """Note where the states at the end of a committed round are kept, by organism."""
+        """Record the digests of the states that are kept of a committed round, by organism."""
         with self._transaction():
             rows = [(organism, round, digest) for organism, digest in states.items()]
             self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", rows)
 
     def rounds(self) -> dict[int, str]:
-        """Give the digest of every committed round, in order."""
+        """Return the digest of every committed round, in order."""
         return dict(self._rows((int, str), "SELECT round, digest FROM round ORDER BY round"))
 
     def last_round(self) -> int | None:
-        """Give the last committed round, or None before round 0."""
+        """Return the last committed round, or None before round 0."""
         rows = self._rows(((int, NoneType),), "SELECT max(round) FROM round")
         return rows[0][0]
 
     def digest(self, round: int | None = None) -> str:
-        """Give the digest of a round, by default of the last.
+        """Return the digest of a round, by default of the last.
 
         Raises
         ------
@@ -225,7 +225,17 @@ class Journal:
     def events(
         self, round: int | None = None, kind: str | None = None, until: int | None = None
     ) -> Iterator[Event]:
-        """Give the events by round and position: of one round, of one kind, up to a round, or all."""
+        """Return the events by round and position.
+
+        Parameters
+        ----------
+        round
+            Only of this round; None: of any.
+        kind
+            Only of this kind (`archive_store.journal.chain.Event`); None: of any.
+        until
+            Only up to this round; None: all.
+        """
         wanted = [("round = ?", round), ("kind = ?", kind), ("round <= ?", until)]
         conditions = " AND ".join(text for text, value in wanted if value is not None) or "1"
         values = tuple(value for _, value in wanted if value is not None)
@@ -233,21 +243,21 @@ class Journal:
         return (Event(*row) for row in self._rows(_EVENT, query, values))
 
     def states(self, organism: int | None = None) -> list[State]:
-        """Give where states are kept, of one organism or all, by organism and newest first."""
+        """Return the kept states of one organism, or of all, by organism and newest first."""
         condition, values = ("", ()) if organism is None else ("WHERE organism = ?", (organism,))
         query = f"SELECT organism, round, digest FROM state {condition} ORDER BY organism, round DESC"
         return [State(*row) for row in self._rows((int, int, str), query, values)]
 
     def elite_genomes(self) -> list[str]:
-        """Give the genome's digest of every elite there is after the last round, by cell."""
+        """Return the digest of the genome of every elite after the last round, by cell."""
         return [row[0] for row in self._rows((str,), "SELECT genome FROM elite ORDER BY cell")]
 
     def moves(self) -> dict[int, list[str]]:
-        """Give the first round in each further environment that was accepted, and what was different there."""
+        """Return the first round in each further environment that was accepted, and what was different there."""
         return {event.round: event.value["differences"] for event in self.events(kind=ENVIRONMENT)}
 
     def timings(self) -> list[Timing]:
-        """Give all durations by round."""
+        """Return all durations by round."""
         kinds = ((int, NoneType), str, float, str, int)
         query = "SELECT organism, name, seconds, worker, round FROM timing ORDER BY round, rowid"
         rows = self._rows(kinds, query)
@@ -256,13 +266,25 @@ class Journal:
     def incident(
         self, at: str, kind: str, body: Any, round: int | None = None, organism: int | None = None
     ) -> None:
-        """Note a retry, a resume or a change of environment; `at` is a time in ISO 8601."""
+        """Record a retry, a resume or a change of environment.
+
+        Parameters
+        ----------
+        at
+            When it happened: a time in ISO 8601.
+        kind
+            What it was, in a word.
+        body
+            The details, anything that `qd.canonical.canonical` writes.
+        round, organism
+            What it concerns; None: the whole run.
+        """
         with self._transaction():
             values = (at, round, organism, kind, canonical(body))
             self._database.execute("INSERT INTO incident VALUES (?, ?, ?, ?, ?)", values)
 
     def incidents(self) -> list[Incident]:
-        """Give all incidents in the order in which they were noted."""
+        """Return all incidents in the order in which they were recorded."""
         kinds = (str, (int, NoneType), (int, NoneType), str, str)
         rows = self._rows(kinds, "SELECT at, round, organism, kind, body FROM incident ORDER BY rowid")
         return [Incident(*row) for row in rows]
@@ -293,7 +315,7 @@ class Journal:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """See the journal as it is now, whatever its writer adds meanwhile."""
+        """Read the journal as it is now, whatever its writer adds meanwhile: one transaction."""
         if self._database.in_transaction:
             yield
             return

@@ -1,4 +1,4 @@
-"""Multi-head attention with a scale and a window per head, which can say where each head looks."""
+"""Multi-head attention with a scale and a window per head, and statistics of where each head attends."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from kernels import backends
 from kernels.attention import reference, short, torch_path
 from kernels.attention.arguments import checked
 from kernels.attention.triton import path as triton_path
-from kernels.attention.visibility import Path, Sight
+from kernels.attention.visibility import Path, Visibility
 from kernels.first_order import first_order
 
 __all__ = ["Attention", "AttentionStatistics", "attention", "attention_weights"]
@@ -21,7 +21,7 @@ DIFFERENTIABLE: dict[str, Path] = {"torch": torch_path, "triton": triton_path}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionStatistics:
-    """Where each head looks and how sharply; each [H], a mean over examples and over queries that see a key.
+    """Where each head attends and how sharply; each [H], a mean over examples and over queries that see a key.
 
     p are the weights of a query at x_i; none of the numbers has a gradient.
     """
@@ -35,7 +35,7 @@ class AttentionStatistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attention:
-    """What `attention` gives; None is what it was not asked for."""
+    """Result of `attention`; None is what was not asked for."""
 
     output: Tensor  # [B, H, S, W]
     # [B, H, S]: log sum_j exp(scale q k_j) over the keys that are seen, nats; it has no gradient.
@@ -57,7 +57,7 @@ def attention(
     lse: bool = False,
     backend: str = "auto",
 ) -> Attention:
-    """Mix the values of the visible keys: softmax(scale q k^T) v, and say where each head looks.
+    """Attend to the visible keys: softmax(scale q k^T) v, with statistics of where each head attends.
 
     A query that sees no key has an output of zeros, a log-sum-exp of -inf and no gradient, and statistics do not
     count it. Hidden keys and their values must be finite all the same. Half-precision inputs are computed with in
@@ -67,7 +67,7 @@ def attention(
     Parameters
     ----------
     q, k
-        Queries and keys, [B, H, S, R]; of any strides, as is v.
+        Queries and keys, [B, H, S, R]. Strides may be any, as those of v; up to 32 tokens they may change last bits.
     v
         Values, [B, H, S, W], of the same dtype; W need not equal R.
     scale
@@ -81,9 +81,9 @@ def attention(
     positions
         Where the tokens are, [S, P] with P at most 3, for Euclidean distances; None: at 0, 1, ..., S - 1.
     statistics
-        Whether to measure where each head looks.
+        Whether to return where each head attends, and how sharply.
     lse
-        Whether to give the log-sum-exp.
+        Whether to return the log-sum-exp of the scores.
     backend
         "reference" (whole matrix), "torch", "triton", or "auto": triton for CUDA tensors where it is installed,
         else torch.
@@ -94,9 +94,9 @@ def attention(
         If an argument has another device, dtype or shape than this, scale asks for a gradient, the backend is
         not known or cannot do what is asked, or the reference would need a matrix of more than 16 GiB.
     """
-    path, sight = checked(q, k, v, scale, causal, window, key_mask, positions, backend)
+    path, visibility = checked(q, k, v, scale, causal, window, key_mask, positions, backend)
     with backends.exact(q):
-        return _attended(q, k, v, path, sight, statistics, lse)
+        return _attended(q, k, v, path, visibility, statistics, lse)
 
 
 def attention_weights(
@@ -109,25 +109,35 @@ def attention_weights(
     key_mask: Tensor | None = None,
     positions: Tensor | None = None,
 ) -> Float[Tensor, "B H S S"]:
-    """Give the whole matrix of weights softmax(scale q k^T), for looking at short sequences.
+    """Return the whole matrix of weights softmax(scale q k^T), for looking at short sequences.
 
-    Queries are rows, zero where no key is seen. The parameters are those of `attention`, and so is what is raised.
+    Queries are rows, zero where no key is seen.
+
+    Parameters
+    ----------
+    q, k, scale, causal, window, key_mask, positions
+        As `attention` takes them.
+
+    Raises
+    ------
+    ValueError
+        As `attention` does.
     """
-    _, sight = checked(q, k, k, scale, causal, window, key_mask, positions, "reference")
-    wide, seen = sight.scale.dtype, reference.visible(sight, q.shape[2])
+    _, visibility = checked(q, k, k, scale, causal, window, key_mask, positions, "reference")
+    wide, seen = visibility.scale.dtype, reference.visible(visibility, q.shape[2])
     with backends.exact(q):
-        return reference.attention_weights(q.to(wide), k.to(wide), sight.scale, seen)
+        return reference.attention_weights(q.to(wide), k.to(wide), visibility.scale, seen)
 
 
 def _attended(
-    q: Tensor, k: Tensor, v: Tensor, path: str, sight: Sight, statistics: bool, lse: bool
+    q: Tensor, k: Tensor, v: Tensor, path: str, visibility: Visibility, statistics: bool, lse: bool
 ) -> Attention:
     if path == "torch" and not statistics and short.serves(q):
-        return Attention(*short.forward(q, k, v, sight, lse), None)
+        return Attention(*short.forward(q, k, v, visibility, lse), None)
     if path == "reference":
-        output, log_sum, per_query = reference.forward(q, k, v, sight, statistics)
+        output, log_sum, per_query = reference.forward(q, k, v, visibility, statistics)
     else:
-        output, log_sum, per_query = _Attend.apply(q, k, v, sight, DIFFERENTIABLE[path], statistics)
+        output, log_sum, per_query = _Attend.apply(q, k, v, visibility, DIFFERENTIABLE[path], statistics)
     measured = None if per_query is None else _averaged(per_query, log_sum)
     return Attention(output, log_sum if lse else None, measured)
 
@@ -137,13 +147,12 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        q, k, v, sight, ctx.path, statistics = arguments
-        output, lse, per_query = ctx.path.forward(q, k, v, sight, statistics)
-        ctx.causal = sight.causal
+        q, k, v, visibility, ctx.path, statistics = arguments
+        output, lse, per_query = ctx.path.forward(q, k, v, visibility, statistics)
+        ctx.causal = visibility.causal
         # All of them, so that a change between forward and backward is noticed.
-        ctx.save_for_backward(
-            q, k, v, output, lse, sight.scale, sight.window, sight.key_mask, sight.positions
-        )
+        masks = (visibility.scale, visibility.window, visibility.key_mask, visibility.positions)
+        ctx.save_for_backward(q, k, v, output, lse, *masks)
         ctx.mark_non_differentiable(*(extra for extra in (lse, per_query) if extra is not None))
         return output, lse, per_query
 
@@ -151,8 +160,8 @@ class _Attend(torch.autograd.Function):
     @first_order
     def backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, scale, window, key_mask, positions = ctx.saved_tensors
-        sight = Sight(scale, ctx.causal, window, key_mask, positions)
-        gradients = ctx.path.backward(grad_output, *tensors, sight)
+        visibility = Visibility(scale, ctx.causal, window, key_mask, positions)
+        gradients = ctx.path.backward(grad_output, *tensors, visibility)
         return (*gradients, None, None, None)
 
 

@@ -1,4 +1,4 @@
-"""What `attention` asks of its arguments before anything is computed."""
+"""Checks of the arguments of `attention`, made before anything is computed."""
 
 from collections.abc import Sequence
 from numbers import Real
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kernels import arguments, backends
-from kernels.attention.visibility import Sight
+from kernels.attention.visibility import Visibility
 
 WIDEST = 128  # width of a head that the Triton kernels have tiles for
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -23,8 +23,13 @@ def checked(
     key_mask: Tensor | None,
     positions: Tensor | None,
     backend: str,
-) -> tuple[str, Sight]:
-    """Name the path to take and tell it what the queries may see.
+) -> tuple[str, Visibility]:
+    """Check the arguments; return the name of the path to take, and what the queries may see.
+
+    Parameters
+    ----------
+    q, k, v, scale, causal, window, key_mask, positions, backend
+        As `attention` takes them.
 
     Raises
     ------
@@ -53,21 +58,21 @@ def checked(
     path = backends.path(backend, "q", q, triton=max(R, v.shape[3]) <= WIDEST)
     arguments.allocatable("q", (B, H, S, S if path == "reference" else R), q.dtype)
     arguments.allocatable("v", v.shape, v.dtype)
-    return path, _sight(q, R**-0.5 if scale is None else scale, causal, window, key_mask, positions)
+    return path, _visibility(q, R**-0.5 if scale is None else scale, causal, window, key_mask, positions)
 
 
-def _sight(
+def _visibility(
     q: Tensor,
     scale: Tensor | float,
     causal: bool,
     window: Tensor | None,
     key_mask: Tensor | None,
     positions: Tensor | None,
-) -> Sight:
+) -> Visibility:
     wide = torch.float64 if q.dtype == torch.float64 else torch.float32
     if not isinstance(scale, Tensor):
         scale = torch.full((q.shape[1],), float(scale), dtype=wide, device=q.device)
-    return Sight(
+    return Visibility(
         scale=scale.to(wide),
         causal=causal,
         window=None if window is None else window.to(wide),

@@ -1,7 +1,7 @@
 """Attention by torch's own fused kernel for the CPU, together with its log-sum-exp.
 
-`scaled_dot_product_attention` is the public door to that kernel, but keeps the log-sum-exp to itself, and refuses
-a mask beside `is_causal`. The operation behind it is private, so it is looked for before it is used, and
+`scaled_dot_product_attention` is the public interface of that kernel, but does not return the log-sum-exp, and
+refuses a mask beside `is_causal`. The operation behind it is private, so it is looked for before it is used, and
 `blockwise` does the same work without it. It holds no S x S weights, but the mask of a window is S x S for each
 head: hence windows are left to `blockwise` where sequences are long.
 """
@@ -11,25 +11,38 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.attention.visibility import Sight, bias, hidden
+from kernels.attention.visibility import Visibility, bias, hidden
 
 WHOLE = 128  # sequences up to this length may have a mask for each head
 _NAME = "_scaled_dot_product_flash_attention_for_cpu"
 AVAILABLE = hasattr(torch.ops.aten, _NAME) and hasattr(torch.ops.aten, f"{_NAME}_backward")
 
 
-def serves(q: Tensor, sight: Sight) -> bool:
-    """Say whether the kernel is there and can be told what the queries may see."""
-    return AVAILABLE and q.device.type == "cpu" and (sight.window is None or q.shape[2] <= WHOLE)
+def serves(q: Tensor, visibility: Visibility) -> bool:
+    """Whether the kernel is there and can take what the queries may see."""
+    return AVAILABLE and q.device.type == "cpu" and (visibility.window is None or q.shape[2] <= WHOLE)
 
 
 def forward(
-    q: Float[Tensor, "B H S R"], k: Float[Tensor, "B H S R"], v: Float[Tensor, "B H S W"], sight: Sight
+    q: Float[Tensor, "B H S R"],
+    k: Float[Tensor, "B H S R"],
+    v: Float[Tensor, "B H S W"],
+    visibility: Visibility,
 ) -> tuple[Float[Tensor, "B H S W"], Float[Tensor, "B H S"]]:
-    """Give the output and the log-sum-exp."""
-    mask = _mask(q, sight)
+    """Return the output and the log-sum-exp.
+
+    Parameters
+    ----------
+    q, k
+        Queries and keys, [B, H, S, R].
+    v
+        Values, [B, H, S, W].
+    visibility
+        Scale of the scores, and which query sees which key.
+    """
+    mask = _mask(q, visibility)
     output, lse = getattr(torch.ops.aten, _NAME)(
-        *_level(_scaled(q, sight), k, v), 0.0, sight.causal, attn_mask=mask, scale=1.0
+        *_level(_scaled(q, visibility), k, v), 0.0, visibility.causal, attn_mask=mask, scale=1.0
     )
     output = output[..., : v.shape[3]]
     if mask is not None:
@@ -45,10 +58,24 @@ def backward(
     v: Float[Tensor, "B H S W"],
     output: Float[Tensor, "B H S W"],
     lse: Float[Tensor, "B H S"],
-    sight: Sight,
+    visibility: Visibility,
 ) -> tuple[Float[Tensor, "B H S R"], Float[Tensor, "B H S R"], Float[Tensor, "B H S W"]]:
-    """Give the gradients of queries, keys and values, of a forward pass of this or another path."""
-    queries, keys, values, change, mixed = _level(_scaled(q, sight), k, v, grad_output, output)
+    """Return the gradients of queries, keys and values, of a forward pass of this or another path.
+
+    Parameters
+    ----------
+    grad_output
+        Gradient of the output, [B, H, S, W].
+    q, k
+        Queries and keys, [B, H, S, R].
+    v
+        Values, [B, H, S, W].
+    output, lse
+        What the forward pass returned, [B, H, S, W] and [B, H, S].
+    visibility
+        Scale of the scores, and which query sees which key.
+    """
+    queries, keys, values, change, mixed = _level(_scaled(q, visibility), k, v, grad_output, output)
     dq, dk, dv = getattr(torch.ops.aten, f"{_NAME}_backward")(
         change,
         queries,
@@ -59,22 +86,22 @@ def backward(
             lse == -torch.inf, torch.inf
         ),  # a query that sees nothing has no weights: exp(s - inf)
         0.0,
-        sight.causal,
-        attn_mask=_mask(q, sight),
+        visibility.causal,
+        attn_mask=_mask(q, visibility),
         scale=1.0,
     )
-    dq = dq[..., : q.shape[3]] * sight.scale[:, None, None]
+    dq = dq[..., : q.shape[3]] * visibility.scale[:, None, None]
     return dq.to(q.dtype), dk[..., : k.shape[3]].to(k.dtype), dv[..., : v.shape[3]].to(v.dtype)
 
 
-def _mask(q: Tensor, sight: Sight) -> Tensor | None:
+def _mask(q: Tensor, visibility: Visibility) -> Tensor | None:
     """What hides the keys that are not seen, but for those after a query: the kernel knows of them."""
-    seen = sight.seen(q.shape[2], causal=False)
-    return None if seen is None else bias(seen, sight.scale.dtype)
+    seen = visibility.seen(q.shape[2], causal=False)
+    return None if seen is None else bias(seen, visibility.scale.dtype)
 
 
-def _scaled(q: Tensor, sight: Sight) -> Tensor:
-    return q.to(sight.scale.dtype) * sight.scale[:, None, None]
+def _scaled(q: Tensor, visibility: Visibility) -> Tensor:
+    return q.to(visibility.scale.dtype) * visibility.scale[:, None, None]
 
 
 def _level(first: Tensor, *others: Tensor) -> list[Tensor]:

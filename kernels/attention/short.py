@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.attention.visibility import Sight, bias, hidden
+from kernels.attention.visibility import Visibility, bias, hidden
 
 LONGEST = 32  # tokens
 
 
 def serves(q: Tensor) -> bool:
-    """Say whether sequences are short and on the CPU: elsewhere it would wait for numbers that a branch reads."""
+    """Whether sequences are short and on the CPU: elsewhere a branch on numbers would wait for the device."""
     return q.device.type == "cpu" and q.shape[2] <= LONGEST
 
 
@@ -22,13 +22,25 @@ def forward(
     q: Float[Tensor, "B H S R"],
     k: Float[Tensor, "B H S R"],
     v: Float[Tensor, "B H S W"],
-    sight: Sight,
+    visibility: Visibility,
     lse: bool,
 ) -> tuple[Float[Tensor, "B H S W"], Float[Tensor, "B H S"] | None]:
-    """Give the output and, when asked, the log-sum-exp."""
-    wide = sight.scale.dtype
-    scores = (q.to(wide) * sight.scale[:, None, None]) @ k.to(wide).mT
-    seen = sight.seen(q.shape[2], causal=sight.causal)
+    """Return the output and, when asked, the log-sum-exp.
+
+    Parameters
+    ----------
+    q, k
+        Queries and keys, [B, H, S, R].
+    v
+        Values, [B, H, S, W].
+    visibility
+        Scale of the scores, and which query sees which key.
+    lse
+        Whether to return the log-sum-exp as well, [B, H, S].
+    """
+    wide = visibility.scale.dtype
+    scores = (q.to(wide) * visibility.scale[:, None, None]) @ k.to(wide).mT
+    seen = visibility.seen(q.shape[2], causal=visibility.causal)
     if seen is not None:
         scores.add_(bias(seen, wide))
     weights = torch.softmax(scores, -1)
@@ -39,6 +51,6 @@ def forward(
 
 
 def _log_sum_exp(scores: Tensor) -> Tensor:
-    """Of every row, -inf where all keys are hidden."""
+    """Return the log-sum-exp of every row, -inf where all keys are hidden."""
     lse = scores.logsumexp(-1)
     return lse.masked_fill_(lse < hidden(lse.dtype) / 2, -torch.inf)

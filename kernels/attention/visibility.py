@@ -1,4 +1,4 @@
-"""What the queries may see: the form in which every path of `attention` is told."""
+"""Which keys the queries may see, in the form in which every path of `attention` takes it."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def hidden(dtype: torch.dtype) -> float:
-    """What is added to the score of a hidden key.
+    """Return what is added to the score of a hidden key.
 
     Finite, for 0 x -inf would spoil the entropy, and small enough that several of them can be added. Half of it is
     under every score that can be computed with and over every hidden one.
@@ -19,12 +19,12 @@ def hidden(dtype: torch.dtype) -> float:
 
 
 def bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores so that only keys that are seen count: 0 or `hidden`."""
+    """Return an additive mask for scores: 0 where a key is seen, else `hidden`."""
     return torch.full(seen.shape, hidden(dtype), dtype=dtype, device=seen.device).masked_fill_(seen, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class Visibility:
     """Scale of the scores and visibility of the keys, on the device of the queries.
 
     Floating-point tensors have the dtype of the arithmetic: float64 for float64 inputs, else float32.
@@ -51,7 +51,7 @@ class Sight:
         return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist")
 
     def seen(self, length: int, *, causal: bool) -> Bool[Tensor, "#B #H #S S"] | None:
-        """Which query sees which key by windows, `key_mask` and, where wished, `self.causal`; None: each sees all."""
+        """Return which query sees which key by windows, `key_mask` and, if `causal`, by order; None: each sees all."""
         every, parts = slice(0, length), []
         if causal:
             past = torch.ones(1, 1, length, length, dtype=torch.bool, device=self.scale.device)
@@ -67,9 +67,21 @@ class Path(Protocol):
     """A way to compute attention that has a backward of its own: a module with these two functions."""
 
     def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, sight: Sight, statistics: bool
+        self, q: Tensor, k: Tensor, v: Tensor, visibility: Visibility, statistics: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Give the output, the log-sum-exp and, when asked, [5, B, H, S]: each number of AttentionStatistics."""
+        """Return the output, the log-sum-exp and, when asked, the statistics of every query.
+
+        Parameters
+        ----------
+        q, k
+            Queries and keys, [B, H, S, R].
+        v
+            Values, [B, H, S, W].
+        visibility
+            Scale of the scores, and which query sees which key.
+        statistics
+            Whether to return each number of AttentionStatistics as well, [5, B, H, S].
+        """
 
     def backward(
         self,
@@ -79,6 +91,20 @@ class Path(Protocol):
         v: Tensor,
         output: Tensor,
         lse: Tensor,
-        sight: Sight,
+        visibility: Visibility,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the gradients of q, k and v."""
+        """Return the gradients of q, k and v.
+
+        Parameters
+        ----------
+        grad_output
+            Gradient of the output, [B, H, S, W].
+        q, k
+            Queries and keys, [B, H, S, R].
+        v
+            Values, [B, H, S, W].
+        output, lse
+            What `forward` returned, [B, H, S, W] and [B, H, S].
+        visibility
+            Scale of the scores, and which query sees which key.
+        """

@@ -1,4 +1,4 @@
-"""How the features of a set of vectors vary together."""
+"""Correlation and Gram matrices of the features of a set of vectors."""
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from kernels.scaling import in_range
 
 __all__ = ["correlation"]
 
-KINDS = ("correlation", "gram")
+MATRICES = ("correlation", "gram")
 
 
 def correlation(
@@ -33,7 +33,7 @@ def correlation(
     kind
         "correlation" or "gram".
     dtype
-        In which numbers it is computed: `torch.float64` or, at half the memory, `torch.float32`. The result has
+        Precision of the arithmetic: `torch.float64` or, at half the memory, `torch.float32`. The result has
         the dtype of ``x``.
     backend
         "auto": Triton for CUDA tensors of at most 32 bits a number if ``dtype`` is float32 and triton can be
@@ -47,7 +47,7 @@ def correlation(
         two axes, has no vectors to take a mean of, or has so many features that the result would take more
         than 16 GiB; if "triton" cannot serve what is asked.
     """
-    arguments.one_of("kind", kind, KINDS)
+    arguments.one_of("kind", kind, MATRICES)
     arguments.one_of("dtype", str(dtype), ("torch.float32", "torch.float64"))
     arguments.matrices("x", x)
     arguments.allocatable("x", (*x.shape[:-2], x.shape[-1], x.shape[-1]), dtype)
@@ -78,7 +78,7 @@ def _computed(x: Tensor, kind: str, dtype: torch.dtype, backend: str) -> Tensor:
 
 
 def by_unit_columns(x: Float[Tensor, "... N D"]) -> Float[Tensor, "... D D"]:
-    """Multiply the centred features, each scaled to length one: what organisms see, bit for bit."""
+    """Correlation as u^T u of the centred features scaled to length one; runs repeat its bits."""
     centred = x - x.mean(-2, keepdim=True)
     # The mean of equal numbers can differ from them by a rounding; the norm cannot tell a constant feature.
     varies = x.amax(-2, keepdim=True) != x.amin(-2, keepdim=True)  # true of NaN, which then is seen

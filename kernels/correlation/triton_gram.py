@@ -21,7 +21,27 @@ def lower_tiles(
     x_ptr, shift_ptr, factor_ptr, out_ptr, N, D, tiles, stride_b, stride_n, stride_d,
     CENTRED: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """One program a pair of tiles; those above the diagonal end at once."""
+    """Gram matrix [D, D] of each [N, D]: one program a pair of tiles; those above the diagonal end at once.
+
+    Parameters
+    ----------
+    x_ptr
+        Vectors, [B, N, D].
+    shift_ptr, factor_ptr
+        What is subtracted from each feature, and what it is then multiplied by, [B, D]; read only if `CENTRED`.
+    out_ptr
+        The result, [B, D, D], contiguous.
+    N, D
+        Vectors, and features of a vector.
+    tiles
+        Tiles that the features take.
+    stride_b, stride_n, stride_d
+        From one number of `x_ptr` to the next along each axis.
+    CENTRED
+        Whether features are shifted and scaled.
+    TILE, DEPTH
+        Features of a tile, and vectors of a step.
+    """
     column = tl.program_id(0) % tiles
     row = tl.program_id(0) // tiles % tiles
     batch = (tl.program_id(0) // tiles // tiles).to(tl.int64)
@@ -55,7 +75,15 @@ def lower_tiles(
 
 
 def launch(x: Tensor, shift: Tensor | None = None, factor: Tensor | None = None) -> Tensor:
-    """Multiply the features of ``(x - shift) * factor`` [B, N, D] with each other, in float32."""
+    """Return the Gram matrices of ``(x - shift) * factor``, [B, D, D], in float32.
+
+    Parameters
+    ----------
+    x
+        Vectors, [B, N, D].
+    shift, factor
+        For each feature, [B, D]; None: x as it is.
+    """
     B, N, D = x.shape
     out = torch.empty(B, D, D, dtype=torch.float32, device=x.device)
     tiles = triton.cdiv(D, TILE)
@@ -73,14 +101,14 @@ class Gram(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """Keep only x."""
+        """Compute the Gram matrix, and keep only x."""
         ctx.save_for_backward(x)
         return launch(x)
 
     @staticmethod
     @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor]:
-        """One product, in float32."""
+        """Return x (g + g^T), one product in float32."""
         (x,) = ctx.saved_tensors
         return ((x.float() @ (grad + grad.transpose(-1, -2))).to(x.dtype),)
 
@@ -90,7 +118,7 @@ class Correlation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """Keep x and two numbers for each feature: u is made again, tile by tile, where it is needed."""
+        """Keep x, mean and factor of each feature: u is made again, tile by tile, where it is needed."""
         variance, mean = torch.var_mean(x.float(), dim=-2, correction=0)
         varies = (x.amax(-2) != x.amin(-2)) & (variance != 0)  # true of NaN, which then is seen
         factor = torch.where(varies, (variance * x.shape[-2]).rsqrt(), 0.0)
@@ -102,7 +130,7 @@ class Correlation(torch.autograd.Function):
     @staticmethod
     @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor]:
-        """Go back through the product, the scaling and the centring."""
+        """Return the gradient of x through the product, the scaling and the centring."""
         x, mean, factor = ctx.saved_tensors
         factor = factor.unsqueeze(-2)
         unit = (x.float() - mean.unsqueeze(-2)) * factor
@@ -114,7 +142,7 @@ class Correlation(torch.autograd.Function):
 
 
 def gram(x: Float[Tensor, "... N D"]) -> Float[Tensor, "... D D"]:
-    """Give x^T x in float32."""
+    """Return x^T x in float32."""
     return over_batch(Gram, x)
 
 

@@ -1,4 +1,4 @@
-"""How many directions a set of vectors really uses."""
+"""Effective rank: how many directions a set of vectors uses."""
 
 import torch
 from jaxtyping import Float
@@ -21,10 +21,10 @@ def effective_rank(
 
     "participation" is the participation ratio ``tr(C)^2 / ||C||_F^2`` of the Gram matrix C = x^T x: (sum of
     squared singular values)^2 over the sum of their fourth powers, without a decomposition. "entropy" is
-    ``exp(H(p))`` of the singular values' shares p = sigma / sum sigma (Roy and Vetterli 2007), which listens to
-    weak directions more. Neither knows the scale of ``x``. Both have finite gradients where singular values repeat
-    or vanish, and zero gradients at zeros. The entropy's true slope is infinite at a singular value of zero:
-    singular values under about 1e-7 of the largest count as zero and have gradient zero.
+    ``exp(H(p))`` of the singular values' shares p = sigma / sum sigma (Roy and Vetterli 2007), which gives
+    weak directions more weight. Neither depends on the scale of ``x``. Both have finite gradients where singular
+    values repeat or vanish, and zero gradients at zeros. The entropy's true slope is infinite at a singular value
+    of zero: singular values under about 1e-7 of the largest count as zero and have gradient zero.
 
     Parameters
     ----------
@@ -74,19 +74,19 @@ def _computed(x: Tensor, participation: bool, chosen: str) -> Tensor:
 
 
 def by_features(x: Float[Tensor, "... N D"]) -> Float[Tensor, "... D D"]:
-    """Multiply the features, also where there are fewer vectors: the other Gram matrix sums in another order."""
+    """Return x^T x, also where there are fewer vectors than features: x x^T would sum in another order."""
     return x.transpose(-1, -2) @ x
 
 
 def participation_ratio(gram: Float[Tensor, "... n n"]) -> Float[Tensor, "..."]:
-    """Divide the squared trace by the squared Frobenius norm; 0 for zeros."""
+    """Return the squared trace of a Gram matrix over its squared Frobenius norm; 0 for zeros."""
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
     square = gram.square().sum((-2, -1))
     return trace.square() / torch.where(square > 0, square, torch.ones_like(square))
 
 
 def participation_on_triton(x: Float[Tensor, "... N D"]) -> Float[Tensor, "..."]:
-    """Take the smaller Gram matrix in float32, of x divided by its largest number so that squares stay in range."""
+    """Participation ratio from the smaller Gram matrix in float32; x is scaled so that squares stay in range."""
     from kernels.correlation import triton_gram
 
     largest = x.detach().float().abs().amax((-2, -1), keepdim=True)

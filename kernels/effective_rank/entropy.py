@@ -32,7 +32,17 @@ class EntropyRank(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gram: Tensor, terms: int) -> Tensor:
-        """Take the eigenvalues alone; the eigenvectors are made only if a gradient is asked for."""
+        """Compute the rank from the eigenvalues; the eigenvectors are made only if a gradient is asked for.
+
+        Parameters
+        ----------
+        ctx
+            Keeps what the backward pass needs.
+        gram
+            Gram matrices, [..., n, n].
+        terms
+            How many products each of their numbers is the sum of.
+        """
         ctx.save_for_backward(gram)
         ctx.terms = terms
         rank, _ = rank_and_slope(torch.linalg.eigvalsh(readable(gram)), terms)
@@ -41,7 +51,7 @@ class EntropyRank(torch.autograd.Function):
     @staticmethod
     @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """Change the eigenvalues, keep the eigenvectors."""
+        """Return the gradient of the Gram matrix, V diag(dR / d lambda) V^T."""
         (gram,) = ctx.saved_tensors
         values, vectors = torch.linalg.eigh(readable(gram))
         _, slope = rank_and_slope(values, ctx.terms)
@@ -50,7 +60,7 @@ class EntropyRank(torch.autograd.Function):
 
 
 def rank_and_slope(values: Tensor, terms: int) -> tuple[Tensor, Tensor]:
-    """Give R [...] and dR / d lambda [..., n] for ascending eigenvalues of sums of so many products."""
+    """Return R [...] and dR / d lambda [..., n] for the ascending eigenvalues of sums of `terms` products."""
     present = values > terms * torch.finfo(values.dtype).eps * values[..., -1:].abs()
     sigma = torch.where(present, values, 0.0).sqrt()
     total = sigma.sum(-1, keepdim=True)
@@ -64,10 +74,10 @@ def rank_and_slope(values: Tensor, terms: int) -> tuple[Tensor, Tensor]:
 
 
 def is_finite(gram: Tensor) -> Tensor:
-    """Say of each matrix whether all its numbers are finite, [...]."""
+    """Whether all numbers of each matrix are finite, [...]."""
     return gram.isfinite().all(-1).all(-1)
 
 
 def readable(gram: Tensor) -> Tensor:
-    """Put zeros for a matrix with NaN, which the decomposition would refuse together with the whole batch."""
+    """Replace a matrix that is not finite by zeros: the decomposition would refuse the whole batch for it."""
     return torch.where(is_finite(gram)[..., None, None], gram, 0.0)

@@ -1,4 +1,4 @@
-"""Rows sorted by group, each times the matrix of its group: what a layer of experts or towers computes."""
+"""Grouped matrix product: rows sorted by group, each times the matrix of its group, as in a layer of experts."""
 
 import torch
 from jaxtyping import Float, Int64

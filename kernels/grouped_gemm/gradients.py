@@ -19,14 +19,26 @@ Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """How a path computes, for tensors of any strides; the last argument are the ends of the groups."""
+    """The two products of a path, for tensors of any strides; the last argument is the end of each group."""
 
     rows: Product  # [M, K], [G, K, N], [G] -> [M, N]
     outer: Product  # [M, K], [M, N], [G] -> [G, K, N]; zero for a group without rows
 
 
 def differentiable(products: Products, x: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
-    """Compute ``products.rows`` so that gradients can be taken."""
+    """Return ``products.rows(x, weights, offsets)``, with gradients of any order.
+
+    Parameters
+    ----------
+    products
+        How to compute.
+    x
+        Rows sorted by group, [M, K].
+    weights
+        One matrix per group, [G, K, N].
+    offsets
+        The end of each group, cumulative, [G].
+    """
     return _Rows.apply(products, x, weights, offsets)
 
 

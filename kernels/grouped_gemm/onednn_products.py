@@ -17,7 +17,7 @@ ENOUGH_ROWS, ENOUGH_WIDTH, ENOUGH_PRODUCTS = 4 * STEP, 128, 2**24
 
 
 def pays(x: Tensor, weights: Tensor) -> bool:
-    """Say by their sizes whether oneDNN multiplies x [M, K] and weights [G, K, N] faster, and their gradients."""
+    """Whether, by their sizes, oneDNN multiplies x [M, K] and weights [G, K, N] faster, and their gradients."""
     groups, inner, columns = weights.shape
     enough = (
         len(x) >= groups * ENOUGH_ROWS

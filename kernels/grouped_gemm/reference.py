@@ -8,7 +8,17 @@ from torch import Tensor
 def grouped_gemm(
     x: Float[Tensor, "M K"], weights: Float[Tensor, "G K N"], offsets: Int64[Tensor, " G"]
 ) -> Float[Tensor, "M N"]:
-    """Multiply the rows of each group by its matrix, one group at a time; torch makes the gradients."""
+    """Multiply the rows of each group by its matrix, one group at a time; torch makes the gradients.
+
+    Parameters
+    ----------
+    x
+        Rows sorted by group, [M, K].
+    weights
+        One matrix per group, [G, K, N].
+    offsets
+        The end of each group, cumulative, [G].
+    """
     ends = offsets.tolist()
     starts = [0, *ends[:-1]]
     return torch.cat(

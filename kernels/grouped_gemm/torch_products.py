@@ -46,7 +46,7 @@ def sizes_of(offsets: Tensor) -> list[int]:
 
 
 def _takes(operand: Tensor) -> bool:
-    """Say whether ``grouped_mm`` takes it: on CPU, of a dtype it knows, one axis dense and the other aligned."""
+    """Whether ``grouped_mm`` takes an operand: on CPU, of a dtype it knows, one axis dense and the other aligned."""
     rows, columns = operand.shape[-2:]
     row_step, column_step = operand.stride()[-2:]
     dense = (column_step == 1 and row_step >= columns) or (row_step == 1 and column_step >= rows)
@@ -56,7 +56,7 @@ def _takes(operand: Tensor) -> bool:
 
 @cache
 def _multiplies(dtype: torch.dtype) -> bool:
-    """Ask torch by a product of ones, because releases differ in the dtypes that they take on CPU."""
+    """Whether ``grouped_mm`` takes a dtype on CPU, tried on a product of ones because releases differ."""
     ones = torch.ones(1, 16, 16, dtype=dtype)
     try:
         F.grouped_mm(ones[0], ones, offs=torch.tensor([16], dtype=torch.int32))

@@ -65,7 +65,7 @@ def linear(
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Say by their sizes whether oneDNN maps x [..., K] by a weight [N, K] faster, and their gradients."""
+    """Whether, by their sizes, oneDNN maps x [..., K] by a weight [N, K] faster, and their gradients."""
     narrow, wide = sorted(weight.shape)
     enough = (
         x.numel() >= weight.shape[1] * ENOUGH
@@ -78,6 +78,15 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 
 def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     """Refuse tensors that do not fit each other.
+
+    Parameters
+    ----------
+    x
+        Vectors, [..., K].
+    weight
+        Matrix, [N, K].
+    bias
+        Added to every result, [N]; None: nothing is.
 
     Raises
     ------

@@ -13,13 +13,25 @@ class Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """x [M, K] -> y [M, N]."""
+        """Compute y [M, N] of x [M, K].
+
+        Parameters
+        ----------
+        ctx
+            Keeps what the backward pass needs.
+        x
+            Vectors, [M, K].
+        weight
+            Matrix, [N, K].
+        bias
+            Added to every result, [N]; None: nothing is.
+        """
         ctx.save_for_backward(x, weight)
         return onednn.product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute what is asked for."""
+        """Return the gradients that are asked for."""
         x, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         return (
@@ -30,6 +42,16 @@ class Linear(torch.autograd.Function):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Map [..., K] to [..., N]; neither may be empty."""
+    """Map [..., K] to [..., N]; neither may be empty.
+
+    Parameters
+    ----------
+    x
+        Vectors, [..., K].
+    weight
+        Matrix, [N, K].
+    bias
+        Added to every result, [N]; None: nothing is.
+    """
     N, K = weight.shape
     return Linear.apply(x.reshape(-1, K), weight, bias).reshape(*x.shape[:-1], N)

@@ -1,4 +1,4 @@
-"""Transformer blocks, and the stack of them that every model of the family is built around."""
+"""Transformer blocks, and the stack of them in every model of the library."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,7 +14,7 @@ from organisms.layers.self_attention import SelfAttention
 
 
 class TransformerBlock(nn.Module):
-    """x <- x + attention(norm(x)), then x <- x + feed_forward(norm(x)): norms before (Xiong et al. 2020).
+    """x <- x + attention(norm(x)), then x <- x + feed_forward(norm(x)): a pre-norm block (Xiong et al. 2020).
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class TransformerBlock(nn.Module):
     generator
         What the parameters are drawn from, on the CPU.
     n_layers
-        L of the model that this block stands in, for the scaled initialisations.
+        L, the layers of the model, for the scaled initialisations.
     """
 
     def __init__(self, config: BlockConfig, generator: torch.Generator, *, n_layers: int = 1) -> None:
@@ -45,7 +45,9 @@ class TransformerBlock(nn.Module):
         mask: Bool[Tensor, "B S"] | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "B S D"], dict[str, Tensor]]:
-        """Give the residual stream after this block, and the router's metrics; a dense block has an ``aux_total`` of 0.
+        """Return the residual stream after this block, [B, S, D], and the router's metrics.
+
+        A dense block has the metric ``aux_total`` alone, which is 0.
 
         Parameters
         ----------
@@ -64,7 +66,9 @@ class TransformerBlock(nn.Module):
         """
         check_tokens("x", x, mask, self.config.moe.d_model, "d_model", self.attention.read)
         x = zeroed(x, mask)
-        if x.dtype == torch.float64:  # under autocast beside other parameters, which LayerNorm would refuse
+        if (
+            x.dtype == torch.float64
+        ):  # under autocast parameters may be float32, and LayerNorm refuses a mixture
             x = x.to(self.attention.read.dtype)
         x = x + self._dropped(self.attention(self.attention_norm(x), mask), generator)
         h = self.feed_forward_norm(x)
@@ -81,12 +85,12 @@ class TransformerBlock(nn.Module):
 
 
 class Blocks(nn.Module):
-    """L blocks and a norm after the last one.
+    """L transformer blocks and a final norm.
 
     Parameters
     ----------
     config
-        L and the shape of a block.
+        L and the configuration of a block.
     generator
         What the parameters are drawn from, on the CPU.
     """
@@ -101,10 +105,15 @@ class Blocks(nn.Module):
     def forward(
         self, x: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"] | None, generator: torch.Generator | None
     ) -> tuple[Float[Tensor, "B S D"], dict[str, Tensor]]:
-        """Give the normed residual stream after the last block, and the metrics of all routers.
+        """Return the normed residual stream after the last block, [B, S, D], and the metrics of all routers.
 
-        Each metric is a stack over layers, [L, ...]; ``aux_total`` alone is the sum over layers times the
-        configuration's ``aux_weight``: what is added to the task's loss.
+        Each metric is stacked over layers, [L, ...]; ``aux_total`` alone is the sum over layers times the
+        configuration's ``aux_weight``, which is to be added to the task's loss.
+
+        Parameters
+        ----------
+        x, mask, generator
+            As in `TransformerBlock.forward`.
         """
         layers = []
         for block in self.blocks:

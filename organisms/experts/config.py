@@ -1,28 +1,28 @@
-"""The configuration of a mixture-of-experts model: one frozen model a part, with a sentence under each key.
+"""The configuration of a mixture-of-experts model: a frozen pydantic model for each part, a sentence under each key.
 
-The names and the defaults are those of the library that this one follows (the document), except where a line says
-"Differs from the document". Two reasons come again: what looks at other tokens cannot reproduce a prefix, and chance
-(noise, dropout) comes from a generator that the caller gives, so that it is off until it is asked for.
+Names and defaults are those of the library that this one follows (the document), except where a line says "Differs
+from the document". Two reasons recur: what depends on other tokens cannot reproduce a prefix; and random numbers
+(noise, dropout) come from a generator that the caller passes, so that they are off by default.
 """
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from kernels.suggestion import did_you_mean
 from organisms.layers.config import (
     AttentionConfig,
     Count,
     ExpertConfig,
     NotNegative,
     Positive,
+    Section,
     Share,
-    _Section,
 )
 
-# Beyond these, logits that are divided, disturbed and squared in float32 are no numbers.
+# Beyond these, logits that are divided, perturbed and squared in float32 overflow.
 Temperature: TypeAlias = Annotated[float, Field(ge=1e-6)]
 Noise: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -36,10 +36,10 @@ ROUTERS: Mapping[str, str] = {
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
-class RouterConfig(_Section):
-    """Which experts each token is given to, and how that is learned.
+class RouterConfig(Section):
+    """How tokens are routed to experts, and how that is learned.
 
-    What one kind of router alone cannot do is refused when it is built, where its class is known.
+    What only one kind of router cannot do is refused when it is built, where its class is known.
     """
 
     router_type: str = "topk"
@@ -48,22 +48,22 @@ class RouterConfig(_Section):
     n_experts: Count = 16
     """Experts that tokens are routed to, E."""
     n_shared: Annotated[int, Field(ge=0)] = 0
-    """Experts beside these that every token goes through, unweighted and unrouted."""
+    """Shared experts beside these: every token goes through them, unweighted."""
     k: Count = 2
     """Experts per token; under expert_choice the mean over tokens."""
     capacity: Literal["dropless", "order_agnostic", "causal"] = "dropless"
     """In training: dropless (no limit), order_agnostic (an expert keeps the tokens that score it highest), causal
-    (the first that come). Evaluation is dropless. Differs from the document: order_agnostic."""
+    (first come, first served). Evaluation is dropless. Differs from the document: order_agnostic."""
     capacity_factor: Positive = 1.25
-    """Places of an expert over its mean number of tokens, N k / E; not read where capacity is dropless."""
+    """Capacity of an expert over its mean number of tokens, N k / E; not read where capacity is dropless."""
     scores: Literal["softmax", "sigmoid"] | None = None
-    """What makes scores of the logits: over the experts together, or of each expert alone; null: sigmoid for bias,
-    as DeepSeek-V3 has it (beside softmax scores near 1 its biases are too small to decide), else softmax."""
+    """What turns logits into scores, over the experts together or of each alone; null: sigmoid for bias, as in
+    DeepSeek-V3 (beside softmax scores near 1 its biases are too small to matter), else softmax."""
     norm_topk: bool | None = None
-    """Whether the weights of a token sum to 1, or are the scores as they are; null: if k is over 1 and tokens
-    choose, because a single weight that is always 1 would leave the router without a gradient."""
+    """Whether the gate weights of a token are normalised to sum to 1, or are the scores themselves; null: true where
+    k is over 1 and tokens choose, because a single weight of 1 would leave the router without a gradient."""
     temperature: Temperature = 1.0
-    """The logits are divided by it: under 1 sharper, over 1 softer."""
+    """Divides the logits: under 1 sharper, over 1 softer."""
     noise_type: Literal["none", "gaussian", "gumbel"] = "none"
     """Noise on the logits in training, before the temperature. Differs from the document: gumbel."""
     noise_std: Noise = 0.3
@@ -72,49 +72,47 @@ class RouterConfig(_Section):
     """Chance, in training, that a token goes to its second-best expert alone; needs k = 2.
     Differs from the document: 0.05."""
     z_loss_weight: NotNegative = 1e-3
-    """Weight of the squared log-sum-exp of the logits (ST-MoE), as they enter the scores: after noise and
-    temperature."""
+    """Weight of the squared log-sum-exp of the logits (z-loss of ST-MoE), after noise and temperature."""
     load_balance_weight: NotNegative = 1e-2
     """Weight of the load-balancing loss (Switch), which is 1 where loads are equal."""
     entropy_weight: NotNegative = 0.0
-    """Weight of what the entropy of the scores lacks to that of a uniform choice, nats."""
+    """Weight of the difference of log E and the entropy of the scores, nats."""
     margin_weight: NotNegative = 0.0
-    """Weight of what the best score's lead over the second lacks to `margin`."""
+    """Weight of the margin loss: a hinge on the best score less the second."""
     margin: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Lead of the best score over the second beyond which the margin loss is zero."""
+    """Difference of the best score and the second from which on the margin loss is zero."""
     dispatch_mode: Literal["sorted", "indices", "dense"] = "sorted"
-    """How tokens come to their experts: sorted by expert, in padded places, or by a one-hot product.
+    """How tokens are dispatched: sorted by expert, by indices into padded slots, or by one-hot products.
     Differs from the document: indices, which pads every expert to the largest load."""
     use_router_ln: bool = True
     """Normalise the router's input."""
     use_rms_norm: bool = True
     """By RMSNorm; false: by LayerNorm."""
     init_scale: Positive = 0.1
-    """Variance of the initial logits of normed tokens (Switch, section 2.4): zero would send all tokens to the same
-    experts, by ties."""
+    """Variance of the initial logits of normed tokens (Switch, section 2.4): at zero all logits tie, and every token
+    goes to the same experts."""
     renorm_after_drops: bool = True
-    """Give the weights of experts without a place to the others, so that the sum of a token's weights stays."""
+    """Share the weights of a token's dropped choices among its kept ones, so that their sum stays."""
     sinkhorn_n_iter: Count = 5
-    """Balancing iterations of the router sinkhorn."""
+    """Iterations of the router sinkhorn."""
     sinkhorn_tau: Temperature = 0.7
-    """Temperature of its plan: small follows the logits, large spreads the tokens."""
+    """Temperature of its transport plan: small follows the logits, large spreads the tokens."""
     sinkhorn_topk: Count | None = 8
-    """Its candidates per token, those of the largest logits; null, or n_experts and more: all."""
+    """Its candidate experts per token, those of the largest logits; null, or n_experts and more: all."""
     bias_update_speed: NotNegative = 1e-2
     """Step of the biases of the router bias, per update (gamma of DeepSeek-V3). Differs from the source: 1e-3, with
-    which hundreds of steps leave most experts empty, as scores part faster than biases follow."""
+    which most experts are still empty after hundreds of steps, because scores diverge faster than biases follow."""
     force_balanced: bool = False
-    """For debugging: deal the experts out in turn, whatever the logits, and drop nothing."""
+    """For debugging: route tokens round robin, whatever the logits, and drop nothing."""
 
     @field_validator("router_type")
     @classmethod
     def _known(cls, value: str) -> str:
         if value in ROUTERS or IMPORT_PATH.fullmatch(value):
             return value
-        near = get_close_matches(value, ROUTERS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(
-            f"router_type must be {', '.join(ROUTERS)} or an import path package.module:Name, not {value!r}{hint}"
+            f"router_type must be {', '.join(ROUTERS)} or an import path package.module:Name, not {value!r}"
+            f"{did_you_mean(value, ROUTERS)}"
         )
 
     @model_validator(mode="after")
@@ -128,7 +126,7 @@ class RouterConfig(_Section):
         return self
 
 
-class MoEConfig(_Section):
+class MoEConfig(Section):
     """A feed-forward layer of experts with its router."""
 
     d_model: Count = 768
@@ -136,8 +134,8 @@ class MoEConfig(_Section):
     router: RouterConfig = RouterConfig()
     expert: ExpertConfig = Field(default=ExpertConfig(), validate_default=True)
     fallback_policy: Literal["zero", "dense"] = "zero"
-    """What a token gets that no expert computes, for want of a place or, under expert_choice, because none took it:
-    nothing, or a dense network of its own."""
+    """Output of a token that no expert computes, because of capacity or, under expert_choice, because none took it:
+    zero, or that of a dense network."""
     fallback_weight: Positive = 1.0
     """Factor of the dense network's output."""
 
@@ -154,17 +152,17 @@ class MoEConfig(_Section):
         return expert.model_copy(update={"d_model": width})
 
 
-class BlockConfig(_Section):
-    """A transformer block: attention and a feed-forward layer, each after a norm and around a residual."""
+class BlockConfig(Section):
+    """A pre-norm transformer block: attention and a feed-forward layer, each with a residual connection."""
 
     moe: MoEConfig = MoEConfig()
     attention: AttentionConfig = AttentionConfig()
     feed_forward: Literal["moe", "dense"] = "moe"
-    """Experts, or one dense network of the same shape as an expert, for comparison."""
+    """Experts, or one dense network of the shape of an expert, for comparison."""
     use_rms_norm: bool = True
     """Norms by RMSNorm; false: by LayerNorm."""
     dropout: Share = 0.0
-    """Share of what each of the two parts adds to the residual that training leaves out."""
+    """Dropout of what each of the two adds to the residual stream."""
 
     @model_validator(mode="after")
     def _rules(self) -> "BlockConfig":
@@ -172,18 +170,18 @@ class BlockConfig(_Section):
         return self
 
 
-class ModelConfig(_Section):
-    """A stack of blocks between an input and an output map."""
+class ModelConfig(Section):
+    """A stack of transformer blocks between an input and an output projection."""
 
     n_layers: Count = 6
-    """Blocks, all of one shape."""
+    """Blocks, L, all of one shape."""
     block: BlockConfig = BlockConfig()
     n_inputs: Count = 1
-    """Numbers per token of a sequence regressor: continuous values are its tokens."""
+    """Input features per token of a sequence regressor, whose tokens are continuous values."""
     n_outputs: Count | None = None
-    """Numbers that it predicts at each token; null: as many as it reads."""
+    """Output features per token; null: as many as input features."""
     vocab_size: Count | None = None
-    """Symbols of a language model; null where values are continuous."""
+    """Vocabulary size of a language model; null where values are continuous."""
     aux_weight: NotNegative = 1.0
-    """Factor of all auxiliary losses beside the task's. Differs from the document: 0.01, a second time after the
-    weights of the losses themselves, which leaves 0.0001 for the balance of loads."""
+    """Factor of the sum of the auxiliary losses. Differs from the document: 0.01, on top of the weights of the losses
+    themselves, which leaves 0.0001 for load balancing."""

@@ -1,4 +1,4 @@
-"""Models of the family: sequences of continuous values, and sequences of symbols."""
+"""Whole models: a regressor of sequences of continuous values, and a language model."""
 
 import math
 
@@ -12,32 +12,32 @@ from kernels.linear import linear
 from organisms.experts.block import Blocks
 from organisms.experts.config import ModelConfig
 from organisms.experts.routing.build import router_class
-from organisms.layers.checks import check_making, check_mask, check_tokens, told, zeroed
+from organisms.layers.checks import check_construction, check_mask, check_tokens, described, zeroed
 
 
 class MoESequenceRegressor(nn.Module):
-    """Reads F numbers at each token, a signal's one or a point's three, and predicts numbers at each.
+    """A transformer that reads F real numbers at each token, such as one of a signal, and predicts G at each.
 
     Parameters
     ----------
     config
-        Numbers per token, layers and blocks.
+        Input and output features, layers and blocks.
     generator
         What the parameters are drawn from, on the CPU.
 
     Raises
     ------
     ValueError
-        If configuration or generator are none.
+        If `config` is no `ModelConfig`, or `generator` is no generator of the CPU.
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
         super().__init__()
-        check_making(config, ModelConfig, generator)
+        check_construction(config, ModelConfig, generator)
         self.config = config
         D, inputs, outputs = config.block.moe.d_model, config.n_inputs, config.n_outputs or config.n_inputs
         self.embed = nn.Parameter(torch.randn(D, inputs, generator=generator) / math.sqrt(inputs))
-        # Without it a single number x would be x e, of which the norm of the first block leaves the sign alone.
+        # Without it a single number x is embedded as x e, of which the norm of the first block keeps the sign alone.
         self.embed_bias = nn.Parameter(torch.randn(D, generator=generator))
         self.blocks = Blocks(config, generator)
         self.head = nn.Parameter(torch.randn(outputs, D, generator=generator) / math.sqrt(D))
@@ -49,12 +49,12 @@ class MoESequenceRegressor(nn.Module):
         mask: Bool[Tensor, "B S"] | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "B S G"], dict[str, Tensor]]:
-        """Give the predictions at each token, and the metrics of the routers (`Blocks`).
+        """Return the predictions at each token, [B, S, G], and the metrics of the routers (`Blocks`).
 
         Parameters
         ----------
         values
-            What is read, in the task's unit, [B, S, F] with F = ``n_inputs``; a signal of single numbers has F = 1.
+            Inputs in the task's unit, [B, S, F] with F = ``n_inputs``; for a signal of single numbers F = 1.
         mask
             False where a token is padding, [B, S]; None: nowhere.
         generator
@@ -77,28 +77,28 @@ class MoESequenceRegressor(nn.Module):
 
 
 class MoELanguageModel(nn.Module):
-    """Reads symbols and gives, at each token, logits of the next one.
+    """A causal transformer that reads symbols and predicts, at each token, the logits of the next.
 
     Parameters
     ----------
     config
-        Vocabulary, layers and blocks, in which no token sees a later one: the next symbol is what is asked for.
-        Sinkhorn's plan and an order-agnostic capacity look at all tokens, but in training only.
+        Vocabulary, layers and blocks. Attention must be causal and tokens must choose their experts, so that no token
+        depends on a later one; Sinkhorn's plan and an order-agnostic capacity do so, but in training only.
     generator
         What the parameters are drawn from, on the CPU.
 
     Raises
     ------
     ValueError
-        If configuration or generator are none; if there is no vocabulary; if attention is not causal, or experts
-        choose their tokens.
+        If `config` is no `ModelConfig`, or `generator` is no generator of the CPU; if there is no vocabulary; if
+        attention is not causal, or experts choose their tokens.
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
         super().__init__()
-        check_making(config, ModelConfig, generator)
+        check_construction(config, ModelConfig, generator)
         self.config = config
-        self.vocabulary, D = _symbols_of(config), config.block.moe.d_model
+        self.vocabulary, D = _causal_vocabulary(config), config.block.moe.d_model
         self.embed = nn.Parameter(torch.randn(self.vocabulary, D, generator=generator))
         self.blocks = Blocks(config, generator)
         self.head = nn.Parameter(torch.randn(self.vocabulary, D, generator=generator) / math.sqrt(D))
@@ -109,12 +109,12 @@ class MoELanguageModel(nn.Module):
         mask: Bool[Tensor, "B S"] | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "B S V"], dict[str, Tensor]]:
-        """Give the logits at each token, and the metrics of the routers (`Blocks`).
+        """Return the logits at each token, [B, S, V], and the metrics of the routers (`Blocks`).
 
         Parameters
         ----------
         symbols
-            In [0, V), padding too, [B, S].
+            Indices in [0, V), those of padding too, int64 [B, S].
         mask
             False where a token is padding, [B, S]; None: nowhere.
         generator
@@ -129,7 +129,7 @@ class MoELanguageModel(nn.Module):
         arguments.tensors(symbols=symbols)
         if (symbols.ndim, symbols.dtype, symbols.device) != (2, torch.int64, self.embed.device):
             raise ValueError(
-                f"symbols must be torch.int64 [B, S] on {self.embed.device}, but are {told(symbols)}"
+                f"symbols must be torch.int64 [B, S] on {self.embed.device}, but are {described(symbols)}"
             )
         check_mask(mask, symbols.shape, symbols.device)
         least, most = (int(end) for end in symbols.aminmax()) if symbols.numel() else (0, 0)
@@ -141,14 +141,14 @@ class MoELanguageModel(nn.Module):
         return linear(x, self.head), metrics
 
 
-def _symbols_of(config: ModelConfig) -> int:
-    """Give the number of symbols, after seeing that no token learns of a later one."""
+def _causal_vocabulary(config: ModelConfig) -> int:
+    """Return the vocabulary size; refuse what would let a token depend on a later one."""
     block = config.block
     if config.vocab_size is None:
         raise ValueError("vocab_size of a language model is missing; set it to the number of symbols")
     if not block.attention.causal:
         raise ValueError(
-            "causal of a language model's attention is false, but then each token sees the symbol that it shall give; "
+            "causal of a language model's attention is false, but then each token sees the symbol that it predicts; "
             "set it to true"
         )
     router_type = block.moe.router.router_type

@@ -1,1 +1,4 @@
-"""Layers that several families are made of: norms, rotary embeddings, attention, dense networks."""
+"""Layers that several families share: norms, rotary embeddings, self-attention, dense feed-forward networks.
+
+What they have in common stands beside them: activations, initialisations, dropout, configurations, argument checks.
+"""

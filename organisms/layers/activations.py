@@ -1,7 +1,7 @@
-"""What stands between the two matrices of a feed-forward network, plain or gated, in one table.
+"""The activations between the two matrices of a feed-forward network, plain or gated, in one table.
 
-A gated one reads two halves, a gate a and a value b, and gives f(a) b (Shazeer 2020, arXiv:2002.05202): such a
-network has a first matrix twice as wide.
+A gated activation (Shazeer 2020, GLU Variants Improve Transformer, arXiv:2002.05202) reads two halves, a gate a and a
+value b, and returns f(a) b; the first matrix of such a network has twice as many columns.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,28 +15,28 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A function of a hidden layer.
+    """An activation of a hidden layer.
 
     Parameters
     ----------
-    bend
-        What is applied to each number, or to each number of the first half.
+    function
+        The elementwise nonlinearity f.
     gated
-        Whether the second half is multiplied by it.
+        Whether the input is a gate, to which f is applied, and a value that it multiplies.
     """
 
-    bend: Callable[[Tensor], Tensor]
+    function: Callable[[Tensor], Tensor]
     gated: bool = False
 
     def __call__(self, h: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch H"]:
-        """Give f(h), or f(a) b for the halves a and b of h; P is H or 2 H."""
+        """Return f(h), or f(a) b for the halves a and b of h; P is H or 2 H."""
         if not self.gated:
-            return self.bend(h)
+            return self.function(h)
         gate, value = h.chunk(2, -1)
-        return self.bend(gate) * value
+        return self.function(gate) * value
 
     def width(self, hidden: int) -> int:
-        """Columns of the first matrix for `hidden` rows of the second."""
+        """Return P, the columns of the first matrix, for H = `hidden` rows of the second."""
         return 2 * hidden if self.gated else hidden
 
 

@@ -1,36 +1,32 @@
-"""The configuration of a dense feed-forward network and of self-attention."""
+"""The configuration of a feed-forward network and of self-attention, and what all sections have in common."""
 
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
-
-
 Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-
-
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
-
-
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A section of a configuration: frozen, strict in its types, without unknown keys and non-finite numbers."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
 
-class ExpertConfig(_Section):
-    """The feed-forward network that every expert is."""
+class ExpertConfig(Section):
+    """A feed-forward network: an expert of a mixture, or a dense one."""
 
     expert_type: Literal["ffn"] = "ffn"
     """Two linear maps around an activation."""
     d_model: Count = 768
-    """Width of what goes in and comes out; inside a MoEConfig, where it is left out: that one's."""
+    """Width of input and output, D; where it is left out inside a MoEConfig: that one's."""
     d_hidden: Count = 3072
-    """Width between the two maps."""
+    """Hidden units, H, between the two maps."""
     activation: Literal["gelu", "relu", "silu", "swiglu", "geglu", "reglu"] = "swiglu"
     """The last three are gated: their first map is twice as wide."""
     dropout: Share = 0.0
@@ -42,11 +38,11 @@ class ExpertConfig(_Section):
     grouped_gemm: bool = True
     """In the padded dispatch modes: multiply by torch.bmm; false: by einsum."""
     checkpoint_experts: bool = False
-    """Compute the hidden activations again in the backward pass instead of keeping them."""
+    """Activation checkpointing: recompute the hidden activations in the backward pass instead of keeping them."""
 
 
-class AttentionConfig(_Section):
-    """Self-attention; the document has no section for it, and names its parts alone."""
+class AttentionConfig(Section):
+    """Self-attention. The document has no section for it: it names its parts alone."""
 
     n_heads: Count = 8
     """Query heads; they share the width of the block evenly."""
@@ -63,10 +59,10 @@ class AttentionConfig(_Section):
     rotary_dim: Count | None = None
     """Coordinates of a head that are rotated, an even number; null: all."""
     rope_scaling: Literal["none", "linear", "ntk", "yarn"] = "none"
-    """Beyond the trained length: linear divides the positions by rope_factor, ntk raises the base instead, yarn
-    divides for those coordinates that turn slowly."""
+    """Beyond the trained length: linear divides all frequencies by rope_factor, ntk raises the base instead, yarn
+    divides low frequencies only."""
     rope_factor: Annotated[float, Field(ge=1)] = 1.0
-    """Longest length over the trained one."""
+    """Longest sequence over the trained length."""
     rope_trained: Count = 2048
     """Trained length in tokens; only yarn asks for it."""
 
@@ -83,7 +79,7 @@ class AttentionConfig(_Section):
         return self
 
     def head_width(self, d_model: int) -> int:
-        """Width of one head in a block of width `d_model`.
+        """Return the width of one head in a model of width `d_model`.
 
         Raises
         ------
@@ -104,7 +100,7 @@ class AttentionConfig(_Section):
             )
         if self.rope and self.rope_scaling == "ntk" and (self.rotary_dim or width) < 4:
             raise ValueError(
-                "rope_scaling ntk must have 4 coordinates to rotate, a pair that turns as before and one that turns "
-                f"more slowly, not {self.rotary_dim or width}: set another rotary_dim, n_heads or rope_scaling"
+                "rope_scaling ntk must have 4 coordinates to rotate, a pair at its old frequency and one at a lower, "
+                f"not {self.rotary_dim or width}: set another rotary_dim, n_heads or rope_scaling"
             )
         return width

@@ -1,4 +1,4 @@
-"""A feed-forward network that every token goes through: beside experts, instead of them, or for dropped tokens."""
+"""A dense feed-forward network: beside experts, instead of them, or as the fallback of dropped tokens."""
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from organisms.layers.initialisation import drawn
 
 
 class DenseFFN(nn.Module):
-    """f(x W1^T + b1) W2^T + b2 with W1 [P, D], b1 [P], W2 [D, H], b2 [D]: one expert for all.
+    """y = f(x W1^T + b1) W2^T + b2 with W1 [P, D], b1 [P], W2 [D, H], b2 [D]; P = 2 H if gated, else H.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class DenseFFN(nn.Module):
     generator
         What the matrices are drawn from.
     n_layers
-        L of the model that this layer stands in, for the scaled initialisations.
+        L, the layers of the model, for the scaled initialisations.
     """
 
     def __init__(self, config: ExpertConfig, generator: torch.Generator, *, n_layers: int = 1) -> None:
@@ -38,7 +38,7 @@ class DenseFFN(nn.Module):
     def forward(
         self, x: Float[Tensor, "*batch D"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "*batch D"]:
-        """Map every vector; dropout in training is drawn from `generator`.
+        """Return the output for every vector, [..., D]; dropout in training is drawn from `generator`.
 
         Raises
         ------

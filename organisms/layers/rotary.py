@@ -1,48 +1,46 @@
-"""Rotary positions: queries and keys are turned by angles that grow with the position (Su et al. 2021, RoFormer).
+"""Rotary position embedding: queries and keys are rotated in proportion to their position (Su et al. 2021, RoFormer).
 
-A head of width R is R / 2 complex numbers, of which number i is (x_i, x_(i + R/2)). At position p each is turned
-by the angle p theta_i, with theta_i = base^(-2 i / R): a product of a query and a key then depends on the
-distance of their positions alone. A model that was trained on L positions and must read s L of them can turn
-more slowly:
+A head of width R is R / 2 complex numbers, of which number i is (x_i, x_(i + R/2)). At position p each is rotated
+by the angle p theta_i, with frequencies theta_i = base^(-2 i / R): the product of a query and a key then depends on
+the distance of their positions alone. A model that was trained on L positions and must read s L of them can lower the
+frequencies:
 
     linear  theta_i / s                                    Chen et al. (2023), arXiv:2306.15595
-    ntk     the base times s^(R / (R - 2)): the fastest number turns as before, the slowest s times
-            more slowly                                    bloc97 (2023), "NTK-aware scaled RoPE"
-    yarn    by how often a number turns within L, r_i = L theta_i / (2 pi): as before from 32 turns on, theta_i / s
-            up to one turn, a blend in r between; and queries and keys times 0.1 ln s + 1
+    ntk     the base times s^(R / (R - 2)): the highest frequency stays, the lowest is divided by s
+                                                           bloc97 (2023), "NTK-aware scaled RoPE"
+    yarn    by the rotations within L, r_i = L theta_i / (2 pi): theta_i from 32 rotations on, theta_i / s up to one,
+            linear in r between; and queries and keys times 0.1 ln s + 1
                                                            Peng et al. (2023), arXiv:2309.00071
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
 from jaxtyping import Float, Num
-from torch import Tensor
+from torch import Tensor, nn
 
 from kernels import arguments
 
-SLOW, FAST = 1.0, 32.0  # turns within the trained length, between which YaRN blends
+SLOW, FAST = 1.0, 32.0  # rotations within the trained length, between which YaRN blends
 
 
-@dataclass(frozen=True, slots=True)
-class Rotary:
-    """How fast the numbers of a head turn.
+class RoPE(nn.Module):
+    """Rotary position embedding of queries and keys; without parameters.
 
     Parameters
     ----------
     width
-        R, the first coordinates of a head, which are turned: even, and for "ntk" over 2.
+        R, the first coordinates of a head, which are rotated: even, and for "ntk" over 2.
     base
-        Over 1.
+        Over 1; theta_i = base^(-2 i / R).
     scaling
         A name in `SCALINGS`.
     factor
-        s, how many times the trained length is read; at least 1.
+        s, the longest sequence over the trained length; at least 1.
     trained
-        L, positions, at least 1; only "yarn" asks for it.
+        L, the trained length in positions, at least 1; only "yarn" asks for it.
 
     Raises
     ------
@@ -50,52 +48,78 @@ class Rotary:
         If one of them is not so.
     """
 
-    width: int
-    base: float = 10_000.0
-    scaling: str = "none"
-    factor: float = 1.0
-    trained: int = 2048
-
-    def __post_init__(self) -> None:
-        arguments.one_of("scaling", self.scaling, tuple(SCALINGS))
-        least = 4 if self.scaling == "ntk" else 2
-        if self.width < least or self.width % 2:
+    def __init__(
+        self,
+        width: int,
+        base: float = 10_000.0,
+        scaling: str = "none",
+        factor: float = 1.0,
+        trained: int = 2048,
+    ) -> None:
+        super().__init__()
+        arguments.one_of("scaling", scaling, tuple(SCALINGS))
+        least = 4 if scaling == "ntk" else 2
+        if width < least or width % 2:
             raise ValueError(
-                f"width of {self.scaling} rotary positions must be even and at least {least}, because coordinates "
-                f"turn in pairs, but is {self.width}; choose d_model / n_heads or rotary_dim so"
+                f"width of {scaling} rotary positions must be even and at least {least}, because coordinates are "
+                f"rotated in pairs, but is {width}; choose d_model / n_heads or rotary_dim so"
             )
-        for name, value, least in (("factor", self.factor, 1), ("trained", self.trained, 1)):
-            if not least <= value < math.inf:
-                raise ValueError(f"{name} must be finite and at least {least}, but is {value}")
-        if not 1 < self.base < math.inf:
-            raise ValueError(f"base must be finite and over 1, but is {self.base}")
+        for name, value in (("factor", factor), ("trained", trained)):
+            if not 1 <= value < math.inf:
+                raise ValueError(f"{name} must be finite and at least 1, but is {value}")
+        if not 1 < base < math.inf:
+            raise ValueError(f"base must be finite and over 1, but is {base}")
+        self.width, self.base = width, base
+        self.scaling, self.factor, self.trained = scaling, factor, trained
+
+    def extra_repr(self) -> str:
+        """Return the settings, as ``print`` shows them."""
+        scaling = f"scaling={self.scaling!r}, factor={self.factor}, trained={self.trained}"
+        return f"width={self.width}, base={self.base}, {scaling}"
 
     def frequencies(self) -> Float[Tensor, " R2"]:
         """theta_i in radians per position, float64 [R / 2]."""
         return SCALINGS[self.scaling](self)
 
-    def turned(
+    def forward(
+        self,
+        q: Float[Tensor, "*heads S W"],
+        k: Float[Tensor, "*others S W"],
+        positions: Num[Tensor, " S"] | None = None,
+    ) -> tuple[Float[Tensor, "*heads S W"], Float[Tensor, "*others S W"]]:
+        """Return rotated queries and keys.
+
+        Parameters
+        ----------
+        q, k
+            Queries and keys, [..., S, W]; of grouped queries the numbers of heads differ.
+        positions
+            As in `rotated`.
+        """
+        return self.rotated(q, positions), self.rotated(k, positions)
+
+    def rotated(
         self, x: Float[Tensor, "*heads S W"], positions: Num[Tensor, " S"] | None = None
     ) -> Float[Tensor, "*heads S W"]:
-        """Turn every head vector by the angles of its position, and leave what lies beyond the width as it is.
+        """Return every head vector rotated by the angles of its position; coordinates beyond the width stay.
 
         Parameters
         ----------
         x
             Queries or keys, [..., S, W] with W at least the width.
         positions
-            Where the tokens are, [S]; None: at 0, 1, ..., S - 1.
+            Positions of the tokens, [S]; None: 0, 1, ..., S - 1.
         """
         if positions is None:
             positions = torch.arange(x.shape[-2], device=x.device)
-        # In float64, because at a position of a million float32 knows an angle to a tenth of a radian only.
+        # In float64, because at a position of a million a float32 angle is only known to a tenth of a radian.
         angle_SR = torch.outer(positions.double(), self.frequencies().to(x.device))
-        cos, sin = (self._size() * angle_SR.cos()).to(x.dtype), (self._size() * angle_SR.sin()).to(x.dtype)
-        turning, rest = x.split((self.width, x.shape[-1] - self.width), -1)
-        first, second = turning.chunk(2, -1)
+        cos, sin = (self._scale() * angle_SR.cos()).to(x.dtype), (self._scale() * angle_SR.sin()).to(x.dtype)
+        rotating, rest = x.split((self.width, x.shape[-1] - self.width), -1)
+        first, second = rotating.chunk(2, -1)
         return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], -1)
 
-    def _size(self) -> float:
+    def _scale(self) -> float:
         """YaRN's factor of queries and keys, which sharpens the softmax over more keys."""
         return 0.1 * math.log(self.factor) + 1 if self.scaling == "yarn" else 1.0
 
@@ -104,25 +128,25 @@ def _geometric(width: int, base: float) -> Tensor:
     return base ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
 
 
-def _as_trained(rotary: Rotary) -> Tensor:
-    return _geometric(rotary.width, rotary.base)
+def _as_trained(rope: RoPE) -> Tensor:
+    return _geometric(rope.width, rope.base)
 
 
-def _linear(rotary: Rotary) -> Tensor:
-    return _as_trained(rotary) / rotary.factor
+def _linear(rope: RoPE) -> Tensor:
+    return _as_trained(rope) / rope.factor
 
 
-def _ntk(rotary: Rotary) -> Tensor:
-    return _geometric(rotary.width, rotary.base * rotary.factor ** (rotary.width / (rotary.width - 2)))
+def _ntk(rope: RoPE) -> Tensor:
+    return _geometric(rope.width, rope.base * rope.factor ** (rope.width / (rope.width - 2)))
 
 
-def _yarn(rotary: Rotary) -> Tensor:
-    theta = _as_trained(rotary)
-    turns = rotary.trained * theta / (2 * math.pi)
-    kept = ((turns - SLOW) / (FAST - SLOW)).clamp(0, 1)
-    return kept * theta + (1 - kept) * theta / rotary.factor
+def _yarn(rope: RoPE) -> Tensor:
+    theta = _as_trained(rope)
+    rotations = rope.trained * theta / (2 * math.pi)
+    kept = ((rotations - SLOW) / (FAST - SLOW)).clamp(0, 1)
+    return kept * theta + (1 - kept) * theta / rope.factor
 
 
-SCALINGS: Mapping[str, Callable[[Rotary], Tensor]] = MappingProxyType(
+SCALINGS: Mapping[str, Callable[[RoPE], Tensor]] = MappingProxyType(
     {"none": _as_trained, "linear": _linear, "ntk": _ntk, "yarn": _yarn}
 )

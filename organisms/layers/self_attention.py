@@ -1,4 +1,4 @@
-"""Self-attention of several heads, with fewer heads for keys and values if so wished, and rotary positions.
+"""Multi-head self-attention with grouped queries and rotary position embedding.
 
 Shape suffixes: B examples, S tokens, D width of the residual stream, H query heads, G heads of keys and values, R
 width of a head.
@@ -13,30 +13,30 @@ from kernels.linear import linear
 from organisms.layers.checks import check_tokens, zeroed
 from organisms.layers.config import AttentionConfig
 from organisms.layers.initialisation import drawn
-from organisms.layers.rotary import Rotary
+from organisms.layers.rotary import RoPE
 
 
 class SelfAttention(nn.Module):
-    """Each of H query heads reads keys and values of head h G // H (Ainslie et al. 2023, grouped-query attention).
+    """Grouped-query attention: query head h uses keys and values of head h G // H (Ainslie et al. 2023).
 
-    G = H is multi-head attention (Vaswani et al. 2017), G = 1 multi-query attention (Shazeer 2019). One matrix
-    `read` [(H + 2 G) R, D] makes queries, keys and values; `write` [D, H R] brings the heads' outputs back.
+    G = H is multi-head attention (Vaswani et al. 2017), G = 1 multi-query attention (Shazeer 2019). One matrix,
+    `read` [(H + 2 G) R, D], projects to queries, keys and values; `write` [D, H R] projects the heads' outputs back.
 
     Parameters
     ----------
     config
-        Heads, positions, and what a token sees.
+        Heads, rotary positions, and whether attention is causal.
     d_model
-        D; the heads share it evenly, R = D / H.
+        Width of the residual stream, D; R = D / H.
     generator
         What the matrices are drawn from.
     n_layers
-        L of the model that this layer stands in, for the scaled initialisation.
+        L, the layers of the model, for the scaled initialisation.
 
     Raises
     ------
     ValueError
-        If the heads cannot share D evenly, or have no such rotary width.
+        If H does not divide D, or a head has no such rotary width.
     """
 
     def __init__(
@@ -44,10 +44,11 @@ class SelfAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.heads, self.width = config.n_heads, config.head_width(d_model)
-        self.shared = config.n_kv_heads or config.n_heads
-        self.rotary = _rotary(config, self.width)
-        columns, inner = (self.heads + 2 * self.shared) * self.width, self.heads * self.width
+        self.n_heads, self.n_kv_heads = config.n_heads, config.n_kv_heads or config.n_heads
+        self.head_width = config.head_width(d_model)
+        self.rope = _rope(config, self.head_width)
+        columns = (self.n_heads + 2 * self.n_kv_heads) * self.head_width
+        inner = self.n_heads * self.head_width
         fans = (d_model, d_model)
         self.read = nn.Parameter(drawn((columns, d_model), fans, "scaled_xavier", generator))
         self.write = nn.Parameter(
@@ -59,14 +60,14 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"] | None = None
     ) -> Float[Tensor, "B S D"]:
-        """Mix what the visible tokens hold.
+        """Return the attention output of every token, [B, S, D].
 
         Parameters
         ----------
         x
             Tokens, [B, S, D].
         mask
-            False where a token is padding, which no token sees whatever it holds, [B, S]; None: nowhere.
+            False where a token is padding, which no token attends to, whatever it holds, [B, S]; None: nowhere.
 
         Raises
         ------
@@ -75,20 +76,20 @@ class SelfAttention(nn.Module):
         """
         check_tokens("x", x, mask, self.read.shape[1], "d_model", self.read)
         if not x.numel():
-            return torch.zeros_like(x)  # attention refuses to mix nothing
-        H, G = self.heads, self.shared
-        heads_BSHR = linear(zeroed(x, mask), self.read, self.read_bias).unflatten(-1, (H + 2 * G, self.width))
+            return torch.zeros_like(x)  # the kernel refuses empty tensors
+        H, G, R = self.n_heads, self.n_kv_heads, self.head_width
+        heads_BSHR = linear(zeroed(x, mask), self.read, self.read_bias).unflatten(-1, (H + 2 * G, R))
         qk_BHSR, v_BGSR = heads_BSHR.transpose(1, 2).split((H + G, G), 1)
-        if self.rotary is not None:
-            qk_BHSR = self.rotary.turned(qk_BHSR)
+        if self.rope is not None:
+            qk_BHSR = self.rope.rotated(qk_BHSR)  # queries and keys in one pass
         q_BHSR, k_BGSR = qk_BHSR.split((H, G), 1)
         k_BHSR, v_BHSR = (each.repeat_interleave(H // G, 1) for each in (k_BGSR, v_BGSR))
         mixed = attention(q_BHSR, k_BHSR, v_BHSR, causal=self.config.causal, key_mask=mask)
         return linear(mixed.output.transpose(1, 2).flatten(2), self.write, self.write_bias)
 
 
-def _rotary(config: AttentionConfig, width: int) -> Rotary | None:
+def _rope(config: AttentionConfig, width: int) -> RoPE | None:
     if not config.rope:
         return None
-    turned = config.rotary_dim or width
-    return Rotary(turned, config.rope_base, config.rope_scaling, config.rope_factor, config.rope_trained)
+    rotated = config.rotary_dim or width
+    return RoPE(rotated, config.rope_base, config.rope_scaling, config.rope_factor, config.rope_trained)

@@ -1,1 +1,1 @@
-"""Pseudopods: attention heads as low-rank circuits that live and die."""
+"""Pseudopods: low-rank attention heads that live and die; ``organisms.pseudopods.species`` makes them a family."""

@@ -1,4 +1,4 @@
-"""A component among the others: values that only exist relative to a neighbourhood.
+"""A component among the others: quantities that are defined relative to a neighbourhood.
 
 A `SpatialContext` is items in a space with one of them in focus. `extract`, `extend` and `duplicate`
 make it a comonad: a function from a context to a value says what one item is among the others, and
@@ -57,11 +57,11 @@ class SpatialContext(Generic[T]):
             raise ValueError(f"focus must be a position in 0..{len(self.items) - 1}, got {self.focus}")
 
     def extract(self) -> T:
-        """Give the item in focus."""
+        """Return the item in focus."""
         return self.items[self.focus]
 
     def extend(self, function: "Callable[[SpatialContext[T]], R]") -> "SpatialContext[R]":
-        """Replace each item by what the function says of it in its context."""
+        """Replace each item by the value of the function at the context with that item in focus."""
         shifted = (SpatialContext(self.items, position, self.distance) for position in range(len(self.items)))
         return SpatialContext(tuple(function(context) for context in shifted), self.focus, self.distance)
 
@@ -70,7 +70,7 @@ class SpatialContext(Generic[T]):
         return self.extend(lambda context: context)
 
     def k_nearest(self, k: int) -> tuple[T, ...]:
-        """List the `k` items nearest to the one in focus, without it, nearest first, ties by position.
+        """Return the `k` items nearest to the one in focus, without it, nearest first, ties by position.
 
         All others where there are fewer than `k`.
 
@@ -87,7 +87,7 @@ class SpatialContext(Generic[T]):
 
 
 def around(items: Sequence[T], focus: int, behaviours: ArrayLike) -> SpatialContext[T]:
-    """Put items into behaviour space with Euclidean distance.
+    """Return items as a context in behaviour space, with Euclidean distance.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def around(items: Sequence[T], focus: int, behaviours: ArrayLike) -> SpatialCont
 
 
 def relative_fitness(context: SpatialContext[T], fitness: Callable[[T], float], k: int = NEIGHBOURS) -> float:
-    """Compare the fitness in focus with that of its neighbours.
+    """Return the z-score of the fitness in focus among its neighbours.
 
     ``z = (own - mean of the k nearest) / max(their standard deviation, 0.05)``; 0 without neighbours.
 
@@ -132,7 +132,7 @@ def relative_fitness(context: SpatialContext[T], fitness: Callable[[T], float], 
 def relative_fitness_all(
     behaviours: ArrayLike, fitness: ArrayLike, k: int = NEIGHBOURS
 ) -> Float64[np.ndarray, " n"]:
-    """Give `relative_fitness` of every component of an organism at once.
+    """Return `relative_fitness` of every component of an organism at once.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def relative_fitness_all(
 def behavioural_divergence(
     context: SpatialContext[T], behaviour: Callable[[T], ArrayLike], k: int = NEIGHBOURS
 ) -> Float64[np.ndarray, " measures"]:
-    """Give the way from the mean behaviour of the k nearest to the one in focus; 0 without neighbours.
+    """Return the behaviour in focus minus the mean behaviour of its k nearest; 0 without neighbours.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def behavioural_divergence(
 
 
 def gradient_rank(context: SpatialContext[T], gradient: Callable[[T], float], k: int = NEIGHBOURS) -> float:
-    """Give the percentile, in [0, 1], of the gradient in focus among its k nearest.
+    """Return the percentile rank, in [0, 1], of the gradient in focus among its k nearest.
 
     ``(number below + half the number equal) / k``; 0.5 without neighbours.
 
@@ -200,7 +200,7 @@ def gradient_rank(context: SpatialContext[T], gradient: Callable[[T], float], k:
 
 
 def coherence(context: SpatialContext[T], pattern: Callable[[T], ArrayLike], k: int = NEIGHBOURS) -> float:
-    """Give the mean cosine, in [-1, 1], between the attention pattern in focus and those of its k nearest.
+    """Return the mean cosine, in [-1, 1], between the attention pattern in focus and those of its k nearest.
 
     0 without neighbours; a pattern of zeros has cosine 0 with any.
 

@@ -26,7 +26,7 @@ BUDGET_CULL = 0.2  # share of an organism's components that one cull for memory 
 
 
 def loss_gate(census: Census, ratio: float) -> str | None:
-    """Say why the lifecycle must stand still, or None.
+    """Return why the lifecycle must stand still, or None.
 
     Births and deaths wait in the round after a quarantine, and while ``loss > ratio * max(moving average,
     first loss / 10)``: a diverging organism must not be blamed on its parts.
@@ -79,7 +79,7 @@ def decide(
     elif frozen is None:
         if culls(rules, round):
             deaths = _deaths(rules, round, census, temperature, ranges)
-        if now != "warm-up" and rules.arm != "none":
+        if now in ("gentle", "full") and rules.arm != "none":
             gone = {death.component for death in deaths if death.happens}
             survivors = [record for record in census.records if record.component not in gone]
             births = _births(rules, round, census, survivors, temperature, hunger, view, neighbours)
@@ -172,7 +172,7 @@ def _births(
 
 
 def _free_slot(rules: Rules, taken: set[int]) -> int | None:
-    """Give the first free slot of the emptiest layer."""
+    """Return the first free slot of the emptiest layer."""
     layers = [range(depth * rules.capacity, (depth + 1) * rules.capacity) for depth in range(rules.depth)]
     free = [[slot for slot in layer if slot not in taken] for layer in layers]
     most = max(free, key=len)
@@ -223,7 +223,7 @@ def _birth(
 def _material(
     arm: str, parent: Candidate, second: Candidate | None, survivors: Sequence[Record], depth: int
 ) -> tuple[str, tuple[ComponentId, ...], tuple[str, ...], ComponentId | None]:
-    """Give operator, parents, genomes to be fetched and lineage of a newborn.
+    """Return operator, parents, genomes to be fetched and lineage of a newborn.
 
     All arms draw the same parent and the same chance, so that they differ in the newborn's material
     alone: random weights and genes, the parent's genes with random weights, or a copy of the
@@ -240,7 +240,7 @@ def _material(
         )
         return "clone", (own.component,), (), own.lineage
     if second is None or second.component == parent.component:
-        return "bootstrap", (parent.component,), (parent.genome,), parent.lineage
+        return "gaussian", (parent.component,), (parent.genome,), parent.lineage
     return (
         "line",
         (parent.component, second.component),
@@ -250,5 +250,5 @@ def _material(
 
 
 def behaviour_hash(candidate: Candidate) -> str:
-    """Name a place in behaviour space in 16 hexadecimal digits."""
+    """Return the hash of a candidate's behaviour, 16 hexadecimal digits."""
     return sha256(canonical(candidate.behaviour))[:16]

@@ -1,4 +1,4 @@
-"""Quarantine: what becomes of an organism whose numbers are not finite.
+"""Quarantine: how an organism recovers from numbers that are not finite.
 
 A round in quarantine counts for nothing: the organism goes back to what it was before, trains on at half its
 learning rate, and its lifecycle stands still for a round. After three such rounds in a row a new organism
@@ -17,7 +17,7 @@ from qd.seeding import generator, uniform
 from qd.view import View
 
 RESEED_AFTER = 3  # rounds in quarantine, one right after the other
-_FROM_PARENTS = {"archive": "bootstrap", "genes": "genes"}  # arms that may read the archive, and the operator
+_FROM_PARENTS = {"archive": "gaussian", "genes": "genes"}  # arms that may read the archive, and the operator
 
 
 def in_a_row(censuses: Sequence[Census]) -> int:
@@ -52,6 +52,8 @@ def reseed(
     ----------
     rules, round, view, neighbours
         As `qd.lifecycle.decide.decide` takes them.
+    organism
+        Number of the organism.
     temperature, hunger
         As the decision for that round says.
     """

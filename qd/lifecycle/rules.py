@@ -12,6 +12,7 @@ class Rules:
     seed: int
     rounds: int
     steps_per_round: int
+    enabled: bool  # False: nothing is born and nothing dies
     arm: str  # archive, random, genes, clone or none
     depth: int  # layers
     capacity: int  # slots per layer
@@ -36,7 +37,9 @@ class Rules:
 
 
 def phase(rules: Rules, round: int) -> str:
-    """Say which phase a round belongs to: ``warm-up`` (static), ``gentle`` (births only) or ``full``."""
+    """Return the phase of a round: ``warm-up`` or ``static`` (neither), ``gentle`` (births only) or ``full``."""
+    if not rules.enabled:
+        return "static"
     if _within(round, rules.warmup, rules.rounds):
         return "warm-up"
     return "gentle" if _within(round, rules.gentle, rules.rounds) else "full"
@@ -47,6 +50,6 @@ def _within(round: int, share: float, rounds: int) -> bool:
 
 
 def culls(rules: Rules, round: int) -> bool:
-    """Say whether deaths are considered before a round: every tenth, say, neither early nor at the end."""
+    """Whether deaths are considered before a round: at every `slow_every`-th, neither early nor at the end."""
     due = round % rules.slow_every == 0
     return due and phase(rules, round) == "full" and _within(round, 1 - rules.quiet, rules.rounds)

@@ -14,25 +14,26 @@ LARGEST_CONDITION = 1e8  # of a correlation matrix whose inverse is still worth 
 
 
 def standardised(samples: Float64[np.ndarray, "n p"]) -> Float64[np.ndarray, "n p"]:
-    """Shift each column to mean 0 and scale it to standard deviation 1 (of the n rows)."""
+    """Return each column shifted to mean 0 and scaled to standard deviation 1 (of the n rows)."""
     scaled = samples / np.abs(samples).max(axis=0)  # first, so that squares cannot overflow
     centred = scaled - scaled.mean(axis=0)
     return centred / centred.std(axis=0)
 
 
 def correlation(columns: Float64[np.ndarray, "n p"]) -> Float64[np.ndarray, "p p"]:
-    """Correlate standardised columns (Pearson), exactly 1 on the diagonal."""
+    """Return Pearson's correlations of standardised columns, exactly 1 on the diagonal."""
     matrix = np.clip(columns.T @ columns / len(columns), -1.0, 1.0)
     np.fill_diagonal(matrix, 1.0)
     return matrix
 
 
 def kmo(correlations: Float64[np.ndarray, "*draws p p"]) -> Float64[np.ndarray, "*draws"]:
-    """Give the Kaiser-Meyer-Olkin measure of each of many correlation matrices.
+    """Return the Kaiser-Meyer-Olkin measure of each of many correlation matrices.
 
     ``KMO = sum r_ij^2 / (sum r_ij^2 + sum a_ij^2)`` over ``i != j``, where the partial correlations are
     ``a_ij = -q_ij / sqrt(q_ii q_jj)`` with ``Q`` the inverse of the correlation matrix. NaN where no two
-    columns are correlated at all.
+    columns are correlated at all. Of two columns it is 1/2, whatever their correlation: there is nothing
+    whose influence could be removed, so ``a_12 = r_12``.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def kmo(correlations: Float64[np.ndarray, "*draws p p"]) -> Float64[np.ndarray, 
 def kmo_interval(
     columns: Float64[np.ndarray, "n p"], groups: np.ndarray, draws: int, seed: int
 ) -> tuple[float, float] | None:
-    """Give a 95 % interval of the KMO by resampling whole groups with replacement.
+    """Return a 95 % interval of the KMO, by resampling whole groups with replacement.
 
     Rows of one organism are not independent, so organisms are drawn, not rows (a cluster bootstrap).
     Each draw is a weighted sum of the groups' moments, so its cost does not grow with the rows. The
@@ -116,24 +117,19 @@ def _usable(covariance_BPP: Float64[np.ndarray, "draws p p"]) -> Float64[np.ndar
     return correlations[spectra[:, -1] < LARGEST_CONDITION * spectra[:, 0]]
 
 
-def factor_analyzer_tests(
-    columns: Float64[np.ndarray, "n p"],
-) -> tuple[float, Float64[np.ndarray, " p"], float, float]:
-    """Ask factor-analyzer for the KMO, each measure's MSA, and Bartlett's chi2 and p value.
+def sampling_adequacy(columns: Float64[np.ndarray, "n p"]) -> tuple[float, Float64[np.ndarray, " p"]]:
+    """Return the KMO and each measure's MSA [p], as factor-analyzer computes them.
+
+    The MSA of a measure that is correlated with no other is NaN.
 
     Parameters
     ----------
     columns
-        Standardised samples [n, p], n > p + 1, whose correlation matrix is well conditioned.
+        Standardised samples [n, p], p >= 3 and n > p + 1, whose correlation matrix is well conditioned.
 
-    Returns
-    -------
-    tuple
-        KMO, MSA [p] (NaN for a measure that is correlated with no other), chi2, p value.
-
-    Source: Kaiser 1974; Bartlett, "Tests of significance in factor analysis", 1950.
+    Source: Kaiser 1974.
     """
-    from factor_analyzer import calculate_bartlett_sphericity, calculate_kmo  # over a second to import
+    from factor_analyzer import calculate_kmo  # over a second to import
 
     # factor-analyzer swaps in a pseudo-inverse when the determinant of the *covariance* is small, whatever
     # the conditioning. KMO does not depend on scale, so it is given columns whose determinant is 1.
@@ -141,17 +137,35 @@ def factor_analyzer_tests(
     scaled = columns * np.exp(-log_determinant / (2 * columns.shape[1]))
     with np.errstate(invalid="ignore"):
         msa, total = calculate_kmo(scaled)
+    return float(total), np.asarray(msa, dtype=np.float64)
+
+
+def sphericity(columns: Float64[np.ndarray, "n p"]) -> tuple[float, float]:
+    """Return chi2 and p value of Bartlett's test of sphericity, as factor-analyzer computes them.
+
+    ``chi2 = -(n - 1 - (2p + 5) / 6) ln det R`` with ``p (p - 1) / 2`` degrees of freedom, R the correlation
+    matrix. Of two columns it tests the one correlation, ``det R = 1 - r^2``, with one degree of freedom.
+
+    Parameters
+    ----------
+    columns
+        Standardised samples [n, p], p >= 2 and n > p + 1, whose correlation matrix is well conditioned.
+
+    Source: Bartlett, "Tests of significance in factor analysis", 1950.
+    """
+    from factor_analyzer import calculate_bartlett_sphericity  # over a second to import
+
     chi2, p_value = calculate_bartlett_sphericity(columns)
-    return float(total), np.asarray(msa, dtype=np.float64), float(chi2), float(p_value)
+    return float(chi2), float(p_value)
 
 
 def largest_correlation(correlations: Float64[np.ndarray, "p p"]) -> float:
-    """Give the size of the closest correlation between two different measures."""
+    """Return the size of the closest correlation between two different measures."""
     return float(np.abs(correlations - np.eye(len(correlations))).max())
 
 
 def effective_dimension(correlations: Float64[np.ndarray, "p p"]) -> float:
-    """Count how many independent measures the correlated ones amount to: the participation ratio.
+    """Return how many independent measures the correlated ones amount to: the participation ratio.
 
     ``(sum_i l_i)^2 / sum_i l_i^2`` over the eigenvalues ``l_i`` of the correlation matrix, which is
     ``p^2 / sum_ij r_ij^2``: p for uncorrelated measures, 1 for copies of one.

@@ -14,7 +14,8 @@ from qd.validity import adequacy
 KMO_STOP = 0.5
 KMO_WARN = 0.6
 LARGEST_CORRELATION = 0.95
-LEAST_DIMENSION_SHARE = 0.6  # of the measures: 3 of 5
+LEAST_DIMENSION_SHARE = 0.6  # of the number of measures: 3 of 5
+FEWEST_FOR_KMO = 3  # of two measures it is 1/2, whatever their correlation
 LEAST_RELIABILITY = 0.5
 LARGEST_SATURATION = 0.25
 CONSTANT = 1e-6  # spread over magnitude that rounding in single precision can make
@@ -22,7 +23,7 @@ DUPLICATE = 1 - 1e-6
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong."""
+    """One finding against a sample."""
 
     severity: Literal["warn", "stop", "skip"]  # skip: there is too little to judge
     text: str
@@ -31,7 +32,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is judged, and by which gate."""
+    """A sample of behaviours, what is known of its measures, and the gate that it is judged by."""
 
     rows: np.ndarray  # float64 [n, p]
     groups: np.ndarray  # the organism of each row [n]
@@ -41,18 +42,18 @@ class Sample:
     gate: str
 
     def name(self, measure: int) -> str:
-        """Name a measure by its column."""
+        """Return the name of a measure, by its column."""
         return self.names[measure]
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What was computed from a sample that is not degenerate."""
+    """Statistics of a sample that is not degenerate."""
 
     correlations: Float64[np.ndarray, "p p"]
     duplicated: tuple[tuple[int, int], ...]
     singular: bool  # the numbers below are then None
-    kmo: float | None = None  # None too where no two measures are correlated
+    kmo: float | None = None  # None too of two measures, and where no two are correlated
     interval: tuple[float, float] | None = None
     msa: tuple[float | None, ...] | None = None
     bartlett_chi2: float | None = None
@@ -60,7 +61,7 @@ class Statistics:
 
 
 def constant(sample: Sample) -> tuple[str, ...]:
-    """Name the measures that do not vary by more than rounding; none if any value is not finite."""
+    """Return the names of the measures that do not vary by more than rounding; none if a value is not finite."""
     if len(sample.rows) < 2 or not np.isfinite(sample.rows).all():
         return ()
     largest, smallest = sample.rows.max(axis=0), sample.rows.min(axis=0)
@@ -71,7 +72,7 @@ def constant(sample: Sample) -> tuple[str, ...]:
 
 
 def saturation(sample: Sample) -> tuple[float, ...] | None:
-    """Give the share of rows beyond each measure's range, in [0, 1]; None without ranges or rows."""
+    """Return the share of rows beyond each measure's range, in [0, 1]; None without ranges or rows."""
     if sample.ranges is None or not len(sample.rows):
         return None
     low, high = np.array(sample.ranges.low), np.array(sample.ranges.high)
@@ -79,10 +80,10 @@ def saturation(sample: Sample) -> tuple[float, ...] | None:
 
 
 def degeneracies(sample: Sample) -> Iterator[Finding]:
-    """Find what makes correlations meaningless or impossible to compute."""
+    """Yield what makes correlations meaningless or impossible to compute."""
     n, p = sample.rows.shape
-    if p < 3:
-        yield Finding("skip", f"{p} measures are too few to share structure; give at least 3")
+    if p < 2:
+        yield Finding("skip", "one measure has no other to be compared with; give at least two")
     if n <= p + 1:
         yield Finding("skip", f"{n} rows are too few for {p} measures; sample at least {p + 2} components")
     for name, column in zip(sample.names, sample.rows.T, strict=True):
@@ -93,7 +94,7 @@ def degeneracies(sample: Sample) -> Iterator[Finding]:
 
 
 def weaknesses(sample: Sample) -> Iterator[Finding]:
-    """Find what is wrong with single measures, whether or not they can be correlated."""
+    """Yield findings against single measures, whether or not they can be correlated."""
     for name, value in zip(sample.names, sample.reliability or (), strict=False):
         if value is None or value < LEAST_RELIABILITY:
             seen = "unknown" if value is None else f"{value:.2f}, under {LEAST_RELIABILITY}"
@@ -110,10 +111,12 @@ def weaknesses(sample: Sample) -> Iterator[Finding]:
 
 
 def relations(sample: Sample, statistics: Statistics) -> Iterator[Finding]:
-    """Find what is wrong between measures: copies, dependence, too few dimensions, too low a KMO."""
+    """Yield findings between measures: duplicates, dependence, too few dimensions, a KMO too low or not computed."""
     yield from _pairs(sample, statistics)
     yield from _dimension(sample, statistics)
-    if not statistics.singular:
+    if len(sample.names) < FEWEST_FOR_KMO:
+        yield _no_kmo(statistics)
+    elif not statistics.singular:
         yield from _kmo(sample, statistics)
     elif not statistics.duplicated:
         yield _dependence(sample, statistics)
@@ -133,7 +136,7 @@ def _pairs(sample: Sample, statistics: Statistics) -> Iterator[Finding]:
 
 
 def _weaker(pair: tuple[int, int], sample: Sample, statistics: Statistics) -> int:
-    """Choose the less reliable of two measures or, at a tie, the one that shares more with all the rest."""
+    """Return the less reliable of two measures or, at a tie, the one that shares more with all the rest."""
     reliability = sample.reliability or (None,) * len(sample.names)
     shared = np.sum(statistics.correlations**2, axis=0)
     return max(pair, key=lambda measure: (-(reliability[measure] or 0.0), shared[measure], measure))
@@ -146,6 +149,13 @@ def _dimension(sample: Sample, statistics: Statistics) -> Iterator[Finding]:
         worst = sample.name(int(np.sum(statistics.correlations**2, axis=0).argmax()))
         text = f"{len(sample.names)} measures amount to {dimension:.2f} independent ones, under {least:g}; "
         yield Finding("stop", f"{text}replace {worst}, which shares most with the rest", worst)
+
+
+def _no_kmo(statistics: Statistics) -> Finding:
+    computed = "the correlation and the effective dimension were"
+    if statistics.bartlett_p is not None:
+        computed = "the correlation, Bartlett's test and the effective dimension were"
+    return Finding("warn", f"the KMO needs at least three measures and was not computed; {computed}")
 
 
 def _kmo(sample: Sample, statistics: Statistics) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 
 def split_half(even: ArrayLike, odd: ArrayLike) -> Float64[np.ndarray, " p"]:
-    """Give the reliability of each measure from two halves of the probe split.
+    """Return the reliability of each measure from two halves of the probe split.
 
     ``2 r / (1 + r)`` with r the Pearson correlation over components between the two halves
     (Spearman 1910, Brown 1910); 0 where a half is constant or r is not above 0.

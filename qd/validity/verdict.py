@@ -12,6 +12,7 @@ from qd.measures import Ranges
 from qd.validity import adequacy
 from qd.validity.findings import (
     DUPLICATE,
+    FEWEST_FOR_KMO,
     Finding,
     Sample,
     Statistics,
@@ -40,7 +41,7 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found about a sample of behaviours. A number that could not be computed is None, never NaN."""
+    """Verdict on a sample of behaviours, with its statistics. A number that was not computed is None, never NaN."""
 
     status: Literal["ok", "warn", "stop", "skipped"]
     reasons: tuple[str, ...]  # why the status is not ok
@@ -73,20 +74,21 @@ def assess(
     seed: int,
     stops: bool,
 ) -> Verdict:
-    """Judge a behaviour space by a sample of it.
+    """Return the verdict on a behaviour space, from a sample of it.
 
     Degenerate samples (values that are not finite, too few rows or measures, constant, duplicated or
     linearly dependent measures) are found first, and what cannot be computed from them stays None.
     Found at calibration (`stops`), these stop the run, as do a correlation over 0.95 in size, an
-    effective dimension under three fifths of the measures (3 of 5) and a reliability under 0.5. On the
-    KMO, gate ``robust`` stops when its 95 % interval lies wholly below 0.5 and ``blueprint`` when it is
-    itself below 0.5; both warn below 0.6. With gate ``off``, and at later checks, what would stop only
-    warns, and a sample that is too small is skipped.
+    effective dimension under three fifths of the number of measures (3 of 5) and a reliability under 0.5.
+    On the KMO, gate ``robust`` stops when its 95 % interval lies wholly below 0.5 and ``blueprint`` when it
+    is itself below 0.5; both warn below 0.6. Two measures have no KMO: both gates then go by the rest, and
+    warn. With gate ``off``, and at later checks, what would stop only warns, and a sample that is too small
+    is skipped.
 
     Parameters
     ----------
     samples
-        Raw measures [n, p], each in its own unit.
+        Raw measures [n, p], p >= 2, each in its own unit.
     groups
         The organism of each row [n].
     names
@@ -156,17 +158,17 @@ def _measured(sample: Sample, seed: int) -> Statistics:
     spectrum = np.linalg.eigvalsh(correlations)
     if duplicated or spectrum[-1] > adequacy.LARGEST_CONDITION * spectrum[0]:
         return Statistics(correlations, duplicated, singular=True)
-    kmo, msa, chi2, p_value = adequacy.factor_analyzer_tests(columns)
+    chi2, p_value = adequacy.sphericity(columns)
+    statistics = Statistics(correlations, duplicated, singular=False, bartlett_chi2=chi2, bartlett_p=p_value)
     related = adequacy.largest_correlation(correlations) > UNCORRELATED
-    return Statistics(
-        correlations,
-        duplicated,
-        singular=False,
-        kmo=kmo if related else None,
-        interval=adequacy.kmo_interval(columns, sample.groups, DRAWS, seed) if related else None,
-        msa=tuple(_finite(value) for value in msa) if related else None,
-        bartlett_chi2=chi2,
-        bartlett_p=p_value,
+    if len(sample.names) < FEWEST_FOR_KMO or not related:
+        return statistics
+    kmo, msa = adequacy.sampling_adequacy(columns)
+    return replace(
+        statistics,
+        kmo=kmo,
+        interval=adequacy.kmo_interval(columns, sample.groups, DRAWS, seed),
+        msa=tuple(_finite(value) for value in msa),
     )
 
 

@@ -1,33 +1,34 @@
-"""A calibration shared between runs, so that their archives can be compared cell by cell."""
+"""A calibration borrowed from another run, so that their archives can be compared cell by cell."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from archive_store.encoding import decode_centroids
-from archive_store.journal.journal import BASE
 from archive_store.run_directory import RunDirectory
 from runs.calibration.constants import Calibration
-from runs.calibration.stored import check_format
+from runs.calibration.stored import constants_of, journaled, with_calibrated
 from runs.config.schema import Config, scientific
 from runs.errors import RunError, readable
 from runs.machine.fingerprint import differences
 from runs.training.world import WorldSpec
 
-SECTIONS = (
-    "measures",
-    "task",
-    "organism",
-    "training",
-    "calibration",
-    "archive",
-)  # must agree between the two
+# What must agree between the two.
+SECTIONS = ("measures", "task", "organism", "training", "calibration", "archive")
 
 
 def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[WorldSpec, Calibration]:
-    """Take interface, hosts, ranges and centroids from another run.
+    """Return a world with interface and hosts of another run, and that run's constants.
+
+    Parameters
+    ----------
+    path
+        Directory of the other run.
+    config
+        Of this run.
+    data
+        Digest of this run's task.
+    spec
+        This run's world, without interface and hosts.
 
     Raises
     ------
@@ -36,21 +37,13 @@ def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[Wo
     """
     directory = RunDirectory.open(path)
     with directory.journal() as journal:
-        check_format(path, journal)
-        text = journal.meta(BASE) or "{}"
-        events = [event.value for event in journal.events(0, "calibration")]
-    if not events:
-        raise RunError(f"calibration.from: {path} has no calibration in its journal")
+        base, event = journaled(directory, journal)
     with readable(f"what the journal of {path} begins with"):
-        base = json.loads(text)
         theirs = _relevant(base.get("config", {}), base.get("data"))
         different = differences(theirs, _relevant(scientific(config), data))
-        interface, hosts, centroids = (events[0][name] for name in ("interface", "hosts", "centroids"))
     if different:
         raise RunError(f"the calibration of {path} does not fit this run: {'; '.join(different)}")
-    blobs = directory.blobs
-    spec = replace(spec, interface=blobs.get(interface), hosts=tuple(blobs.get(host) for host in hosts))
-    return spec, Calibration.read(events[0], decode_centroids(blobs.get(centroids)))
+    return with_calibrated(spec, event, directory.blobs), constants_of(event, directory.blobs)
 
 
 def _relevant(values: Mapping[str, Any], data: Any) -> dict[str, Any]:

@@ -29,11 +29,11 @@ class Calibration:
     ranges: Ranges
     reference: float  # assay that counts as full marks, in nats
     largest_flops: float  # of the costliest component that the genes allow
-    centroids: np.ndarray  # float64 [cells, 5], in the unit cube
+    centroids: np.ndarray  # float64 [cells, p] for p measures, in the unit cube
     verdict: Mapping[str, Any]  # canonical form of a `qd.validity.verdict.Verdict`
 
     def event(self, spec: WorldSpec) -> dict[str, Any]:
-        """Give what the journal says of it."""
+        """Return what the journal holds of it: digests of interface, hosts and centroids, and the rest itself."""
         assert spec.interface is not None
         return {
             "interface": sha256(spec.interface),
@@ -56,10 +56,14 @@ class Calibration:
         Raises
         ------
         RunError
-            If the event is no calibration.
+            If the event is no calibration, or its ranges and the centroids are of different measures.
         """
         with readable("the calibration in the journal"):
             low, high = (tuple(number(value) for value in event["ranges"][end]) for end in ("low", "high"))
+            if centroids.shape[1] != len(low):
+                raise ValueError(
+                    f"it has ranges of {len(low)} measures and centroids of {centroids.shape[1]}"
+                )
             return cls(
                 ranges=Ranges(low, high),
                 reference=number(event["reference"]),
@@ -76,10 +80,20 @@ def constants(
 
     Parameters
     ----------
+    config
+        Names the p measures, and says how the archive is tessellated and the space is judged.
+    spec
+        The world, with interface and hosts.
     samples
-        Of every calibration organism and checkpoint.
+        Of every calibration organism and checkpoint, with raw measures [n, p].
     assays
         Of the fully trained components of the organisms that are no hosts, in nats.
+
+    Raises
+    ------
+    RunError
+        If a measure is constant, the behaviour space is not sound, no component helps a host, or centroids
+        cannot be placed.
     """
     measures = np.array([row for sample in samples for row in sample.measures])
     groups = [sample.organism for sample in samples for _ in sample.measures]
@@ -122,7 +136,7 @@ def constants(
 
 
 def plain_verdict(verdict: Verdict) -> Mapping[str, Any]:
-    """Give a verdict as the journal holds it."""
+    """Return a verdict as the journal holds it."""
     from qd.canonical import plain
 
     return plain(verdict)

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from organisms.families import FAMILIES
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -99,6 +101,11 @@ def _unknown(location: Sequence[int | str], model: type[BaseModel]) -> str:
         section, key = word.rsplit(".", 1)
         return f"a dotted key belongs on the command line; write the key {key} under the section {section}"
     known = _keys(location[:-1], model)
+    if location[:-1] == ("organism",) and word in FAMILIES:
+        return (
+            f"holds the options of a family that organism.kind does not name; known here: {', '.join(known)}; "
+            f"leave it out, or set organism.kind: {word}"
+        )
     near = difflib.get_close_matches(word, known, n=1)
     found = [".".join((*map(str, location[:-1]), near[0]))] if near else []
     if not found:

@@ -10,10 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from archive_store.errors import YamlError
 from archive_store.strict_yaml import Document, read, scalar
+from runs.config.model import Own, model_for
+from runs.config.own import own_family
 from runs.config.problems import Problem, nearest, problems, quoted, shown
 from runs.config.schema import PATHS, Config
 from runs.config.schema import plain as plain_config
-from runs.config.sections import ExecutionConfig
+from runs.config.sections import ExecutionConfig, OrganismConfig
 from runs.errors import ConfigError
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -24,11 +26,18 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def load(source: str, overrides: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Config:
+def load(
+    source: str,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    *,
+    import_own: bool = True,
+) -> Config:
     """Read a preset or a file, apply overrides and options, and check the whole.
 
     Relative paths in a file are taken from the file's directory, those in overrides from the working
-    directory. A later override of a key wins over an earlier one, and options win over both.
+    directory. Where an override names another family than the file, the file's options of its family are left
+    out. A later override of a key wins over an earlier one, and options win over both.
 
     Parameters
     ----------
@@ -39,6 +48,8 @@ def load(source: str, overrides: Sequence[str] = (), options: Mapping[str, Any] 
         mapping or quoted text.
     options
         Values by key path, from the command line's own options; None stands for "not given".
+    import_own
+        Whether a family that is given by import path is imported, for its options to be checked and completed.
 
     Raises
     ------
@@ -54,9 +65,10 @@ def load(source: str, overrides: Sequence[str] = (), options: Mapping[str, Any] 
     for key, value in changes:
         _put(extra, key.split("."), value)
     _anchor(extra, Path.cwd())
-    merged = _merged(values, extra)
-    config, invalid = checked(merged)
-    found += [*wrong, *invalid, *_missing_files(merged)]
+    merged = _merged(_without_other_family(values, extra), extra)
+    own, unusable = _own_family(merged) if import_own else (None, [])
+    config, invalid = checked(merged, own)
+    found += [*wrong, *unusable, *invalid, *_missing_files(merged)]
     if found or config is None:
         raise _error(source, found)
     return config
@@ -95,27 +107,53 @@ def execution_changes(**options: Any) -> dict[str, Any]:
     return given
 
 
-def checked(values: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
-    """Check plain values; give the configuration, or all that is wrong with them.
+def checked(values: Mapping[str, Any], own: Own | None = None) -> tuple[Config | None, list[Problem]]:
+    """Check plain values and return the configuration, or all that is wrong with them.
 
     The rules between keys are checked even where single keys are wrong: those take their defaults meanwhile,
     and a rule about one of them is left out.
+
+    Parameters
+    ----------
+    values
+        What YAML or JSON hold, under the keys of the file.
+    own
+        The user's own family, where it was imported.
     """
+    model = model_for(values, own)
     try:
-        return Config.model_validate(values), []
+        return model.model_validate(values), []
     except ValidationError as error:
-        found = _said(error, Config)
+        found = _said(error, model)
     # A wrong item of a list takes the whole list along.
     broken = {key.split("[")[0] for problem in found for key in problem.keys}
     rest = _without(values, broken)
     try:
-        Config.model_validate(rest)
+        model.model_validate(rest)
     except ValidationError as error:
         said = {str(problem) for problem in found}
-        for problem in _said(error, Config):
+        for problem in _said(error, model):
             if str(problem) not in said and not any(_touches(key, broken) for key in problem.keys):
                 found.append(problem)
     return None, found
+
+
+def _without_other_family(values: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    before, after = (each.get("organism") for each in (values, extra))
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return values
+    default = OrganismConfig().kind
+    if after.get("kind", default) == before.get("kind", default) or "kind" not in after:
+        return values
+    shared = {key: value for key, value in before.items() if not isinstance(value, dict)}
+    return {**values, "organism": shared}
+
+
+def _own_family(values: Mapping[str, Any]) -> tuple[Own | None, list[Problem]]:
+    try:
+        return own_family(values), []
+    except ConfigError as error:
+        return None, [Problem(("organism.kind",), str(error).removeprefix("organism.kind "))]
 
 
 def _said(error: ValidationError, model: type[BaseModel]) -> list[Problem]:

@@ -1,26 +1,23 @@
 """The rules of a configuration that concern more than one key."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from runs.config.problems import Problem
-
-if TYPE_CHECKING:
-    from runs.config.schema import Config
+from runs.config.schema import Config
 
 MOST_SLOTS = 64  # in one organism, over all layers
 MOST_STEPS = 100_000_000  # optimizer steps of one organism
 SAMPLES_PER_CELL = 10  # that k-means needs
 
-Rule = Callable[["Config"], Iterator[Problem]]
+Rule = Callable[[Config], Iterator[Problem]]
 
 
-def broken_rules(config: "Config") -> list[Problem]:
-    """Give every rule that a configuration of valid fields breaks, with all the keys it is about."""
+def broken_rules(config: Config) -> list[Problem]:
+    """Return every rule that a configuration of valid fields breaks, with all the keys it is about."""
     return [problem for rule in RULES for problem in rule(config)]
 
 
-def _pool(config: "Config") -> Iterator[Problem]:
+def _pool(config: Config) -> Iterator[Problem]:
     organism = config.organism
     if organism.capacity < organism.initial:
         yield Problem(
@@ -39,31 +36,31 @@ def _pool(config: "Config") -> Iterator[Problem]:
             ("lifecycle.min_alive", "organism.initial"),
             f"must be at most organism.initial ({organism.initial}), not {config.lifecycle.min_alive}",
         )
-    if organism.min_temperature > organism.max_temperature:
-        yield Problem(
-            ("organism.min_temperature", "organism.max_temperature"),
-            f"must be at most organism.max_temperature ({organism.max_temperature:g}), "
-            f"not {organism.min_temperature:g}",
-        )
 
 
-def _experts(config: "Config") -> Iterator[Problem]:
-    organism = config.organism
-    if organism.kind != "experts":
+def _family(config: Config) -> Iterator[Problem]:
+    for keys, sentence in config.options.broken_rules(config.organism.sizes):
+        paths = (key if "." in key else f"organism.{config.family}.{key}" for key in keys)
+        yield Problem(tuple(paths), sentence)
+
+
+def _static(config: Config) -> Iterator[Problem]:
+    if config.lifecycle.enabled:
         return
-    if organism.max_hidden < organism.max_rank:
+    if config.births != "none":
         yield Problem(
-            ("organism.max_hidden", "organism.max_rank"),
-            f"must be at least organism.max_rank ({organism.max_rank}), not {organism.max_hidden}",
+            ("births", "lifecycle.enabled"),
+            f"must be none where lifecycle.enabled is false, as nothing is born then, not {config.births}",
         )
-    if organism.experts_per_token > organism.capacity:
+    if config.lifecycle.budget_bytes is not None:
         yield Problem(
-            ("organism.experts_per_token", "organism.capacity"),
-            f"must be at most organism.capacity ({organism.capacity}), not {organism.experts_per_token}",
+            ("lifecycle.budget_bytes", "lifecycle.enabled"),
+            "must be null where lifecycle.enabled is false, as nothing dies then to keep within it, not "
+            f"{config.lifecycle.budget_bytes}",
         )
 
 
-def _calibration(config: "Config") -> Iterator[Problem]:
+def _calibration(config: Config) -> Iterator[Problem]:
     calibration = config.calibration
     if calibration.hosts >= calibration.organisms:
         yield Problem(
@@ -79,7 +76,7 @@ def _calibration(config: "Config") -> Iterator[Problem]:
         )
 
 
-def _cells(config: "Config") -> Iterator[Problem]:
+def _cells(config: Config) -> Iterator[Problem]:
     calibration, organism, cells = config.calibration, config.organism, config.archive.cells
     if config.archive.centroids != "kmeans" or calibration.from_run is not None:
         return
@@ -99,7 +96,7 @@ def _cells(config: "Config") -> Iterator[Problem]:
         )
 
 
-def _objective(config: "Config") -> Iterator[Problem]:
+def _objective(config: Config) -> Iterator[Problem]:
     weights = (config.objective.task, config.objective.efficiency, config.objective.gradient)
     if abs(sum(weights) - 1.0) > 1e-9:
         text = " + ".join(f"{weight:g}" for weight in weights)
@@ -109,7 +106,7 @@ def _objective(config: "Config") -> Iterator[Problem]:
         )
 
 
-def _schedule(config: "Config") -> Iterator[Problem]:
+def _schedule(config: Config) -> Iterator[Problem]:
     lifecycle, annealing = config.lifecycle, config.annealing
     if lifecycle.warmup > lifecycle.gentle:
         yield Problem(
@@ -134,7 +131,7 @@ def _schedule(config: "Config") -> Iterator[Problem]:
         )
 
 
-def _corpus(config: "Config") -> Iterator[Problem]:
+def _corpus(config: Config) -> Iterator[Problem]:
     task = config.task
     if task.path is not None and task.name != "text" and ":" not in task.name:
         yield Problem(
@@ -143,7 +140,7 @@ def _corpus(config: "Config") -> Iterator[Problem]:
         )
 
 
-def _device(config: "Config") -> Iterator[Problem]:
+def _device(config: Config) -> Iterator[Problem]:
     execution = config.execution
     if execution.device == "cuda" and execution.executor == "ray" and execution.num_gpus == 0:
         yield Problem(
@@ -152,4 +149,14 @@ def _device(config: "Config") -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Rule, ...] = (_pool, _experts, _calibration, _cells, _objective, _schedule, _corpus, _device)
+RULES: tuple[Rule, ...] = (
+    _pool,
+    _family,
+    _static,
+    _calibration,
+    _cells,
+    _objective,
+    _schedule,
+    _corpus,
+    _device,
+)

@@ -1,4 +1,4 @@
-"""The configuration of a run: one frozen model a section, with a sentence under each key.
+"""The whole configuration of a run, but for the options of its family (`runs.config.model`).
 
 Shares are fractions of the run's rounds; rounds count from 1 and round 0 is calibration.
 """
@@ -7,20 +7,19 @@ import re
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator
 
 from archive_store.frames import taken
 from archive_store.strict_yaml import write
-from qd.measures import MEASURES, short_name
+from organisms.layers.config import Count, Section
+from organisms.options import FamilyOptions
+from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
 from runs.config.problems import shown
-from runs.config.rules import broken_rules
 from runs.config.sections import (
     AnnealingConfig,
     ArchiveConfig,
     CalibrationConfig,
     ChemotaxisConfig,
-    Count,
     ExecutionConfig,
     LifecycleConfig,
     ObjectiveConfig,
@@ -29,14 +28,13 @@ from runs.config.sections import (
     TrainingConfig,
     ValidityConfig,
     VariationConfig,
-    _named,
-    _Section,
+    named,
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class Config(_Section):
+class Config(Section):
     """Everything that a run depends on besides the code, the data and the machine's arithmetic."""
 
     name: str = "run"
@@ -48,9 +46,15 @@ class Config(_Section):
     lag: Annotated[int, Field(ge=0)] = 1
     """Rounds that the archive seen by a decision may be behind; 0 is a barrier every round."""
     births: Literal["archive", "random", "genes", "clone", "none"] = "archive"
-    """Where newborns come from: the arms of the experiment that asks whether the archive helps."""
-    measures: Annotated[tuple[str, ...], Field(strict=False, min_length=5, max_length=5)] = MEASURES
-    """The five axes of the behaviour space; any may be the import path package.module:Name of your own."""
+    """Where newborns come from: the arms of the experiment that asks whether the archive helps.
+    archive: varied from elites that chemotaxis chooses; random: drawn anew; genes: an elite's structural genes with
+    drawn weights of its norm; clone: varied from a living component of the same organism; none: nothing is born, and
+    components still die (with lifecycle.enabled: false they do not)."""
+    measures: Annotated[
+        tuple[str, ...],
+        Field(strict=False, json_schema_extra={"minItems": FEWEST_MEASURES, "maxItems": MOST_MEASURES}),
+    ] = MEASURES
+    """Two to eight axes of the behaviour space, five by default; any may be the import path package.module:Name."""
     task: TaskConfig = TaskConfig()
     organism: OrganismConfig = OrganismConfig()
     training: TrainingConfig = TrainingConfig()
@@ -67,12 +71,16 @@ class Config(_Section):
     @field_validator("measures")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        paths = tuple(_named(path, MEASURES) for path in value)
+        if not FEWEST_MEASURES <= len(value) <= MOST_MEASURES:
+            raise ValueError(
+                f"must be a list of {FEWEST_MEASURES} to {MOST_MEASURES} measures, not of {len(value)}"
+            )
+        paths = tuple(named(path, MEASURES) for path in value)
         names = [short_name(path) for path in paths]
         alike = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
         if alike:
             raise ValueError(
-                f"must be five measures of different names, not {' and '.join(alike)}; rename or replace one"
+                f"must be measures of different names, not {' and '.join(alike)}; rename or replace one"
             )
         for path, name in zip(paths, names, strict=True):
             if path != name and (name in MEASURES or taken(name)):
@@ -92,33 +100,36 @@ class Config(_Section):
             )
         return value
 
-    @model_validator(mode="after")
-    def _rules(self) -> "Config":
-        broken = broken_rules(self)
-        if broken:
-            text = "; ".join(str(problem) for problem in broken)
-            raise PydanticCustomError("rules", "{text}", {"text": text, "problems": broken})
-        return self
+    @property
+    def family(self) -> str | None:
+        """Name of the section of the family's own options; None where it has none."""
+        own = [name for name in type(self.organism).model_fields if name not in OrganismConfig.model_fields]
+        return own[0] if own else None
+
+    @property
+    def options(self) -> FamilyOptions:
+        """The family's own options."""
+        return FamilyOptions() if self.family is None else getattr(self.organism, self.family)
 
 
 def plain(config: Config) -> dict[str, Any]:
-    """Give the configuration as what YAML and JSON have, under the keys of the file."""
+    """Return the configuration as what YAML and JSON have, under the keys of the file."""
     return config.model_dump(mode="json", by_alias=True)
 
 
 def to_yaml(config: Config) -> str:
-    """Write the whole configuration, defaults included, as YAML that reads back as the same."""
+    """Return the whole configuration, defaults included, as YAML that reads back as the same."""
     return write(plain(config))
 
 
 def scientific(config: Config) -> dict[str, Any]:
-    """Give the part of a configuration that a run's digest covers: all but how and where it is executed.
+    """Return the part of a configuration that a run's digest covers: all but how and where it is executed.
 
     Of paths only the file's name is kept: where a corpus, a file of centroids or a shared calibration lies
     is no part of the experiment, and what they hold is covered by digests of its own. A key that came later is
     left out while it has its default, so that runs which do not use it keep their digests.
     """
-    values, defaults = plain(config), plain(Config())
+    values, defaults = plain(config), plain(type(config)())
     del values["execution"]
     for section, key in LATER:
         if values[section][key] == defaults[section][key]:
@@ -130,8 +141,5 @@ def scientific(config: Config) -> dict[str, Any]:
     return values
 
 
-LATER = (
-    ("task", "kinds"),
-    *(("organism", key) for key in ("max_hidden", "experts_per_token", "balance")),
-)
+LATER = (("task", "kinds"),)
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))

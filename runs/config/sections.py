@@ -1,59 +1,46 @@
 """The sections of a configuration: one frozen model each, with a sentence under each key."""
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from organisms.families import FAMILIES
+from organisms.layers.config import Count, NotNegative, Positive, Section
+from organisms.options import Sizes
 from runs.config.problems import nearest, shown
-
-TASKS = ("digits", "text", "signals", "trajectories", "sine", "xor", "parity")
-
-
-KINDS = ("pseudopods", "experts")
-
+from runs.config.tables import TASKS
 
 CENTROIDS = ("halton", "kmeans")
 
-
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-
-
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
-
-Positive: TypeAlias = Annotated[float, Field(gt=0)]
-
-
-NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
-
-
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-
-
 _ADDRESS = re.compile(r"local|auto|ray://[^\s/]+|[^\s/:]+:[0-9]+")
 
 
-def _named(value: str, known: tuple[str, ...]) -> str:
+def named(value: str, known: Iterable[str]) -> str:
+    """Return a name of a table, or an import path, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither; the message lists the known names and the nearest one.
+    """
     if value in known or _IMPORT_PATH.fullmatch(value):
         return value
-    names = ", ".join(known)
-    near = nearest(value, known)
+    names, near = ", ".join(known), nearest(value, known)
     raise ValueError(f"must be {names} or an import path package.module:Name, not {shown(value)}{near}")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class TaskConfig(_Section):
+class TaskConfig(Section):
     """What the organisms learn."""
 
-    name: str = "digits"
-    """digits, text, signals, trajectories, sine, xor, parity, or the import path package.module:Name of your own."""
+    name: Annotated[
+        str, Field(description=f"{', '.join(TASKS)}, or the import path package.module:Name of your own.")
+    ] = "digits"
     path: str | None = None
     """UTF-8 corpus for the task text (relative to the configuration's file); null: CPython's help topics."""
     length: Annotated[int, Field(ge=2)] | None = None
@@ -66,14 +53,19 @@ class TaskConfig(_Section):
     @field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:
-        return _named(value, TASKS)
+        return named(value, TASKS)
 
 
-class OrganismConfig(_Section):
-    """The population, the pool of slots in each organism, and how far the structural genes reach."""
+class OrganismConfig(Section):
+    """The population, and the pool of slots in each organism; a family's own options lie under its name."""
 
-    kind: str = "pseudopods"
-    """Family of the components: pseudopods, experts, or the import path package.module:Name of your own."""
+    kind: Annotated[
+        str,
+        Field(
+            description=f"Family of the components: {', '.join(FAMILIES)}, or the import path package.module:Name of "
+            "your own."
+        ),
+    ] = "pseudopods"
     count: Annotated[int, Field(ge=1, le=10_000)] = 8
     """Organisms in the population."""
     dim: Annotated[int, Field(ge=2, le=16_384)] = 64
@@ -84,30 +76,19 @@ class OrganismConfig(_Section):
     """Slots per layer; at most 64 over all layers."""
     initial: Count = 8
     """Living slots per layer at the start."""
-    max_rank: Count = 16
-    """Largest rank of a pseudopod's query-key product or of an expert's two matrices, a gene."""
-    max_width: Count = 16
-    """Largest width of a pseudopod's value-output product, a gene."""
-    max_window: Count | None = None
-    """Largest attention window in tokens, a gene; null: the whole sequence."""
-    min_temperature: Positive = 0.5
-    """Lowest attention temperature, a gene."""
-    max_temperature: Positive = 2.0
-    """Highest attention temperature, a gene."""
-    max_hidden: Count = 32
-    """Largest hidden width of an expert, a gene; at least organism.max_rank."""
-    experts_per_token: Count = 2
-    """Experts that a token goes to, at most organism.capacity; where fewer live, all of them."""
-    balance: NotNegative = 0.01
-    """Weight of the experts' load-balancing loss in training."""
 
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
-        return _named(value, KINDS)
+        return named(value, FAMILIES)
+
+    @property
+    def sizes(self) -> Sizes:
+        """What a family has to know of this section."""
+        return Sizes(self.dim, self.depth, self.capacity)
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """How the weights of an organism are trained between two censuses."""
 
     steps_per_round: Count = 25
@@ -126,17 +107,17 @@ class TrainingConfig(_Section):
     """Share of the old value in the moving average of the training loss, per step."""
 
 
-class CalibrationConfig(_Section):
+class CalibrationConfig(Section):
     """What is fixed before round 0: interface, hosts, ranges, centroids and the validity verdict."""
 
     steps: Count = 300
-    """Optimizer steps of each calibration organism."""
+    """Optimizer steps of each calibration organism; the default is what the family's interface needs."""
     organisms: Annotated[int, Field(ge=4)] = 8
     """Gene-diverse organisms that are trained and measured."""
     hosts: Annotated[int, Field(ge=3)] = 3
     """Of these, how many become the frozen hosts of the assay."""
     host_share: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Share of its components that a host keeps, so that a graft has room to matter."""
+    """Share of its components that a host keeps, so that a graft has room to matter; the default is the family's."""
     checkpoints: Annotated[
         tuple[Annotated[float, Field(gt=0, le=1, strict=True)], ...], Field(strict=False, min_length=1)
     ] = (0.05, 0.25, 0.5, 1.0)
@@ -152,13 +133,13 @@ class CalibrationConfig(_Section):
         return value
 
 
-class ArchiveConfig(_Section):
+class ArchiveConfig(Section):
     """The niches of the behaviour space."""
 
     cells: Annotated[int, Field(ge=2, le=1000)] = 256
     """Cells of the centroidal Voronoi tessellation."""
     centroids: str = "halton"
-    """halton, kmeans (on samples), or a .npy file [cells, 5] (relative to the configuration's file)."""
+    """halton, kmeans (on samples), or a .npy file [cells, measures] (relative to the configuration's file)."""
     qd_offset: float = 0.0
     """Taken from each objective before they are summed to the QD score."""
 
@@ -172,7 +153,7 @@ class ArchiveConfig(_Section):
         )
 
 
-class ObjectiveConfig(_Section):
+class ObjectiveConfig(Section):
     """What the archive compares; the three weights sum to 1."""
 
     task: Share = 0.7
@@ -185,7 +166,7 @@ class ObjectiveConfig(_Section):
     """Rounds that a component lives before it competes."""
 
 
-class AnnealingConfig(_Section):
+class AnnealingConfig(Section):
     """The temperature of births, deaths and mutation over the run."""
 
     kind: Literal["linear", "geometric", "cosine"] = "linear"
@@ -196,9 +177,11 @@ class AnnealingConfig(_Section):
     """Lowest temperature."""
 
 
-class LifecycleConfig(_Section):
+class LifecycleConfig(Section):
     """When births and deaths may happen, and the guardrails."""
 
+    enabled: bool = True
+    """false: nothing is born and nothing dies (a static pool, an arm of experiments); births must be none then."""
     warmup: Share = 0.1
     """First share of the rounds, without births and deaths."""
     gentle: Share = 0.25
@@ -223,7 +206,7 @@ class LifecycleConfig(_Section):
     """Most counted bytes per example of an organism's components; null: no budget."""
 
 
-class VariationConfig(_Section):
+class VariationConfig(Section):
     """How a newborn differs from its parents."""
 
     sigma: NotNegative = 0.1
@@ -236,7 +219,7 @@ class VariationConfig(_Section):
     """Spread along the line between two elites, relative to their distance."""
 
 
-class ChemotaxisConfig(_Section):
+class ChemotaxisConfig(Section):
     """Which elites become parents."""
 
     tau: Positive = 0.2
@@ -245,14 +228,14 @@ class ChemotaxisConfig(_Section):
     """Rounds over which the improvement that stills hunger is taken."""
 
 
-class ValidityConfig(_Section):
+class ValidityConfig(Section):
     """What an unsound behaviour space does to the run."""
 
     gate: Literal["robust", "blueprint", "off"] = "robust"
     """robust: stops on a bootstrap interval below 0.5; blueprint: on a point value; off: never on KMO."""
 
 
-class ExecutionConfig(_Section):
+class ExecutionConfig(Section):
     """How the work is done. No digest covers it, and it may differ on resume."""
 
     executor: Literal["ray", "inline"] = "ray"

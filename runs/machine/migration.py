@@ -13,11 +13,10 @@ from archive_store.run_directory import RunDirectory
 from qd.canonical import plain
 from runs.errors import RunError
 from runs.machine import fingerprint
-from runs.prepared import Prepared
 
 
 def moved_to(
-    directory: RunDirectory, journal: Journal, prepared: Prepared, accept: bool = False
+    directory: RunDirectory, journal: Journal, here: Mapping[str, Any], accept: bool = False
 ) -> Mapping[str, Any] | None:
     """Compare this machine's fingerprint with the one under which the run's last round was made.
 
@@ -35,7 +34,7 @@ def moved_to(
     RunError
         If the fingerprints differ and that is not accepted: with the differences.
     """
-    here = plain(prepared.fingerprint)
+    here = plain(here)
     different = fingerprint.differences(_last(directory, journal), here)
     if not different:
         return None
@@ -47,7 +46,7 @@ def moved_to(
     return {"differences": list(different), "fingerprint": here}
 
 
-def check_unmoved(directory: RunDirectory, journal: Journal, prepared: Prepared, until: int) -> None:
+def check_unmoved(directory: RunDirectory, journal: Journal, here: Mapping[str, Any], until: int) -> None:
     """Refuse to make rounds again that this machine would make otherwise.
 
     Raises
@@ -62,7 +61,7 @@ def check_unmoved(directory: RunDirectory, journal: Journal, prepared: Prepared,
                 f"{directory.path} moved to another environment before round {round}; only the rounds before "
                 f"can be made again: --until {round - 1}"
             )
-    different = fingerprint.differences(_launched(directory), plain(prepared.fingerprint))
+    different = fingerprint.differences(_launched(directory), plain(here))
     if different:
         raise RunError(
             f"{directory.path} was made in another environment ({'; '.join(different)}); its bits cannot be "
@@ -71,7 +70,7 @@ def check_unmoved(directory: RunDirectory, journal: Journal, prepared: Prepared,
 
 
 def last_move(journal: Journal) -> int:
-    """Give the first round that was made in the run's present settings."""
+    """Give the first round that was made in the run's present environment."""
     return max(journal.moves(), default=1)
 
 

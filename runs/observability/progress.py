@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
-Clock = Callable[[], float]  # seconds, monotonic
+from runs.machine.clock import Clock
 
 INTERVAL = 5.0  # seconds between two plain lines
 
@@ -29,12 +29,12 @@ class Progress:
     message: str = ""  # worth a line of its own, such as a worker that was lost
 
 
-Report = Callable[[Progress], None]
+Reporter = Callable[[Progress], None]
 
 
 def reporting(
     stream: TextIO, quiet: bool = False, clock: Clock = time.monotonic
-) -> AbstractContextManager[Report | None]:
+) -> AbstractContextManager[Reporter | None]:
     """Give a context whose value shows reports on `stream`; the value is None where none are wanted."""
     if quiet:
         return nullcontext(None)
@@ -98,7 +98,7 @@ class PlainLines:
         self._written: float | None = None  # when the last line was
         self._shown = ""  # the stage that it was about
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> Reporter:
         return self._report
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -145,7 +145,7 @@ class LiveBar:
             redirect_stdout=False,  # stdout is data and never passes through the bar
         )
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> Reporter:
         self._live.start()
         return self._report
 

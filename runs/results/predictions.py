@@ -10,9 +10,8 @@ from analysis.predictions import Kind, Predictions
 from archive_store.frames import best_organism
 from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
-from runs.config.reader import read_config
 from runs.config.schema import Config, plain
-from runs.errors import readable
+from runs.errors import RunError
 
 if TYPE_CHECKING:
     from organisms.task import Task
@@ -46,7 +45,7 @@ def predictions(run: Run, own_code: bool = False) -> Predictions:
     StoreError
         If its files are damaged.
     """
-    config = read_config(run.directory.config_path)
+    config = _config(run)
     if not _may_forecast(run, config):
         raise _no_sequences(run, config)
     _check_code(run, config, own_code)
@@ -55,6 +54,15 @@ def predictions(run: Run, own_code: bool = False) -> Predictions:
     if world.task.kind != "sequence":
         raise _no_sequences(run, config)
     return Predictions(state.organism, state.round, tuple(_kinds(world.task, _outputs(run, world, state))))
+
+
+def _config(run: Run) -> Config:
+    from runs.calibration.stored import config_of
+
+    try:
+        return config_of(run.directory)
+    except RunError as error:  # made by another version
+        raise NothingToDraw(str(error)) from error
 
 
 def _may_forecast(run: Run, config: Config) -> bool:
@@ -104,19 +112,14 @@ def _world(run: Run, config: Config) -> "World":
     from runs import tasks
     from runs.calibration.stored import calibrated
     from runs.config.reader import changed
-    from runs.prepared import Prepared
     from runs.training.build import build
     from runs.training.world import WorldSpec
 
     here = changed(config, {"device": "cpu"})
-    with readable("the calibration in the journal"):
-        interface = str(run.calibration()["interface"])
-    corpus = tasks.corpus(config.task)
-    world = build(WorldSpec(plain(here), corpus, interface=run.directory.blobs.get(interface)))
-    ours = Prepared(here, corpus, world.task.digest, world.task.score_name, {}, ())
+    corpus = tasks.corpus(here.task)
     with run.directory.journal() as journal:
-        calibrated(run.directory, journal, ours)  # the same data and settings
-    return world
+        event = calibrated(run.directory, journal, here, tasks.load(here.task, corpus).digest)
+    return build(WorldSpec(plain(here), corpus, interface=run.directory.blobs.get(event["interface"])))
 
 
 def _outputs(run: Run, world: "World", state: State) -> np.ndarray:

@@ -30,7 +30,7 @@ class Summary:
     best_accuracy: float | None  # test score of that organism; score_name says of what kind
     score_name: str  # accuracy or R2
     test_metrics: dict[str, float | None]  # what the task itself reports of that organism, by name
-    kmo: float | None  # at calibration, where it gates the run
+    kmo: float | None  # at calibration, where it gates the run; two measures have none
     kmo_verdict: str | None  # ok, warn, stop or skipped
     kmo_reasons: tuple[str, ...]  # why it is not ok
     kmo_last: float | None  # at the last check

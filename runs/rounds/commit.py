@@ -11,7 +11,7 @@ from runs.rounds.ledger import Closed
 from runs.workers.jobs import Done, Gone, Handle
 
 
-class Scribe:
+class RoundWriter:
     """Writes rounds in their order.
 
     Parameters

@@ -47,6 +47,7 @@ def rules(config: Config) -> Rules:
         seed=config.seed,
         rounds=config.rounds,
         steps_per_round=steps,
+        enabled=life.enabled,
         arm=config.births,
         depth=config.organism.depth,
         capacity=config.organism.capacity,

@@ -16,11 +16,11 @@ from runs.workers.jobs import Done, Handle
 
 
 @dataclass(slots=True)
-class _Track:
-    """How far an organism has come again."""
+class Position:
+    """How far an organism is: its newest state, and whether the order of its next round is under way."""
 
-    round: int
-    state: Handle  # None: to be founded
+    round: int = 0
+    state: Handle = None  # None: to be founded
     sent: bool = False
 
 
@@ -38,7 +38,7 @@ class Recovery:
         self._journal = journal
         self._rounds: dict[int, set[int]] = {}  # to be done again, by organism
         self._genomes: dict[tuple[int, int], set[str]] = {}  # to be stored again, by organism and round
-        self._tracks: dict[int, _Track] = {}
+        self._positions: dict[int, Position] = {}
 
     @property
     def needed(self) -> bool:
@@ -89,24 +89,24 @@ class Recovery:
         """Give organism, round and state of the orders that are to be sent again now."""
         orders = []
         for organism in sorted(self._rounds):
-            track = self._track(organism)
-            if not track.sent:
-                orders.append((organism, track.round + 1, track.state))
+            position = self._position(organism)
+            if not position.sent:
+                orders.append((organism, position.round + 1, position.state))
         return orders
 
     def sent(self, organism: int) -> None:
         """Take note that the order that was due is under way."""
-        self._tracks[organism].sent = True
+        self._positions[organism].sent = True
 
-    def starve(self, organism: int, round: int) -> None:
+    def lose_input(self, organism: int, round: int) -> None:
         """Take note that an order could not begin: if it was one of these, what it began from was lost again."""
-        track = self._tracks.get(organism)
-        if track is not None and track.sent and track.round + 1 == round:
+        position = self._positions.get(organism)
+        if position is not None and position.sent and position.round + 1 == round:
             self.restart(organism)
 
     def restart(self, organism: int) -> None:
         """Begin an organism's recovery anew, from its checkpoint: what it had come to was lost too."""
-        self._tracks.pop(organism, None)
+        self._positions.pop(organism, None)
 
     def take(self, done: Done, fetch: Callable[[Handle], Any]) -> None:
         """Take an answer: store the genomes that were looked for, and go on to the next round.
@@ -123,20 +123,20 @@ class Recovery:
         if wanted:
             self._store(done, wanted, fetch(done.genomes))
             del self._genomes[organism, round]
-        track = self._tracks.get(organism)
-        if track is not None and track.round + 1 == round:
-            self._tracks[organism] = _Track(round, done.payload)
+        position = self._positions.get(organism)
+        if position is not None and position.round + 1 == round:
+            self._positions[organism] = Position(round, done.payload)
         rounds = self._rounds.get(organism, set())
         rounds.discard(round)
         if not rounds:
             self._rounds.pop(organism, None)
-            self._tracks.pop(organism, None)
+            self._positions.pop(organism, None)
 
-    def _track(self, organism: int) -> _Track:
-        rounds, track = self._rounds[organism], self._tracks.get(organism)
-        if track is None or (not track.sent and track.round >= min(rounds)):
-            track = self._tracks[organism] = _Track(*self.checkpoint(organism, min(rounds) - 1))
-        return track
+    def _position(self, organism: int) -> Position:
+        rounds, position = self._rounds[organism], self._positions.get(organism)
+        if position is None or (not position.sent and position.round >= min(rounds)):
+            position = self._positions[organism] = Position(*self.checkpoint(organism, min(rounds) - 1))
+        return position
 
     def _makers(self) -> dict[str, tuple[int, int]]:
         """Say of each genome that ever won a cell which organism made it, and in which round."""

@@ -1,28 +1,12 @@
-"""What runs can learn: the table of built-in tasks, and the user's own by import path."""
-
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+"""What runs can learn: the built-in tasks, and the user's own by import path."""
 
 from organisms.task import Task
 from runs.config.import_path import imported
 from runs.config.problems import nearest
+from runs.config.tables import TASKS
 from runs.errors import RAISED, ConfigError, PlasmodiaError, told
-from runs.tasks import digits, signals, text, toys, trajectories
 from runs.tasks.options import Options
-
-Builder = Callable[[Options, bytes | None], Task]
-
-TASKS: Mapping[str, Builder] = MappingProxyType(
-    {
-        "digits": digits.build,
-        "text": text.build,
-        "signals": signals.build,
-        "trajectories": trajectories.build,
-        "sine": toys.sine,
-        "xor": toys.xor,
-        "parity": toys.parity,
-    }
-)
+from runs.tasks.text import read_corpus
 
 
 def corpus(options: Options) -> bytes | None:
@@ -36,7 +20,7 @@ def corpus(options: Options) -> bytes | None:
     ConfigError
         If the file is missing, a directory or unreadable.
     """
-    return None if options.path is None else text.read_corpus(options.path)
+    return None if options.path is None else read_corpus(options.path)
 
 
 def load(options: Options, corpus: bytes | None = None) -> Task:
@@ -48,8 +32,8 @@ def load(options: Options, corpus: bytes | None = None) -> Task:
     Parameters
     ----------
     options
-        The ``task:`` section of the configuration. Its ``name`` is in `TASKS` or is the import path of
-        the user's own builder, a callable ``(options, corpus) -> Task``.
+        The ``task:`` section of the configuration. Its ``name`` is in `runs.config.tables.TASKS` or is
+        the import path of the user's own builder, a callable ``(options, corpus) -> Task``.
     corpus
         The bytes that `corpus` read, or None.
 
@@ -65,7 +49,8 @@ def load(options: Options, corpus: bytes | None = None) -> Task:
             f"task.name is {options.name!r}; the tasks are {', '.join(TASKS)}, or your own as "
             f"'package.module:Name'{nearest(options.name, TASKS)}"
         )
-    return TASKS[options.name](options, corpus)
+    task: Task = imported(TASKS[options.name], "task.name")(options, corpus)
+    return task
 
 
 def _users(options: Options, corpus: bytes | None) -> Task:

@@ -1,19 +1,15 @@
 """What a trainer's job returns."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from qd.records import Census
 
-Job = tuple[Any, bytes, dict[str, bytes]]
-
-
-Clock = Callable[[], float]
+Answer = tuple[Any, bytes, dict[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RoundReport:
     """What `advance` tells the driver: the census, and seconds that no digest covers."""
 
     census: Census

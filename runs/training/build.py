@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from organisms.families import CONTRACT, FAMILIES
+from organisms.families import FAMILIES
 from organisms.nn import check_interface
-from organisms.species import Organism, Species
+from organisms.species import CONTRACT, Organism, Species
 from organisms.task import Split, Task
 from runs import tasks
 from runs.config.import_path import imported
+from runs.config.model import configured
 from runs.config.schema import Config
 from runs.errors import RAISED, ConfigError, PlasmodiaError, RunError, readable, told
 from runs.training.state import decode_interface, decode_state
@@ -28,7 +29,7 @@ def build(spec: WorldSpec) -> World:
     PlasmodiaError
         If a user's task or family cannot be built, or gives other data than it first gave.
     """
-    config = Config.model_validate(spec.config)
+    config = configured(spec.config)
     task = tasks.load(config.task, spec.corpus)
     if spec.data is not None and task.digest != spec.data:
         raise RunError(
@@ -68,21 +69,28 @@ def family_of(config: Config, task: Task) -> Species:
     Raises
     ------
     ConfigError
-        If a user's family raises or is none.
+        If a user's family raises or is none, or its options are not as it wants them.
     """
     kind = config.organism.kind
+    made = imported(FAMILIES[kind].species if kind in FAMILIES else kind, "organism.kind")
+    _check_contract(kind, made, ("family", "options"))
     try:
-        family: Species = imported(FAMILIES.get(kind, kind), "organism.kind")(task, config.organism)
+        options = made.options.model_validate(config.options.model_dump())
+        family: Species = made(task, config.organism.sizes, options)
     except PlasmodiaError:
         raise
     except RAISED as error:
         raise ConfigError(f"organism.kind {kind!r} raised {told(error)}") from error
-    missing = [name for name in CONTRACT if not hasattr(family, name)]
+    _check_contract(kind, family, CONTRACT)
+    return family
+
+
+def _check_contract(kind: str, family: object, names: Sequence[str]) -> None:
+    missing = [name for name in names if not hasattr(family, name)]
     if missing:
         raise ConfigError(
             f"organism.kind {kind!r} is no family: it has no {', '.join(missing)}; see organisms.species.Species"
         )
-    return family
 
 
 def _host(world: World, state: bytes) -> Any:

@@ -8,7 +8,7 @@ import torch
 from organisms.species import Organism
 from qd.seeding import torch_seed
 from runs.errors import RunError
-from runs.training.answer import Job
+from runs.training.answer import Answer
 from runs.training.measures import measured
 from runs.training.newborns import _founder
 from runs.training.optimise import batches, learning_rate, train
@@ -29,7 +29,7 @@ class Sample:
     odd: list[list[float]]
 
 
-def interface(world: World) -> Job:
+def interface(world: World) -> Answer:
     """Train one organism together with its stem and readout, which then stay as they are for all others.
 
     Raises
@@ -48,7 +48,7 @@ def interface(world: World) -> Job:
     return loss, encode_interface(individual.organism.interface), {}
 
 
-def reference(world: World, number: int) -> Job:
+def reference(world: World, number: int) -> Answer:
     """Train a gene-diverse organism on the interface and measure its components as it goes.
 
     Raises
@@ -70,7 +70,7 @@ def reference(world: World, number: int) -> Job:
     return samples, encode_state(individual), {}
 
 
-def assays(world: World, state: bytes) -> Job:
+def assays(world: World, state: bytes) -> Answer:
     """Assay every component of a calibration organism in the reference hosts, in nats."""
     individual = decode_state(world, state)
     return world.species.assay(individual.organism, world.hosts).mean(-1).tolist(), b"", {}

@@ -1,7 +1,7 @@
 """Looking at an organism after a round: losses and scores, and a record of every living component."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Real
 
 import torch
@@ -13,12 +13,12 @@ from organisms.species import Organism, Probe
 from qd.canonical import sha256
 from qd.records import Census, Record
 from runs.errors import RunError
+from runs.machine.clock import Clock
 from runs.training.measures import measured
 from runs.training.state import Individual, encode_state
 from runs.training.usage import usage
 from runs.training.world import Examples, World
 
-Clock = Callable[[], float]
 ONE_SIDED_95 = 1.6448536269514722  # quantile of the standard normal distribution
 
 
@@ -81,7 +81,7 @@ def take_records(
         data = encode_genome(pool.genome(slot))
         digest = sha256(data)
         encoded[digest] = data
-        flops, moved = world.species.cost(occupant.genes)
+        flops, bytes_moved = world.species.cost(occupant.genes)
         records.append(
             Record(
                 component=occupant.component,
@@ -97,7 +97,7 @@ def take_records(
                 ablation=float(probe.ablations[index]),
                 gradient=float(probe.gradients[index]),
                 flops=float(flops),
-                bytes=float(moved),
+                bytes=float(bytes_moved),
                 load=used[index].load,
                 usage=used[index].by_kind,
             )

@@ -8,7 +8,7 @@ from runs.training.state import Individual
 
 
 def after_training(individual: Individual, loss: float) -> str | None:
-    """Say what training left that is not finite: a loss, a weight or a moment; None where all is well.
+    """Return what training left that is not finite: a loss, a weight or a moment; None where all is well.
 
     A gradient that is not finite leaves its mark on Adam's moments, so that looking at these once a round
     finds it.
@@ -27,7 +27,7 @@ def after_training(individual: Individual, loss: float) -> str | None:
 
 
 def of_census(census: Census, measures: Sequence[str]) -> str | None:
-    """Say which number of a census is not finite, if any; `measures` are called by these names.
+    """Return which number of a census is not finite, if any; `measures` are called by these names.
 
     Scores are not looked at (the R2 of constant targets is not finite), nor is the test split: it is only
     reported, and nothing may depend on it.

@@ -1,4 +1,4 @@
-"""The measures of a census: the family's own five, any of them replaced by a user's."""
+"""The measures of a census: those of the family's that the configuration names, and a user's."""
 
 import torch
 from torch import Tensor
@@ -11,10 +11,21 @@ from runs.training.world import Examples, World
 
 
 def measured(world: World, organism: Organism, probe: Probe, examples: Examples) -> Tensor:
-    """Give the raw measures of every living slot in the order of the configuration, float64 [n, 5].
+    """Return the raw measures of every living slot in the order of the configuration, float64 [n, p].
 
     A measure given by import path is a function ``(organism, inputs, targets) -> n numbers``, one for each
     living slot in order.
+
+    Parameters
+    ----------
+    world
+        Names the p measures, in its configuration.
+    organism
+        Passed on to the user's measures.
+    probe
+        What the family measured of the same organism and examples, of which columns are taken by name.
+    examples
+        The probe split, passed on to the user's measures.
 
     Raises
     ------

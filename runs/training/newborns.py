@@ -82,8 +82,9 @@ def _newborn(
             fit,
             family.aligned,
         )
-    source = parents[0] if birth.operator == "bootstrap" else organism.pool.genome(birth.parents[0].slot)
-    return variation.bootstrap(source, birth.sigma, settings.gene_rate, space, resize, stream)
+    # "gaussian" and "bootstrap", as journals called it once, vary a stored parent.
+    source = organism.pool.genome(birth.parents[0].slot) if birth.operator == "clone" else parents[0]
+    return variation.gaussian(source, birth.sigma, settings.gene_rate, space, resize, stream)
 
 
 def _parent(organism: Organism, data: bytes) -> Genome:

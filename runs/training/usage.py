@@ -30,9 +30,9 @@ def usage(task: Task, probe: Probe) -> list[Usage]:
     probe
         A look at the whole probe split.
     """
-    if probe.answered is None:
+    if probe.routed_tokens is None:
         return [Usage()] * len(probe.slots)
-    answered_nP = probe.answered.cpu().numpy()
+    answered_nP = probe.routed_tokens.cpu().numpy()
     labels = np.asarray(task.probe.labels)
     kinds = {name: labels == label for label, name in enumerate(task.labels)}
     return [

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runs.errors import RunError
-from runs.workers.jobs import Done, Event, Failed, Job, Key, Lost, Starved
-from runs.workers.pool import Pool
+from runs.machine.clock import Clock
+from runs.workers.jobs import Done, Failed, InputLost, Job, JobEvent, Key, Lost
+from runs.workers.pool import WorkerPool
 
 Priority = tuple[float, ...]
 Incident = Callable[[str, Job, str], None]  # kind, job, what happened
 Evidence = Callable[[Done], str]  # what two answers to one job must agree on
-Clock = Callable[[], float]
 
 PATIENCE = 1.0  # seconds of waiting after which whoever asks for an answer may think again
 
@@ -54,7 +54,13 @@ class Dispatcher:
     """
 
     def __init__(
-        self, pool: Pool, attempts: int, timeout: float, incident: Incident, evidence: Evidence, clock: Clock
+        self,
+        pool: WorkerPool,
+        attempts: int,
+        timeout: float,
+        incident: Incident,
+        evidence: Evidence,
+        clock: Clock,
     ) -> None:
         self.pool = pool
         self._attempts = attempts
@@ -67,7 +73,7 @@ class Dispatcher:
         self._unanswered: dict[Key, _Unanswered] = {}
         self._answered: dict[Key, str] = {}
         self._errands: dict[str, _Errand] = {}  # by worker
-        self._ready: deque[Done | Starved] = deque()
+        self._ready: deque[Done | InputLost] = deque()
 
     @property
     def busy(self) -> bool:
@@ -85,10 +91,10 @@ class Dispatcher:
         self._unanswered[job.key] = _Unanswered(priority, set() if avoid is None else {avoid})
         self._push(job, 1)
 
-    def next(self, send: bool = True) -> Done | Starved | None:
+    def next(self, send: bool = True) -> Done | InputLost | None:
         """Wait for the next answer; give None where there is none after a moment.
 
-        A `Starved` job is forgotten: whoever submitted it finds other input and submits it again.
+        A `InputLost` job is forgotten: whoever submitted it finds other input and submits it again.
 
         Parameters
         ----------
@@ -163,7 +169,7 @@ class Dispatcher:
         heapq.heappush(self._queue, (self._unanswered[job.key].priority, self._arrivals, job, attempt))
         self._arrivals += 1
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: JobEvent) -> None:
         errand = self._errands.get(event.worker)
         is_current = errand is not None and (errand.job.key, errand.attempt) == (event.job.key, event.attempt)
         if is_current:
@@ -188,7 +194,7 @@ class Dispatcher:
         if key in self._answered and key not in self._unanswered:
             self._check_duplicate(done)
             return
-        self._unanswered.pop(key, None)  # a job that starved since is answered all the same
+        self._unanswered.pop(key, None)  # a job that lost since is answered all the same
         self._answered[key] = self._evidence(done)
         self._ready.append(done)
 

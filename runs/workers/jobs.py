@@ -72,7 +72,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Starved:
+class InputLost:
     """A job that could not begin: what one of its handles stands for was lost with its machine."""
 
     job: Job
@@ -81,4 +81,4 @@ class Starved:
     reason: str
 
 
-Event = Done | Lost | Failed | Starved
+JobEvent = Done | Lost | Failed | InputLost

@@ -1,4 +1,4 @@
-"""Pools of trainers: where jobs run. The driver sees `Pool` alone and owns retries and time.
+"""Pools of trainers: where jobs run. The driver sees `WorkerPool` alone and owns retries and time.
 
 A job is named and carries values or handles; a handle stands for bytes or genomes that stay where they
 are until somebody fetches them or another job takes them.
@@ -11,13 +11,13 @@ from typing import Any, Protocol
 from runs.errors import RAISED, PlasmodiaError, RunError, told
 from runs.training.build import build
 from runs.training.world import World, WorldSpec
-from runs.workers.jobs import Done, Event, Exhausted, Failed, Handle, Job, Lost
+from runs.workers.jobs import Done, Exhausted, Failed, Handle, Job, JobEvent, Lost
 
 SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
-class Pool(Protocol):
+class WorkerPool(Protocol):
     """Workers that do jobs, each at most one at a time. They may become fewer and more."""
 
     @property
@@ -34,7 +34,7 @@ class Pool(Protocol):
     def submit(self, job: Job, attempt: int, worker: str) -> None:
         """Start a job on an idle worker."""
 
-    def wait(self, seconds: float) -> list[Event]:
+    def wait(self, seconds: float) -> list[JobEvent]:
         """Wait until something happens to a job under way, or a worker comes; give [] after `seconds`."""
 
     def replace(self, worker: str) -> None:
@@ -76,7 +76,7 @@ class InlinePool:
         """Keep the job until it is waited for."""
         self._waiting.append((job, attempt))
 
-    def wait(self, seconds: float) -> list[Event]:
+    def wait(self, seconds: float) -> list[JobEvent]:
         """Run the job, however long it takes."""
         if not self._waiting:
             return []

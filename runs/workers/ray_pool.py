@@ -19,7 +19,7 @@ from runs.errors import RunError
 from runs.machine import fingerprint, settings
 from runs.training.build import build
 from runs.training.world import World, WorldSpec
-from runs.workers.jobs import Done, Event, Failed, Gone, Handle, Job, Lost, Starved
+from runs.workers.jobs import Done, Failed, Gone, Handle, InputLost, Job, JobEvent, Lost
 from runs.workers.pool import perform, unable
 from runs.workers.ray_cluster import connect
 
@@ -146,7 +146,7 @@ class RayPool:
         method = self._workers[worker].actor.run.options(num_returns=3)
         self._workers[worker].errand = _Errand(job, attempt, method.remote(job.name, *job.arguments))
 
-    def wait(self, seconds: float) -> list[Event]:
+    def wait(self, seconds: float) -> list[JobEvent]:
         """Wait for the first answer, death or newcomer."""
         self._check_company()
         waited = {
@@ -184,7 +184,7 @@ class RayPool:
         """Leave the cluster; one of our own ends with it."""
         self._connection.close()
 
-    def _look(self, name: str) -> Event | None:
+    def _look(self, name: str) -> JobEvent | None:
         """See what became of a newcomer or a job."""
         if self._workers[name].greeting is None:
             return self._answer(name)
@@ -194,7 +194,7 @@ class RayPool:
             self.replace(name)
         return None
 
-    def _answer(self, name: str) -> Event:
+    def _answer(self, name: str) -> JobEvent:
         errand = self._workers[name].errand
         assert errand is not None, "only a worker with a job is waited for"
         job, attempt = errand.job, errand.attempt
@@ -202,7 +202,7 @@ class RayPool:
             report = ray.get(errand.returns[0])
         except ObjectLostError as error:  # before RayTaskError, which it can be as well
             self._workers[name].errand = None
-            return Starved(
+            return InputLost(
                 job, attempt, name, f"its input was lost with its machine ({type(error).__name__})"
             )
         except RayTaskError as error:

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 from runs.config.schema import Config
 from runs.prepared import Prepared
-from runs.workers.pool import InlinePool, Pool
+from runs.workers.pool import InlinePool, WorkerPool
 
 
 @contextmanager
-def pool_of(prepared: Prepared) -> Iterator[Pool]:
+def pool_of(prepared: Prepared) -> Iterator[WorkerPool]:
     """Start the pool that the configuration asks for, and let it go in the end."""
     execution = prepared.config.execution
-    pool: Pool
+    pool: WorkerPool
     if execution.executor == "inline":
         pool = InlinePool(time.perf_counter)
     else:

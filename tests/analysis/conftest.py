@@ -38,6 +38,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return open_run(write_run(path, organisms=3, measures=measures, kinds=KINDS))
 
 
+@pytest.fixture(scope="session", params=[2, 3, 8])
+def sized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with another number of measures than five, some of them the user's."""
+    names = ["my.module:TheMeasureWithTheLongestNameOfThemAll", *MEASURES, "mine:reach", "mine:pace"]
+    path = tmp_path_factory.mktemp("sized") / "run"
+    return open_run(write_run(path, organisms=2, cells=40, measures=names[: request.param]))
+
+
 @pytest.fixture
 def figure() -> Iterator[Figure]:
     with matplotlib.style.context(style.QUIET, after_reset=True):

@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from ribs.archives import CVTArchive
 
 from analysis import coverage, style
 from archive_store.reading import Run
@@ -53,6 +56,72 @@ def test_all_pairs_are_of_the_measures_of_the_run(own: Run, figure: Figure) -> N
     for (row, column), panel in np.ndenumerate(grid):
         if column <= row:
             np.testing.assert_array_equal(panel.collections[0].get_offsets(), centroids[:, [column, row + 1]])
+
+
+def polygons(archive: CVTArchive) -> tuple[list[Any], np.ndarray]:
+    """The areas and their colours that pyribs draws by itself, with its own defaults."""
+    from ribs.visualize import cvt_archive_heatmap
+
+    axes = Figure().subplots()
+    cvt_archive_heatmap(archive, axes, cmap=style.OBJECTIVE_MAP, clip=True)
+    (areas,) = axes.collections
+    return [path.vertices for path in areas.get_paths()], areas.get_facecolors()
+
+
+@pytest.mark.parametrize("sized", [2], indirect=True)
+def test_the_heatmap_of_two_measures_is_that_of_pyribs(sized: Run, axes: Axes) -> None:
+    import matplotlib.pyplot
+
+    archive = sized.archive()
+    coverage.heatmap(archive, axes, sized.measures)
+    (areas,) = axes.collections
+    expected, colours = polygons(archive)
+    assert len(areas.get_paths()) == archive.cells == 40
+    for path, vertices in zip(areas.get_paths(), expected, strict=True):
+        np.testing.assert_array_equal(path.vertices, vertices)
+    np.testing.assert_array_equal(areas.get_facecolors(), colours)
+    assert (colours[:, 3] > 0).sum() == len(archive)  # only cells with an elite have a colour
+    assert matplotlib.pyplot.get_fignums() == []  # no global figure
+
+
+@pytest.mark.parametrize("sized", [2], indirect=True)
+def test_the_heatmap_has_the_units_of_its_two_measures(sized: Run, axes: Axes) -> None:
+    coverage.heatmap(sized.archive(), axes, sized.measures, Ranges((0, 2), (1, 4)))
+    assert axes.get_xlabel() == style.label("TheMeasureWithTheLongestNameOfThemAll")
+    assert axes.get_ylabel() == style.label("attention_span")
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0.0, 1.0), (0.0, 1.0))
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.0", "0.5", "1.0"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["2", "3", "4"]
+
+
+def test_an_archive_of_two_measures_without_an_elite_has_a_heatmap(axes: Axes) -> None:
+    archive = CVTArchive(solution_dim=(), centroids=CENTROIDS[:, :2], ranges=[(0, 1)] * 2)
+    coverage.heatmap(archive, axes, MEASURES[:2])
+    assert (axes.collections[0].get_facecolors()[:, 3] == 0).all()
+    coverage.key(ELITES[:0], CENTROIDS[:, :2], axes)
+    assert any(style.EMPTY_ARCHIVE in text.get_text() for text in axes.texts)
+
+
+@pytest.mark.parametrize("sized", [3, 8], indirect=True)
+def test_there_is_a_panel_for_each_pair_of_measures(sized: Run, figure: Figure) -> None:
+    side, centroids = len(sized.measures) - 1, sized.centroids()
+    grid = coverage.pairs(sized.elites(), centroids, figure.subplots(side, side), sized.measures)
+    for (row, column), panel in np.ndenumerate(grid):
+        assert panel.axison == (column <= row)
+        if column <= row:
+            points = np.concatenate([part.get_offsets() for part in panel.collections])
+            expected = centroids[:, [column, row + 1]]
+            np.testing.assert_array_equal(points[np.lexsort(points.T)], expected[np.lexsort(expected.T)])
+
+
+@pytest.mark.parametrize("measures", range(3, 9))
+def test_the_key_stands_over_the_diagonal(measures: int) -> None:
+    left, bottom, width, height = coverage.corner(measures)
+    assert min(left, bottom, width, height) > 0
+    assert max(left + width, bottom + height) < 1
+    for panel in range(measures - 1):  # one of the diagonal, from the upper left
+        right, top = ((panel + 1) / (measures - 1), 1 - panel / (measures - 1))
+        assert left > right or bottom > top
 
 
 def test_grid_of_axes_must_fit(figure: Figure) -> None:

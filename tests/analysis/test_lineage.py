@@ -4,49 +4,49 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from analysis import lineage, style
-from analysis.lineage import Individual
+from analysis.lineage import Node
 from archive_store.reading import Run
 
-People = dict[str, Individual]
+Tree = dict[str, Node]
 
 
 @st.composite
-def people(draw: st.DrawFn) -> People:
+def trees(draw: st.DrawFn) -> Tree:
     """Components in order of birth, each of earlier ones or a founder."""
-    found: People = {}
+    found: Tree = {}
     for slot in range(draw(st.integers(1, 25))):
-        older = sorted(name for name, person in found.items() if person.born < slot)
+        older = sorted(name for name, node in found.items() if node.born < slot)
         parents = draw(st.lists(st.sampled_from(older), max_size=2)) if older else []
         born = slot if parents else 0
         name = f"{draw(st.integers(0, 3))}.{born}.{slot}"
-        found[name] = Individual(name, tuple(parents), born, draw(st.integers(max(born, 1), 30)))
+        found[name] = Node(name, tuple(parents), born, draw(st.integers(max(born, 1), 30)))
     return found
 
 
-@given(people())
-def test_no_line_of_descent_crosses_a_life(family: People) -> None:
-    rows = lineage.order(family)
-    assert sorted(rows) == sorted(family)
+@given(trees())
+def test_no_line_of_descent_crosses_a_life(tree: Tree) -> None:
+    rows = lineage.order(tree)
+    assert sorted(rows) == sorted(tree)
     for row, name in enumerate(rows):
-        for parent in family[name].parents[:1]:
+        for parent in tree[name].parents[:1]:
             assert rows.index(parent) < row
             between = rows[rows.index(parent) + 1 : row]
             # who begins in the same round only touches the line, and must be a sibling
-            assert all(family[other].born >= family[name].born for other in between)
+            assert all(tree[other].born >= tree[name].born for other in between)
 
 
-@given(people(), st.integers(1, 30))
-def test_families_hold_whole_ancestries(known: People, rows: int) -> None:
-    chosen = lineage.family(sorted(known), known, rows)
+@given(trees(), st.integers(1, 30))
+def test_pedigrees_hold_whole_ancestries(known: Tree, rows: int) -> None:
+    chosen = lineage.pedigree(sorted(known), known, rows)
     assert 1 <= len(chosen) <= rows
     first = sorted(known)[0]
     assert first in chosen
     if len(lineage.ancestors(first, known)) <= rows:
-        assert all(parent in chosen for person in chosen.values() for parent in person.parents)
+        assert all(parent in chosen for node in chosen.values() for parent in node.parents)
 
 
-@given(people())
-def test_ancestors_are_the_transitive_closure(known: People) -> None:
+@given(trees())
+def test_ancestors_are_the_transitive_closure(known: Tree) -> None:
     for name in known:
         closure, new = {name}, {name}
         while new:
@@ -58,9 +58,9 @@ def test_ancestors_are_the_transitive_closure(known: People) -> None:
 
 
 def test_unrecorded_ancestors_are_left_out() -> None:
-    known = {"0.3.1": Individual("0.3.1", ("0.0.1", "1.0.0"), 3, 4)}
+    known = {"0.3.1": Node("0.3.1", ("0.0.1", "1.0.0"), 3, 4)}
     assert lineage.ancestors("0.3.1", known) == ["0.3.1"]
-    assert lineage.family(["9.9.9", "0.3.1"], known) == known
+    assert lineage.pedigree(["9.9.9", "0.3.1"], known) == known
 
 
 def test_best_takes_each_component_once() -> None:
@@ -70,14 +70,14 @@ def test_best_takes_each_component_once() -> None:
     assert list(lineage.best(elites, 2)["cell"]) == [1, 2]
 
 
-def test_individuals_know_birth_and_last_sight(run: Run) -> None:
+def test_nodes_know_birth_and_last_sight(run: Run) -> None:
     records = run.records()
-    known = lineage.individuals(records)
+    known = lineage.nodes(records)
     assert set(known) == set(records["component"])
-    for name, person in known.items():
+    for name, node in known.items():
         own = records[records["component"] == name]
-        assert (person.born, person.last) == (int(name.split(".")[1]), own["round"].max())
-        assert person.parents == own["parents"].iloc[0]
+        assert (node.born, node.last) == (int(name.split(".")[1]), own["round"].max())
+        assert node.parents == own["parents"].iloc[0]
 
 
 def test_rows_are_named_and_the_best_are_bold(run: Run, axes: Axes) -> None:

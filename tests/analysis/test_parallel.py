@@ -29,6 +29,18 @@ def test_measures_of_ones_own_have_their_axes(own: Run, axes: Axes) -> None:
     assert axes.get_xticklabels()[1].get_text() == "written norm"
 
 
+def test_every_measure_of_any_number_has_an_axis(sized: Run, axes: Axes) -> None:
+    elites = sized.elites()
+    parallel.parallel(elites, sized.archive(), axes, sized.measures)
+    ranked = elites.sort_values(["objective", "cell"])
+    drawn = np.array([line.get_ydata() for line in axes.lines])
+    np.testing.assert_allclose(drawn, ranked[list(sized.measures)], atol=1e-6)
+    width = style.label_width(len(sized.measures))
+    labels = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert labels == [style.label(name, width) for name in sized.measures]
+    assert all(len(line) <= width for text in labels for line in text.split("\n"))
+
+
 def test_axes_are_ticked_in_raw_units(run: Run, axes: Axes) -> None:
     ranges = Ranges((0, 1, 2, 3, 4), (2, 3, 4, 5, 6))
     parallel.parallel(run.elites(), run.archive(), axes, run.measures, ranges)

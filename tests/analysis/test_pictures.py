@@ -48,7 +48,16 @@ def test_pictures_are_1200_pixels_wide_and_say_nothing_of_the_software(
 
 @pytest.mark.parametrize("kind", pictures.KINDS)
 def test_nothing_leaves_the_picture_or_runs_into_its_title(kind: str, own: Run, figure: Figure) -> None:
-    named = dataclasses.replace(own, config=own.config | {"name": "a-$long$_name." * 6})
+    check_that_nothing_leaves_the_picture(kind, own, figure)
+
+
+@pytest.mark.parametrize("kind", ["coverage", "parallel", "validity"])
+def test_nothing_leaves_the_picture_of_any_number_of_measures(kind: str, sized: Run, figure: Figure) -> None:
+    check_that_nothing_leaves_the_picture(kind, sized, figure)
+
+
+def check_that_nothing_leaves_the_picture(kind: str, run: Run, figure: Figure) -> None:
+    named = dataclasses.replace(run, config=run.config | {"name": "a-$long$_name." * 6})
     pictures.KINDS[kind](named, figure)
     figure.draw_without_rendering()
     (title,) = (text.get_window_extent() for text in figure.texts)
@@ -67,6 +76,15 @@ def test_the_same_run_gives_the_same_bytes(kind: str, run: Run, drawn: dict[str,
     picture = pictures.KINDS[kind]
     assert pictures.render(run, picture, "png") == drawn[f"{kind}.png"]
     assert pictures.render(run, picture, "svg") == pictures.render(run, picture, "svg")
+
+
+def test_the_heatmap_of_two_measures_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    folder = write_run(
+        tmp_path / "run", organisms=1, rounds=5, cells=24, measures=["mine:reach", "mine:pace"]
+    )
+    for format in pictures.FORMATS:
+        once, again = (pictures.draw(folder, ["coverage"], format)[0].read_bytes() for _ in range(2))
+        assert once == again
 
 
 def test_settings_of_the_user_change_nothing(run: Run, drawn: dict[str, bytes]) -> None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
 from analysis import style
-from qd.measures import DESCRIPTIONS, MEASURES, Ranges
+from qd.measures import DESCRIPTIONS, MEASURES, MOST_MEASURES, Ranges
 from tests.analysis.lightness import luminance
 
 
@@ -31,6 +31,10 @@ def test_ticks_are_short_and_have_no_negative_zero() -> None:
     assert style.raw_ticks(-1.5, 1.0) == ["-1.50", "-0.25", "1.00"]
     assert style.raw_ticks(-0.001, 2.001) == ["0", "1", "2"]
     assert style.raw_ticks(1e-9, 3e-9) == ["1.0e-09", "2.0e-09", "3.0e-09"]
+
+
+def test_there_is_a_colour_and_a_marker_for_as_many_measures_as_there_can_be():
+    assert len(set(style.MEASURE_COLOURS)) == len(set(style.MEASURE_MARKERS)) == MOST_MEASURES
 
 
 @pytest.mark.parametrize("name", MEASURES)

@@ -77,6 +77,34 @@ def test_measures_of_ones_own_are_named(own: Run, figure: Figure) -> None:
     assert right.get_xticklabels()[1].get_text() == right.get_yticklabels()[1].get_text() == "written norm"
 
 
+@pytest.mark.parametrize("sized", [3, 8], indirect=True)
+def test_each_measure_has_a_look_of_its_own(sized: Run, axes: Axes) -> None:
+    validity.msa(sized.validity(), axes)
+    lines = axes.lines[: len(sized.measures)]
+    assert [line.get_label() for line in lines] == [style.plain(name) for name in sized.measures]
+    assert len({line.get_color() for line in lines}) == len(lines)
+    assert len({line.get_marker() for line in lines}) == len(lines)
+
+
+@pytest.mark.parametrize("sized", [2], indirect=True)
+def test_two_measures_have_verdicts_and_a_sentence_in_place_of_a_kmo(sized: Run, axes: Axes) -> None:
+    checks = sized.validity()
+    validity.verdicts(checks, axes)
+    (line,) = axes.lines
+    assert line.get_label() == "warn"
+    np.testing.assert_array_equal(line.get_xdata(), checks["round"])
+    (text,) = axes.texts
+    assert text.get_text() == "The KMO needs at least three measures\nand was not computed."
+
+
+def test_the_gate_of_the_dimension_is_a_share_of_the_number_of_measures(sized: Run, axes: Axes) -> None:
+    validity.effective_dimension(sized.validity(), axes)
+    count = len(sized.measures)
+    assert axes.get_ylim() == (1.0, count)
+    assert axes.lines[1].get_ydata()[0] == pytest.approx(0.6 * count)
+    assert validity.correlation_matrix(sized.validity()).shape == (count, count)
+
+
 @pytest.mark.parametrize(("curve", "limit"), [("largest_correlation", 0.95), ("effective_dimension", 3.0)])
 def test_limits_of_the_verdict_are_drawn(curve: str, limit: float, run: Run, axes: Axes) -> None:
     checks = run.validity()

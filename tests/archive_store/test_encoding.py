@@ -124,9 +124,10 @@ POINTS = np.linspace(0, 1, 10).reshape(2, 5)
         ({}, "other than centroids"),
         ({"points": POINTS}, "other than centroids"),
         ({"centroids": POINTS, "more": POINTS}, "other than centroids"),
-        ({"centroids": POINTS.astype(np.float32)}, r"float64 \[cells, 5\], not float32 \[2, 5\]"),
+        ({"centroids": POINTS.astype(np.float32)}, r"\[cells, p\] with p from 2 to 8, not float32 \[2, 5\]"),
         ({"centroids": POINTS[0]}, r"not float64 \[5\]"),
-        ({"centroids": POINTS[:, :4]}, r"not float64 \[2, 4\]"),
+        ({"centroids": POINTS[:, :1]}, r"not float64 \[2, 1\]"),
+        ({"centroids": np.eye(2, 9)}, r"not float64 \[2, 9\]"),
         ({"centroids": POINTS[:0]}, "different points of the unit cube"),
         ({"centroids": POINTS[[0, 0]]}, "different points of the unit cube"),
         ({"centroids": POINTS * 2}, "different points of the unit cube"),
@@ -134,7 +135,8 @@ POINTS = np.linspace(0, 1, 10).reshape(2, 5)
     ],
 )
 def test_only_centroids_are_read_as_centroids(arrays, message):
-    np.testing.assert_array_equal(decode_centroids(encode({"centroids": POINTS}, {})), POINTS)
+    for points in (POINTS, POINTS[:, :2], np.eye(2, 8)):
+        np.testing.assert_array_equal(decode_centroids(encode({"centroids": points}, {})), points)
     with pytest.raises(EncodingError, match=message):
         decode_centroids(encode(arrays, {}))
 

@@ -180,6 +180,12 @@ def test_a_summary_is_one_row_with_lists_spread_by_measure():
     ]  # fmt: skip
 
 
+def test_lists_of_as_many_entries_as_there_are_measures_are_not_taken_for_measures():
+    body = {"round": 5, "out_of_range": [1, 2], "other": [3, 4]}
+    (row,) = frames.rounds(events("summary", body), {5: "d" * 64}, ("reach", "norm")).to_dict("records")
+    assert (row["out_of_range_reach"], row["out_of_range_norm"], row["other"]) == (1, 2, (3, 4))
+
+
 def test_a_verdict_is_one_row():
     correlations = [[1.0 if i == j else (i + j) / 10 for j in range(5)] for i in range(5)]
     verdict = {

@@ -110,11 +110,52 @@ def test_measures_of_ones_own_are_called_by_their_names(run, tmp_path):
     assert own.archive().stats == run.archive().stats
 
 
-@pytest.mark.parametrize("measures", [None, 5, [], MEASURES[:4], [*MEASURES[:4], "mine:attention_span"]])
-def test_measures_that_are_not_five_are_refused(run, measures):
+@pytest.mark.parametrize(
+    "measures",
+    [None, 5, [], "ab", MEASURES[:1], list("abcdefghi"), [*MEASURES[:4], "mine:attention_span"]],
+)
+def test_measures_that_are_not_two_to_eight_are_refused(run, measures):
     damaged = dataclasses.replace(run, config=run.config | {"measures": measures})
-    with pytest.raises(StoreError, match=r"config.yaml must name 5 different measures, not .*; restore it"):
+    message = r"config.yaml must name 2 to 8 different measures, not .*; restore it"
+    with pytest.raises(StoreError, match=message):
         damaged.records()
+
+
+@pytest.mark.parametrize("count", [2, 4, 6])
+def test_a_configuration_of_other_measures_than_the_journals_is_refused(run, count):
+    damaged = dataclasses.replace(run, config=run.config | {"measures": list("abcdef")[:count]})
+    message = (
+        f"the journal has 5 measures and the configuration names {count}: a, b.*; restore the configuration"
+    )
+    for frame in ("rounds", "records", "elites", "validity"):
+        with pytest.raises(StoreError, match=message):
+            getattr(damaged, frame)()
+    with pytest.raises(
+        StoreError, match=f"has centroids of 5 measures, and its configuration names {count}; "
+    ):
+        damaged.centroids()
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_a_run_of_any_number_of_measures_is_read(count, tmp_path):
+    names = tuple(f"mine:m{number}" for number in range(count))
+    run = open_run(write_run(tmp_path / "run", organisms=2, rounds=5, cells=16, measures=names))
+    short = [f"m{number}" for number in range(count)]
+    assert list(run.measures) == short
+    elites, archive = run.elites(), run.archive()
+    assert (archive.measure_dim, run.centroids().shape) == (count, (16, count))
+    np.testing.assert_array_equal(archive.data("measures"), elites[short])
+    np.testing.assert_array_equal(archive.data("objective"), elites["objective"])
+    outcomes = [event.value["candidate"] for event in run._events("outcome")]
+    behaviours = {tuple(candidate["behaviour"]) for candidate in outcomes}
+    assert set(elites[short].itertuples(index=False, name=None)) <= behaviours
+    raw = [record["measures"] for event in run._events("census") for record in event.value["records"]]
+    np.testing.assert_array_equal(run.records()[short], raw)
+    clipped = [event.value["out_of_range"] for event in run._events("summary")]
+    np.testing.assert_array_equal(run.rounds()[[f"out_of_range_{name}" for name in short]], clipped)
+    pairs = [name for name in run.validity().columns if name.startswith("correlation_")]
+    assert pairs == [f"correlation_{a}_{b}" for a, b in combinations(short, 2)]
+    assert run.validity()["kmo"].isna().all() == (count == 2)
 
 
 def test_validity_begins_with_calibration(run):

@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from kernels.attention.reference import query_statistics
-from kernels.attention.visibility import Sight
+from kernels.attention.visibility import Visibility
 
 LENGTHS, WIDTHS = (512, 1024, 2048, 4096, 8192, 16_384), (64, 128)
 TOKENS, MODEL = 16_384, 2_048
@@ -257,7 +257,7 @@ def check_attention(
     output = weights @ inputs[2]
     gradients = torch.autograd.grad(output, inputs, grad[:1, :1].double())
     one = torch.ones(1, dtype=torch.float64, device=q.device)
-    numbers = query_statistics(weights.detach(), Sight(one, causal, None, None, None)).unbind()
+    numbers = query_statistics(weights.detach(), Visibility(one, causal, None, None, None)).unbind()
     for way, passes in ways.items():
         exacts = (output.detach(), *(numbers if way == "measured" else ()))
         for run, wanted in zip(passes, (exacts, gradients), strict=True):

@@ -20,10 +20,10 @@ def measure(folder: Path, overrides: list[str]) -> None:
     from runs.config.reader import load
     from runs.launch import launch
     from runs.results.summary import summarise
-    from runs.rounds.commit import Scribe
+    from runs.rounds.commit import RoundWriter
 
     seconds: list[float] = []
-    write = Scribe.write
+    write = RoundWriter.write
 
     def timed(*arguments):
         started = time.perf_counter()
@@ -31,7 +31,7 @@ def measure(folder: Path, overrides: list[str]) -> None:
         seconds.append(time.perf_counter() - started)
         return lost
 
-    Scribe.write = timed
+    RoundWriter.write = timed
     config = load("digits", ["execution.executor=inline", *overrides])
     run = open_run(launch(config, folder / "run"))
     with run.directory.journal() as journal:

@@ -21,8 +21,8 @@ MEASURES = "[attention_span,lag:burden,gradient_flow,access_locality,compute_int
 SIZES = (
     "task.examples=128",
     "organism.dim=16",
-    "organism.max_rank=4",
-    "organism.max_width=4",
+    "organism.pseudopods.max_rank=4",
+    "organism.pseudopods.max_width=4",
     f"organism.count={ORGANISMS}",
     "training.steps_per_round=2",
     "calibration.steps=12",
@@ -50,7 +50,7 @@ def timed(pool, workers: int, lag: int, rounds: int, folder: Path) -> tuple[floa
     run_path = folder / f"{workers}-{lag}"
     with started(prepared_for(workers, lag, rounds), run_path, pool, lambda progress: None) as run:
         start = time.perf_counter()
-        run.driver(conditions()).run()
+        run.driver().run()
         return time.perf_counter() - start, run.journal.digest()
 
 
@@ -59,12 +59,6 @@ def prepared_for(workers: int, lag: int, rounds: int):
     from runs.prepared import prepare as prepared
 
     return prepared(load("smoke", [*SIZES, f"rounds={rounds}", f"lag={lag}", f"execution.workers={workers}"]))
-
-
-def conditions():
-    from runs.driver import Conditions
-
-    return Conditions(time.monotonic)
 
 
 def started(*arguments):

@@ -21,7 +21,7 @@ from archive_store.run_directory import RunDirectory
 from organisms.layers.norms import rms_norm
 from organisms.memory import Trace
 from organisms.nn import stem
-from runs.calibration.stored import stored
+from runs.calibration.stored import journaled, with_calibrated
 from runs.config.reader import load
 from runs.config.schema import Config
 from runs.launch import launch
@@ -55,7 +55,9 @@ def world_of(run: Path) -> World:
     directory = RunDirectory.open(run)
     config = load(str(directory.config_path))
     with directory.journal() as journal:
-        return build(stored(directory, journal, prepare(config))[1])
+        return build(
+            with_calibrated(prepare(config).world(), journaled(directory, journal)[1], directory.blobs)
+        )
 
 
 def train_plainly(world: World, number: int) -> tuple[Individual, list[float]]:
@@ -89,7 +91,7 @@ def ablation_seconds(world: World, individual: Individual) -> float:
     organism, examples = individual.organism, world.probe
     with torch.no_grad():
         x = stem(world.task, organism.interface, examples.inputs)
-        writes = organism.writes(0, rms_norm(x), organism.pool.living(0))
+        writes = organism.guests(0, rms_norm(x), organism.pool.living(0))
         after = x + writes.total()
         seconds = []
         for _ in range(15):

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from organisms.layers.norms import rms_norm
 from organisms.nn import example_losses, new_interface, readout, stem
+from organisms.options import Sizes
 from organisms.pool import Occupant
+from organisms.pseudopods.species import PseudopodOptions, Pseudopods
 from organisms.pseudopods.species.cost import visible
-from organisms.pseudopods.species.family import PseudopodOptions, Pseudopods
 from organisms.pseudopods.species.organism import PseudopodOrganism
 from organisms.task import Task
 from qd.genes import random_genes
@@ -36,7 +37,7 @@ BATCH, WIDTH, SLOTS, PASSES, REPEATS = 64, 64, (8, 32), 31, 3
 
 
 def built(task: Task, slots: int, largest: bool) -> PseudopodOrganism:
-    family = Pseudopods(task, PseudopodOptions(dim=WIDTH, capacity=slots))
+    family = Pseudopods(task, Sizes(dim=WIDTH, capacity=slots), PseudopodOptions())
     organism = family.organism(new_interface(task, WIDTH, torch.Generator().manual_seed(0)))
     for slot in range(slots):
         rng = np.random.default_rng(slot)

@@ -15,7 +15,7 @@ from runs.calibration.constants import Calibration
 from runs.config.reader import load
 from runs.config.schema import Config
 from runs.rounds.ledger import Closed, Ledger
-from runs.training.answer import Report
+from runs.training.answer import RoundReport
 
 Change = Callable[[Census], Census]
 
@@ -102,7 +102,7 @@ def advance(
     order: Decision,
     genomes: Mapping[str, bytes],
     explodes: float = 0.0,
-) -> tuple[Report, bytes, dict[str, bytes]]:
+) -> tuple[RoundReport, bytes, dict[str, bytes]]:
     """Carry one organism through one round, as `runs.trainer.advance` does: a pure function of its values.
 
     The state is the canonical JSON of organism, round and living components. What is born must have been
@@ -127,7 +127,7 @@ def advance(
     living = [list(part) for part in sorted(trainer.pool.values())]
     after = canonical({"organism": order.organism, "round": order.round, "pool": living}).encode("ascii")
     encoded = {each.genome: genome_bytes(each.component, order.round) for each in census.records}
-    return Report(dataclasses.replace(census, state=sha256(after)), {"total": 0.0}), after, encoded
+    return RoundReport(dataclasses.replace(census, state=sha256(after)), {"total": 0.0}), after, encoded
 
 
 def _pool(

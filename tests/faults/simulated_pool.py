@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runs.workers.jobs import Done, Event, Failed, Gone, Job, Lost, Starved
+from runs.workers.jobs import Done, Failed, Gone, InputLost, Job, JobEvent, Lost
 
 Work = Callable[..., tuple[Any, Any, Any]]  # of a job's arguments: report, payload, genomes
 
@@ -95,7 +95,7 @@ class SimulatedPool:
     ends_at: int | None = None
     happened: dict[str, int] = field(default_factory=dict)
     _workers: dict[str, _Worker] = field(default_factory=dict)
-    _agenda: list[tuple[float, int, Callable[[], Event | None]]] = field(default_factory=list)
+    _agenda: list[tuple[float, int, Callable[[], JobEvent | None]]] = field(default_factory=list)
     _data: dict[_Handle, tuple[Any, int]] = field(default_factory=dict)  # value and machine
     _count: int = 0
     _waits: int = 0
@@ -134,12 +134,12 @@ class SimulatedPool:
             worker, job, attempt, arguments, self.draw.choice(self.perils.fates) if meets else "answers"
         )
 
-    def wait(self, seconds: float) -> list[Event]:
+    def wait(self, seconds: float) -> list[JobEvent]:
         self._waits += 1
         if self._waits == self.ends_at:
             raise DriverDied
         until = self.now + seconds
-        events: list[Event] = []
+        events: list[JobEvent] = []
         while self._agenda and self._agenda[0][0] <= until and not events:
             self.now, _, happen = heapq.heappop(self._agenda)
             events = [event for event in [happen()] if event is not None]
@@ -182,7 +182,7 @@ class SimulatedPool:
         elif fate == "dies after":
             self._in(seconds, lambda: self._mark_dead(worker))
 
-    def _answer(self, worker: str, machine: int, job: Job, attempt: int, arguments: list[Any]) -> Event:
+    def _answer(self, worker: str, machine: int, job: Job, attempt: int, arguments: list[Any]) -> JobEvent:
         report, payload, genomes = self.work(*arguments)
         kept = self._keep(payload, machine), self._keep(genomes, machine)
         return self._free(worker, Done(job, attempt, report, *kept, worker))
@@ -192,17 +192,17 @@ class SimulatedPool:
         self._data[handle] = (value, machine)
         return handle
 
-    def _free(self, worker: str, event: Event) -> Event:
+    def _free(self, worker: str, event: JobEvent) -> JobEvent:
         there = self._workers.get(worker)
         if there is not None and there.errand == (event.job, event.attempt):
             there.errand = None
         return event
 
-    def _starve(self, worker: str, job: Job, attempt: int) -> Event:
+    def _starve(self, worker: str, job: Job, attempt: int) -> JobEvent:
         self._note("starves")
-        return self._free(worker, Starved(job, attempt, worker, "its input was lost"))
+        return self._free(worker, InputLost(job, attempt, worker, "its input was lost"))
 
-    def _die(self, worker: str) -> Event | None:
+    def _die(self, worker: str) -> JobEvent | None:
         if worker not in self._workers:
             return None  # it was given up before
         errand = self._workers[worker].errand
@@ -241,7 +241,7 @@ class SimulatedPool:
             if worker.errand is not None:
                 self._in(0.1, lambda name=name: self._die(name))
 
-    def _in(self, seconds: float, happen: Callable[[], Event | None]) -> None:
+    def _in(self, seconds: float, happen: Callable[[], JobEvent | None]) -> None:
         heapq.heappush(self._agenda, (self.now + seconds, self._next(), happen))
 
     def _next(self) -> int:

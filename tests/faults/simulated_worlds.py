@@ -23,9 +23,8 @@ from archive_store.journal import connection
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
 from runs.config.schema import Config
-from runs.driver import Conditions
 from runs.errors import RunError, Stopped
-from runs.launch import Open, silent
+from runs.launch import RunSession
 from runs.resume import restore
 from runs.rounds.commit import forget_old_states
 from tests.faults.crashes import memory
@@ -191,13 +190,13 @@ def drive(config: Config, run: Path, pool: SimulatedPool, stop_at: float) -> str
     directory = RunDirectory.open(run)
     with directory.journal(readonly=False) as journal:
         journal.verify_chain()
-        going = Open(prepared(config), directory, journal, calibration(), world(config))
+        going = RunSession(prepared(config), directory, journal, calibration(), world(config))
         restore(going.ledger, journal)
         directory.recover()
         forget_old_states(journal, directory.blobs)
         going.attach(pool, pool.clock)
         try:
-            going.driver(Conditions(pool.clock, silent, stop=lambda: pool.now >= stop_at)).run()
+            going.driver(stop=lambda: pool.now >= stop_at).run()
         except DriverDied:
             return "driver died"
         except Stopped:

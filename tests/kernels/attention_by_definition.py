@@ -130,8 +130,12 @@ def statistics(case: Case, weights: Tensor) -> Tensor:
 
 def assert_as_exact(found: Tensor, plain: Tensor, exact: Tensor, floor: float = 2e-7) -> None:
     """Allow twice the error of plain torch in the same precision, in the root mean square."""
-    errors = [(each.double() - exact).square().mean().sqrt().item() for each in (found, plain)]
+    errors = [root_mean_square(each.double() - exact) for each in (found, plain)]
     assert errors[0] <= 2 * errors[1] + floor, errors
+
+
+def root_mean_square(x: Tensor) -> float:
+    return x.square().mean().sqrt().item()
 
 
 def with_hidden_keys(case: Case, value: float) -> Case:

@@ -58,18 +58,18 @@ def test_the_triton_kernels_are_told_what_they_expect(monkeypatch):
     """A stand-in for the kernels checks what it is told and answers by the torch path."""
     heard = {}
 
-    def sight(scale, causal, window, key_mask, positions):
+    def visibility(scale, causal, window, key_mask, positions):
         assert window.dtype == scale.dtype == positions.dtype == torch.float32
         assert key_mask.dtype == torch.uint8
         assert all(each.is_contiguous() for each in (scale, window, key_mask, positions))
         heard["positions"] = positions
-        return arguments.Sight(scale, causal, window, key_mask.bool(), positions)
+        return arguments.Visibility(scale, causal, window, key_mask.bool(), positions)
 
     def forward(q, k, v, scale, causal, window, key_mask, positions, statistics):
-        return blockwise.forward(q, k, v, sight(scale, causal, window, key_mask, positions), statistics)
+        return blockwise.forward(q, k, v, visibility(scale, causal, window, key_mask, positions), statistics)
 
     def backward(grad_output, q, k, v, output, lse, *told):
-        return blockwise.backward(grad_output, q, k, v, output, lse, sight(*told))
+        return blockwise.backward(grad_output, q, k, v, output, lse, visibility(*told))
 
     for name, function in (("forward", forward), ("backward", backward)):
         module = types.ModuleType(f"kernels.attention.triton.{name}")

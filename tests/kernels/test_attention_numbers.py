@@ -21,17 +21,27 @@ def test_a_sharp_look_at_a_far_key_has_no_spread_in_float32():
     assert found.span.item() == pytest.approx(sum(abs(i - far) for i in range(S)) / S)
 
 
-@pytest.mark.parametrize("statistics", [True, False])
-@pytest.mark.parametrize("S", [17, 200])
-def test_tensors_that_are_not_contiguous_are_read_right(S, statistics):
+def in_both_layouts(S, statistics):
+    """Output and gradients of tensors that are not contiguous, beside those of their contiguous copies."""
     tensors = drawn(2, 3, S, 8, 8)
     turned = [tensor.transpose(1, 2).contiguous().transpose(1, 2) for tensor in tensors]
     assert not turned[0].is_contiguous()
     change = torch.ones(8, dtype=torch.float64).expand(2, 3, S, 8)
     found, gradients = with_gradients(turned, change, statistics)
     wanted, others = with_gradients(tensors, change.contiguous(), statistics)
-    for one, other in zip((found.output, *gradients), (wanted.output, *others), strict=True):
-        assert torch.equal(one, other)
+    return zip((found.output, *gradients), (wanted.output, *others), strict=True)
+
+
+@pytest.mark.parametrize(("S", "statistics"), [(17, True), (200, True), (200, False)])
+def test_tensors_that_are_not_contiguous_give_the_bits_of_their_copies(S, statistics):
+    assert all(torch.equal(one, other) for one, other in in_both_layouts(S, statistics))
+
+
+def test_short_tensors_that_are_not_contiguous_are_read_right():
+    # They are multiplied as they lie, and MKL need not round a transposed operand as it does a plain one: where
+    # MKL_CBWR=AVX2,STRICT holds, it does, but on AMD's processors MKL takes its mode AUTO instead and does not.
+    for one, other in in_both_layouts(S=17, statistics=False):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize("statistics", [True, False])

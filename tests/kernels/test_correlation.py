@@ -99,7 +99,12 @@ def test_gradients_in_float32_err_at_most_twice_as_much_as_plain_torchs(N, D, ki
     _, exact = with_gradient(lambda x: correlation(x, kind=kind, backend="reference"), x.double(), change)
     _, theirs = with_gradient(plain, x, change)
     _, ours = with_gradient(lambda x: correlation(x, kind=kind, dtype=torch.float32), x, change)
-    assert (ours - exact).norm() <= 2 * (theirs - exact).norm() + 1e-7 * (1 + exact.norm())
+    size = exact.norm()
+    if kind == "correlation":
+        # The gradient can be a small difference of large terms, and is zero for two vectors: it rounds as they do.
+        deviations = (x.double() - x.double().mean(0)).norm(dim=0)
+        size = max(size, ((change + change.T).norm(dim=0) / deviations).norm())
+    assert (ours - exact).norm() <= 2 * (theirs - exact).norm() + 1e-7 * (1 + size)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,5 @@
 import inspect
+from math import prod
 
 import numpy as np
 import pytest
@@ -35,6 +36,15 @@ def relative(found, exact):
     return ((found.double() - exact).norm() / exact.norm()).item()
 
 
+def of_sums(length):
+    """The relative error to be expected of float32 sums of so many random products, added up one by one.
+
+    The k-th partial sum has the standard deviation sqrt(k) and is rounded by 0.42 * 2**-24 of its size in the
+    root mean square, since digits are spread evenly on a logarithmic scale.
+    """
+    return 0.42 * 2**-24 * (length / 2) ** 0.5
+
+
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("sizes", SIZES)
@@ -58,7 +68,10 @@ def test_it_is_the_affine_map_and_so_are_its_gradients(sizes, backend, biased):
 
 @needs_onednn
 @pytest.mark.parametrize("sizes", [*SIZES, ((2048,), 256, 512), ((20,), 5000, 3), ((5000,), 8, 40)])
-def test_onednn_errs_at_most_twice_as_much_as_torch(sizes):
+def test_onednn_errs_at_most_twice_as_much_as_torch_or_as_plain_sums_of_1024_do(sizes):
+    # MKL cuts its sums too, and on some processors shorter than oneDNN's: after 192 products on AMD's Zen 3.
+    rows, K, N = sizes
+    plain = [1.1 * of_sums(min(length, 1024)) for length in (K, N, prod(rows), 0)]
     errors = []
     for backend in ("onednn", "torch"):
         inputs = [tensor.requires_grad_() for tensor in drawn(*sizes)]
@@ -70,7 +83,8 @@ def test_onednn_errs_at_most_twice_as_much_as_torch(sizes):
         errors.append(
             [relative(result.detach(), truth) for result, truth in zip(results, truths, strict=True)]
         )
-    assert all(ours <= 2 * torchs + 3e-8 for ours, torchs in zip(*errors, strict=True)), errors
+    allowed = [max(2 * torchs, sums) + 3e-8 for torchs, sums in zip(errors[1], plain, strict=True)]
+    assert all(ours <= most for ours, most in zip(errors[0], allowed, strict=True)), (errors, allowed)
 
 
 @needs_onednn

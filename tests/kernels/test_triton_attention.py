@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.kernels.attention_by_definition import assert_as_exact, by_definition, drawn, with_hidden_keys
+from tests.kernels.attention_by_definition import (
+    assert_as_exact,
+    by_definition,
+    drawn,
+    root_mean_square,
+    with_hidden_keys,
+)
 from tests.kernels.interpreted import only_interpreted
 
 only_interpreted()
@@ -53,10 +59,12 @@ def test_output_and_gradients_err_at_most_twice_as_much_as_plain_torch(sizes, hi
     assert per_query is None
     assert {tensor.dtype for tensor in (output, *gradients)} == {dtype}
     assert_as_exact(output, plain.output, exact.output)
-    for found, other, wanted in zip(gradients, plain.gradients, exact.gradients, strict=True):
-        assert_as_exact(found, other, wanted)
-    torch.testing.assert_close(lse.double(), exact.lse, rtol=1e-6, atol=1e-5)
     blind = exact.lse == -INF
+    # The backward pass makes the weights again from a log-sum-exp in float32: they err by its rounding.
+    rounding = 2**-24 * root_mean_square(exact.lse[~blind])
+    for found, other, wanted in zip(gradients, plain.gradients, exact.gradients, strict=True):
+        assert_as_exact(found, other, wanted, 2e-7 + rounding * root_mean_square(wanted))
+    torch.testing.assert_close(lse.double(), exact.lse, rtol=1e-6, atol=1e-5)
     assert torch.equal(lse == -INF, blind)
     assert not output[blind].any()
     assert not gradients[0][blind].any()

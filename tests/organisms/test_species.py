@@ -3,25 +3,28 @@
 import inspect
 import math
 import pkgutil
-from dataclasses import fields
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from archive_store.encoding import decode_genome, encode_genome
 from archive_store.lowrank import factors
 from organisms.families import FAMILIES
-from organisms.memory import Trace
+from organisms.layers.norms import rms_norm
+from organisms.nn import stem
+from organisms.options import Sizes, Traits
 from organisms.pool import Occupant
-from organisms.pseudopods.species.pseudopod import Pseudopod as PseudopodAtWork
-from organisms.species import Component, Memory, Organism, Pseudopod, Species
+from organisms.residual.writes import Writes
+from organisms.species import CONTRACT, Organism, Species
 from qd import variation
 from qd.genes import random_genes
 from qd.records import ComponentId, Genome
-from runs.config.sections import KINDS, OrganismConfig
+from runs.training.build import emptied
 from tests.fixtures.small_worlds import (
     DEFINED,
     examples_of,
@@ -30,6 +33,7 @@ from tests.fixtures.small_worlds import (
     small_species,
     small_task,
 )
+from tests.organisms.cases import Case
 
 TASK = small_task()
 IDENTITY = ComponentId(1, 2, 3)
@@ -52,32 +56,36 @@ def assert_keeps(value, protocol):
     assert {name for name in members(protocol) if not hasattr(value, name)} == set()
 
 
-def test_a_configuration_knows_the_families_of_the_table_and_so_do_the_tests():
-    assert tuple(FAMILIES) == KINDS == tuple(DEFINED)
+def test_the_tests_know_every_family_of_the_table():
+    assert tuple(FAMILIES) == tuple(DEFINED)
 
 
-def test_the_blueprints_other_protocols_are_kept_by_what_their_docstrings_name():
-    assert_keeps(Trace(0.5), Memory)
-    assert_keeps(Genome("x", 0, (), {}), Component)
-    assert_keeps(PseudopodAtWork, Pseudopod)
+def test_the_contract_is_what_its_protocol_lists_but_for_sizes_that_are_given():
+    assert {*CONTRACT, "depth", "capacity"} == members(Species)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 class TestEveryFamily:
     def test_it_keeps_the_contract(self, family):
-        made = pkgutil.resolve_name(FAMILIES[family])(TASK, OrganismConfig(dim=9))
+        options = pkgutil.resolve_name(FAMILIES[family].options)
+        made = pkgutil.resolve_name(FAMILIES[family].species)(TASK, Sizes(dim=9), options())
         assert_keeps(made, Species)
-        assert made.family == family
+        assert (made.family, made.options) == (family, options)
         assert (made.depth, made.capacity) == (1, 12)
         assert set(made.ranks.values()) <= set(made.genes)
+        assert isinstance(options.traits, Traits)
         assert_keeps(made.organism(small_interface(TASK)), Organism)
         for name in members(Species) - set(Species.__annotations__):
             assert parameters(getattr(made, name)) == parameters(getattr(Species, name))
 
-    def test_options_have_the_names_and_defaults_of_the_configuration(self, family):
-        config = OrganismConfig()
-        for option in fields(DEFINED[family].options):
-            assert option.default == getattr(config, option.name)
+    def test_its_options_are_described_frozen_and_strict(self, family):
+        options = DEFINED[family].options
+        assert all(field.description for field in options.model_fields.values())
+        name = next(iter(options.model_fields))
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(options(), name, 1)
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            options(colour="red")
 
     def test_an_interface_comes_of_its_generator_alone(self, family):
         species = small_species(TASK, family, depth=3)
@@ -121,8 +129,8 @@ def born(species, operator, seed) -> Genome:
     match operator:
         case "resize":
             return resize(one, other.genes)
-        case "bootstrap":
-            return variation.bootstrap(one, 0.1, 0.9, species.genes, resize, stream)
+        case "gaussian":
+            return variation.gaussian(one, 0.1, 0.9, species.genes, resize, stream)
         case "line":
             ways = (factors, species.ranks, fit, species.aligned)
             return variation.line(one, other, 0.1, 0.3, 0.5, species.genes, stream, *ways)
@@ -150,7 +158,7 @@ class TestComponents:
         assert same(decode_genome(encode_genome(one)), one)
         assert all(0 < number < math.inf for number in species.cost(one.genes))
 
-    @given(operator=st.sampled_from(["resize", "bootstrap", "line", "genes"]), seed=SEEDS)
+    @given(operator=st.sampled_from(["resize", "gaussian", "line", "genes"]), seed=SEEDS)
     def test_whatever_is_born_of_any_two_fits_the_pool_and_the_space(self, family, dim, operator, seed):
         species = self.species(family, dim)
         made = born(species, operator, seed)
@@ -177,3 +185,53 @@ class TestComponents:
             organism.pool.graft(0, genome, Occupant(IDENTITY, (), IDENTITY, genome.genes))
             outputs.append(organism(examples_of(TASK)[0]))
         torch.testing.assert_close(*outputs)
+
+    @given(seed=SEEDS)
+    @settings(max_examples=20)
+    def test_the_order_of_units_on_hidden_axes_is_free_and_alignment_undoes_it(self, family, dim, seed):
+        species = self.species(family, dim)
+        one, arrays = drawn(species, seed), {}
+        for axis in species.hidden_axes.values():
+            sizes = {one.arrays[name].shape[at] for name, at in axis}
+            assert len(sizes) == 1
+            order = rng(seed).permutation(sizes.pop())
+            arrays |= {name: np.take(one.arrays[name], order, at) for name, at in axis}
+        turned = replace(one, arrays={**one.arrays, **arrays})
+        assert same(species.aligned(turned, one), one)
+        outputs = []
+        for genome in (one, turned):
+            organism = species.organism(interface_of(species))
+            organism.pool.graft(0, genome, Occupant(IDENTITY, (), IDENTITY, genome.genes))
+            outputs.append(organism(examples_of(TASK)[0]))
+        torch.testing.assert_close(*outputs)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+class TestTraits:
+    def test_a_gate_adds_or_competes_as_the_family_says(self, family):
+        organism = Case(family, shape="one layer").organism()
+        inputs, _ = examples_of(organism.task)
+        h = rms_norm(stem(organism.task, organism.interface, inputs))
+        seen = organism.observed(0, h)
+        alone = torch.stack([-written for written in seen.writes[organism.pool.living(0)].dense()])
+        changes = seen.without(organism.pool.living(0))
+        found = torch.stack(list(changes.dense() if isinstance(changes, Writes) else changes))
+        assert torch.allclose(found, alone, atol=1e-6) == (species_traits(family).gate == "adds")
+
+    def test_an_assay_of_use_finds_a_place_for_every_token_in_a_host(self, family):
+        """A host that keeps the family's share of its components leaves no token that a graft could not change."""
+        traits = species_traits(family)
+        assert traits.assay == "use"
+        case = Case(family, shape="two layers")
+        species, host, guest = case.species(), case.organism(), case.organism(seed=5)
+        for slot in emptied(host, traits.host_share):
+            host.pool.retire(slot)
+        frozen = species.host(host, *examples_of(species.task))
+        guests = guest.guests(0, frozen.reads[0], guest.pool.living(0))
+        changes = host.grafted(frozen.residents[0], guests, frozen.streams[0])
+        for change in changes.dense() if isinstance(changes, Writes) else changes:
+            assert change.norm(dim=-1).min() > 0
+
+
+def species_traits(family) -> Traits:
+    return pkgutil.resolve_name(FAMILIES[family].options).traits

@@ -16,6 +16,7 @@ RULES = Rules(
     seed=5,
     rounds=100,
     steps_per_round=10,
+    enabled=True,
     arm="archive",
     depth=2,
     capacity=6,

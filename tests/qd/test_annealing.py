@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qd.annealing import KINDS, cosine, geometric, linear, make, metropolis
+from qd.annealing import SCHEDULES, cosine, geometric, linear, make, metropolis
 
 POSITIVE = st.floats(1e-3, 1e3)
 SHARES = st.floats(1e-3, 1.0)
 
 
-@given(st.sampled_from(KINDS), POSITIVE, SHARES, POSITIVE, st.lists(st.floats(0, 1e4), min_size=2))
+@given(st.sampled_from(SCHEDULES), POSITIVE, SHARES, POSITIVE, st.lists(st.floats(0, 1e4), min_size=2))
 def test_temperatures_fall_from_the_start_to_the_floor(kind, start, share, steps, moments):
     floor = start * share
     schedule = make(kind, start, floor, steps)

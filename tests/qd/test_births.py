@@ -136,7 +136,7 @@ class TestArms:
 
     def test_archive_takes_genomes_and_lineage_from_elites(self):
         for birth in self.births("archive"):
-            assert birth.operator in ("bootstrap", "line")
+            assert birth.operator in ("gaussian", "line")
             assert birth.lineage == ComponentId(8, 0, birth.parents[0].slot)
             assert birth.genomes[0] == f"elite {birth.parents[0].slot}"
 

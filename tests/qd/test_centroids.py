@@ -73,6 +73,7 @@ def test_ties_between_neighbours_go_by_index():
 
 def test_check_gives_contiguous_float64():
     checked = check(np.asfortranarray(np.eye(3, 2, dtype=np.float32)), 2)
+    assert checked.shape == check(np.eye(3, 2)).shape == (3, 2)
     assert checked.dtype == np.float64
     assert checked.flags.c_contiguous
 

@@ -56,6 +56,22 @@ def test_ranges_are_quantiles_wider_by_a_quarter_in_all():
     np.testing.assert_allclose(width, 1.25 * 0.98 * scale[[0, 1, 2, 4]])
 
 
+@pytest.mark.parametrize("names", [("reach", "norm"), MEASURES[::-1], tuple("abcdefgh")])
+def test_ranges_are_as_many_as_there_are_names(names):
+    p = len(names)
+    samples = np.random.default_rng(p).normal(size=(60, p)) * 10.0 ** np.arange(p)
+    ranges = ranges_from_samples(samples, {names[1]: (-1.0, 7.0)}, names)
+    low, high = (np.quantile(samples, q, axis=0) for q in (0.01, 0.99))
+    expected = np.array([low - 0.125 * (high - low), high + 0.125 * (high - low)])
+    expected[:, 1] = -1.0, 7.0
+    np.testing.assert_allclose([ranges.low, ranges.high], expected)
+    unit, out = ranges.behaviours(samples)
+    wanted = (samples - expected[0]) / (expected[1] - expected[0])
+    np.testing.assert_allclose(unit, np.clip(wanted, 0.0, 1.0), atol=1e-12)
+    np.testing.assert_array_equal(out, (wanted < 0) | (wanted > 1))
+    assert ranges.behaviour(samples[0].tolist()) == (tuple(unit[0]), tuple(out[0]))
+
+
 def test_ranges_are_journaled_and_read_back():
     assert read(Ranges, json.loads(canonical(RANGES))) == RANGES
 
@@ -66,19 +82,18 @@ def test_every_measure_is_described():
 
 
 def test_refusals_of_ranges():
-    with pytest.raises(ValueError, match="low must have 5 values, one per measure, got 4"):
-        Ranges((0.0,) * 4, (1.0,) * 5)
+    for low, high in [(4, 5), (5, 4), (0, 0)]:
+        with pytest.raises(ValueError, match=f"each have one value per measure, got {low} and {high} values"):
+            Ranges((0.0,) * low, (1.0,) * high)
     for bad in [(0.0, 0.0), (1.0, 0.0), (math.nan, 1.0), (0.0, math.inf), (-1.7e308, 1.7e308)]:
-        with pytest.raises(
-            ValueError, match="the range of activation_sparsity must be finite with low < high"
-        ):
+        with pytest.raises(ValueError, match="the range of measure 2 of 5 must be finite with low < high"):
             Ranges((0.0, bad[0], 0.0, 0.0, 0.0), (1.0, bad[1], 1.0, 1.0, 1.0))
 
 
 def test_refusals_of_raw_values():
     with pytest.raises(ValueError, match="raw must have 5 measures, got 2"):
         RANGES.behaviour((0.1, 0.2))
-    with pytest.raises(ValueError, match=r"gradient_flow must be finite .* got nan"):
+    with pytest.raises(ValueError, match=r"measure 3 of 5 must be finite .* got nan"):
         RANGES.behaviour((0.1, 0.2, math.nan, 0.1, 2.0))
 
 
@@ -93,7 +108,11 @@ def test_refusals_of_samples():
         ranges_from_samples(samples, {})
     samples[7, 1] = math.inf
     with pytest.raises(ValueError, match="samples must be finite, but activation_sparsity is inf in row 7"):
+        ranges_from_samples(samples, {})
+    with pytest.raises(ValueError, match="samples must be finite, but measure 2 of 5 is inf in row 7"):
         RANGES.behaviours(samples)
+    with pytest.raises(ValueError, match=r"samples must be \[n, 2\] with n >= 1, got shape \(20, 5\)"):
+        Ranges((0.0, 0.0), (1.0, 1.0)).behaviours(samples)
 
 
 @pytest.mark.parametrize(

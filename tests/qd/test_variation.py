@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qd.genes import GeneRange
 from qd.records import Genome
-from qd.variation import bootstrap, factored, line, norm_matched, resize
+from qd.variation import factored, gaussian, line, norm_matched, resize
 
 D = 9
 RANKS = {"qk": "rank", "ov": "width"}
@@ -53,8 +53,8 @@ def mix(first: Genome, second: Genome, line_sigma: float = 0.3, sigma: float = 0
     return line(first, second, sigma, line_sigma, 0.0, SPACE, rng(seed), truncated, RANKS)
 
 
-def test_without_noise_or_new_genes_bootstrap_is_a_copy():
-    copy = bootstrap(genome(), 0.0, 0.0, SPACE, fit(), rng())
+def test_without_noise_or_new_genes_gaussian_is_a_copy():
+    copy = gaussian(genome(), 0.0, 0.0, SPACE, fit(), rng())
     assert copy.genes == genome().genes
     for name, array in genome().arrays.items():
         assert copy.arrays[name].tobytes() == array.tobytes()
@@ -64,7 +64,7 @@ def test_noise_is_relative_to_each_array():
     large = Genome(
         "x", 0, (), {"a": np.full((200, 50), 3.0, np.float32), "b": np.full(9000, 0.01, np.float32)}
     )
-    noisy = bootstrap(large, 0.1, 0.0, {}, lambda value, genes: value, rng())
+    noisy = gaussian(large, 0.1, 0.0, {}, lambda value, genes: value, rng())
     for name, size in (("a", 3.0), ("b", 0.01)):
         noise = noisy.arrays[name] - large.arrays[name]
         assert noise.std() == pytest.approx(0.1 * size, rel=0.05)
@@ -73,7 +73,7 @@ def test_noise_is_relative_to_each_array():
 
 def test_noise_is_drawn_in_float64_in_the_order_of_names_and_rounded_once():
     generator, given_ = rng(3), genome()
-    noisy = bootstrap(given_, 0.2, 0.0, {}, lambda value, genes: value, rng(3))
+    noisy = gaussian(given_, 0.2, 0.0, {}, lambda value, genes: value, rng(3))
     for name in sorted(given_.arrays):
         wide = given_.arrays[name].astype(np.float64)
         expected = wide + 0.2 * np.sqrt(np.mean(wide**2)) * generator.standard_normal(wide.shape)
@@ -86,7 +86,7 @@ def test_noise_is_drawn_in_float64_in_the_order_of_names_and_rounded_once():
 def test_every_child_has_the_shapes_that_its_genes_say(rank, width, seed):
     parents = genome(rank, width, seed), genome(width, rank, seed + 1)
     children = (
-        bootstrap(parents[0], 0.1, 0.5, SPACE, fit(seed), rng(seed)),
+        gaussian(parents[0], 0.1, 0.5, SPACE, fit(seed), rng(seed)),
         line(*parents, 0.1, 0.3, 0.5, SPACE, rng(seed), truncated, RANKS),
     )
     for child in children:
@@ -226,6 +226,6 @@ def test_a_line_refuses_parents_of_two_kinds(change, what):
 @pytest.mark.parametrize("sigma", [-0.1, float("nan"), float("inf")])
 def test_noise_must_be_finite_and_not_negative(sigma):
     with pytest.raises(ValueError, match="sigma must be finite and not negative"):
-        bootstrap(genome(), sigma, 0.0, SPACE, fit(), rng())
+        gaussian(genome(), sigma, 0.0, SPACE, fit(), rng())
     with pytest.raises(ValueError, match="line_sigma must be finite and not negative"):
         mix(genome(), genome(), line_sigma=sigma)

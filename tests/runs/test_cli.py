@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from archive_store.errors import BlobError
 from archive_store.reading import open_run
 from runs.cli import app
-from runs.config.schema import Config
+from runs.config.model import configured
 from runs.errors import ConfigError, RunError
 from runs.observability.progress import Progress
 from tests.fixtures.synthetic_run import write_run
@@ -98,7 +98,8 @@ def fakes(monkeypatch):
     fakes = Fakes()
     modules = {
         "runs.machine.settings": {"prepare": lambda: fakes.calls.append(("prepare",))},
-        "runs.launch": {"launch": fakes.launch, "resume": fakes.resume},
+        "runs.launch": {"launch": fakes.launch},
+        "runs.resume": {"resume": fakes.resume},
         "runs.replay": {"replay": fakes.replay, "decisions": fakes.decisions},
         "runs.doctor.doctor": {"doctor": lambda: fakes.checks},
         "analysis.pictures": {"draw": fakes.draw, "KINDS": ("coverage", "parallel", "lifecycle")},
@@ -151,13 +152,10 @@ class TestLaunch:
         options = ("--executor", "inline", "--workers", "auto", "--address", "ray://a:1", "--dry-run")
         result = call("launch", "smoke", "lag=0", *options)
         assert result.exit_code == 0
-        config = Config.model_validate(yaml.safe_load(result.stdout))
+        config = configured(yaml.safe_load(result.stdout))
         assert (config.lag, config.execution.executor, config.execution.workers) == (0, "inline", "auto")
         assert config.execution.address == "ray://a:1"
-        assert (
-            Config.model_validate(json.loads(call("launch", "smoke", "lag=0", *options, "--json").stdout))
-            == config
-        )
+        assert configured(json.loads(call("launch", "smoke", "lag=0", *options, "--json").stdout)) == config
         assert (list(tmp_path.iterdir()), fakes.calls) == ([], [])
 
     def test_all_problems_come_at_once_with_status_2(self, fakes):

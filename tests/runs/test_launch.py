@@ -197,7 +197,7 @@ class TestArms:
 
     def test_the_archive_arm_varies_elites(self, finished):
         births = open_run(finished).decisions().query("kind == 'birth' and happens")
-        assert set(births.operator) <= {"bootstrap", "line"}
+        assert set(births.operator) <= {"gaussian", "line"}
 
     @pytest.mark.parametrize("task", ["text", "signals", "trajectories", "sine", "xor", "parity"])
     def test_other_tasks_run_too_and_deeper(self, task, family, tmp_path):

@@ -202,6 +202,25 @@ class TestDecisions:
         assert place(decisions(run)[2]) == where
         assert decisions(run, 3)[0] < decisions(run)[0]
 
+    def test_an_older_journal_with_another_name_of_an_operator_is_read_and_derived_again(
+        self, undisturbed, tmp_path
+    ):
+        run = copied(undisturbed, tmp_path)
+        names = ('"operator":"gaussian"', '"operator":"bootstrap"')
+        directory = RunDirectory.open(run)
+        with directory.journal() as journal:
+            events = list(journal.events(kind="decision"))
+        older = [Event(one.round, one.seq, None, one.kind, one.body.replace(*names)) for one in events]
+        with sqlite3.connect(run / "journal.sqlite") as database:
+            database.executemany(
+                "UPDATE event SET body = ?, mark = ? WHERE round = ? AND seq = ?",
+                [(one.body, one.mark, one.round, one.seq) for one in older],
+            )
+        database.close()
+        rechain(directory)
+        assert "bootstrap" in set(open_run(run).decisions()["operator"])
+        assert decisions(run)[::2] == decisions(undisturbed)[::2]
+
     def test_the_lag_is_kept(self, tmp_path):
         for lag in (0, 2):
             assert decisions(launched(tmp_path / str(lag), f"lag={lag}"))[2] is None
@@ -264,7 +283,9 @@ class TestDecisions:
         with sqlite3.connect(run / "journal.sqlite") as database:
             database.execute("UPDATE meta SET value = ? WHERE key = 'base'", (base,))
         database.close()
-        with pytest.raises(RunError, match=r"what the journal.* begins with cannot be read"):
+        with pytest.raises(
+            RunError, match=r"what the journal.* begins with cannot be read|config.*: .* against "
+        ):
             decisions(run)
 
     def test_a_run_without_a_round_is_refused(self, undisturbed, tmp_path):

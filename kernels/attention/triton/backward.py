@@ -37,7 +37,7 @@ def backward(
     key_mask: UInt8[Tensor, "B S"] | None,
     positions: Float[Tensor, "S P"],
 ) -> tuple[Float[Tensor, "B H S R"], Float[Tensor, "B H S R"], Float[Tensor, "B H S W"]]:
-    """Give the gradients of q, k and v for a gradient of the output.
+    """Return the gradients of q, k and v for a gradient of the output.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def backward(
     q, k, v, scale, causal, window, key_mask, positions
         What `forward` was given.
     output, lse
-        What `forward` gave.
+        What `forward` returned.
 
     Raises
     ------

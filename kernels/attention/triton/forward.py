@@ -4,7 +4,7 @@ A program holds a tile of queries and walks over tiles of keys. For a query with
 log 2), the running maximum m = max s_j, weights w_j = 2^(s_j - m) and the offsets x_j of the keys from the
 query, it keeps
 
-    l = sum w_j                    the mass
+    l = sum w_j                    the denominator
     o = sum w_j v_j                so that the output is o / l
     a = sum w_j |x_j|              span = a / l
     c = sum w_j x_j / l            the attended position
@@ -13,8 +13,8 @@ query, it keeps
     z = sum w_j^2                  sum of squares = z / l^2
 
 and the largest weight is 1 / l, because the largest w_j is 1. When a tile raises the maximum by d, the old
-l, o, a and M are multiplied by r = 2^-d and z by r^2, and e becomes r (e - d l). A tile with mass l', mean c'
-and moment M' about its own mean is merged as by Chan, Golub and LeVeque (1979): with L = r l + l',
+l, o, a and M are multiplied by r = 2^-d and z by r^2, and e becomes r (e - d l). A tile with denominator l',
+mean c' and moment M' about its own mean is merged as by Chan, Golub and LeVeque (1979): with L = r l + l',
 
     M <- r M + M' + |c' - c|^2 r l l' / L        c <- c + (c' - c) l' / L
 
@@ -48,7 +48,7 @@ def forward(
     positions: Float[Tensor, "S P"],
     statistics: bool,
 ) -> tuple[Float[Tensor, "B H S W"], Float[Tensor, "B H S"], Float[Tensor, "5 B H S"] | None]:
-    """Give the output, the log-sum-exp (nats) and, when asked, statistics of each query.
+    """Return the output, the log-sum-exp (nats) and, when asked, statistics of each query.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def forward(
     positions
         Where the tokens are, in at most 3 dimensions, float32.
     statistics
-        Whether to give span, locality, entropy, sum of squares and largest weight, in this order.
+        Whether to return span, locality, entropy, sum of squares and largest weight, in this order.
 
     Raises
     ------
@@ -109,13 +109,13 @@ def _forward(
     window = None
     if window_ptr is not None:
         window = tl.load(window_ptr + head % heads)
-    top_M = tl.full([M], float("-inf"), tl.float32)
-    mass_M = tl.zeros([M], tl.float32)
+    maximum_M = tl.full([M], float("-inf"), tl.float32)
+    denominator_M = tl.zeros([M], tl.float32)
     output_MW = tl.zeros([M, padded_W], tl.float32)
     span_M = tl.zeros([M], tl.float32)
     centre_MA = tl.zeros([M, padded_axes], tl.float32)
     moment_M = tl.zeros([M], tl.float32)
-    surprise_M = tl.zeros([M], tl.float32)
+    entropy_sum_M = tl.zeros([M], tl.float32)
     squares_M = tl.zeros([M], tl.float32)
 
     end = length
@@ -140,62 +140,76 @@ def _forward(
             scores_MN = hide(
                 scores_MN, query_M[:, None], key_N[None, :], seen_MN, distance_MN, window, length, edge, causal
             )  # fmt: skip
-            before_M = top_M
-            top_M = tl.maximum(before_M, tl.max(scores_MN, 1))
+            before_M = maximum_M
+            maximum_M = tl.maximum(before_M, tl.max(scores_MN, 1))
             # Before anything is seen, -inf - -inf would be no number.
-            finite_M = tl.where(top_M == float("-inf"), 0.0, top_M)
+            finite_M = tl.where(maximum_M == float("-inf"), 0.0, maximum_M)
             scores_MN -= finite_M[:, None]
             weights_MN = tl.math.exp2(scores_MN)
             fall_M = before_M - finite_M
             ratio_M = tl.math.exp2(fall_M)
-            old_M = ratio_M * mass_M
+            old_M = ratio_M * denominator_M
             new_M = tl.sum(weights_MN, 1)
-            mass_M = old_M + new_M
+            denominator_M = old_M + new_M
             v_NW = load_rows(v_ptr, first, key_N, inside_N, W, padded_W)
             output_MW *= ratio_M[:, None]
             output_MW = tl.dot(weights_MN.to(v_NW.dtype), v_NW, output_MW, input_precision="ieee")
             if statistics_ptr is not None:
                 # Below 2^-200 a weight is zero in float32, and zero times -inf is no number.
-                surprise_M = ratio_M * surprise_M + tl.maximum(fall_M, -200.0) * old_M
-                surprise_M += tl.sum(weights_MN * tl.maximum(scores_MN, -200.0), 1)
+                entropy_sum_M = ratio_M * entropy_sum_M + tl.maximum(fall_M, -200.0) * old_M
+                entropy_sum_M += tl.sum(weights_MN * tl.maximum(scores_MN, -200.0), 1)
                 squares_M = ratio_M * ratio_M * squares_M + tl.sum(weights_MN * weights_MN, 1)
                 span_M = ratio_M * span_M + tl.sum(weights_MN * distance_MN, 1)
                 here_MA, spread_M = moments(
                     weights_MN, new_M, positions_ptr, query_M, key_N, length, axes, padded_axes
                 )
-                share_M = new_M / tl.where(mass_M > 0, mass_M, 1.0)
+                share_M = new_M / tl.where(denominator_M > 0, denominator_M, 1.0)
                 shift_MA = here_MA - centre_MA
                 moment_M = ratio_M * moment_M + spread_M + tl.sum(shift_MA * shift_MA, 1) * old_M * share_M
                 centre_MA += shift_MA * share_M[:, None]
 
-    divisor_M = tl.where(mass_M == 0, 1.0, mass_M)
+    divisor_M = tl.where(denominator_M == 0, 1.0, denominator_M)
     store_rows(output_ptr, output_MW / divisor_M[:, None], first, query_M, inside_M, W, padded_W)
-    lse_M = (top_M + tl.math.log2(divisor_M)) * 0.6931471805599453  # ln 2
+    lse_M = (maximum_M + tl.math.log2(divisor_M)) * 0.6931471805599453  # ln 2
     tl.store(lse_ptr + first + query_M, lse_M, mask=inside_M)
     if statistics_ptr is not None:
-        entropy_M = (tl.math.log2(divisor_M) - surprise_M / divisor_M) * 0.6931471805599453
+        entropy_M = (tl.math.log2(divisor_M) - entropy_sum_M / divisor_M) * 0.6931471805599453
         to_M = statistics_ptr + first + query_M
         count = tl.cast(rows, tl.int64)
         tl.store(to_M, span_M / divisor_M, mask=inside_M)
         tl.store(to_M + count, tl.sqrt_rn(moment_M / divisor_M), mask=inside_M)
         tl.store(to_M + 2 * count, entropy_M, mask=inside_M)
         tl.store(to_M + 3 * count, squares_M / (divisor_M * divisor_M), mask=inside_M)
-        tl.store(to_M + 4 * count, tl.where(mass_M == 0, 0.0, 1.0 / divisor_M), mask=inside_M)
+        tl.store(to_M + 4 * count, tl.where(denominator_M == 0, 0.0, 1.0 / divisor_M), mask=inside_M)
 
 
 @triton.jit
 @no_type_check
 def moments(
-    weights_MN, mass_M, positions_ptr, query_M, key_N, length, axes: tl.constexpr, padded_axes: tl.constexpr
+    weights_MN, total_M, positions_ptr, query_M, key_N, length, axes: tl.constexpr, padded_axes: tl.constexpr
 ):
-    """Mean offset of a tile's keys from each query, and the summed squares about it."""
-    mass_M = tl.where(mass_M == 0, 1.0, mass_M)
+    """Mean offset of a tile's keys from each query, and the summed squares about it.
+
+    Parameters
+    ----------
+    weights_MN, total_M
+        Weights of the keys, and their sum for each query.
+    positions_ptr
+        Positions of the tokens, [length, axes].
+    query_M, key_N
+        Indices of the tile's queries and keys.
+    length
+        Number of tokens.
+    axes, padded_axes
+        Coordinates of a position, and that number rounded up to a power of two.
+    """
+    total_M = tl.where(total_M == 0, 1.0, total_M)
     axis_A = tl.arange(0, padded_axes)
-    mean_MA = tl.zeros([mass_M.shape[0], padded_axes], tl.float32)
-    spread_M = tl.zeros_like(mass_M)
+    mean_MA = tl.zeros([total_M.shape[0], padded_axes], tl.float32)
+    spread_M = tl.zeros_like(total_M)
     for axis in tl.static_range(axes):
         offset_MN = offset(positions_ptr, query_M[:, None], key_N[None, :], length, axis, axes)
-        mean_M = tl.sum(weights_MN * offset_MN, 1) / mass_M
+        mean_M = tl.sum(weights_MN * offset_MN, 1) / total_M
         offset_MN -= mean_M[:, None]
         spread_M += tl.sum(weights_MN * offset_MN * offset_MN, 1)
         mean_MA = tl.where(axis_A[None, :] == axis, mean_M[:, None], mean_MA)

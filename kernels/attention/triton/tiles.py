@@ -1,4 +1,4 @@
-"""How the Triton kernels of attention cut their work: one table, and never a choice by timing.
+"""Tile sizes of the Triton kernels of attention: one table, and never a choice by timing.
 
 Tiles fix the order of every sum, so an autotuner would let the clock choose the bits of a result. Float32 has
 small tiles: without tensor cores a product lives in registers.
@@ -108,7 +108,19 @@ def padded(width: int) -> int:
 
 
 def tiles_for(kernel: Kernel, size: int, width: int, length: int) -> Tiles:
-    """Look up the tiles of a kernel for numbers of `size` bytes, a padded width and a sequence's length."""
+    """Look up the tiles of a kernel, cut down to the sequence.
+
+    Parameters
+    ----------
+    kernel
+        Which kernel.
+    size
+        Bytes of a number.
+    width
+        The padded width of a head.
+    length
+        Tokens of a sequence.
+    """
     tiles = INTERPRETED[kernel] if triton.knobs.runtime.interpret else TILES[kernel][size][width]
     longest = max(SHORTEST, triton.next_power_of_2(length))
     return replace(tiles, queries=min(tiles.queries, longest), keys=min(tiles.keys, longest))

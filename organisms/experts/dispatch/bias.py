@@ -1,4 +1,4 @@
-"""A bias for each group of sorted rows, added where the rows lie."""
+"""Adding a bias to each group of sorted rows, in place."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from kernels.grouped_gemm import grouped_gemm
 def add_bias(
     rows: Float[Tensor, "M N"], bias: Float[Tensor, "E N"], offsets: Int64[Tensor, " E"]
 ) -> Float[Tensor, "M N"]:
-    """Add to each row the bias of its group, in place on the CPU: `rows` are the caller's own to give away.
+    """Return rows plus the bias of their group; on the CPU `rows` itself is changed, and must not be used again.
 
-    On another device a bias is a matrix with one row, which a one is multiplied by: the host then needs not
-    wait to learn where the groups end.
+    On another device the biases are matrices of one row in a grouped product with ones, so that the host need not
+    synchronise to learn where the groups end.
 
     Parameters
     ----------
@@ -24,20 +24,20 @@ def add_bias(
     bias
         One for each group, [E, N].
     offsets
-        The ends of the groups, [E], as `grouped_gemm` wants them.
+        Ends of the groups, cumulative, [E], as for `grouped_gemm`.
     """
     if rows.device.type == "cpu":
-        return _Added.apply(rows, bias, offsets)
+        return _AddBias.apply(rows, bias, offsets)
     return rows + grouped_gemm(rows.new_ones(len(rows), 1), bias.unsqueeze(1), offsets)
 
 
-class _Added(torch.autograd.Function):
+class _AddBias(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, bias: Tensor, offsets: Tensor) -> Tensor:
         ends = offsets.tolist()
         ctx.sizes = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
         ctx.mark_dirty(rows)
-        # A third of the time that a gathered copy of the biases and a sum of two matrices take.
+        # Takes a third of the time of gathering the biases and adding two matrices.
         for part, own in zip(rows.split(ctx.sizes), bias.unbind(0), strict=True):
             part.add_(own)
         return rows

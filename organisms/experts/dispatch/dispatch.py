@@ -1,10 +1,10 @@
-"""Three ways to bring tokens to experts and answers back, which agree in output and in every gradient.
+"""Three ways to bring tokens to experts and to combine the outputs, which agree in output and in every gradient.
 
-Shape suffixes: N tokens, K choices of each, M choices that are kept, E experts, C places of each expert, D width
-of the residual stream.
+Shape suffixes: N tokens, K choices of each, M choices that are kept, E experts, C capacity slots of each expert, D
+width of the residual stream.
 
     sorted   M rows, sorted by expert: a gather, and a sum over each token's rows; the same bits each time
-    indices  which token has each of [C, E] places, as the source does it: a gather, and a scatter back
+    indices  the token of each of [C, E] slots, as in the document: a gather, and a scatter back
     dense    products with one-hot tensors [E, C, N] (Lepikhin et al. 2020, GShard), for reading and for tests
 """
 
@@ -20,9 +20,9 @@ from torch import Tensor
 from organisms.experts.dispatch.placement import Placement, collected, spread
 from organisms.experts.routing.decision import RoutingInfo
 
-# Rows sorted by expert, and the ends of the experts' rows or None where each has as many, to the answers.
-Answer: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
-Dispatch: TypeAlias = Callable[[Tensor, RoutingInfo, Answer], Tensor]
+# From rows sorted by expert, and the ends of the experts' rows or None where all have as many, to expert outputs.
+ExpertFunction: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
+Dispatch: TypeAlias = Callable[[Tensor, RoutingInfo, ExpertFunction], Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +31,21 @@ class SortedRows:
 
     placement: Placement  # of the rows at their tokens
     offsets_E: Tensor  # int64: the end of each expert's rows
-    choice_M: Tensor  # int64: the kept choices, in the order of tokens, as places in [N K]
+    choice_M: Tensor  # int64: the kept choices, in the order of tokens, as indices into [N K]
 
 
 def sorted_rows(experts: Int64[Tensor, "N K"], kept: Bool[Tensor, "N K"], n_experts: int) -> SortedRows:
-    """Sort the kept choices by expert."""
+    """Return the kept choices sorted by expert.
+
+    Parameters
+    ----------
+    experts
+        Expert of each choice, [N, K].
+    kept
+        Whether it is computed, [N, K].
+    n_experts
+        E.
+    """
     choice_M = kept.flatten().nonzero().squeeze(1)
     expert_M = experts.flatten().index_select(0, choice_M)
     # Stable, so that the order of an expert's rows is that of the tokens, whatever does the sorting.
@@ -47,58 +57,63 @@ def sorted_rows(experts: Int64[Tensor, "N K"], kept: Bool[Tensor, "N K"], n_expe
     return SortedRows(placement, torch.bincount(expert_M, minlength=n_experts).cumsum(0), choice_M)
 
 
-def by_sorting(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
-    """Sort the kept choices by expert, let each expert answer its rows, and add up the rows of each token.
+def by_sorting(
+    x: Float[Tensor, "N D"], routing: RoutingInfo, experts: ExpertFunction
+) -> Float[Tensor, "N D"]:
+    """Return the weighted sum of each token's expert outputs, computed from rows that are sorted by expert.
 
     Parameters
     ----------
     x
         Tokens, [N, D].
     routing
-        Who serves each of them, and how much an answer counts.
-    answer
-        What the experts say to rows, given the ends of their rows, [E].
+        The experts of each token, and the weights of their outputs.
+    experts
+        Computes the outputs of sorted rows, [M, D], given the ends of the experts' rows, [E].
     """
     rows = sorted_rows(routing.experts, routing.kept, routing.n_experts)
     weights_M = routing.weights.flatten().index_select(0, rows.choice_M).to(x.dtype)
-    return collected(answer(spread(x, rows.placement), rows.offsets_E), rows.placement, weights_M)
+    return collected(experts(spread(x, rows.placement), rows.offsets_E), rows.placement, weights_M)
 
 
-def by_indices(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
-    """Fill the places of every expert with its tokens, and add each answer to its token.
+def by_indices(
+    x: Float[Tensor, "N D"], routing: RoutingInfo, experts: ExpertFunction
+) -> Float[Tensor, "N D"]:
+    """Return the same, computed from C slots of each expert that are filled with its tokens.
 
-    A free place holds the first token, whose answer there weighs nothing.
-
-    On a CUDA device the answers to a token are added in any order, unless deterministic algorithms are asked for.
+    A free slot holds the first token, with weight zero. On a CUDA device the outputs of a token are added in any order,
+    unless deterministic algorithms are asked for.
 
     Parameters
     ----------
-    x, routing, answer
-        As in `by_sorting`.
+    x, routing, experts
+        As in `by_sorting`; the offsets are None.
     """
     token_CE, taken_CE = routing.top_idx, routing.valid_ce
     weight_CE = routing.combine_weights.gather(0, token_CE) * taken_CE
     token_EC = token_CE.T.flatten()
-    answers = answer(x.index_select(0, token_EC), None)
-    weighted = answers * weight_CE.T.flatten().unsqueeze(1).to(x.dtype)
+    outputs = experts(x.index_select(0, token_EC), None)
+    weighted = outputs * weight_CE.T.flatten().unsqueeze(1).to(x.dtype)
     return torch.zeros_like(x).index_add(0, token_EC, weighted)
 
 
-def by_products(x: Float[Tensor, "N D"], routing: RoutingInfo, answer: Answer) -> Float[Tensor, "N D"]:
-    """Write both moves as matrix products with a tensor that is 1 where a place has a token.
+def by_products(
+    x: Float[Tensor, "N D"], routing: RoutingInfo, experts: ExpertFunction
+) -> Float[Tensor, "N D"]:
+    """Return the same, computed by matrix products with a tensor that is 1 where a slot has a token.
 
     Parameters
     ----------
-    x, routing, answer
-        As in `by_sorting`.
+    x, routing, experts
+        As in `by_indices`.
     """
     token_EC, taken_EC = routing.top_idx.T, routing.valid_ce.T
-    has_ECN = (token_EC.unsqueeze(-1) == torch.arange(len(x), device=x.device)) & taken_EC.unsqueeze(-1)
-    dispatch_ECN = has_ECN.to(x.dtype)
+    one_hot_ECN = (token_EC.unsqueeze(-1) == torch.arange(len(x), device=x.device)) & taken_EC.unsqueeze(-1)
+    dispatch_ECN = one_hot_ECN.to(x.dtype)
     combine_ECN = dispatch_ECN * routing.combine_weights.T.to(x.dtype).unsqueeze(1)
     rows_ECD = torch.einsum("ecn,nd->ecd", dispatch_ECN, x)
-    answers_ECD = answer(rows_ECD.flatten(0, 1), None).view_as(rows_ECD)
-    return torch.einsum("ecn,ecd->nd", combine_ECN, answers_ECD)
+    outputs_ECD = experts(rows_ECD.flatten(0, 1), None).view_as(rows_ECD)
+    return torch.einsum("ecn,ecd->nd", combine_ECN, outputs_ECD)
 
 
 DISPATCH: Mapping[str, Dispatch] = MappingProxyType(

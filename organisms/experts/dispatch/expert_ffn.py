@@ -1,4 +1,4 @@
-"""A layer of experts that owns its stacked matrices."""
+"""The experts of a layer as a module, with stacked parameters."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,7 +15,7 @@ from organisms.layers.initialisation import drawn
 class ExpertFFN(nn.Module):
     """E feed-forward networks of one shape: W1 [E, D, P], b1 [E, P], W2 [E, H, D], b2 [E, D].
 
-    P is H, or 2 H where the activation is gated: the gates' columns, then the values'.
+    P is H, or 2 H where the activation is gated: the columns of the gates, then those of the values.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class ExpertFFN(nn.Module):
     generator
         What the matrices are drawn from.
     n_layers
-        L of the model that this layer stands in, for the scaled initialisations.
+        L, the layers of the model, for the scaled initialisations.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ExpertFFN(nn.Module):
         compute: str = "grouped_gemm",
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "M D"]:
-        """Give each row the answer of its expert.
+        """Return the output of its expert for each row, [M, D].
 
         Parameters
         ----------
@@ -59,15 +59,15 @@ class ExpertFFN(nn.Module):
         offsets
             The end of each expert's rows, [E]; None: each has M / E.
         compute
-            "grouped_gemm", "bmm" or "einsum"; `expert_outputs` says what they do.
+            "grouped_gemm", "bmm" or "einsum", as in `expert_outputs`.
         generator
             What dropout is drawn from in training.
 
         Raises
         ------
         ValueError
-            If the experts train with dropout and there is no generator; if the rows cannot be shared evenly without
-            `offsets`.
+            If the experts train with dropout and there is no generator; if there are no `offsets`, and E does not
+            divide M.
         """
         if offsets is None and len(rows) % len(self.W1):
             raise ValueError(
@@ -76,13 +76,13 @@ class ExpertFFN(nn.Module):
             )
         keep = None
         if self.training and self.config.dropout:
-            # Drawn here, so that activations that are computed again meet the same dropout.
+            # Drawn outside the checkpoint, so that recomputed activations meet the same dropout.
             keep = dropout_factors(rows, (len(rows), self.config.d_hidden), self.config.dropout, generator)
         experts = Experts(self.W1, self.W2, self.b1, self.b2, self.activation)
 
-        def answers(rows: Tensor) -> Tensor:
+        def outputs(rows: Tensor) -> Tensor:
             return expert_outputs(rows, offsets, experts, compute=compute, keep=keep)
 
         if self.config.checkpoint_experts and torch.is_grad_enabled():
-            return checkpoint(answers, rows, use_reentrant=False, preserve_rng_state=False)
-        return answers(rows)
+            return checkpoint(outputs, rows, use_reentrant=False, preserve_rng_state=False)
+        return outputs(rows)

@@ -1,11 +1,12 @@
-"""Rows that belong to places, and the two linear maps between them, each the gradient of the other.
+"""Gather and segment sum between places and rows, each the gradient of the other.
 
-Spreading copies the vector of each place into its rows; collecting adds the rows of each place up:
+A place is a token, or a slot of padded rows. `spread` copies the vector of each place to its rows; `collected` sums
+the rows of each place, weighted:
 
     spread(x)_m = x_p(m)                  collected(y, w)_p = sum over the rows m of place p of w_m y_m
 
-Both only read where they like and write in order. Nothing is scattered, so no two writers meet and no atomics
-are needed: the same inputs give the same bits, forward and backward.
+Both read in any order and write in sequence. Nothing is scattered, so that no atomics are needed and the same inputs
+give the same bits, forward and backward.
 """
 
 from dataclasses import dataclass
@@ -18,33 +19,33 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """Which of N places each of M rows belongs to; a place has any number of rows.
+    """The place of each of M rows, of N places; a place has any number of rows.
 
-    The rows have a second order: by place, and within a place in the order in which they are added up.
+    The rows have a second order: by place, and within a place in the order in which they are summed.
     """
 
     place_M: Tensor  # int64: the place of each row
     rows_M: Tensor  # int64: the rows in their second order
-    rank_M: Tensor  # int64, the inverse of rows_M: where each row stands in that order
+    rank_M: Tensor  # int64, the inverse permutation of rows_M: the index of each row in that order
     starts_N: Tensor  # int64: where the rows of each place begin in that order
 
 
 def spread(x: Float[Tensor, "N D"], placement: Placement) -> Float[Tensor, "M D"]:
-    """Give each row the vector of its place."""
+    """Return the vector of its place for each row."""
     return _Spread.apply(x, placement)
 
 
 def collected(
     rows: Float[Tensor, "M D"], placement: Placement, weights: Float[Tensor, " M"] | None = None
 ) -> Float[Tensor, "N D"]:
-    """Add up the rows of each place; a place without rows gets zeros.
+    """Return the weighted sum of the rows of each place, zeros for a place without rows.
 
     Parameters
     ----------
     rows
-        What is added up, [M, D].
+        The rows, [M, D].
     placement
-        Where it is added up.
+        Their places.
     weights
         Factor of each row, in the second order of the rows, of the dtype of `rows`, [M]; None: 1.
     """
@@ -67,8 +68,8 @@ class _Collect(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weights: Tensor | None, placement: Placement) -> Tensor:
         ctx.placement = placement
         ctx.save_for_backward(rows if ctx.needs_input_grad[1] else None, weights)
-        # A bag is what we call a place. The operation reads, weighs and adds in one pass over memory, in another
-        # order for rows with other strides; its own gradient, which scatters, is not used.
+        # Places are its bags. It gathers, weights and sums in one pass over memory, in another order for rows with
+        # other strides; its own gradient, which scatters, is not used.
         return torch.embedding_bag(
             rows.contiguous(), placement.rows_M, placement.starts_N, per_sample_weights=weights
         )[0]

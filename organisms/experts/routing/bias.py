@@ -1,4 +1,4 @@
-"""Balance by a bias on the choice, which no gradient has to pay for."""
+"""Load balancing without a loss: a bias on the choice of experts, which has no gradient."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,20 @@ from torch import Tensor, nn
 
 from organisms.experts.config import RouterConfig
 from organisms.experts.routing.choice import Choice, best
-from organisms.experts.routing.router import Router
+from organisms.experts.routing.router import BaseRouter
 
 
-class BiasRouter(Router):
-    """Each token takes the k experts of its largest s_e + b_e; the weights are of the scores s alone.
+class BiasRouter(BaseRouter):
+    """Each token goes to the k experts of its largest s_e + b_e; the gate weights follow from the scores s alone.
 
     Between optimizer steps `update` raises the biases of experts with too few tokens and lowers the others', by
-    ``bias_update_speed``. The scores are sigmoids, as in the source, unless the configuration says otherwise: a
-    softmax that has grown sharp gives its expert nearly 1 and all others nearly 0, which few biases overcome.
+    ``bias_update_speed``. The scores are sigmoids, as in the source, unless the configuration says otherwise: a sharp
+    softmax is nearly 1 for one expert and nearly 0 for all others, a difference that few biases overcome.
+
+    Parameters
+    ----------
+    config, d_model, generator
+        As in `BaseRouter`.
 
     References
     ----------
@@ -33,15 +38,21 @@ class BiasRouter(Router):
     def choose(
         self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
     ) -> Choice:
-        """Take the k largest sums of score and bias of each token."""
+        """Choose the k experts of the largest sums of score and bias for each token.
+
+        Parameters
+        ----------
+        logits, logs, mask
+            As in `BaseRouter.choose`.
+        """
         return best(logs.exp() + self.bias, self.config.k)
 
     @torch.no_grad()
     def update(self, demand: Int64[Tensor, " E"], scale: float = 1.0) -> None:
-        """Move each bias by the update speed: up where an expert is under the mean demand, down where it is over.
+        """Raise the biases of experts under the mean demand by the update speed, and lower those of experts over it.
 
-        At a speed that stays the biases swing about where they should be, and with them the tokens that hardly
-        prefer one expert to another: let the speed fall with the learning rate.
+        At a constant speed the biases oscillate, and with them the experts of tokens whose scores are close: let the
+        speed decay with the learning rate.
 
         Parameters
         ----------
@@ -49,48 +60,47 @@ class BiasRouter(Router):
             Tokens that chose each expert in one optimizer step (`RoutingInfo.demand`), summed over its
             micro-batches, [E].
         scale
-            Factor of the speed, for example that of the learning rate's schedule.
+            Factor of the speed, for example the learning rate's schedule.
 
         Raises
         ------
         ValueError
-            If there is not one number for each expert.
+            If `demand` is not [E].
         """
         if demand.shape != self.bias.shape:
             raise ValueError(
                 f"demand must be {list(self.bias.shape)}, a number an expert, but is {list(demand.shape)}"
             )
-        # In whole numbers, so that an expert at the very mean stays where it is.
+        # In whole numbers, so that an expert at exactly the mean keeps its bias.
         lack = demand.sum() - len(demand) * demand
         self.bias += scale * self.config.bias_update_speed * lack.sign()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BiasRouter":
-        # A model that is cast to bfloat16 would round updates of 0.001 away: the bias moves, but is not cast.
+        # In a model that is cast to bfloat16 updates of 0.001 would be rounded away: the bias moves to the device, but
+        # keeps its dtype. A meta tensor has no values to keep.
         exact = self.bias
         super()._apply(fn, recurse)
-        held = (
-            self.bias if exact.is_meta else exact
-        )  # of a meta tensor there is nothing to keep but the dtype
-        self.bias = held.to(self.bias.device, exact.dtype)
+        values = self.bias if exact.is_meta else exact
+        self.bias = values.to(self.bias.device, exact.dtype)
         return self
 
 
 def update_biases(model: nn.Module, demand: Int64[Tensor, "*L E"], scale: float = 1.0) -> None:
-    """Move the biases of a model's L layers, or of one layer, once per optimizer step.
+    """Update the biases of a model's L layers, or of one layer; to be called once per optimizer step.
 
     Parameters
     ----------
     model
-        What holds the routers: each of its L layers has a `BiasRouter`.
+        A model of which each of the L layers has a `BiasRouter`.
     demand
-        The metric ``expert_demand`` of its forward pass, summed over micro-batches, [L, E]; of one layer [E].
+        The metric ``expert_demand`` of its forward pass, summed over micro-batches, int64 [L, E]; of one layer [E].
     scale
         As in `BiasRouter.update`.
 
     Raises
     ------
     ValueError
-        If there is not one row for each `BiasRouter`, and in it one number for each expert.
+        If `demand` has not one row for each `BiasRouter`, with one number for each expert.
     """
     routers = [module for module in model.modules() if isinstance(module, BiasRouter)]
     rows = demand.unsqueeze(0) if demand.ndim == 1 else demand

@@ -1,4 +1,4 @@
-"""The routers, one file each, and how one is built by its name or import path."""
+"""Building a router by its name or import path."""
 
 import importlib
 import inspect
@@ -6,16 +6,16 @@ import inspect
 import torch
 
 from organisms.experts.config import ROUTERS, RouterConfig
-from organisms.experts.routing.router import Router
+from organisms.experts.routing.router import BaseRouter
 
 
-def router_class(router_type: str) -> type[Router]:
-    """Give the class of a name or import path.
+def router_class(router_type: str) -> type[BaseRouter]:
+    """Return the class of a router, by its name in `ROUTERS` or its import path.
 
     Raises
     ------
     ValueError
-        If the import path leads to no subclass of `Router` that says how it chooses.
+        If the import path leads to no subclass of `BaseRouter` that implements `choose`.
     """
     path = ROUTERS.get(router_type, router_type)
     module_name, _, name = path.partition(":")
@@ -23,20 +23,20 @@ def router_class(router_type: str) -> type[Router]:
         found = getattr(importlib.import_module(module_name), name)
     except Exception as error:  # a user's module may raise anything
         raise ValueError(f"router_type is {path!r}, which cannot be imported: {error!r}") from error
-    if not (isinstance(found, type) and issubclass(found, Router)) or inspect.isabstract(found):
+    if not (isinstance(found, type) and issubclass(found, BaseRouter)) or inspect.isabstract(found):
         raise ValueError(
-            f"router_type is {path!r}, but must name a subclass of {Router.__module__}:Router that has a choose"
+            f"router_type is {path!r}, but must name a subclass of {BaseRouter.__module__}:BaseRouter that has a choose"
         )
     return found
 
 
-def build_router(config: RouterConfig, d_model: int, *, generator: torch.Generator) -> Router:
-    """Build the router that ``config.router_type`` names.
+def build_router(config: RouterConfig, d_model: int, *, generator: torch.Generator) -> BaseRouter:
+    """Return a new router of the type that ``config.router_type`` names.
 
     Parameters
     ----------
     config
-        Its options, the name or import path among them.
+        Its options, the type among them.
     d_model
         Width of the tokens, D.
     generator
@@ -45,6 +45,6 @@ def build_router(config: RouterConfig, d_model: int, *, generator: torch.Generat
     Raises
     ------
     ValueError
-        If there is no such router, or it cannot do what the options ask.
+        If there is no such router, or it cannot do what the options ask for.
     """
     return router_class(config.router_type)(config, d_model, generator=generator)

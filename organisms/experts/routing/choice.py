@@ -1,4 +1,4 @@
-"""What is chosen: tokens choose experts, or experts are dealt out in turn."""
+"""Choices of experts: the k best of each token, round robin, and router dropout."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from organisms.layers.checks import told
+from organisms.layers.checks import described
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,42 +17,42 @@ class Choice:
     chosen: Tensor  # bool [N, K]: False where a token has fewer than K
 
     def __post_init__(self) -> None:
-        """Check shapes and dtypes; that experts differ is not looked at, for which a GPU would have to be waited for.
+        """Check shapes and dtypes, but not that experts differ, for which a GPU would have to be synchronised.
 
         Raises
         ------
         ValueError
-            If one is another.
+            If a shape or dtype is another.
         """
         kinds = (self.experts.ndim, self.experts.dtype, self.chosen.dtype, self.chosen.shape)
         if kinds != (2, torch.int64, torch.bool, self.experts.shape):
             raise ValueError(
                 "experts and chosen of a choice must be torch.int64 and torch.bool, both [N, K], but are "
-                f"{told(self.experts)} and {told(self.chosen)}"
+                f"{described(self.experts)} and {described(self.chosen)}"
             )
 
 
 def best(preferences: Float[Tensor, "N E"], k: int) -> Choice:
-    """Give each token the k different experts that it prefers; of equal ones the first.
+    """Return the k different experts of the largest preferences for each token; of equal ones the first.
 
     Parameters
     ----------
     preferences
-        What to choose by, [N, E]; -inf for an expert that is chosen only where too few others are left.
+        Logits, or whatever else to choose by, [N, E]; an expert at -inf is chosen only where too few others are left.
     k
         Experts per token.
 
     Raises
     ------
     ValueError
-        If k is none of 1 to E.
+        If k is not in 1 to E.
     """
     if not 1 <= k <= preferences.shape[1]:
         raise ValueError(f"k must be from 1 to the number of experts, {preferences.shape[1]}, but is {k}")
-    # Rounds of argmax, which takes the first of equals; topk takes any, and for small k is slower.
+    # k times argmax, which takes the first of equals; torch.topk takes any of them, and is slower for small k.
     left = preferences.detach()
     rounds = [left.argmax(dim=1, keepdim=True)]
-    if k > 1:  # what is taken falls below all others, -inf included
+    if k > 1:  # what has been chosen is set to -inf, below all others
         left = left.clamp(min=torch.finfo(left.dtype).min)
     for _ in range(k - 1):
         rounds.append(left.scatter_(1, rounds[-1], -torch.inf).argmax(dim=1, keepdim=True))
@@ -60,15 +60,35 @@ def best(preferences: Float[Tensor, "N E"], k: int) -> Choice:
     return Choice(experts, torch.ones_like(experts, dtype=torch.bool))
 
 
-def dealt(mask: Bool[Tensor, " N"], k: int, n_experts: int) -> Choice:
-    """Deal the experts out in turn, k to each token that is not padding: loads differ by one at most."""
+def round_robin(mask: Bool[Tensor, " N"], k: int, n_experts: int) -> Choice:
+    """Return a round-robin choice: k consecutive experts for each token, so that loads differ by one at most.
+
+    Parameters
+    ----------
+    mask
+        False where a token is padding, which does not count, [N].
+    k
+        Experts per token.
+    n_experts
+        E.
+    """
     turn = (mask.cumsum(0) - 1).clamp(min=0)[:, None] * k
     experts = (turn + torch.arange(k, device=mask.device)) % n_experts
     return Choice(experts, torch.ones_like(experts, dtype=torch.bool))
 
 
 def without_best(choice: Choice, probability: float, generator: torch.Generator) -> Choice:
-    """Take the best of its experts from each token with this probability; the others stay."""
+    """Return the choice after router dropout, which takes the best expert from a token; the others stay.
+
+    Parameters
+    ----------
+    choice
+        The choice of N tokens.
+    probability
+        Probability of losing the best expert, in [0, 1), independent for each token.
+    generator
+        What it is drawn from.
+    """
     tokens = len(choice.experts)
     draws = torch.rand(tokens, generator=generator, device=generator.device).to(choice.chosen.device)
     best_stays = draws >= probability

@@ -1,4 +1,4 @@
-"""What a router decides: which experts each token goes to, and with which weight."""
+"""A router's decision: which experts compute each token, and with which weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,28 +12,29 @@ from torch import Tensor
 class RoutingInfo:
     """The routing of N tokens over E experts; each token has chosen up to K different ones.
 
-    Everything that is dispatched, computed and combined follows from `experts`, `weights` and `kept`; the properties
-    give the same in the document's words.
+    Dispatch and combination follow from `experts`, `weights` and `kept`; the properties have the document's names.
 
     Differs from the document: it stores [N, E] and [C, E] tensors, of which all but N K entries are zero.
     """
 
     experts: Tensor  # int64 [N, K], each in [0, E); no expert twice in a row, best first
-    weights: Tensor  # floating [N, K]: float32, or float64 for float64 tokens; 0 where not kept
-    chosen: Tensor  # bool [N, K]: what was asked for, before any expert ran out of places
-    kept: Tensor  # bool [N, K]: the part of it that is computed; nothing of a padded token is
+    weights: Tensor  # gate weights [N, K]: float32, or float64 for float64 tokens; 0 where not kept
+    chosen: Tensor  # bool [N, K]: the choices, before any was dropped because of capacity
+    kept: Tensor  # bool [N, K]: those of them that are computed; none of a padded token is
     mask: Tensor  # bool [N]: False where a token is padding
-    gates: Tensor  # like weights, [N, E]: the scores
-    logits: Tensor  # like weights, [N, E]: what the scores were made of, noise and temperature included
-    limit: int | None  # places of each expert; None: no limit
+    gates: Tensor  # scores, of the dtype of weights, [N, E]
+    logits: Tensor  # the same of the scores' logits, noise and temperature included
+    limit: int | None  # capacity of each expert; None: dropless
     aux_lb: Tensor  # scalar: load-balancing loss, unweighted as the next three
     aux_z: Tensor  # scalar: z-loss
-    aux_entropy: Tensor  # scalar: what the scores' entropy lacks to log E, nats
-    aux_margin: Tensor  # scalar: what the best score's lead lacks to the wanted margin
-    metrics: Mapping[str, Tensor]  # the document's names; `aux_total`, the weighted sum, alone has a gradient
+    aux_entropy: Tensor  # scalar: log E less the entropy of the scores, nats
+    aux_margin: Tensor  # scalar: margin loss
+    metrics: Mapping[
+        str, Tensor
+    ]  # by the document's names; `aux_total`, the weighted sum, alone has a gradient
 
     def __post_init__(self) -> None:
-        """Check that the shapes fit one another.
+        """Check that the shapes agree.
 
         Raises
         ------
@@ -58,7 +59,7 @@ class RoutingInfo:
 
     @property
     def capacity(self) -> int:
-        """Places of each expert C; without a limit the largest load, for which a GPU has to be waited for."""
+        """Capacity C of each expert; without a limit the largest load, for which a GPU has to be synchronised."""
         if self.limit is not None:
             return self.limit
         return int(self.loads.max()) if self.kept.numel() else 0
@@ -71,29 +72,29 @@ class RoutingInfo:
 
     @property
     def combine_weights(self) -> Float[Tensor, "N E"]:
-        """Weight of each expert's output in each token's, 0 where it computes none."""
+        """Weight of each expert's output in that of each token, 0 where it is not computed."""
         return torch.zeros_like(self.gates).scatter(1, self.experts, self.weights)
 
     @property
     def loads(self) -> Int64[Tensor, " E"]:
-        """Tokens that each expert computes."""
+        """Number of tokens that each expert computes."""
         return self.kept_mask.sum(0)
 
     @property
     def demand(self) -> Int64[Tensor, " E"]:
-        """Tokens that chose each expert, those without a place included."""
+        """Number of tokens that chose each expert, dropped choices included."""
         empty = torch.zeros_like(self.gates, dtype=torch.bool)
         return empty.scatter(1, self.experts, self.chosen).sum(0)
 
     @property
     def valid_ce(self) -> Bool[Tensor, "C E"]:
-        """Which of an expert's places are taken: the first ones, as many as its load."""
-        places = torch.arange(self.capacity, device=self.gates.device)
-        return places[:, None] < self.loads
+        """Whether a capacity slot of an expert is taken: the first ones are, as many as its load."""
+        slots = torch.arange(self.capacity, device=self.gates.device)
+        return slots[:, None] < self.loads
 
     @property
     def top_idx(self) -> Int64[Tensor, "C E"]:
-        """The token in each expert's places, in the order of tokens; 0 where a place is free."""
+        """Token in each capacity slot of an expert, in the order of tokens; 0 where a slot is free."""
         kept = self.kept_mask
         tokens, experts = kept.nonzero(as_tuple=True)
         free = torch.zeros(self.capacity, self.n_experts, dtype=torch.int64, device=kept.device)

@@ -1,4 +1,4 @@
-"""Expert choice: each expert takes the tokens that score it highest."""
+"""Expert choice: each expert takes the tokens of its highest scores."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,16 +6,15 @@ from torch import Tensor
 
 from organisms.experts.routing.capacity import highest
 from organisms.experts.routing.choice import Choice
-from organisms.experts.routing.router import Router
+from organisms.experts.routing.router import BaseRouter
 
 
-class ExpertChoiceRouter(Router):
+class ExpertChoiceRouter(BaseRouter):
     """Each expert takes the max(1, floor(N k / E)) tokens of its highest scores; of equal ones the first.
 
-    Loads are equal by construction, so that nothing has to balance them; a token may have any number of experts,
-    none among them, and k is the mean. A token's experts depend on the other tokens, later ones too, in evaluation as
-    in training: it reproduces no prefix and is no router for a causal model. Weights are the scores, not divided by
-    their sum, unless ``norm_topk`` is true.
+    Loads are equal by construction. A token may have any number of experts, even none; k is the mean. Its experts
+    depend on all other tokens, in evaluation as in training, so that this router reproduces no prefix and suits no
+    causal model. Gate weights are the scores, not normalised, unless ``norm_topk`` is true.
 
     References
     ----------
@@ -27,12 +26,18 @@ class ExpertChoiceRouter(Router):
     def choose(
         self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
     ) -> Choice:
-        """Let each expert take its tokens; K is the largest number of experts that took one token."""
+        """Let each expert choose its tokens; K is the largest number of experts that chose one token.
+
+        Parameters
+        ----------
+        logits, logs, mask
+            As in `BaseRouter.choose`.
+        """
         tokens, n_experts = int(mask.sum()), logits.shape[1]
-        places = max(1, tokens * self.config.k // n_experts)
-        taken = highest(logs, mask[:, None].expand_as(logs), places)
+        capacity = max(1, tokens * self.config.k // n_experts)
+        taken = highest(logs, mask[:, None].expand_as(logs), capacity)
         most = max(1, int(taken.sum(1).max())) if tokens else 1
-        # A stable sort, because the experts that did not take a token, all at -inf, must still be different ones.
+        # A stable sort, because the experts that did not choose a token, all at -inf, must still be different ones.
         ranked = logs.detach().masked_fill(~taken, -torch.inf)
         experts = torch.sort(ranked, dim=1, descending=True, stable=True).indices[:, :most]
         return Choice(experts, taken.gather(1, experts))

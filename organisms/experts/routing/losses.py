@@ -1,6 +1,6 @@
-"""The auxiliary losses of a router, each a scalar over the tokens that are not padding; without tokens 0.
+"""The auxiliary losses of a router: each a scalar over all tokens that are not padding, 0 without any.
 
-All are of one layer and its whole batch: a mean over several layers or micro-batches is the caller's, and a router
+All are of one layer and its whole batch. Concatenating layers or micro-batches before the loss would not do: a router
 that is balanced over both together may be balanced in neither.
 """
 
@@ -14,17 +14,17 @@ from torch import Tensor
 def load_balance(
     log_scores: Float[Tensor, "N E"], demand: Int64[Tensor, " E"], mask: Bool[Tensor, " N"]
 ) -> Float[Tensor, ""]:
-    """E sum_e f_e P_e: 1 where tokens and probabilities are spread evenly, E where all go to one expert.
+    """E sum_e f_e P_e: 1 where tokens and probabilities are uniform, E where all go to one expert.
 
-    f_e is the share of all choices that fell on expert e, so that k choices a token count as one; it has no
-    gradient. P_e is the mean probability of e, the scores of a token being divided by their sum.
+    f_e is the share of expert e in all choices, whatever k; it has no gradient. P_e is the mean probability of e, which
+    is its score over the sum of the token's scores.
 
     Parameters
     ----------
     log_scores
         Log of the scores, [N, E].
     demand
-        Tokens that chose each expert, before any was dropped, [E].
+        Number of tokens that chose each expert, dropped choices included, [E].
     mask
         False where a token is padding, [N].
 
@@ -42,14 +42,24 @@ def z_loss(logits: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]) -> Float[Tens
 
 
 def entropy_loss(log_scores: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]) -> Float[Tensor, ""]:
-    """Log E minus the mean entropy of a token's probabilities, nats: 0 where they are even."""
+    """Log E minus the mean entropy of a token's probabilities, nats: 0 where they are uniform."""
     log_probabilities = torch.log_softmax(log_scores, dim=1)
     negative_entropy = (log_probabilities.exp() * log_probabilities).sum(1)
     return _mean(math.log(log_scores.shape[1]) + negative_entropy, mask)
 
 
 def margin_loss(scores: Float[Tensor, "N E"], mask: Bool[Tensor, " N"], margin: float) -> Float[Tensor, ""]:
-    """Mean over tokens of max(0, margin - (best score - second)); with one expert 0."""
+    """Mean over tokens of max(0, margin - (best score - second)); with one expert 0.
+
+    Parameters
+    ----------
+    scores
+        Scores of the experts, [N, E].
+    mask
+        False where a token is padding, [N].
+    margin
+        Difference of scores from which on the loss of a token is zero.
+    """
     if scores.shape[1] == 1:
         return scores.new_zeros(())
     first, second = torch.topk(scores, 2, dim=1).values.unbind(1)
@@ -57,6 +67,6 @@ def margin_loss(scores: Float[Tensor, "N E"], mask: Bool[Tensor, " N"], margin: 
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens, the first axis, that are not padding."""
+    """Mean over the first axis, tokens, without padding."""
     padding = ~mask.view(-1, *[1] * (values.ndim - 1))
     return values.masked_fill(padding, 0).sum(0) / mask.sum().clamp(min=1)

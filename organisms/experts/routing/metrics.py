@@ -1,4 +1,4 @@
-"""The numbers by which one watches a router, under the document's names."""
+"""The metrics of a router, under the document's names."""
 
 import math
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from organisms.experts.routing.decision import RoutingInfo
 
 
 def metrics(info: RoutingInfo, config: RouterConfig) -> Mapping[str, Tensor]:
-    """Measure one routing; all but `aux_total` have no gradient, and none waits for a GPU.
+    """Return the metrics of one routing; `aux_total` alone has a gradient, and none synchronises a GPU.
 
-    - ``fraction_dropped_tokens``: share of tokens that no expert computes; ``fraction_dropped_choices``: share of
-      the chosen pairs of token and expert that are not computed;
-    - ``expert_utilization`` [E]: share of the computed pairs, which sums to 1;
-    - ``expert_demand`` [E]: tokens that chose each expert, which is what biases are updated by;
+    - ``fraction_dropped_tokens``: share of the tokens that no expert computes; ``fraction_dropped_choices``: share of
+      the choices (pairs of token and expert) that are not computed;
+    - ``expert_utilization`` [E]: share of each expert in the computed choices, of sum 1;
+    - ``expert_demand`` [E]: number of tokens that chose each expert, which is what biases are updated by;
     - ``gate_entropy``: mean entropy of a token's probabilities, nats, at most log E;
-    - ``capacity``: places of each expert, or the largest load;
+    - ``capacity``: of each expert; without a limit the largest load;
     - ``aux_load_balance``, ``aux_z``, ``aux_entropy``, ``aux_margin``: the losses;
-    - ``aux_total``: their sum by the weights of the configuration, to be added to the task's loss.
+    - ``aux_total``: their sum, weighted by the configuration, which is to be added to the task's loss.
     """
     loads, tokens = info.loads, info.mask.sum()
     losses = {

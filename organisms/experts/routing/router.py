@@ -1,4 +1,4 @@
-"""What all routers share: from tokens to logits, scores, choices, places, weights and losses."""
+"""The base of all routers: from tokens to logits, scores, choices, capacity, gate weights and losses."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,19 +12,19 @@ from torch.nn import functional as F
 
 from kernels import arguments
 from organisms.experts.config import RouterConfig
-from organisms.experts.routing.capacity import first_come, growing, highest, places
-from organisms.experts.routing.choice import Choice, dealt, without_best
+from organisms.experts.routing.capacity import expert_capacity, first_come, growing_capacity, highest
+from organisms.experts.routing.choice import Choice, round_robin, without_best
 from organisms.experts.routing.decision import RoutingInfo
 from organisms.experts.routing.losses import entropy_loss, load_balance, margin_loss, z_loss
 from organisms.experts.routing.metrics import metrics
 from organisms.experts.routing.scores import NOISE, log_scores, weights
-from organisms.layers.checks import check_mask, drawing, told, zeroed
+from organisms.layers.checks import check_mask, described, required_generator, zeroed
 
 EPSILON = 1e-6  # under the root of the input norm
 
 
-class Router(nn.Module, ABC):
-    """A router of N tokens over E experts: logits z = W norm(x); a subclass says which experts are chosen.
+class BaseRouter(nn.Module, ABC):
+    """A router of N tokens over E experts, of logits z = W norm(x); a subclass implements `choose`.
 
     Whatever the tokens' dtype, and under autocast, it computes in float32, or in float64 for float64 tokens.
 
@@ -43,11 +43,9 @@ class Router(nn.Module, ABC):
         If the options ask for a capacity or router dropout where experts choose.
     """
 
-    # What a subclass says of itself, whatever name or import path it is built by.
-    tokens_choose: ClassVar[bool] = True  # False: experts do, by all tokens, later ones too
-    default_scores: ClassVar[Literal["softmax", "sigmoid"]] = (
-        "softmax"  # where the configuration says nothing
-    )
+    # Properties of the class, so that they hold by whatever name or import path it is built.
+    tokens_choose: ClassVar[bool] = True  # False: experts choose, by all tokens, later ones too
+    default_scores: ClassVar[Literal["softmax", "sigmoid"]] = "softmax"  # where the configuration has null
 
     def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -62,12 +60,12 @@ class Router(nn.Module, ABC):
 
     @property
     def scored_by(self) -> str:
-        """What makes scores of the logits: softmax or sigmoid."""
+        """The function from logits to scores: softmax or sigmoid."""
         return self.config.scores or self.default_scores
 
     @property
     def normalised(self) -> bool:
-        """Whether the weights of a token sum to 1."""
+        """Whether the gate weights of a token sum to 1."""
         asked = self.config.norm_topk
         return self.config.k > 1 and self.tokens_choose if asked is None else asked
 
@@ -75,10 +73,18 @@ class Router(nn.Module, ABC):
     def choose(
         self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
     ) -> Choice:
-        """Say which experts each token goes to, by its logits and the logs of its scores.
+        """Return which experts each token goes to.
 
-        What it says of padded tokens, where ``mask`` is False, is not used;
-        `organisms.experts.routing.choice.best` makes a choice of preferences.
+        `organisms.experts.routing.choice.best` makes a choice from preferences.
+
+        Parameters
+        ----------
+        logits
+            Logits of the experts, noise and temperature included, [N, E].
+        logs
+            Logs of the scores, [N, E].
+        mask
+            False where a token is padding, whose choice is not used, [N].
         """
 
     def forward(
@@ -87,16 +93,16 @@ class Router(nn.Module, ABC):
         mask: Bool[Tensor, " N"] | None = None,
         generator: torch.Generator | None = None,
     ) -> RoutingInfo:
-        """Route tokens.
+        """Return the routing of tokens.
 
         Parameters
         ----------
         x
-            Tokens, [N, D]; what padded ones hold has no influence, even if it is NaN. N may be zero.
+            Tokens, [N, D]; padding may hold anything, even NaN. N may be zero.
         mask
-            False where a token is padding, [N]; None: none is.
+            False where a token is padding, [N]; None: nowhere.
         generator
-            Where noise and router dropout come from; needed in training if either is on, else not read.
+            What noise and router dropout are drawn from; needed in training if either is on, else not read.
 
         Raises
         ------
@@ -112,7 +118,7 @@ class Router(nn.Module, ABC):
         return self.route(logits, mask, generator)
 
     def route_logits(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N E"]:
-        """Give the logits of the experts, without noise and temperature.
+        """Return the logits of the experts, [N, E], without noise and temperature.
 
         Raises
         ------
@@ -120,8 +126,8 @@ class Router(nn.Module, ABC):
             If the squares of a token overflow in the norm.
         """
         with torch.autocast(x.device.type, enabled=False):
-            kind = torch.promote_types(x.dtype, torch.float32)
-            return F.linear(self._normed(x.to(kind)), self.weight.to(kind))
+            dtype = torch.promote_types(x.dtype, torch.float32)
+            return F.linear(self._normed(x.to(dtype)), self.weight.to(dtype))
 
     def route(
         self,
@@ -129,7 +135,15 @@ class Router(nn.Module, ABC):
         mask: Bool[Tensor, " N"] | None = None,
         generator: torch.Generator | None = None,
     ) -> RoutingInfo:
-        """Route tokens by given logits, which are not looked at: what is not finite makes weights that are not."""
+        """Return the routing of tokens with given logits.
+
+        Parameters
+        ----------
+        logits
+            As `route_logits` returns them, [N, E]; they are not checked: those that are not finite make such weights.
+        mask, generator
+            As in `forward`.
+        """
         if mask is None:
             mask = torch.ones_like(logits[:, 0], dtype=torch.bool)
         logits = self._explored(logits, generator) / self.config.temperature
@@ -173,24 +187,26 @@ class Router(nn.Module, ABC):
     def _explored(self, logits: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.training or self.config.noise_type == "none":
             return logits
-        noise = NOISE[self.config.noise_type](logits.shape, drawing(generator, "noise_type"))
+        noise = NOISE[self.config.noise_type](logits.shape, required_generator(generator, "noise_type"))
         return logits + self.config.noise_std * noise.to(logits)
 
     def _choice(
         self, logits: Tensor, logs: Tensor, mask: Tensor, generator: torch.Generator | None
     ) -> Choice:
         if self.config.force_balanced:
-            return dealt(mask, self.config.k, logits.shape[1])
+            return round_robin(mask, self.config.k, logits.shape[1])
         choice = self.choose(logits, logs, mask)
         if not isinstance(choice, Choice):
-            raise ValueError(f"{type(self).__name__}.choose must give a Choice, but gave {told(choice)}")
+            raise ValueError(
+                f"{type(self).__name__}.choose must return a Choice, but returned {described(choice)}"
+            )
         if self.training and self.config.router_dropout_prob:
-            given = drawing(generator, "router_dropout_prob")
-            return without_best(choice, self.config.router_dropout_prob, given)
+            source = required_generator(generator, "router_dropout_prob")
+            return without_best(choice, self.config.router_dropout_prob, source)
         return choice
 
     def _kept(self, logs: Tensor, experts: Tensor, chosen: Tensor, mask: Tensor) -> tuple[Tensor, int | None]:
-        """Say which choices have a place, and how many places an expert has."""
+        """Return which choices are kept, [N, K], and the capacity of an expert."""
         config = self.config
         if config.capacity == "dropless" or not self.training or config.force_balanced:
             return chosen, None
@@ -198,16 +214,16 @@ class Router(nn.Module, ABC):
         how = (config.k, logs.shape[1], config.capacity_factor)
         tokens = int(mask.sum())
         if config.capacity == "causal":
-            limits = growing(mask, *how)
+            limits = growing_capacity(mask, *how)
             kept, limit = first_come(wanted, limits), min(int(limits[-1]), tokens) if tokens else 0
         else:
-            limit = places(tokens, *how)
+            limit = expert_capacity(tokens, *how)
             kept = highest(logs, wanted, limit)
         return kept.gather(1, experts) & chosen, limit
 
 
 def _pairs(logs: Tensor, experts: Tensor, chosen: Tensor) -> Tensor:
-    """Mark the pairs of token and expert, [N, E], that are chosen."""
+    """Return which pairs of token and expert are chosen, [N, E]."""
     return torch.zeros_like(logs, dtype=torch.bool).scatter(1, experts, chosen)
 
 
@@ -228,7 +244,7 @@ def _check_tokens(x: Tensor, mask: Tensor | None, width: int) -> None:
     arguments.tensors(x=x)
     if x.ndim != 2 or x.shape[1] != width or not x.is_floating_point():
         raise ValueError(
-            f"x must be floating-point tokens [N, {width}], but is {told(x)}: flatten sequences first"
+            f"x must be floating-point tokens [N, {width}], but is {described(x)}: flatten sequences first"
         )
     check_mask(mask, x.shape[:1], x.device)
 
@@ -244,7 +260,7 @@ def _check_finite(logits: Tensor) -> None:
 
 
 def _check_squares(x: Tensor) -> None:
-    """Refuse what the norm would take to zero, its squares being infinite."""
+    """Refuse tokens whose squares overflow, which the norm would map to zero."""
     if bool(torch.dot(x.flatten(), x.flatten()).isfinite()):
         return  # one sum takes a sixth of the time of a sum for each token
     overflow = x.isfinite().all(1) & x.square().sum(1).isinf()

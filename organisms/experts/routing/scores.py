@@ -1,4 +1,4 @@
-"""Scores of the experts, and the weights of those that compute a token."""
+"""Scores of the experts, gate weights of those that compute a token, and the noise on logits."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 
 def log_scores(logits: Float[Tensor, "N E"], kind: str) -> Float[Tensor, "N E"]:
-    """Log of the scores: softmax over the experts, or the sigmoid of each expert (``kind``).
+    """Log of the scores: a softmax over the experts, or a sigmoid of each (``kind``).
 
-    Logs, because scores underflow: of logits 200 apart, a float32 softmax keeps one.
+    Logs, because scores underflow: for logits 200 apart, all but one of a float32 softmax are 0.
     """
     return F.logsigmoid(logits) if kind == "sigmoid" else torch.log_softmax(logits, dim=1)
 
@@ -22,19 +22,19 @@ def weights(
     normalised: bool,
     renormalised: bool,
 ) -> Float[Tensor, "N K"]:
-    """Weigh the kept experts of each token: w_i = T s_i / sum_{j in R} s_j, and 0 for the others.
+    """Gate weights of the kept choices of each token: w_i = T s_i / sum_{j in R} s_j, and 0 for the others.
 
     Parameters
     ----------
     logs
         Log of the score s of each choice, [N, K].
     chosen, kept
-        What was asked for, and the part of it that an expert has a place for, bool [N, K].
+        Which are choices, and which of them are computed, bool [N, K].
     normalised
-        Whether T is 1 (Mixtral; DeepSeek-V3), or the sum of the chosen scores (Switch): then, if nothing is
-        dropped, w_i = s_i.
+        Whether T is 1 (Mixtral; DeepSeek-V3), or the sum of the chosen scores (Switch), so that w_i = s_i if nothing
+        is dropped.
     renormalised
-        Whether R is what is kept, so that the weights sum to T whatever was dropped, or what was chosen.
+        Whether R are the kept choices, so that the weights sum to T whatever was dropped, or the chosen ones.
     """
     shares = _shares(logs, kept if renormalised else chosen)
     total = 1.0 if normalised else (logs.exp() * chosen).sum(1, keepdim=True)
@@ -42,9 +42,9 @@ def weights(
 
 
 def _shares(logs: Tensor, members: Tensor) -> Tensor:
-    """Softmax over the members of each row; a row without any, whose shares nobody uses, is taken whole."""
-    nobody = ~members.any(dim=1, keepdim=True)
-    return torch.softmax(logs.masked_fill(~(members | nobody), -torch.inf), dim=1)
+    """Softmax over the members of each row; over all of a row without members, whose shares are not used."""
+    empty = ~members.any(dim=1, keepdim=True)
+    return torch.softmax(logs.masked_fill(~(members | empty), -torch.inf), dim=1)
 
 
 def gaussian(shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -53,7 +53,7 @@ def gaussian(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 
 def gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Draw standard Gumbel numbers, -log(-log u): the largest of a row's sums names a softmax's draw."""
+    """Draw standard Gumbel numbers, -log(-log u): the argmax of logits plus these is a draw from their softmax."""
     draws = torch.empty(shape, device=generator.device).exponential_(generator=generator)
     return -draws.clamp(min=torch.finfo(draws.dtype).tiny).log()
 

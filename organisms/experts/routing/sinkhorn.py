@@ -1,4 +1,4 @@
-"""Sinkhorn: in training tokens choose by a plan that spreads them over the experts."""
+"""Sinkhorn routing: in training tokens choose by a transport plan of balanced loads."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,18 +6,23 @@ from torch import Tensor
 
 from organisms.experts.config import RouterConfig
 from organisms.experts.routing.choice import Choice, best
-from organisms.experts.routing.router import Router
+from organisms.experts.routing.router import BaseRouter
 
 
-class SinkhornRouter(Router):
-    """In training each token takes the k experts of the largest entries of the plan P of its batch.
+class SinkhornRouter(BaseRouter):
+    """In training each token goes to the k experts of its largest entries of the batch's transport plan P.
 
-    P has row sums of 1 and column sums of N / E, so that loads come out nearly equal; only the experts of a token's
-    ``sinkhorn_topk`` largest logits are candidates. The weights are those of the scores, and in evaluation the k
-    largest logits are taken: P depends on all tokens of a batch, and what depends on them can reproduce no prefix.
+    P has row sums of 1 and column sums of N / E, so that loads are nearly equal; only the experts of a token's
+    ``sinkhorn_topk`` largest logits are candidates. Gate weights follow from the scores, and in evaluation the k
+    largest logits are chosen: P depends on all tokens of a batch, and what depends on them can reproduce no prefix.
 
-    Differs from the document: it takes the weights from P as well, in evaluation too, and gives each token as many
+    Differs from the document: it takes the weights from P as well, in evaluation too, and each token has as many
     experts as P has entries that are not small.
+
+    Parameters
+    ----------
+    config, d_model, generator
+        As in `BaseRouter`.
 
     References
     ----------
@@ -26,7 +31,7 @@ class SinkhornRouter(Router):
     Raises
     ------
     ValueError
-        If there are fewer candidates than choices.
+        If a token has fewer candidates than choices.
     """
 
     def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
@@ -40,7 +45,13 @@ class SinkhornRouter(Router):
     def choose(
         self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
     ) -> Choice:
-        """Take the k largest entries of the plan for each token, in evaluation its k largest logits."""
+        """Choose the k experts of the largest entries of the plan for each token, in evaluation of the largest logits.
+
+        Parameters
+        ----------
+        logits, logs, mask
+            As in `BaseRouter.choose`.
+        """
         k, n_experts = self.config.k, logits.shape[1]
         if not self.training:
             return best(logits, k)
@@ -59,8 +70,8 @@ def log_plan(
 ) -> Float[Tensor, "N E"]:
     """Log of P = diag(u) K diag(v), K = exp(logits / tau), with rows of about 1 and columns of N / E.
 
-    Each iteration scales the rows to 1 and then the columns to N / E: the columns are exact, the rows as good as the
-    iterations make them. Everything is a log: exp(logits / tau) overflows from logits of 89 tau.
+    Each iteration scales the rows to 1 and then the columns to N / E (Sinkhorn-Knopp): column sums are exact, row sums
+    converge. All is computed in logs, because exp(logits / tau) overflows in float32 from logits of 89 tau on.
 
     Parameters
     ----------
@@ -68,7 +79,7 @@ def log_plan(
         [N, E], finite.
     candidates
         Where P may be above zero, bool [N, E]. A row without any (padding) does not count as a token, and a column
-        without any stays empty.
+        without any stays zero.
     tau
         Temperature of the plan: small follows the logits, large spreads the tokens.
     iterations
@@ -90,5 +101,5 @@ def log_plan(
 
 
 def _scaling(wanted: Tensor, found: Tensor) -> Tensor:
-    """Log of the factor from a found sum to the wanted one; an empty sum, -inf, cannot be scaled."""
+    """Log of the factor from a found sum to the wanted one; an empty sum, whose log is -inf, stays as it is."""
     return torch.where(torch.isneginf(found), 0.0, wanted - found)

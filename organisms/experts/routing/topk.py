@@ -4,13 +4,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from organisms.experts.routing.choice import Choice, best
-from organisms.experts.routing.router import Router
+from organisms.experts.routing.router import BaseRouter
 
 
-class TopKRouter(Router):
-    """Each token by itself takes the k experts of its largest logits; of equal ones the first.
+class TopKRouter(BaseRouter):
+    """Each token goes to the k experts of its largest logits; of equal ones the first.
 
-    Without a loss or bias that balances them, the experts that are ahead early get more tokens and stay ahead.
+    Without a load-balancing loss routing collapses: experts that are ahead early get more tokens and stay ahead.
 
     References
     ----------
@@ -20,5 +20,11 @@ class TopKRouter(Router):
     def choose(
         self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
     ) -> Choice:
-        """Take the k largest logits of each token."""
+        """Choose the k experts of the largest logits for each token.
+
+        Parameters
+        ----------
+        logits, logs, mask
+            As in `BaseRouter.choose`.
+        """
         return best(logits, self.config.k)

@@ -19,8 +19,8 @@ from qd.genes import GeneRange, GeneSpace
 from qd.records import Genes, Genome
 from qd.variation import GROWTH
 
-KINDS = ("gelu", "relu", "silu")  # what the gene `activation` counts; f(0) = 0 for each
-BENDS = tuple(ACTIVATIONS[kind] for kind in KINDS)
+ACTIVATION_NAMES = ("gelu", "relu", "silu")  # what the gene `activation` counts; f(0) = 0 for each
+GENE_ACTIVATIONS = tuple(ACTIVATIONS[kind] for kind in ACTIVATION_NAMES)
 
 
 def layout(dim: int, max_rank: int, max_hidden: int) -> Layout:
@@ -35,14 +35,14 @@ def layout(dim: int, max_rank: int, max_hidden: int) -> Layout:
 def genes(max_rank: int, max_hidden: int) -> GeneSpace:
     """Name the structural genes; `hidden` is never under the largest rank, which hence is possible."""
     return {
-        "activation": GeneRange(0, len(KINDS) - 1, integer=True),
+        "activation": GeneRange(0, len(ACTIVATION_NAMES) - 1, integer=True),
         "hidden": GeneRange(max_rank, max_hidden, integer=True, log=True),
         "rank": GeneRange(min(2, max_rank), max_rank, integer=True),
     }
 
 
 def random_expert(family: str, dim: int, depth: int, genes: Genes, rng: np.random.Generator) -> Genome:
-    """Draw an untrained expert: logits and hidden numbers of variance 1 for h of variance 1, answers of 1/4."""
+    """Draw an untrained expert: logits and hidden units of variance 1 for h of variance 1, outputs of 1/4."""
     values = dict(genes)
     rank, hidden = int(values["rank"]), int(values["hidden"])
 
@@ -60,7 +60,7 @@ def random_expert(family: str, dim: int, depth: int, genes: Genes, rng: np.rando
 
 
 def with_hidden(genome: Genome, hidden: int, rng: np.random.Generator) -> Genome:
-    """Give an expert another hidden width.
+    """Return an expert with another hidden width.
 
     Of a narrower one the numbers stay whose way through matters most, by ``|up_j| |down_j|``, in their order; a
     wider one gets small random ways in and none out, which leaves its answers as they are and lets gradients in.
@@ -83,7 +83,7 @@ def with_hidden(genome: Genome, hidden: int, rng: np.random.Generator) -> Genome
 
 
 def aligned(genome: Genome, like: Genome) -> Genome:
-    """Put hidden numbers in the order in which their ways in and out are nearest to those of another expert.
+    """Permute the hidden units to those of another expert.
 
     The order changes no answer, but a point on the line between two experts is only then near both. Of equal hidden
     widths; the nearest in the sum of squares, as in weight matching (Ainsworth et al. 2023, Git Re-Basin).

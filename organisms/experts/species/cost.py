@@ -20,5 +20,5 @@ def cost(
     rank, hidden, read = gene["rank"], gene["hidden"], examples * task.length
     products = 2 * (dim * rank + rank * hidden)  # multiply-adds of a token, and numbers in the matrices
     flops = 2 * read * dim + tokens * (2 * products + 2 * hidden)
-    moved = dim + read * (dim + 1) + products + tokens * (2 * dim + 4 * rank + 4 * hidden)
-    return flops, 4.0 * moved
+    bytes_moved = dim + read * (dim + 1) + products + tokens * (2 * dim + 4 * rank + 4 * hidden)
+    return flops, 4.0 * bytes_moved

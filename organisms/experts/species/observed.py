@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from organisms.experts.species.cost import cost
-from organisms.experts.species.shares import chosen, every_answer, redirected, shares
-from organisms.residual import Observed, quiet_share
+from organisms.experts.species.shares import chosen, every_output, redirected, shares
+from organisms.residual.organism import Observed, quiet_share
+from organisms.residual.writes import Writes
 from organisms.task import Task
-from organisms.writes import Writes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ObservedExperts(Observed):
-    """What the experts of a layer write, and what would be written if their odds were others."""
+    """What the experts of a layer write, and what would be written if the router weighed them otherwise."""
 
     k: int
     living: Sequence[int]
@@ -27,29 +27,29 @@ class ObservedExperts(Observed):
     hidden_BCSH: Tensor
 
     def by_gates(self, slots: Sequence[int], slope_BSD: Tensor) -> Tensor:
-        """What odds bring to a slot they take from what shares its tokens; to the only one of a layer they bring 0."""
+        """Slopes by the gates under softmax competition: a slot's gain less the others' loss; 0 where it is alone."""
         if len(self.living) == 1:
             return slope_BSD.new_zeros(len(slope_BSD), len(slots))
         whole_BS = (slope_BSD * self.writes.total()).sum(-1)
-        lost_BC = torch.einsum("bs,bsc->bc", whole_BS, self._odds())
+        lost_BC = torch.einsum("bs,bsc->bc", whole_BS, self._probabilities())
         return self.writes[slots].along(slope_BSD) - lost_BC[:, slots]
 
     def without(self, slots: Sequence[int]) -> Iterator[Tensor]:
-        """Tokens go to the experts that they like next."""
+        """Tokens go to the experts of their next largest logits."""
         B, _, S, _ = self.hidden_BCSH.shape
         before_Tn = shares(self.logits_Tn, self.k)
-        answers_nTD = every_answer(self.hidden_BCSH[:, self.living], self.writes.write[self.living])
+        outputs_nTD = every_output(self.hidden_BCSH[:, self.living], self.writes.write[self.living])
         for slot in slots:
             others = [n for n, other in enumerate(self.living) if other != slot]
             after_Tn = torch.zeros_like(before_Tn)
             after_Tn[:, others] = shares(self.logits_Tn[:, others], self.k)
-            yield redirected(before_Tn, after_Tn, answers_nTD).unflatten(0, (B, S))
+            yield redirected(before_Tn, after_Tn, outputs_nTD).unflatten(0, (B, S))
 
-    def _odds(self) -> Tensor:
+    def _probabilities(self) -> Tensor:
         """Share of each slot in the sum by which the weights of a token are divided, [B, S, C]."""
-        odds_Tn = torch.softmax(self.logits_Tn, 1) if self.k == 1 else shares(self.logits_Tn, self.k)
+        probabilities_Tn = torch.softmax(self.logits_Tn, 1) if self.k == 1 else shares(self.logits_Tn, self.k)
         B, C, S, _ = self.hidden_BCSH.shape
-        return _at(self.living, odds_Tn, C).unflatten(0, (B, S))
+        return _at(self.living, probabilities_Tn, C).unflatten(0, (B, S))
 
 
 def observe(
@@ -65,7 +65,7 @@ def observe(
     A token's mass m is the norm of what the expert adds to it, as a share of the example's. The span is the mean
     distance of two different tokens, ``sum_s sum_t m_s m_t d(s, t) / (1 - sum_s m_s^2)``, the locality the
     entropy of m over its largest value; both are means over the examples in which the expert answers, 0 where it
-    answers none. The sparsity is that of its hidden numbers for the tokens that it answers, and the intensity
+    answers none. The sparsity is that of its hidden units for the tokens that it answers, and the intensity
     that of all these tokens together, for which its matrices are read once.
 
     Differs from the mean over all pairs of tokens, and from counts by example: those follow from how many
@@ -80,7 +80,7 @@ def observe(
     logits_BSC, hidden_BCSH
         How much each token wants each slot, and what each slot makes of each token.
     down_CHD
-        What an answer is made with from the hidden numbers.
+        What an answer is made with from the hidden units.
     """
     B, C, S, _ = hidden_BCSH.shape
     living = [slot for slot, gene in enumerate(genes) if gene]
@@ -102,14 +102,14 @@ def observe(
                 hidden_BCSH.unbind(1), answers_BSC.unbind(2), genes, strict=True
             )
         ]
-        answered_BC = answers_BSC.sum(1)
+        routed_BC = answers_BSC.sum(1)
     return ObservedExperts(
         writes=writes,
         span=(((mass_BCS @ distances) * mass_BCS).sum(-1) / pairs_BC).sum(0) / used_C,
         sparsity=torch.stack(sparsity),
         locality=entropy_BC.sum(0) / used_C / max(math.log(task.length), 1e-12),
-        intensity=_intensities(task, down_CHD.shape[2], genes, answered_BC),
-        answered=answered_BC,
+        intensity=_intensities(task, down_CHD.shape[2], genes, routed_BC),
+        routed_tokens=routed_BC,
         k=k,
         living=living,
         logits_Tn=logits_Tn,
@@ -124,10 +124,10 @@ def _at(slots: Sequence[int], values_Tn: Tensor, capacity: int) -> Tensor:
     return placed_TC
 
 
-def _intensities(task: Task, dim: int, genes: Sequence[Mapping[str, float]], answered_BC: Tensor) -> Tensor:
+def _intensities(task: Task, dim: int, genes: Sequence[Mapping[str, float]], routed_BC: Tensor) -> Tensor:
     costs = [
-        cost(task, dim, gene, tokens, len(answered_BC)) if gene else (1.0, 1.0)
-        for gene, tokens in zip(genes, answered_BC.sum(0).tolist(), strict=True)
+        cost(task, dim, gene, tokens, len(routed_BC)) if gene else (1.0, 1.0)
+        for gene, tokens in zip(genes, routed_BC.sum(0).tolist(), strict=True)
     ]
-    intensities = [math.log2(flops / moved) for flops, moved in costs]
-    return torch.tensor(intensities, dtype=torch.float64, device=answered_BC.device)
+    intensities = [math.log2(flops / bytes_moved) for flops, bytes_moved in costs]
+    return torch.tensor(intensities, dtype=torch.float64, device=routed_BC.device)

@@ -1,13 +1,14 @@
 """An organism of experts: each token goes to the k living experts of its largest logits.
 
-A gate multiplies the odds of its expert: its logarithm is added to the logits. At 0 a layer is as if the expert were
-not there; so gating off does what a death does, and a newborn whose gate rises from 0 takes no token at once.
+A gate multiplies its expert's share of the softmax before it is normalised: its logarithm is added to the logits. At 0
+a layer is as if the expert were not there; so gating off does what a death does, and a newborn whose gate rises from 0
+takes no token at once.
 
 Shape suffixes: B examples, S tokens, T = B S, C slots of a layer, n of them with experts, k choices of a token,
 M = T k rows, D residual width, H hidden width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,13 +19,13 @@ from organisms.experts.dispatch.dispatch import sorted_rows
 from organisms.experts.dispatch.placement import collected, spread
 from organisms.experts.routing.choice import best
 from organisms.experts.routing.losses import load_balance
-from organisms.experts.species.component import BENDS
+from organisms.experts.species.component import GENE_ACTIVATIONS
 from organisms.experts.species.observed import observe
-from organisms.experts.species.shares import every_answer, mixture
+from organisms.experts.species.shares import every_output, mixture, redirected, shares
 from organisms.layers.norms import rms_norm
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
-from organisms.residual import Observed, ResidualOrganism
+from organisms.residual.organism import Observed, ResidualOrganism
 from organisms.task import Task
 
 
@@ -35,6 +36,14 @@ class Routed:
     slots_Tk: Tensor  # int64, best first
     weights_Tk: Tensor  # see `mixture`
     balance: Tensor  # scalar: load-balancing loss over these experts, 1 where all have as much to do
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What n experts offer to T tokens."""
+
+    logits_Tn: Tensor
+    outputs_nTD: Tensor
 
 
 class ExpertOrganism(ResidualOrganism):
@@ -56,21 +65,21 @@ class ExpertOrganism(ResidualOrganism):
         for layer in range(self.pool.depth):
             x = self.entering(layer, x)
             h = rms_norm(x)
-            if self.open_slots(layer, gates):
+            if self.routable_slots(layer, gates):
                 routed = self.routed(layer, h, gates)
-                x = x + self.answered(layer, h, routed)
+                x = x + self.expert_outputs(layer, h, routed)
                 balance = balance + routed.balance
         losses = example_losses(self.task, readout(self.task, self.interface, x), targets)
         return losses + self.balance / self.pool.depth * balance
 
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Sum of what the chosen experts answer, [B, S, D]."""
-        if not self.open_slots(layer, gates):
+        """Weighted sum of the chosen experts' outputs, [B, S, D]."""
+        if not self.routable_slots(layer, gates):
             return torch.zeros_like(h_BSD)
-        return self.answered(layer, h_BSD, self.routed(layer, h_BSD, gates))
+        return self.expert_outputs(layer, h_BSD, self.routed(layer, h_BSD, gates))
 
-    def open_slots(self, layer: int, gates: Tensor | None = None) -> list[int]:
-        """Slots of a layer that tokens can choose: those that live and whose gates are not 0."""
+    def routable_slots(self, layer: int, gates: Tensor | None = None) -> list[int]:
+        """Slots of a layer that tokens can be routed to: those that live and whose gates are not 0."""
         living = self.pool.living(layer)
         if gates is None:
             return living
@@ -78,12 +87,12 @@ class ExpertOrganism(ResidualOrganism):
         return [slot for slot in living if own_C[slot] > 0]
 
     def logits(self, layer: int, h_BSD: Tensor) -> Tensor:
-        """How much each token wants each slot, [B, S, C]; of an empty slot 0."""
+        """Router logits of every slot, [B, S, C]; of an empty slot 0."""
         return h_BSD @ self.pool.layers("route")[layer].T
 
     def routed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Routed:
-        """Choose slots for every token; at least one must be open."""
-        slots = self.open_slots(layer, gates)
+        """Choose slots for every token; at least one must be routable."""
+        slots = self.routable_slots(layer, gates)
         logits_Tn = self.logits(layer, h_BSD).flatten(0, 1)[:, slots]
         if gates is not None:
             logits_Tn = logits_Tn + gates.view(self.pool.depth, -1)[layer, slots].log()
@@ -96,19 +105,19 @@ class ExpertOrganism(ResidualOrganism):
             balance=load_balance(logits_Tn, demand_n, every),
         )
 
-    def answered(self, layer: int, h_BSD: Tensor, routed: Routed) -> Tensor:
-        """Let each expert answer the tokens that chose it, sorted by expert, and add up each token's answers."""
+    def expert_outputs(self, layer: int, h_BSD: Tensor, routed: Routed) -> Tensor:
+        """Apply each expert to the tokens that chose it, sorted by expert, and add up each token's weighted outputs."""
         slots_Tk = routed.slots_Tk
         rows = sorted_rows(slots_Tk, torch.ones_like(slots_Tk, dtype=torch.bool), self.pool.capacity)
         slot_M = slots_Tk.flatten().index_select(0, rows.placement.rank_M)
         up_CDH, down_CHD = self.matrices(layer)
         hidden_MH = grouped_gemm(spread(h_BSD.flatten(0, 1), rows.placement), up_CDH, rows.offsets_E)
-        bent_MH = self._bent(layer, hidden_MH, slot_M)
-        answers_MD = grouped_gemm(bent_MH, down_CHD, rows.offsets_E)
-        return collected(answers_MD, rows.placement, routed.weights_Tk.flatten()).view_as(h_BSD)
+        activated_MH = self._activated(layer, hidden_MH, slot_M)
+        outputs_MD = grouped_gemm(activated_MH, down_CHD, rows.offsets_E)
+        return collected(outputs_MD, rows.placement, routed.weights_Tk.flatten()).view_as(h_BSD)
 
     def matrices(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Give the products of the factors: up [C, D, H] and down [C, H, D]."""
+        """Return the products of the factors: up [C, D, H] and down [C, H, D]."""
         up, down = (
             torch.bmm(self.pool.layers(f"{name}.U")[layer], self.pool.layers(f"{name}.V")[layer])
             for name in ("up", "down")
@@ -116,21 +125,37 @@ class ExpertOrganism(ResidualOrganism):
         return up, down
 
     def hidden(self, layer: int, h_BSD: Tensor) -> Tensor:
-        """What every slot makes of every token, whether it is chosen or not, [B, C, S, H]."""
+        """Hidden activations of every slot for every token, whether it is chosen or not, [B, C, S, H]."""
         up_CDH, _ = self.matrices(layer)
         C, D, H = up_CDH.shape
         joined = h_BSD @ up_CDH.transpose(0, 1).reshape(D, C * H)
         hidden_BSCH = joined.unflatten(-1, (C, H))
         slots_C = torch.arange(C, device=h_BSD.device)
-        return self._bent(layer, hidden_BSCH, slots_C).transpose(1, 2)
+        return self._activated(layer, hidden_BSCH, slots_C).transpose(1, 2)
 
-    def said(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Logits [T, n] of these slots and their answers [n, T, D], whether they are chosen or not."""
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Candidates:
+        """Logits and outputs of these slots for every token, whether they are chosen or not."""
         hidden_BCSH, (_, down_CHD) = self.hidden(layer, h_BSD), self.matrices(layer)
-        return (
+        return Candidates(
             self.logits(layer, h_BSD).flatten(0, 1)[:, slots],
-            every_answer(hidden_BCSH[:, slots], down_CHD[slots]),
+            every_output(hidden_BCSH[:, slots], down_CHD[slots]),
         )
+
+    def residents(self, layer: int, h_BSD: Tensor) -> Candidates:
+        """Logits and outputs of the living slots of a layer for every token."""
+        return self.guests(layer, h_BSD, self.pool.living(layer))
+
+    def grafted(self, residents: Candidates, guests: Candidates, x_BSD: Tensor) -> Iterator[Tensor]:
+        """What changes when one guest's column joins the router of a layer, n times [B, S, D].
+
+        The tokens that prefer it leave others, and the weights of each token's k best are made anew. A guest that no
+        token chooses changes nothing, exactly.
+        """
+        before_Tn = shares(residents.logits_Tn, self.k)
+        for logits_T, outputs_TD in zip(guests.logits_Tn.unbind(1), guests.outputs_nTD, strict=True):
+            after_Tn = shares(torch.cat([residents.logits_Tn, logits_T.unsqueeze(1)], 1), self.k)
+            change_TD = redirected(before_Tn, after_Tn[:, :-1], residents.outputs_nTD)
+            yield (change_TD + after_Tn[:, -1:] * outputs_TD).view_as(x_BSD)
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
         """What every expert writes, and for which tokens (`organisms.experts.species.observed.observe`)."""
@@ -138,12 +163,12 @@ class ExpertOrganism(ResidualOrganism):
         genes, (_, down_CHD) = self.pool.genes(layer), self.matrices(layer)
         return observe(self.task, self.k, genes, logits_BSC, hidden_BCSH, down_CHD)
 
-    def _bent(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:
+    def _activated(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:
         """Apply to each row [..., H] the activation of its slot."""
         kinds_C = torch.tensor([int(gene.get("activation", 0)) for gene in self.pool.genes(layer)])
         kinds = kinds_C.to(slots.device)[slots].unsqueeze(-1)
         present = kinds_C.unique().tolist()
-        bent = BENDS[present[0]](hidden)
+        activated = GENE_ACTIVATIONS[present[0]](hidden)
         for kind in present[1:]:
-            bent = torch.where(kinds == kind, BENDS[kind](hidden), bent)
-        return bent
+            activated = torch.where(kinds == kind, GENE_ACTIVATIONS[kind](hidden), activated)
+        return activated

@@ -1,4 +1,4 @@
-"""How much of each token's answer every expert gives, and what changes when an expert comes or goes.
+"""The weight of every expert in each token's output, and what changes when an expert comes or goes.
 
 Shape suffixes: T tokens, n experts, k choices of a token, D residual width.
 """
@@ -32,18 +32,18 @@ def shares(logits: Float[Tensor, "T n"], k: int) -> Float[Tensor, "T n"]:
     return torch.zeros_like(logits).scatter(1, chosen_Tk, mixture(logits, chosen_Tk))
 
 
-def every_answer(hidden: Float[Tensor, "B n S H"], down: Float[Tensor, "n H D"]) -> Float[Tensor, "n T D"]:
-    """What every expert answers every token of B examples, T = B S, from its hidden numbers."""
+def every_output(hidden: Float[Tensor, "B n S H"], down: Float[Tensor, "n H D"]) -> Float[Tensor, "n T D"]:
+    """Output of every expert for every token of B examples, T = B S, from its hidden activations."""
     return hidden.transpose(0, 1).flatten(1, 2) @ down
 
 
 def redirected(
     before: Float[Tensor, "T n"], after: Float[Tensor, "T n"], answers: Float[Tensor, "n T D"]
 ) -> Float[Tensor, "T D"]:
-    """How the sum of the weighted answers changes with the shares: exactly 0 for a token whose shares stay."""
+    """How the sum of the weighted outputs changes with the shares: exactly 0 for a token whose shares stay."""
     change = answers.new_zeros(answers.shape[1:])
-    for shift_T, answers_TD in zip((after - before).unbind(1), answers, strict=True):
-        change.addcmul_(shift_T.unsqueeze(1), answers_TD)
+    for shift_T, outputs_TD in zip((after - before).unbind(1), answers, strict=True):
+        change.addcmul_(shift_T.unsqueeze(1), outputs_TD)
     return change
 
 

@@ -12,8 +12,8 @@ def cost(task: Task, dim: int, gene: Mapping[str, float]) -> tuple[float, float]
     tokens, rank, width = task.length, gene["rank"], gene["width"]
     pairs = float(visible(task, gene["window"]).sum())
     flops = 2 * tokens * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
-    moved = 2 * dim * (rank + width) + 2 * tokens * dim + 4 * tokens * (rank + width)
-    return flops, 4.0 * moved
+    bytes_moved = 2 * dim * (rank + width) + 2 * tokens * dim + 4 * tokens * (rank + width)
+    return flops, 4.0 * bytes_moved
 
 
 def visible(task: Task, window: float) -> np.ndarray:

@@ -16,9 +16,9 @@ from kernels.linear import linear
 from organisms.nn import Interface, example_losses
 from organisms.pool import Pool
 from organisms.pseudopods.species.cost import cost
-from organisms.residual import Observed, ResidualOrganism, quiet_share
+from organisms.residual.organism import Observed, ResidualOrganism, quiet_share
+from organisms.residual.writes import Writes
 from organisms.task import Task
-from organisms.writes import Writes
 
 
 class PseudopodOrganism(ResidualOrganism):
@@ -39,10 +39,17 @@ class PseudopodOrganism(ResidualOrganism):
             write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
         return Writes(attention(*self.circuits(layer, h_BSD), **self.sight(layer)).output, write_CWD).total()
 
-    def writes(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Writes:
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Writes:
         """What each of these heads (slots of the layer, from 0) writes."""
         found = attention(*self.circuits(layer, h_BSD), **self.sight(layer))
         return Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
+
+    def residents(self, layer: int, h_BSD: Tensor) -> None:
+        """Nothing: heads add to the stream, whatever others add."""
+
+    def grafted(self, residents: None, guests: Writes, x_BSD: Tensor) -> Writes:
+        """What each guest writes."""
+        return guests
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
         """What every head of a layer writes, and where it looks; locality is a standard deviation."""
@@ -60,7 +67,7 @@ class PseudopodOrganism(ResidualOrganism):
         )
 
     def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give queries, keys and values of a layer, [B, C, S, *]."""
+        """Return queries, keys and values of a layer, [B, C, S, *]."""
         q_BCSR = _project(h_BSD, self.pool.layers("qk.U")[layer])
         k_BCSR = _project(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
         v_BCSW = _project(h_BSD, self.pool.layers("ov.U")[layer])
@@ -79,7 +86,9 @@ class PseudopodOrganism(ResidualOrganism):
     def _intensities(self, layer: int) -> Tensor:
         dim = self.interface["embed"].shape[1]
         costs = [cost(self.task, dim, gene) if gene else (1.0, 1.0) for gene in self.pool.genes(layer)]
-        return torch.tensor([math.log2(flops / moved) for flops, moved in costs], dtype=torch.float64)
+        return torch.tensor(
+            [math.log2(flops / bytes_moved) for flops, bytes_moved in costs], dtype=torch.float64
+        )
 
     def _settings(self, layer: int) -> tuple[Tensor, Tensor]:
         genes = self.pool.genes(layer)

@@ -1,32 +1,18 @@
 """Small mixtures in float64, and what they compute by definition: a token at a time, an expert at a time."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from organisms.experts.dispatch.expert_outputs import Experts
 from organisms.experts.routing.decision import RoutingInfo
 from organisms.layers.activations import ACTIVATIONS
-
-D, H = 5, 7  # widths of the residual stream and of the hidden layer
-
-BENDS = {
-    "gelu": lambda x: 0.5 * x * (1 + torch.erf(x / math.sqrt(2))),
-    "relu": lambda x: torch.where(x > 0, x, 0 * x),
-    "silu": lambda x: x / (1 + torch.exp(-x)),
-}
-GATED = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
-
-
-def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+from tests.organisms.layers.definitions import GATED, D, H, activated, drawn
 
 
 def some_experts(
     number: int, activation: str = "swiglu", *, bias: bool = True, dtype: torch.dtype = torch.float64
 ) -> tuple[Experts, list[Tensor]]:
-    """Give experts, and their parameters, which want gradients."""
+    """Experts, and their parameters, which require gradients."""
     columns = 2 * H if activation in GATED else H
     shapes = [(number, D, columns), (number, H, D)] + ([(number, columns), (number, D)] if bias else [])
     leaves = [drawn(*shape, seed=9 + i, dtype=dtype).requires_grad_() for i, shape in enumerate(shapes)]
@@ -44,7 +30,7 @@ def some_routing(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> RoutingInfo:
-    """Draw different experts for each token, and weights that do not sum to one; a share of them is kept."""
+    """Different experts for each token, and weights that do not sum to one; a share of them is kept."""
     stream = torch.Generator().manual_seed(seed)
     gates = torch.rand(tokens, experts, generator=stream, dtype=dtype)
     chosen = gates.argsort(1, descending=True)[:, :choices]
@@ -56,7 +42,7 @@ def some_routing(
 def routing(
     chosen: Tensor, weights: Tensor, kept: Tensor, experts: int, *, limit: bool = False
 ) -> RoutingInfo:
-    """Say who serves whom; with a limit the capacity is one place more than the busiest expert takes."""
+    """A routing by these choices; with a limit the capacity is one slot more than the largest load."""
     nothing = weights.new_zeros(())
     gates = weights.new_zeros(len(chosen), experts)
     busiest = int(torch.bincount(chosen[kept], minlength=experts).max()) if kept.any() else 0
@@ -67,13 +53,12 @@ def routing(
     )
 
 
-def answer(row: Tensor, experts: Experts, expert: int, activation: str) -> Tensor:
-    """What one expert says to one token."""
+def expert_output(row: Tensor, experts: Experts, expert: int, activation: str) -> Tensor:
+    """The output of one expert for one token."""
     h = row @ experts.W1[expert]
     if experts.b1 is not None:
         h = h + experts.b1[expert]
-    h = BENDS[GATED[activation]](h[:H]) * h[H:] if activation in GATED else BENDS[activation](h)
-    y = h @ experts.W2[expert]
+    y = activated(h, activation) @ experts.W2[expert]
     return y if experts.b2 is None else y + experts.b2[expert]
 
 
@@ -84,11 +69,6 @@ def by_tokens(x: Tensor, info: RoutingInfo, experts: Experts, activation: str) -
         own = 0 * row
         for expert, weight, counts in zip(chosen.tolist(), weights, kept.tolist(), strict=True):
             if counts:
-                own = own + weight * answer(row, experts, expert, activation)
+                own = own + weight * expert_output(row, experts, expert, activation)
         rows.append(own)
     return torch.stack(rows) if rows else x
-
-
-def with_gradients(y: Tensor, leaves: list[Tensor], change: Tensor) -> list[Tensor]:
-    """Give a result and its gradients for a given change of it."""
-    return [y.detach(), *torch.autograd.grad(y, leaves, change)]

@@ -9,7 +9,7 @@ from torch import Tensor
 from organisms.experts.species.organism import ExpertOrganism
 from tests.fixtures import naive_interface as ends
 from tests.fixtures.naive_interface import Part, norm
-from tests.organisms.experts.mixtures import BENDS
+from tests.organisms.layers.definitions import PLAIN
 
 ACTIVATIONS = ("gelu", "relu", "silu")  # what the gene counts
 
@@ -25,7 +25,7 @@ class Passed:
 
 def hidden(expert: Part, token: Tensor) -> Tensor:
     """The hidden numbers of one expert for one normed token [D]."""
-    bend = BENDS[ACTIVATIONS[int(expert.genes["activation"])]]
+    bend = PLAIN[ACTIVATIONS[int(expert.genes["activation"])]]
     return bend(token @ expert.arrays["up.U"] @ expert.arrays["up.V"])
 
 

@@ -10,7 +10,8 @@ from organisms.experts.dispatch.dispatch import DISPATCH
 from organisms.experts.feed_forward import MoEFeedForward, build_moe
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
-from tests.organisms.experts.mixtures import D, H, by_tokens, drawn, with_gradients
+from tests.organisms.experts.mixtures import by_tokens
+from tests.organisms.layers.definitions import D, H, drawn, with_gradients
 
 B, S, E = 3, 4, 4
 ROUTERS = ("topk", "sinkhorn", "expert_choice", "bias")
@@ -50,8 +51,8 @@ def test_mixtral_by_its_paper():
     gates = torch.softmax(top.scatter(-1, best.indices, best.values), -1)
     for expert in range(E):
         gate, value = moe.experts.W1[expert].split(H, 1)
-        said = (F.silu(x @ gate) * (x @ value)) @ moe.experts.W2[expert]
-        y = y + gates[..., expert, None] * said
+        output = (F.silu(x @ gate) * (x @ value)) @ moe.experts.W2[expert]
+        y = y + gates[..., expert, None] * output
     leaves = [x, *moe.parameters()]
     found, wanted = (with_gradients(each, leaves, change) for each in (moe(x)[0], y))
     for each, other in zip(found, wanted, strict=True):

@@ -10,7 +10,7 @@ from organisms.experts.config import BlockConfig, ModelConfig, MoEConfig, Router
 from organisms.experts.models import MoELanguageModel, MoESequenceRegressor
 from organisms.layers.config import AttentionConfig, ExpertConfig
 from organisms.layers.norms import RMSNorm
-from tests.organisms.experts.mixtures import drawn, with_gradients
+from tests.organisms.layers.definitions import drawn, with_gradients
 
 WIDTH, VOCABULARY, B, S, L = 16, 7, 2, 9, 2
 

@@ -8,12 +8,7 @@ from types import ModuleType
 
 import torch
 
-from organisms.experts.config import MoEConfig, RouterConfig
-from organisms.experts.feed_forward import build_moe
-from organisms.experts.routing.bias import BiasRouter
-from organisms.experts.routing.choice import best
-from organisms.experts.routing.router import Router
-from organisms.layers.config import ExpertConfig
+from organisms.experts import BiasRouter, ExpertConfig, MoEConfig, RouterConfig, build_moe
 
 README = Path(__file__).parents[3] / "organisms" / "experts" / "README.md"
 LAYER, MODEL, ROUTER = (
@@ -46,7 +41,6 @@ def test_a_layer_and_a_model_are_built_and_give_a_loss():
 def test_a_router_of_a_user_routes(monkeypatch):
     module = ModuleType("my_routers")
     monkeypatch.setitem(sys.modules, "my_routers", module)
-    vars(module).update(Router=Router, best=best)
     exec(ROUTER, vars(module))
     router = RouterConfig(n_experts=4, router_type="my_routers:Hashed")
     moe = build_moe(MoEConfig(d_model=16, router=router, expert=ExpertConfig(d_hidden=8)))

@@ -3,19 +3,19 @@ import math
 import pytest
 import torch
 
-from organisms.layers.checks import check_making, check_tokens, drawing, zeroed
+from organisms.layers.checks import check_construction, check_tokens, required_generator, zeroed
 
 
 def test_a_generator_is_asked_for_where_numbers_are_drawn():
     given = torch.Generator()
-    assert drawing(given, "dropout", torch.device("cpu")) is given
-    assert drawing(given, "noise_type") is given  # drawn where the generator is, and moved
+    assert required_generator(given, "dropout", torch.device("cpu")) is given
+    assert required_generator(given, "noise_type") is given  # drawn where the generator is, and moved
     with pytest.raises(ValueError, match=r"generator is missing, and dropout needs .* or switch dropout off"):
-        drawing(None, "dropout")
+        required_generator(None, "dropout")
     with pytest.raises(ValueError, match=r"generator must be a torch\.Generator on cpu, but is a int"):
-        drawing(3, "dropout", torch.device("cpu"))
+        required_generator(3, "dropout", torch.device("cpu"))
     with pytest.raises(ValueError, match=r"generator must be a torch\.Generator on meta, but is one on cpu"):
-        drawing(given, "dropout", torch.device("meta"))
+        required_generator(given, "dropout", torch.device("meta"))
 
 
 def test_tokens_are_on_the_device_of_the_parameters_and_so_is_their_mask():
@@ -39,9 +39,9 @@ def test_under_autocast_tokens_may_have_any_floating_dtype(dtype):
 
 
 def test_parameters_are_drawn_by_a_generator_for_a_number_of_layers():
-    check_making({}, dict, torch.Generator(), 2)
+    check_construction({}, dict, torch.Generator(), 2)
     with pytest.raises(ValueError, match=r"n_layers must be a whole number from 1 on, but is 1\.5"):
-        check_making({}, dict, torch.Generator(), 1.5)
+        check_construction({}, dict, torch.Generator(), 1.5)
 
 
 def test_padding_becomes_zero_whatever_it_holds():

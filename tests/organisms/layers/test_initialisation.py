@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from organisms.layers.initialisation import INITIALISATIONS, drawn
+from organisms.layers.initialisation import INITIALISATIONS, drawn, scaled_init_
 
 FANS = (300, 500)
 SCALED = ("scaled_xavier", "scaled_kaiming")
@@ -42,3 +42,29 @@ def test_a_uniform_one_keeps_its_bounds_and_a_normal_one_has_none():
 def test_the_generator_alone_decides(how):
     assert torch.equal(of(how), of(how))
     assert not torch.equal(of(how), of(how, seed=1))
+
+
+@pytest.mark.parametrize("how", INITIALISATIONS)
+@pytest.mark.parametrize("n_layers", [None, 1, 8])
+def test_a_weight_is_initialised_in_place_as_one_that_is_drawn(how, n_layers):
+    m, n = FANS
+    weight = torch.nn.Linear(m, n).weight
+    found = scaled_init_(weight, n_layers, how, generator=torch.Generator().manual_seed(3))
+    assert found is weight
+    assert weight.is_leaf
+    assert weight.requires_grad
+    wanted = drawn((n, m), (m, n), how, torch.Generator().manual_seed(3), writes_of=n_layers)
+    assert torch.equal(weight, wanted)
+
+
+def test_a_stack_held_the_other_way_is_initialised_by_its_transpose():
+    stack = torch.zeros(3, *FANS)
+    scaled_init_(stack.mT, None, "scaled_kaiming", generator=torch.Generator().manual_seed(0))
+    assert float(stack.std()) == pytest.approx(STD["scaled_kaiming"], rel=0.01)
+
+
+def test_what_is_no_matrix_or_no_initialisation_is_refused():
+    with pytest.raises(ValueError, match=r"tensor must have the axes .* but its shape is \[4\]"):
+        scaled_init_(torch.zeros(4), generator=torch.Generator())
+    with pytest.raises(ValueError, match=r"init_type is 'xavier_norm', .* did you mean 'xavier_normal'"):
+        scaled_init_(torch.zeros(4, 4), init_type="xavier_norm", generator=torch.Generator())

@@ -3,7 +3,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from organisms.layers.norms import RMSNorm, new_norm
-from tests.organisms.experts.mixtures import D, drawn
+from tests.organisms.layers.definitions import D, drawn
 
 
 def test_it_is_torchs_and_its_scale_learns():

@@ -5,9 +5,9 @@ import torch
 from torch.nn import functional as F
 
 from organisms.layers.config import AttentionConfig
-from organisms.layers.rotary import Rotary
+from organisms.layers.rotary import RoPE
 from organisms.layers.self_attention import SelfAttention
-from tests.organisms.experts.mixtures import drawn, with_gradients
+from tests.organisms.layers.definitions import drawn, with_gradients
 
 WIDTH, B, S = 24, 2, 6
 
@@ -33,8 +33,8 @@ def by_heads(module, x, mask=None):
         shared = head * G // H
         starts = (head * R, (H + shared) * R, (H + G + shared) * R)
         q, k, v = (read[..., start : start + R] for start in starts)
-        if module.rotary is not None:
-            q, k = module.rotary.turned(q), module.rotary.turned(k)
+        if module.rope is not None:
+            q, k = module.rope(q, k)
         scores = q @ k.mT / math.sqrt(R)
         hidden = torch.zeros(x.shape[0], S, S, dtype=torch.bool)
         if config.causal:
@@ -100,9 +100,9 @@ def test_positions_are_rotated_as_configured():
         "rope_factor": 2.0,
         "rope_trained": 64,
     }
-    assert attention(**given).rotary == Rotary(4, 500.0, "yarn", 2.0, 64)
-    assert attention().rotary == Rotary(WIDTH // 4)
-    assert attention(rope=False).rotary is None
+    assert repr(attention(**given).rope) == repr(RoPE(4, 500.0, "yarn", 2.0, 64))
+    assert repr(attention().rope) == repr(RoPE(WIDTH // 4))
+    assert attention(rope=False).rope is None
 
 
 def test_what_is_no_batch_of_tokens_or_its_mask_is_refused():

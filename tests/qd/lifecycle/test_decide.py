@@ -58,6 +58,17 @@ class TestPhases:
             decision = decided(pool(5, 5), round, rules=replace(RULES, slow_every=1))
             assert (decision.phase, decision.births, decision.deaths) == ("warm-up", (), ())
 
+    def test_where_the_lifecycle_is_off_nothing_ever_happens(self):
+        off = replace(RULES, enabled=False, slow_every=1, budget_bytes=1.0)
+        for round in range(2, 101):
+            decision = decided(pool(5, 5), round, rules=off)
+            assert (decision.phase, decision.births, decision.deaths) == ("static", (), ())
+
+    def test_without_births_components_still_die(self):
+        decision = decided(pool(5, 5), rules=replace(RULES, arm="none"))
+        assert not decision.births
+        assert decision.deaths
+
     def test_in_the_gentle_phase_components_are_born_and_none_dies(self):
         rules = replace(RULES, slow_every=1)
         decisions = [decided(pool(5, 5), round, rules=rules) for round in range(11, 26)]

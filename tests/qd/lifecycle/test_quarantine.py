@@ -113,7 +113,7 @@ class TestReseed:
 
     @pytest.mark.parametrize("arm", ARMS)
     def test_no_arm_but_the_archives_own_takes_over_weights(self, arm):
-        operators = {"archive": "bootstrap", "genes": "genes"}
+        operators = {"archive": "gaussian", "genes": "genes"}
         for birth in reseeding(arm=arm).births:
             assert (birth.arm, birth.operator) == (arm, operators.get(arm, "random"))
             assert bool(birth.genomes) == bool(birth.parents) == (arm in operators)
@@ -137,4 +137,4 @@ class TestReseed:
         operators = {
             depth: {b.operator for b in births if b.slot in slots} for depth, slots in LAYERS.items()
         }
-        assert operators == {0: {"random"}, 1: {"bootstrap"}}
+        assert operators == {0: {"random"}, 1: {"gaussian"}}

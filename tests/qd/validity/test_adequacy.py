@@ -1,6 +1,8 @@
+import math
+
 import numpy as np
 import pytest
-from factor_analyzer import calculate_kmo
+from factor_analyzer import calculate_bartlett_sphericity, calculate_kmo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
@@ -35,6 +37,13 @@ def test_kmo_of_three_equally_correlated_measures_by_hand():
     matrix = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
     assert adequacy.kmo(matrix) == pytest.approx(9 / 13, abs=1e-12)
     assert adequacy.kmo(np.stack([matrix, matrix])).shape == (2,)
+
+
+@given(st.floats(0.01, 0.99), st.sampled_from([1, -1]), st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_kmo_of_two_measures_is_one_half_whatever_they_are(r, sign, seed):
+    assert adequacy.kmo(np.array([[1.0, sign * r], [sign * r, 1.0]])) == pytest.approx(0.5, abs=1e-9)
+    assert calculate_kmo(two_factors(30, 2, seed=seed))[1] == pytest.approx(0.5, abs=1e-6)
 
 
 def test_kmo_of_uncorrelated_measures_is_nan():
@@ -100,7 +109,8 @@ def test_mostly_singular_draws_have_no_interval():
 
 
 def test_factor_analyzers_tests_reach_the_reference_values():
-    kmo, msa, statistic, p_value = adequacy.factor_analyzer_tests(adequacy.standardised(two_factors(200)))
+    columns = adequacy.standardised(two_factors(200))
+    (kmo, msa), (statistic, p_value) = adequacy.sampling_adequacy(columns), adequacy.sphericity(columns)
     assert kmo == pytest.approx(0.782204, abs=1e-6)
     assert statistic == pytest.approx(1071.1635, abs=1e-4)
     assert p_value == pytest.approx(8.67e-224, rel=1e-3)
@@ -110,10 +120,34 @@ def test_factor_analyzers_tests_reach_the_reference_values():
     assert p_value == pytest.approx(chi2.sf(statistic, 10), rel=1e-9)
 
 
+@pytest.mark.parametrize("p", [3, 5, 8])
+def test_as_many_measures_as_there_are_have_an_msa(p):
+    samples = two_factors(200, p)
+    kmo, msa = adequacy.sampling_adequacy(adequacy.standardised(samples))
+    theirs, total = calculate_kmo(samples / samples.std(axis=0))
+    assert kmo == pytest.approx(total, abs=1e-9)
+    np.testing.assert_allclose(msa, theirs, atol=1e-9)
+    ours = adequacy.sphericity(adequacy.standardised(samples))
+    assert ours == pytest.approx(calculate_bartlett_sphericity(samples), rel=1e-9)
+    r = np.corrcoef(samples.T)
+    statistic = -(200 - 1 - (2 * p + 5) / 6) * np.linalg.slogdet(r)[1]
+    assert ours == pytest.approx((statistic, chi2.sf(statistic, p * (p - 1) / 2)), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "noise"), [(4, 1.0), (30, 3.0), (200, 0.5)])
+def test_bartletts_test_of_two_measures_by_hand(n, noise):
+    # det R = 1 - r^2, one degree of freedom: the square of a normal, so that erfc is the tail.
+    columns = adequacy.standardised(two_factors(n, 2, noise))
+    r = np.corrcoef(columns.T)[0, 1]
+    statistic, p_value = adequacy.sphericity(columns)
+    assert statistic == pytest.approx(-(n - 2.5) * math.log(1 - r * r), rel=1e-9)
+    assert p_value == pytest.approx(math.erfc(math.sqrt(statistic / 2)), rel=1e-9)
+
+
 def test_close_correlations_do_not_bring_on_the_pseudo_inverse():
     # Warnings are errors here: factor-analyzer gives one when it falls back.
     samples = two_factors(200, noise=1e-3)
-    kmo, *_ = adequacy.factor_analyzer_tests(adequacy.standardised(samples))
+    kmo, _ = adequacy.sampling_adequacy(adequacy.standardised(samples))
     assert np.linalg.det(np.corrcoef(samples.T)) < np.finfo(np.float32).eps
     assert kmo == pytest.approx(kmo_of(samples), abs=1e-9)
 
@@ -121,6 +155,7 @@ def test_close_correlations_do_not_bring_on_the_pseudo_inverse():
 def test_effective_dimension_and_largest_correlation_by_hand():
     assert adequacy.effective_dimension(np.eye(5)) == 5
     assert adequacy.effective_dimension(np.ones((5, 5))) == 1
+    assert adequacy.effective_dimension(np.array([[1.0, -0.6], [-0.6, 1.0]])) == pytest.approx(2 / 1.36)
     matrix = np.array([[1.0, -0.5, 0.1], [-0.5, 1.0, 0.2], [0.1, 0.2, 1.0]])
     values = np.linalg.eigvalsh(matrix)
     assert adequacy.effective_dimension(matrix) == pytest.approx(values.sum() ** 2 / np.sum(values**2))

@@ -1,23 +1,28 @@
 import itertools
+import math
+import re
 
 import numpy as np
 import pytest
+from factor_analyzer import calculate_bartlett_sphericity, calculate_kmo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import pearsonr
 
 from qd.canonical import canonical
 from qd.measures import MEASURES, Ranges
 from qd.validity import adequacy
 from qd.validity.verdict import GATES, MEANINGS, Verdict, assess
 
+NAMES = (*MEASURES, "mine:reach", "mine:norm", "mine:pace")
 NOTHING_COMPUTED = ("kmo", "kmo_interval", "msa", "bartlett_chi2", "bartlett_p")
 
 
 def judge(samples, groups=None, gate="robust", stops=True, reliability=None, ranges=None, seed=0) -> Verdict:
     if groups is None:
         groups = np.arange(len(samples)) // 8
-    names = MEASURES[: np.shape(samples)[1]]
+    names = NAMES[: np.shape(samples)[1]]
     return assess(samples, groups, names, reliability, ranges, gate, seed, stops)
 
 
@@ -25,10 +30,10 @@ def normals(n: int = 128, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, 5))
 
 
-def structured(n: int = 400, seed: int = 0) -> np.ndarray:
-    """One factor that all five share: r = 0.4 between any two."""
+def structured(n: int = 400, seed: int = 0, p: int = 5, r: float = 0.4) -> np.ndarray:
+    """One factor that all share: r between any two."""
     rng = np.random.default_rng(seed)
-    return np.sqrt(0.4) * rng.normal(size=(n, 1)) + np.sqrt(0.6) * rng.normal(size=(n, 5))
+    return np.sqrt(r) * rng.normal(size=(n, 1)) + np.sqrt(1 - r) * rng.normal(size=(n, p))
 
 
 def collider(n: int = 400, seed: int = 0) -> np.ndarray:
@@ -195,10 +200,114 @@ def test_the_least_number_of_rows_is_enough():
     assert "NaN" not in canonical(verdict)
 
 
-def test_two_measures_are_too_few():
-    verdict = judge(normals()[:, :2])
+def test_one_measure_is_too_few():
+    verdict = judge(normals()[:, :1])
     assert verdict.status == "stop"
-    assert verdict.reasons == ("2 measures are too few to share structure; give at least 3",)
+    assert verdict.reasons == ("one measure has no other to be compared with; give at least two",)
+
+
+@pytest.mark.parametrize("p", [3, 5, 8])
+def test_the_statistics_are_those_of_factor_analyzer_for_any_number_of_measures(p):
+    samples = structured(p=p, r=0.3)
+    verdict = judge(samples, reliability=[0.9] * p)
+    assert (verdict.status, verdict.names) == ("ok", NAMES[:p])
+    msa, kmo = calculate_kmo(samples)
+    assert verdict.kmo == pytest.approx(kmo, abs=1e-9)
+    assert verdict.msa == pytest.approx(tuple(msa), abs=1e-9)
+    statistic, p_value = calculate_bartlett_sphericity(samples)
+    assert verdict.bartlett_chi2 == pytest.approx(statistic, rel=1e-9)
+    assert verdict.bartlett_p == pytest.approx(p_value, rel=1e-9)
+    r = np.corrcoef(samples.T)
+    np.testing.assert_allclose(verdict.correlations, r, atol=1e-12)
+    assert verdict.effective_dimension == pytest.approx(p**2 / np.sum(r**2))
+
+
+@pytest.mark.parametrize(("p", "least"), [(2, "1.2"), (3, "1.8"), (5, "3"), (8, "4.8")])
+def test_the_least_dimension_is_a_share_of_the_number_of_measures(p, least):
+    rng = np.random.default_rng(p)
+    samples = 3 * rng.normal(size=(400, 1)) + rng.normal(size=(400, p))
+    verdict = judge(samples)
+    dimension = f"{p} measures amount to {verdict.effective_dimension:.2f} independent ones, under {least}; "
+    assert verdict.status == "stop"
+    assert any(reason.startswith(dimension) for reason in verdict.reasons)
+
+
+NO_KMO = (
+    "the KMO needs at least three measures and was not computed; "
+    "the correlation, Bartlett's test and the effective dimension were"
+)
+
+
+class TestTwoMeasures:
+    """What can be computed is; of the KMO one sentence says that it was not."""
+
+    @pytest.mark.parametrize("gate", GATES)
+    @pytest.mark.parametrize("stops", [True, False])
+    def test_every_gate_goes_on_without_a_kmo(self, gate, stops):
+        samples = structured(p=2)
+        verdict = judge(samples, gate=gate, stops=stops, reliability=[0.9, 0.8])
+        assert (verdict.status, verdict.reasons) == ("warn", (NO_KMO,))
+        assert (verdict.kmo, verdict.kmo_interval, verdict.msa) == (None, None, None)
+        r, p_value = pearsonr(*samples.T)
+        np.testing.assert_allclose(verdict.correlations, [[1, r], [r, 1]], atol=1e-12)
+        assert verdict.largest_correlation == pytest.approx(abs(r))
+        assert verdict.effective_dimension == pytest.approx(2 / (1 + r**2))
+        assert verdict.bartlett_chi2 == pytest.approx(-(400 - 2.5) * math.log(1 - r**2))
+        assert verdict.bartlett_p == pytest.approx(
+            p_value, rel=0.1
+        )  # of another test of the same correlation
+        assert verdict.advice == tuple(f"{name}: keep" for name in MEASURES[:2])
+
+    def test_uncorrelated_ones_are_as_good(self):
+        verdict = judge(np.array(list(itertools.product(range(10), repeat=2)), dtype=float))
+        assert verdict.reasons == (NO_KMO,)
+        assert verdict.effective_dimension == pytest.approx(2.0)
+        assert verdict.bartlett_p == pytest.approx(1.0)
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            (lambda x: x[:, 0], "are duplicates; replace"),
+            (lambda x: x[:, 0] + 0.2 * x[:, 1], r"are too closely correlated \(r = 0\.9[78]"),
+            (
+                lambda x: x[:, 0] + 0.5 * x[:, 1],
+                r"2 measures amount to 1\.1\d independent ones, under 1\.2; ",
+            ),
+            (lambda x: 0 * x[:, 1] + 3.0, "activation_sparsity is constant; vary"),
+            (lambda x: np.where(x[:, 1] > 2, np.nan, x[:, 1]), "activation_sparsity is not finite in"),
+        ],
+    )
+    def test_other_criteria_stop_as_ever(self, change, reason):
+        samples = normals(400)[:, :2]
+        samples[:, 1] = change(samples)
+        for gate, status in (("robust", "stop"), ("blueprint", "stop"), ("off", "warn")):
+            verdict = judge(samples, gate=gate)
+            assert verdict.status == status
+            assert any(re.search(reason, found) for found in verdict.reasons), verdict.reasons
+            assert "NaN" not in canonical(verdict)
+
+    def test_of_duplicates_it_is_not_said_that_bartletts_test_was_computed(self):
+        verdict = judge(np.repeat(normals()[:, :1], 2, axis=1))
+        assert verdict.bartlett_p is None
+        assert verdict.reasons[-1].endswith("not computed; the correlation and the effective dimension were")
+
+    def test_reliability_and_saturation_are_judged(self):
+        samples = structured(p=2)
+        ranges = Ranges((-10.0, -10.0), (10.0, float(np.median(samples[:, 1]))))
+        verdict = judge(samples, reliability=[0.4, 0.9], ranges=ranges)
+        assert (verdict.status, verdict.saturation) == ("stop", (0.0, 0.5))
+        assert [reason.split(";")[0] for reason in verdict.reasons[:2]] == [
+            "the reliability of attention_span is 0.40, under 0.5",
+            "50% of the rows lie beyond the range of activation_sparsity",
+        ]
+
+    def test_four_rows_are_enough_and_three_too_few(self):
+        assert judge(normals(4)[:, :2]).bartlett_p is not None
+        assert (
+            judge(normals(3)[:, :2])
+            .reasons[0]
+            .startswith("3 rows are too few for 2 measures; sample at least 4")
+        )
 
 
 def test_measures_without_any_correlation_have_no_kmo():
@@ -258,7 +367,9 @@ VALUES = st.floats(-1e308, 1e308) | st.sampled_from([0.0, 1.0, 1e-300, 1e300, np
 
 
 @given(
-    st.integers(0, 14).flatmap(lambda n: arrays(np.float64, (n, 5), elements=VALUES)),
+    st.tuples(st.integers(0, 14), st.sampled_from([1, 2, 3, 5, 8])).flatmap(
+        lambda shape: arrays(np.float64, shape, elements=VALUES)
+    ),
     st.sampled_from(GATES),
     st.booleans(),
 )
@@ -269,7 +380,7 @@ def test_whatever_comes_the_verdict_has_a_reason_and_never_a_nan(samples, gate, 
     assert "NaN" not in text
     assert "Infinity" not in text
     assert (verdict.status == "ok") == (not verdict.reasons)
-    assert len(verdict.advice) == 5
+    assert len(verdict.advice) == samples.shape[1]
     assert stops or verdict.status != "stop"
 
 

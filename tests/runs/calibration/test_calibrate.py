@@ -9,7 +9,7 @@ from archive_store.journal.journal import Journal
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from organisms.pseudopods.species.cost import visible
-from qd.measures import ranges_from_samples
+from qd.measures import MEASURES, ranges_from_samples
 from runs.calibration.borrow import borrowed
 from runs.calibration.constants import Calibration, constants, read_centroids
 from runs.errors import ConfigError, RunError
@@ -27,13 +27,13 @@ def spec_of(config):
     return WorldSpec(config.model_dump(mode="json", by_alias=True))
 
 
-def samples():
-    """Two checkpoints of five organisms; measures share two causes, so that their KMO is fair."""
+def samples(p=5, noise=1.2):
+    """Two checkpoints of five organisms; p measures share two causes, so that their KMO is fair."""
     rng = np.random.default_rng(0)
-    mixing = rng.normal(size=(2, 5))
+    mixing = rng.normal(size=(2, p))
 
     def sample(organism, step):
-        values = rng.normal(size=(COMPONENTS, 2)) @ mixing + 1.2 * rng.normal(size=(COMPONENTS, 5))
+        values = rng.normal(size=(COMPONENTS, 2)) @ mixing + noise * rng.normal(size=(COMPONENTS, p))
         halves = [(values + 0.05 * rng.normal(size=values.shape)).tolist() for _ in range(2)]
         return Sample(organism, step, values.tolist(), *halves)
 
@@ -46,6 +46,11 @@ ASSAYS = np.linspace(-0.1, 0.9, 101).tolist()
 def found(*overrides, given=None, assays=ASSAYS):
     config = small("validity.gate=robust", *overrides)
     return constants(config, spec_of(config), given or samples(), assays)
+
+
+def measures(p):
+    names = [*MEASURES, "mine:norm", "mine:reach", "mine:pace"]
+    return f"measures=[{','.join(names[:p])}]"
 
 
 class TestConstants:
@@ -102,6 +107,25 @@ class TestConstants:
         with pytest.raises(RunError, match=r"cannot be calibrated: attention_span is 1\.0 for nearly all"):
             found(given=given)
 
+    @pytest.mark.parametrize("p", [2, 3, 8])
+    @pytest.mark.parametrize("gate", ["robust", "blueprint"])
+    def test_there_are_ranges_and_centroids_for_any_number_of_measures(self, p, gate):
+        calibration = found(measures(p), f"validity.gate={gate}", given=samples(p, 2.0))
+        rows = [row for sample in samples(p, 2.0) for row in sample.measures]
+        assert calibration.ranges == ranges_from_samples(rows, {}, list("abcdefgh")[:p])
+        assert calibration.centroids.shape == (32, p)
+        assert len(calibration.verdict["names"]) == p
+        assert (calibration.verdict["kmo"] is None) == (p == 2)
+
+    @pytest.mark.parametrize("gate", ["robust", "blueprint"])
+    def test_two_measures_stop_for_other_reasons_than_the_kmo(self, gate):
+        given = [
+            dataclasses.replace(s, measures=[[row[0], row[0] + 1e-3 * row[1]] for row in s.measures])
+            for s in samples(2)
+        ]
+        with pytest.raises(RunError, match=r"is not sound: attention_span and activation_sparsity are "):
+            found(measures(2), f"validity.gate={gate}", given=given)
+
     @pytest.mark.parametrize("assays", [[0.0] * 9, [-0.5, -0.1], [float("nan"), 1.0]])
     def test_components_that_help_nobody_give_no_reference(self, assays):
         with pytest.raises(RunError, match=rf"no component of {len(assays)} helps the reference hosts"):
@@ -133,6 +157,18 @@ class TestCentroids:
         calibration = found(f"archive.centroids={tmp_path / 'mine.npy'}", "archive.cells=7")
         np.testing.assert_array_equal(calibration.centroids, points)
 
+    @pytest.mark.parametrize("p", [2, 3, 8])
+    def test_kmeans_and_files_have_a_column_for_each_measure(self, p, tmp_path):
+        options = measures(p), "archive.cells=4", "calibration.organisms=5"
+        assert found(*options, "archive.centroids=kmeans", given=samples(p, 2.0)).centroids.shape == (4, p)
+        points = np.random.default_rng(p).uniform(size=(4, p))
+        np.save(tmp_path / "mine.npy", points)
+        file = f"archive.centroids={tmp_path / 'mine.npy'}"
+        np.testing.assert_array_equal(found(*options, file, given=samples(p, 2.0)).centroids, points)
+        message = rf"mine\.npy: centroids must be \[cells, 4\], one column per measure, got shape \(4, {p}\)"
+        with pytest.raises(RunError, match=message):
+            found(measures(4), file, given=samples(4))
+
     def test_points_outside_the_cube_are_refused(self, tmp_path):
         np.save(tmp_path / "mine.npy", np.full((7, 5), 2.0))
         with pytest.raises(RunError, match=r"archive\.centroids=.*mine\.npy: "):
@@ -153,6 +189,8 @@ def test_what_the_journal_says_reads_back():
     for name in ("ranges", "reference", "largest_flops", "verdict"):
         assert getattr(again, name) == getattr(calibration, name)
     assert len(event["hosts"]) == 3
+    with pytest.raises(RunError, match=r"cannot be read .*it has ranges of 5 measures and centroids of 3"):
+        Calibration.read(event, calibration.centroids[:, :3])
 
 
 class TestShared:
@@ -179,7 +217,7 @@ class TestShared:
     @pytest.mark.parametrize(
         ("override", "named"),
         [
-            ("organism.max_rank=3", "organism.max_rank: 4 against 3"),
+            ("organism.pseudopods.max_rank=3", "organism.pseudopods.max_rank: 4 against 3"),
             ("training.learning_rate=0.1", "training.learning_rate: 0.003 against 0.1"),
             ("calibration.steps=13", "calibration.steps: 12 against 13"),
             ("archive.cells=16", "archive.cells: 32 against 16"),
@@ -210,5 +248,5 @@ class TestShared:
         directory = RunDirectory.create(tmp_path / "run", "seed: 0\n", {})
         Journal.create(directory.journal_path).close()
         config = small()
-        with pytest.raises(RunError, match=r"calibration\.from: .* has no calibration"):
+        with pytest.raises(RunError, match=r"run has no calibration in its journal"):
             borrowed(tmp_path / "run", config, "", spec_of(config))

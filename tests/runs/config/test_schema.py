@@ -1,5 +1,8 @@
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -7,11 +10,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from archive_store.strict_yaml import read
+from organisms.families import FAMILIES
 from qd.measures import MEASURES
+from runs.config.model import configured, model_of, options_of, schema_of_all
+from runs.config.own import schema_of
 from runs.config.problems import paths
 from runs.config.reader import checked, execution_changes, load, presets, read_config
-from runs.config.schema import Config, plain, scientific, to_yaml
+from runs.config.schema import plain, scientific, to_yaml
 from runs.errors import ConfigError
+
+ROOT = Path(__file__).parents[3]
 
 
 def said(values):
@@ -40,25 +48,34 @@ def test_the_presets_are_the_ones_that_are_promised_and_valid():
 
 def test_a_configuration_is_frozen():
     with pytest.raises(ValidationError, match=r"frozen"):
-        Config().seed = 1
+        configured({}).seed = 1
 
 
-def test_every_key_is_described():
-    schema = Config.model_json_schema()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_key_is_described(family):
+    schema = schema_of(family)
     models = [schema, *schema["$defs"].values()]
     leaves = [entry for model in models for entry in model["properties"].values() if "$ref" not in entry]
-    assert len(leaves) == len(list(paths(Config)))
+    assert len(leaves) == len(list(paths(model_of(family, options_of(family)))))
     assert all(entry.get("description") for entry in leaves)
 
 
+def test_the_schema_of_all_has_the_options_of_every_family():
+    schema = schema_of_all()
+    assert FAMILIES.keys() < schema["$defs"]["OrganismConfig"]["properties"].keys()
+    for family in FAMILIES:
+        name = options_of(family).__name__
+        assert schema["$defs"][name]["properties"] == schema_of(family)["$defs"][name]["properties"]
+
+
 def test_the_schema_uses_the_keys_of_the_file():
-    calibration = Config.model_json_schema()["$defs"]["CalibrationConfig"]["properties"]
+    calibration = schema_of_all()["$defs"]["CalibrationConfig"]["properties"]
     assert "from" in calibration
     assert "from_run" not in calibration
 
 
 configs = st.builds(
-    lambda **top: Config(**top),
+    lambda **top: configured(top),
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True),
     seed=st.integers(0, 2**63 - 1),
     rounds=st.integers(1, 1000),
@@ -88,7 +105,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         "nam": 3,
         "name": "..",
         "task": {"name": "digit"},
-        "organism": {"capacity": 4, "depth": 1.0, "max_window": 0, "kind": "pseudopod"},
+        "organism": {"capacity": 4, "depth": 1.0, "pseudopods": {"max_window": 0}, "kind": "pseudopod"},
         "training": {"batch": True, "learning_rate": float("nan")},
         "calibration": {"checkpoints": [0.5, "x"], "from_run": "a"},
         "archive": 5,
@@ -105,7 +122,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         "organism.kind: must be pseudopods, experts or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
         "organism.depth: must be an integer, not 1.0",
-        "organism.max_window: must be at least 1, not 0",
+        "organism.pseudopods.max_window: must be at least 1, not 0",
         "training.batch: must be an integer, not true",
         "training.learning_rate: must be a finite number, not NaN",
         'calibration.checkpoints[1]: must be a number, not "x"',
@@ -129,22 +146,45 @@ def test_everything_that_is_wrong_is_reported_at_once():
         ({"organism": {"capacity": 7}}, r"organism.capacity: must be at least organism.initial \(8\), not 7"),
         ({"organism": {"capacity": 22, "depth": 3}}, "at most 64 slots, not 22 x 3 = 66"),
         (
-            {"organism": {"min_temperature": 3.0}},
-            r"organism.min_temperature: must be at most .* \(2\), not 3",
+            {"organism": {"pseudopods": {"min_temperature": 3.0}}},
+            r"organism.pseudopods.min_temperature: must be at most .* \(2\), not 3",
         ),
         (
-            {"organism": {"kind": "experts", "max_rank": 33}},
-            r"organism.max_hidden: must be at least organism.max_rank \(33\), not 32",
+            {"organism": {"kind": "experts", "experts": {"max_rank": 33}}},
+            r"organism.experts.max_hidden: must be at least max_rank \(33\), not 32",
         ),
         (
-            {"organism": {"kind": "experts", "experts_per_token": 13}},
-            r"organism.experts_per_token: must be at most organism.capacity \(12\), not 13",
+            {"organism": {"kind": "experts", "experts": {"experts_per_token": 13}}},
+            r"organism.experts.experts_per_token: must be at most organism.capacity \(12\), not 13",
         ),
         (
-            {"organism": {"kind": "experts", "balance": -0.1}},
-            "organism.balance: must be at least 0, not -0.1",
+            {"organism": {"kind": "experts", "experts": {"balance": -0.1}}},
+            "organism.experts.balance: must be at least 0, not -0.1",
         ),
-        ({"organism": {"max_window": 0}}, "organism.max_window: must be at least 1, not 0"),
+        (
+            {"organism": {"pseudopods": {"max_window": 0}}},
+            "organism.pseudopods.max_window: must be at least 1, not 0",
+        ),
+        (
+            {"organism": {"max_window": 3}},
+            r"organism.max_window: unknown key; did you mean organism.pseudopods.max_window\?",
+        ),
+        (
+            {"organism": {"experts": {"balance": 0.1}}},
+            r"organism.experts: holds the options of a family .*, or set organism.kind: experts$",
+        ),
+        (
+            {"organism": {"kind": "experts", "experts": {"balanc": 0.1}}},
+            r"organism.experts.balanc: unknown key; did you mean organism.experts.balance\? known here: max_rank",
+        ),
+        (
+            {"lifecycle": {"enabled": False}},
+            "births: must be none where lifecycle.enabled is false, .* not archive",
+        ),
+        (
+            {"births": "none", "lifecycle": {"enabled": False, "budget_bytes": 9}},
+            "lifecycle.budget_bytes: must be null where lifecycle.enabled is false, .* not 9",
+        ),
         ({"chemotaxis": {"window": 0}}, "chemotaxis.window: must be at least 1, not 0"),
         (
             {"lifecycle": {"min_alive": 9}},
@@ -194,11 +234,11 @@ def test_everything_that_is_wrong_is_reported_at_once():
         ({"a\x1b[31m": 1}, r'^"a\\u001b\[31m": unknown key'),
         (
             {"measures": [*MEASURES[:4], "gradient_flow"]},
-            "measures: must be five measures of different names, not gradient_flow and gradient_flow; rename",
+            "measures: must be measures of different names, not gradient_flow and gradient_flow; rename",
         ),
         (
             {"measures": [*MEASURES[:3], "mine:norm", "their.module:norm"]},
-            "measures: must be five measures of different names, not mine:norm and their.module:norm; rename",
+            "measures: must be measures of different names, not mine:norm and their.module:norm; rename",
         ),
         *[
             (
@@ -207,7 +247,14 @@ def test_everything_that_is_wrong_is_reported_at_once():
             )
             for path in ("mine:attention_span", "mine:objective", "mine:assay", "mine:gene_rank")
         ],
-        ({"measures": MEASURES[:4]}, "measures: must be a list of at least 5, not"),
+        *[
+            (
+                {"measures": [f"mine:m{number}" for number in range(count)]},
+                f"^measures: must be a list of 2 to 8 measures, not of {count}$",
+            )
+            for count in (0, 1, 9)
+        ],
+        ({"measures": "norm"}, "measures: must be a list, not"),
         ({"rounds": "x" * 500}, r"not .{57}\.\.\.$"),
     ],
 )
@@ -216,9 +263,101 @@ def test_an_impossible_value_is_named_with_what_would_be_right(values, message):
     assert re.search(message, problem)
 
 
-def test_what_is_said_of_experts_does_not_concern_other_families():
-    sizes = {"max_rank": 33, "experts_per_token": 13}
-    assert said({"organism": sizes}) == said({"organism": sizes | {"kind": "mine:Towers"}}) == []
+def test_options_of_a_family_that_is_not_imported_are_taken_as_they_are():
+    organism = {"kind": "mine:Towers", "towers": {"height": 3, "floors": [1, 2]}}
+    config, found = checked({"organism": organism})
+    assert found == []
+    assert plain(config)["organism"].items() >= organism.items()
+    assert config.options.model_dump() == {"height": 3, "floors": [1, 2]}
+    (problem,) = said({"organism": organism | {"colour": "red"}})
+    assert problem.startswith("organism.colour: unknown key")
+
+
+def test_a_familys_traits_are_defaults_of_calibration():
+    for family in FAMILIES:
+        config, traits = configured({"organism": {"kind": family}}), options_of(family).traits
+        calibration = config.calibration
+        assert (calibration.steps, calibration.host_share) == (traits.interface_steps, traits.host_share)
+    assert configured({"organism": {"kind": "experts"}, "calibration": {"steps": 70}}).calibration.steps == 70
+
+
+class TestOwnFamily:
+    """A family of the user's, which brings options of its own."""
+
+    @pytest.fixture(autouse=True)
+    def mine(self, tmp_path, monkeypatch):
+        source = (
+            "from organisms.options import BrokenRule, Traits\n"
+            "from organisms.pseudopods.species import PseudopodOptions, Pseudopods\n"
+            "class Options(PseudopodOptions):\n"
+            "    traits = Traits(gate='adds', assay='use', host_share=0.5, interface_steps=70)\n"
+            "    reach: int = 3\n"
+            "    'How far one sees.'\n"
+            "    def broken_rules(self, sizes):\n"
+            "        yield from super().broken_rules(sizes)\n"
+            "        if self.reach > sizes.capacity:\n"
+            "            yield BrokenRule(('reach', 'organism.capacity'), f'must be less, not {self.reach}')\n"
+            "class Near(Pseudopods):\n"
+            "    family, options = 'near', Options\n"
+            "def nothing(task, sizes, options): ...\n"
+        )
+        (tmp_path / "own_family.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+
+    def test_they_are_checked_and_completed(self):
+        config = load("digits", ["organism.kind=own_family:Near", "organism.near.max_rank=5"])
+        assert (config.options.reach, config.options.max_rank) == (3, 5)
+        assert (config.calibration.steps, config.calibration.host_share) == (70, 0.5)
+        assert configured(plain(config)).options.model_dump() == config.options.model_dump()
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            (
+                "organism.near.raech=4",
+                r"organism.near.raech: unknown key; did you mean organism.near.reach\?",
+            ),
+            ("organism.near.reach=x", 'organism.near.reach: must be an integer, not "x"'),
+            ("organism.near.reach=99", "organism.near.reach: must be less, not 99"),
+            ("organism.near.max_temperature=0.1", r"organism.near.min_temperature: must be at most"),
+            ("organism.pseudopods.max_rank=4", "organism.pseudopods: holds the options of a family that"),
+        ],
+    )
+    def test_what_is_wrong_with_them_is_said(self, override, message):
+        with pytest.raises(ConfigError, match=message):
+            load("digits", ["organism.kind=own_family:Near", override])
+
+    @pytest.mark.parametrize("name", ["nothing", "Options", "Absent"])
+    def test_what_is_no_family_is_refused(self, name):
+        with pytest.raises(ConfigError, match=r"organism.kind: is 'own_family:"):
+            load("digits", [f"organism.kind=own_family:{name}"])
+        assert load("digits", [f"organism.kind=own_family:{name}"], import_own=False).family is None
+
+    def test_its_schema_has_them(self):
+        near = schema_of("own_family:Near")["$defs"]["Options"]["properties"]
+        assert near["reach"] == {
+            "default": 3,
+            "description": "How far one sees.",
+            "title": "Reach",
+            "type": "integer",
+        }
+        with pytest.raises(ConfigError, match=r"--family must be .* did you mean experts\?"):
+            schema_of("expert")
+
+
+def test_another_family_on_the_command_line_leaves_the_files_own_options_out():
+    assert load("signals").options.max_window == 8
+    assert load("signals", ["organism.kind=pseudopods"]).options.max_window == 8
+    config = load("signals", ["organism.kind=experts", "organism.experts.max_rank=3"])
+    assert (config.family, config.options.max_rank, config.organism.dim) == ("experts", 3, 32)
+    with pytest.raises(ConfigError, match=r"organism.pseudopods: holds the options of a family"):
+        load("signals", ["organism.kind=experts", "organism.pseudopods.max_rank=3"])
+
+
+def test_a_configuration_is_read_without_torch():
+    code = "import sys; from runs.config.reader import load; load('digits-experts'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_measures_of_ones_own_are_taken_in_any_order():
@@ -226,9 +365,21 @@ def test_measures_of_ones_own_are_taken_in_any_order():
     assert said({"measures": measures}) == []
 
 
+@pytest.mark.parametrize("count", range(2, 9))
+def test_measures_are_two_to_eight_built_in_or_ones_own(count):
+    measures = [*MEASURES, "mine:norm", "mine:reach", "mine.module:pace"][:count]
+    assert said({"measures": measures}) == said({"measures": measures[::-1]}) == []
+
+
+def test_the_json_schema_says_how_many_measures_there_can_be():
+    described = schema_of_all()["properties"]["measures"]
+    assert (described["minItems"], described["maxItems"]) == (2, 8)
+    assert described["default"] == list(MEASURES)
+
+
 def test_the_rules_also_hold_for_a_configuration_made_in_python():
     with pytest.raises(ValidationError, match=r"organism.capacity: must be at least organism.initial"):
-        Config.model_validate({"organism": {"capacity": 2}})
+        configured({"organism": {"capacity": 2}})
 
 
 def test_a_calibration_of_another_run_needs_no_samples_for_kmeans():
@@ -250,7 +401,7 @@ class TestOverrides:
                 "training.learning_rate=1e-4",
                 "validity.gate=off",
                 "births=none",
-                "organism.max_window=~",
+                "organism.pseudopods.max_window=~",
                 "calibration.checkpoints=[0.1, 1]",
                 'name="12"',
                 "lifecycle={min_age: 2, quiet: 0.5}",
@@ -373,18 +524,18 @@ class TestFiles:
 def test_execution_and_the_places_of_files_are_no_part_of_the_science():
     here = {"task": {"name": "text", "path": "/a/corpus.txt"}, "execution": {"workers": 3}}
     there = {"task": {"name": "text", "path": "/b/corpus.txt"}, "execution": {"executor": "inline"}}
-    first, second = (scientific(Config.model_validate(values)) for values in (here, there))
+    first, second = (scientific(configured(values)) for values in (here, there))
     assert first == second
     assert "execution" not in first
     assert first["task"]["path"] == "corpus.txt"
-    assert scientific(Config(lag=2)) != scientific(Config())
+    assert scientific(configured({"lag": 2})) != scientific(configured({}))
 
 
 def test_a_key_that_came_later_counts_only_where_it_is_used():
-    assert "kinds" not in scientific(Config())["task"]
-    chosen = Config.model_validate({"task": {"name": "signals", "kinds": ["sine"]}})
+    assert "kinds" not in scientific(configured({}))["task"]
+    chosen = configured({"task": {"name": "signals", "kinds": ["sine"]}})
     assert scientific(chosen)["task"]["kinds"] == ["sine"]
-    assert plain(Config())["task"]["kinds"] is None
+    assert plain(configured({}))["task"]["kinds"] is None
 
 
 @pytest.mark.parametrize("kinds", ["sine", [1], {"sine": 1}])

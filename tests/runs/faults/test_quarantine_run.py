@@ -77,7 +77,7 @@ class TestRun:
         elites = open_run(exploded).elites(round=3)  # 5 - 1 - lag
         known = set(zip(elites["component"], elites["genome"], strict=True))
         for born in orders[5]["births"]:
-            assert born["operator"] == "bootstrap"
+            assert born["operator"] == "gaussian"
             parents = [".".join(map(str, parent)) for parent in born["parents"]]
             assert set(zip(parents, born["genomes"], strict=True)) <= known
         records = open_run(exploded).records().query("organism == 1 and round == 5")

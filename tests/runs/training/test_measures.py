@@ -19,8 +19,15 @@ def mine(monkeypatch):
         assert len(inputs) == len(targets)
         return [float(organism.pool.stacks["ov.V"][slot].norm()) for slot, _ in organism.pool.alive()]
 
+    def warmth(organism, inputs, targets):
+        return [dict(part.genes)["temperature"] for _, part in organism.pool.alive()]
+
     module = SimpleNamespace(
-        strength=strength, one=lambda *given: [1.0], text=lambda *given: torch.zeros(3, 1)
+        strength=strength,
+        warmth=warmth,
+        steps=lambda organism, *given: organism.pool.counts.tolist()[:3],
+        one=lambda *given: [1.0],
+        text=lambda *given: torch.zeros(3, 1),
     )
     monkeypatch.setitem(sys.modules, "mine", module)
 
@@ -41,6 +48,15 @@ def test_measures_come_in_the_order_of_the_configuration():
     turned = MEASURES[::-1]
     _, probe, found_ = measure(*turned)
     assert torch.equal(found_, probe.measures.flip(-1))
+
+
+def test_of_the_familys_measures_those_are_taken_that_are_named(mine):
+    _, probe, found_ = measure(MEASURES[3], MEASURES[0])
+    assert torch.equal(found_, probe.measures[:, [3, 0]])
+    organism, probe, found_ = measure(*MEASURES, "mine:strength", "mine:warmth", "mine:steps")
+    assert found_.shape == (3, 8)
+    assert torch.equal(found_[:, :5], probe.measures)
+    assert found_[:, 6].tolist() == [dict(part.genes)["temperature"] for _, part in organism.pool.alive()]
 
 
 def test_a_measure_of_ones_own_takes_a_column(mine):

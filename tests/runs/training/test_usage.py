@@ -58,5 +58,5 @@ def test_components_that_answer_every_token_have_no_usage():
     family = small_species(labelled())
     organism = small_organism(family, (0, 2, 3))
     probe = family.probe(organism, *examples_of(family.task))
-    assert probe.answered is None
+    assert probe.routed_tokens is None
     assert usage(family.task, probe) == [Usage(None, ())] * 3

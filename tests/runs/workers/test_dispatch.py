@@ -4,7 +4,7 @@ import pytest
 
 from runs.errors import RunError
 from runs.workers.dispatch import Dispatcher
-from runs.workers.jobs import Done, Failed, Job, Lost, Starved
+from runs.workers.jobs import Done, Failed, InputLost, Job, Lost
 
 TIMEOUT = 60.0
 
@@ -232,16 +232,16 @@ class TestFailures:
 
 class TestStarved:
     def test_a_job_without_input_is_handed_back_and_may_be_submitted_anew(self):
-        pool = FakePool(script=[lambda *sent: [Starved(*sent, "its input was lost")]])
+        pool = FakePool(script=[lambda *sent: [InputLost(*sent, "its input was lost")]])
         sender, incidents = dispatcher(pool)
         sender.submit(job(), (0,))
-        assert isinstance(sender.next(), Starved)
+        assert isinstance(sender.next(), InputLost)
         assert incidents == [("lost", job(), "its input was lost")]
         sender.submit(job(), (0,))
         assert sender.answer().attempt == 1
 
     def test_who_cannot_do_without_an_answer_is_told(self):
-        sender, _ = dispatcher(FakePool(script=[lambda *sent: [Starved(*sent, "its input was lost")]]))
+        sender, _ = dispatcher(FakePool(script=[lambda *sent: [InputLost(*sent, "its input was lost")]]))
         sender.submit(job(3, round=0), (0,))
         with pytest.raises(RunError, match="organism 3, round 0, could not begin: its input was lost"):
             sender.answer()
@@ -250,7 +250,7 @@ class TestStarved:
         """Its first attempt was given up, its second had no input any more, and then the first answers."""
         script = [
             lost,
-            lambda *sent: [Starved(*sent, "its input was lost")],
+            lambda *sent: [InputLost(*sent, "its input was lost")],
             lambda *sent: [done(job(), 1, "a worker that was given up"), done(*sent)],
         ]
         sender, _ = dispatcher(FakePool(script=script))

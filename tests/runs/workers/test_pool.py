@@ -57,9 +57,9 @@ def test_too_little_memory_or_disk_is_no_verdict(error, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero (test_pools.py"),
-        (OSError(errno.ENOENT, "No such file"), "FileNotFoundError: [Errno 2] No such file (test_pools.py"),
-        (SystemExit(3), "SystemExit: 3 (test_pools.py"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero (test_pool.py"),
+        (OSError(errno.ENOENT, "No such file"), "FileNotFoundError: [Errno 2] No such file (test_pool.py"),
+        (SystemExit(3), "SystemExit: 3 (test_pool.py"),
         (ConfigError("the measure gave shape (3,)"), "the measure gave shape (3,)"),
     ],
 )

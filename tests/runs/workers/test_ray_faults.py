@@ -247,7 +247,7 @@ def cluster():
 
 
 # States of 1.2 MB: Ray keeps smaller ones with the driver, where no node's death reaches them.
-LARGE = ("organism.dim=64", "organism.max_rank=16", "organism.max_width=16", "rounds=6")
+LARGE = ("organism.dim=64", "organism.pseudopods.max_rank=16", "organism.pseudopods.max_width=16", "rounds=6")
 
 
 class TestMachines:

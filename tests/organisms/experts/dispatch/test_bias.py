@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from organisms.experts.dispatch.bias import add_bias
-from tests.organisms.experts.mixtures import drawn
+from tests.organisms.layers.definitions import drawn
 
 OFFSETS = torch.tensor([2, 2, 5, 6])
 

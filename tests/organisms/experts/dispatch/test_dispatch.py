@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 
 from organisms.experts.dispatch.dispatch import DISPATCH
 from organisms.experts.dispatch.expert_outputs import COMPUTE, expert_outputs
-from tests.organisms.experts.mixtures import (
-    D,
-    by_tokens,
-    drawn,
-    routing,
-    some_experts,
-    some_routing,
-    with_gradients,
-)
+from tests.organisms.experts.mixtures import by_tokens, routing, some_experts, some_routing
+from tests.organisms.layers.definitions import D, drawn, with_gradients
 
 every_mode = pytest.mark.parametrize("mode", DISPATCH)
 # Tokens, experts, choices of each, the share that is kept, and whether there is a capacity.
@@ -49,7 +42,7 @@ def dispatched(mode, x, info, experts, compute="grouped_gemm"):
 @pytest.mark.parametrize("compute", COMPUTE)
 @every_mode
 @every_case
-def test_every_token_gets_the_weighted_answers_of_its_experts_and_every_gradient(case, mode, compute):
+def test_every_token_gets_the_weighted_outputs_of_its_experts_and_every_gradient(case, mode, compute):
     x, info, experts, leaves, change = drawn_case(*case)
     found = with_gradients(dispatched(mode, x, info, experts, compute), leaves, change)
     if not len(x):
@@ -58,7 +51,7 @@ def test_every_token_gets_the_weighted_answers_of_its_experts_and_every_gradient
         return
     y = by_tokens(x, info, experts, "swiglu") + 0 * sum(leaf.sum() for leaf in leaves)
     wanted = with_gradients(y, leaves, change)
-    wanted[2] = wanted[2] * info.kept  # what a dropped choice would weigh is nobody's business
+    wanted[2] = wanted[2] * info.kept  # the weight of a dropped choice does not matter
     found[2] = found[2] * info.kept
     for each, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(each, other)

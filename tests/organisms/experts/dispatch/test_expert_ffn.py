@@ -4,7 +4,7 @@ import torch
 from organisms.experts.dispatch.expert_ffn import ExpertFFN
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
-from tests.organisms.experts.mixtures import GATED, D, H, drawn, with_gradients
+from tests.organisms.layers.definitions import GATED, D, H, drawn, with_gradients
 
 OFFSETS = torch.tensor([4, 4, 9])
 
@@ -18,7 +18,7 @@ def config(**given):
 
 
 def awake(module):
-    """Give biases values that can be seen, in float64."""
+    """The module in float64, with biases that are not zero."""
     module = module.double()
     for index, parameter in enumerate(module.parameters()):
         if parameter.ndim < 3 and not parameter.any():
@@ -53,13 +53,9 @@ def test_parameters_have_the_documented_shapes_and_names():
     }
 
 
-@pytest.mark.parametrize("kind", ["experts", "dense"])
-def test_parameters_come_from_the_generator_and_shrink_with_depth(kind):
+def test_parameters_come_from_the_generator_and_shrink_with_depth():
     def build(seed=0, n_layers=1):
-        given = config(init="scaled_kaiming")
-        if kind == "dense":
-            return DenseFFN(given, stream(seed), n_layers=n_layers)
-        return ExpertFFN(given, 3, stream(seed), n_layers=n_layers)
+        return ExpertFFN(config(init="scaled_kaiming"), 3, stream(seed), n_layers=n_layers)
 
     first, again, other, deep = build(), build(), build(seed=1), build(n_layers=8)
     assert torch.equal(first.W1, again.W1)
@@ -98,33 +94,28 @@ def test_checkpoints_keep_no_hidden_activations():
     assert not {(9, 2 * H), (9, H)} & set(saved(True))
 
 
-@pytest.mark.parametrize("kind", ["experts", "dense"])
-def test_dropout_drops_its_share_in_training_only_and_keeps_the_mean(kind):
+def test_dropout_drops_its_share_in_training_only_and_keeps_the_mean():
     wide = ExpertConfig(d_model=D, d_hidden=4000, activation="relu", dropout=0.25, bias=False)
-    layer = ExpertFFN(wide, 1, stream()) if kind == "experts" else DenseFFN(wide, stream())
-    # Every hidden number is 1, and the first output adds them up.
-    x = torch.ones(8, D)
+    layer, offsets = ExpertFFN(wide, 1, stream()).double(), torch.tensor([8])
+    # Every hidden unit is 1, and the first output sums them.
+    x = torch.ones(8, D, dtype=torch.float64)
     layer.W1.data = torch.full_like(layer.W1, 1 / D)
     layer.W2.data = torch.ones_like(layer.W2)
-    offsets = (torch.tensor([8]),) if kind == "experts" else ()
-    sums = layer(x, *offsets, generator=stream(1))[:, 0]
-    torch.testing.assert_close(sums, torch.full((8,), 4000.0), rtol=0.05, atol=0)
-    shares = sums * 0.75
-    torch.testing.assert_close(shares, shares.round(), rtol=0, atol=0.01)
-    assert len(set(shares.tolist())) > 4  # each token has its own
-    assert torch.equal(sums, layer(x, *offsets, generator=stream(1))[:, 0])
-    torch.testing.assert_close(layer.eval()(x, *offsets), torch.full((8, D), 4000.0))
+    sums = layer(x, offsets, generator=stream(1))[:, 0]
+    torch.testing.assert_close(sums, torch.full_like(sums, 4000.0), rtol=0.05, atol=0)
+    kept = sums * 0.75
+    torch.testing.assert_close(kept, kept.round(), rtol=0, atol=1e-8)
+    assert len(set(kept.round().tolist())) > 4  # each token has its own
+    assert torch.equal(sums, layer(x, offsets, generator=stream(1))[:, 0])
+    torch.testing.assert_close(layer.eval()(x, offsets), torch.full_like(x, 4000.0))
 
 
-@pytest.mark.parametrize("kind", ["experts", "dense"])
-def test_dropout_without_a_generator_of_its_device_is_refused(kind):
-    given = config(dropout=0.25)
-    layer = ExpertFFN(given, 3, stream()) if kind == "experts" else DenseFFN(given, stream())
-    offsets = (OFFSETS,) if kind == "experts" else ()
+def test_dropout_without_a_generator_of_its_device_is_refused():
+    layer = ExpertFFN(config(dropout=0.25), 3, stream())
     with pytest.raises(ValueError, match=r"generator is missing, and dropout needs one in training: pass"):
-        layer(torch.ones(9, D), *offsets)
+        layer(torch.ones(9, D), OFFSETS)
     with pytest.raises(ValueError, match=r"generator must be a torch\.Generator on meta, but is one on cpu"):
-        layer.to("meta")(torch.ones(9, D, device="meta"), *offsets, generator=stream())
+        layer.to("meta")(torch.ones(9, D, device="meta"), OFFSETS, generator=stream())
 
 
 @pytest.mark.parametrize("compute", ["grouped_gemm", "bmm", "einsum"])

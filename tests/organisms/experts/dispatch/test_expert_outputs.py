@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from organisms.experts.dispatch.expert_outputs import COMPUTE, expert_outputs, part_counts
-from tests.organisms.experts.mixtures import BENDS, GATED, D, H, answer, drawn, some_experts, with_gradients
+from tests.organisms.experts.mixtures import expert_output, some_experts
+from tests.organisms.layers.definitions import GATED, PLAIN, D, H, drawn, with_gradients
 
 SIZES = {
     "uneven": (3, 1, 7, 2),
@@ -19,22 +20,22 @@ SIZES = {
 
 
 def by_rows(rows, sizes, experts, activation, keep=None):
-    """Go through the rows; `keep` are the factors of hidden numbers."""
+    """Go through the rows; `keep` are the factors of hidden activations."""
     of_row = [expert for expert, size in enumerate(sizes) for _ in range(size)]
     if keep is None:
-        answers = [answer(row, experts, e, activation) for row, e in zip(rows, of_row, strict=True)]
+        outputs = [expert_output(row, experts, e, activation) for row, e in zip(rows, of_row, strict=True)]
     else:
-        answers = [
+        outputs = [
             (experts.activation(row @ experts.W1[e] + experts.b1[e]) * factor) @ experts.W2[e] + experts.b2[e]
             for row, factor, e in zip(rows, keep, of_row, strict=True)
         ]
-    return torch.stack(answers) if answers else rows + 0 * sum(w.sum() for w in (experts.W1, experts.W2))
+    return torch.stack(outputs) if outputs else rows + 0 * sum(w.sum() for w in (experts.W1, experts.W2))
 
 
 @pytest.mark.parametrize("compute", COMPUTE)
-@pytest.mark.parametrize("activation", [*BENDS, *GATED])
+@pytest.mark.parametrize("activation", [*PLAIN, *GATED])
 @pytest.mark.parametrize("bias", [True, False])
-def test_each_row_gets_what_its_expert_says_and_so_do_the_gradients(activation, compute, bias):
+def test_each_row_gets_the_output_of_its_expert_and_so_do_the_gradients(activation, compute, bias):
     sizes = SIZES["uneven"]
     experts, leaves = some_experts(len(sizes), activation, bias=bias)
     rows, change = drawn(sum(sizes), D).requires_grad_(), drawn(sum(sizes), D, seed=1)
@@ -68,7 +69,7 @@ def test_without_offsets_each_expert_has_the_same_number_of_rows(compute):
 
 
 @pytest.mark.parametrize("compute", COMPUTE)
-def test_factors_of_hidden_numbers_follow_their_rows_into_the_padding(compute):
+def test_factors_of_hidden_activations_follow_their_rows_into_the_padding(compute):
     sizes = SIZES["uneven"]
     experts, _ = some_experts(len(sizes))
     rows, keep = drawn(sum(sizes), D), drawn(sum(sizes), H, seed=1)

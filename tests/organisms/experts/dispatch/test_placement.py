@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from organisms.experts.dispatch.placement import Placement, collected, spread
-from tests.organisms.experts.mixtures import drawn
+from tests.organisms.layers.definitions import drawn
 
 
 def placed(places, count):
@@ -18,7 +18,7 @@ def placed(places, count):
 
 
 def matrix(placement):
-    """Say the same as a matrix of zeros and ones, [M, N]."""
+    """The same as a matrix of zeros and ones, [M, N]."""
     return (placement.place_M[:, None] == torch.arange(len(placement.starts_N))).double()
 
 

@@ -20,7 +20,7 @@ def batch(size, source):
 
 
 def trained_loads(n_experts, way, steps=300):
-    """Give the share of the mean load that each expert has after training, in evaluation."""
+    """The share of the mean load that each expert has after training, in evaluation."""
     source = generator(1)
     router = small_router(**WAYS[way], n_experts=n_experts, init_scale=0.1)
     matrices = torch.nn.Parameter(0.02 * torch.randn(n_experts, WIDTH, WIDTH, generator=source))

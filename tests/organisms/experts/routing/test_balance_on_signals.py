@@ -33,7 +33,7 @@ def model(n_experts, way):
 
 
 def trained(n_experts, way):
-    """Give the loads of the experts over the validation split, as shares of the mean, and the loss there."""
+    """The loads of the experts over the validation split, as shares of the mean, and the loss there."""
     task, regressor = signals(), model(n_experts, way)
     stream = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam(regressor.parameters(), lr=RATE)

@@ -7,12 +7,12 @@ from tests.organisms.experts.small_routers import WIDTH, drawn, generator, small
 
 MINE = """
 from organisms.experts.routing.choice import best
-from organisms.experts.routing.router import Router
+from organisms.experts.routing.router import BaseRouter
 from organisms.experts.routing.bias import BiasRouter
 from organisms.experts.routing.expert_choice import ExpertChoiceRouter
 from organisms.experts.routing.sinkhorn import SinkhornRouter
 
-class Contrary(Router):
+class Contrary(BaseRouter):
     def choose(self, logits, logs, mask):
         return best(-logits, self.config.k)
 
@@ -22,7 +22,7 @@ class Biased(BiasRouter): ...
 
 class Planned(SinkhornRouter): ...
 
-class Silent(Router):
+class Silent(BaseRouter):
     def choose(self, logits, logs, mask): ...
 
 def function(): ...
@@ -41,7 +41,7 @@ def test_a_router_of_ones_own_is_built_by_its_import_path(tmp_path, monkeypatch)
     monkeypatch.syspath_prepend(tmp_path)
     info = small_router("my_routers:Contrary", k=1)(drawn(9, WIDTH))
     assert torch.equal(info.experts[:, 0], info.logits.argmin(1))
-    with pytest.raises(ValueError, match=r"Silent\.choose must give a Choice, but gave None"):
+    with pytest.raises(ValueError, match=r"Silent\.choose must return a Choice, but returned None"):
         small_router("my_routers:Silent")(drawn(9, WIDTH))
     for name, sentence in (
         (
@@ -50,11 +50,11 @@ def test_a_router_of_ones_own_is_built_by_its_import_path(tmp_path, monkeypatch)
         ),
         (
             "my_routers:function",
-            "must name a subclass of organisms.experts.routing.router:Router that has a choose",
+            "must name a subclass of organisms.experts.routing.router:BaseRouter that has a choose",
         ),
         (
-            "my_routers:Router",
-            "must name a subclass of organisms.experts.routing.router:Router that has a choose",
+            "my_routers:BaseRouter",
+            "must name a subclass of organisms.experts.routing.router:BaseRouter that has a choose",
         ),
         (
             "no_such_module:Name",
@@ -67,7 +67,7 @@ def test_a_router_of_ones_own_is_built_by_its_import_path(tmp_path, monkeypatch)
 
 
 def named(name, folder, monkeypatch):
-    """Give the three ways to a router: its name, its import path, and a subclass of one's own."""
+    """The three ways to a router: its name, its import path, and a subclass of one's own."""
     (folder / "kin_routers.py").write_text(MINE)
     monkeypatch.syspath_prepend(folder)
     mine = {"expert_choice": "Mine", "bias": "Biased", "sinkhorn": "Planned"}[name]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from organisms.experts.routing.choice import Choice, best, dealt, without_best
+from organisms.experts.routing.choice import Choice, best, round_robin, without_best
 from tests.organisms.experts.small_routers import drawn, generator
 
 
@@ -59,7 +59,7 @@ def test_more_than_there_are_cannot_be_chosen_nor_none(k):
 @given(st.lists(st.booleans(), max_size=20), st.integers(1, 7), st.data())
 def test_dealt_experts_are_distinct_and_their_loads_differ_by_one_at_most(mask, n_experts, data):
     k = data.draw(st.integers(1, n_experts))
-    choice = dealt(torch.tensor(mask, dtype=torch.bool), k, n_experts)
+    choice = round_robin(torch.tensor(mask, dtype=torch.bool), k, n_experts)
     rows = choice.experts.tolist()
     assert all(len(set(row)) == k for row in rows)
     counted = [expert for row, real in zip(rows, mask, strict=True) if real for expert in row]

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from organisms.experts.routing.router import Router
+from organisms.experts.routing.router import BaseRouter
 from organisms.experts.routing.scores import gumbel
 from tests.organisms.experts.small_routers import BY_TOKENS, NAMES, WIDTH, drawn, generator, small_router
 
 X = drawn(40, WIDTH)
 MASK = torch.arange(40) % 5 != 0
-as_users_call_it = inspect.unwrap(Router.forward)
+as_users_call_it = inspect.unwrap(BaseRouter.forward)
 
 
 def same(first, second, rtol=0.0, atol=0.0):
@@ -68,7 +68,9 @@ def test_capacities_drop_something_in_training_and_nothing_in_evaluation():
         router = small_router(capacity=capacity, capacity_factor=0.75)
         assert 0 < router(X).loads.sum() < 80
         assert router.eval()(X).kept.all()
-    with pytest.raises(ValueError, match=r"capacity_factor 0\.5 leaves an expert no place for 2 tokens"):
+    with pytest.raises(
+        ValueError, match=r"capacity_factor 0\.5 gives an expert a capacity of 0 for 2 tokens"
+    ):
         small_router(capacity="order_agnostic", capacity_factor=0.5)(X[:2])
 
 
@@ -274,8 +276,10 @@ def test_given_logits_that_are_not_finite_show_in_the_weights_of_their_token():
     "x", [drawn(2, 3, WIDTH), drawn(3, WIDTH + 1), torch.ones(3, WIDTH, dtype=torch.int64), X.numpy()]
 )
 def test_what_is_no_list_of_tokens_is_refused(x):
-    told = r"x must be (floating-point tokens \[N, 12\], but is torch|a dense torch.Tensor, but is a ndarray)"
-    with pytest.raises(ValueError, match=told):
+    message = (
+        r"x must be (floating-point tokens \[N, 12\], but is torch|a dense torch.Tensor, but is a ndarray)"
+    )
+    with pytest.raises(ValueError, match=message):
         as_users_call_it(small_router(), x)
 
 

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive_store.lowrank import factors
-from organisms.experts.species.component import BENDS, KINDS, random_expert, with_hidden
+from organisms.experts.species.component import ACTIVATION_NAMES, GENE_ACTIVATIONS, random_expert, with_hidden
 from organisms.pool import Occupant, Pool
 from qd import variation
 from qd.genes import GeneRange, random_genes
 from qd.records import ComponentId, Genes, Genome
 from tests.fixtures.small_worlds import small_species, small_task
-from tests.organisms.experts import mixtures
+from tests.organisms.layers.definitions import PLAIN
 
 DIM = 9
 TASK = small_task()
@@ -37,7 +37,7 @@ def product(genome, name):
 
 
 def answers(genome, tokens):
-    bend = mixtures.BENDS[KINDS[int(dict(genome.genes)["activation"])]]
+    bend = PLAIN[ACTIVATION_NAMES[int(dict(genome.genes)["activation"])]]
     hidden = bend(torch.from_numpy(tokens @ product(genome, "up"))).numpy()
     return hidden @ product(genome, "down")
 
@@ -60,7 +60,7 @@ class TestDrawn:
 
     def test_every_kind_gives_nothing_for_nothing(self):
         """On which the padding rests: a hidden number that reads nothing must say nothing."""
-        assert [bend(torch.zeros(1)).item() for bend in BENDS] == [0.0] * len(KINDS)
+        assert [bend(torch.zeros(1)).item() for bend in GENE_ACTIVATIONS] == [0.0] * len(ACTIVATION_NAMES)
 
     def test_logits_and_hidden_numbers_have_variance_1_and_answers_a_quarter_of_what_goes_out(self):
         drawn = random_expert("experts", 300, 0, genes(hidden=200.0, rank=40.0), rng())
@@ -195,7 +195,7 @@ def shuffled(genome, seed) -> Genome:
 @given(st.sampled_from(SPECIES), st.integers(0, 999))
 def test_an_expert_is_found_again_behind_any_order_and_under_noise(family, seed):
     one = parent(family, seed)
-    noisy = variation.bootstrap(one, 0.01, 0.0, family.genes, lambda genome, _: genome, rng(seed))
+    noisy = variation.gaussian(one, 0.01, 0.0, family.genes, lambda genome, _: genome, rng(seed))
     found = family.aligned(shuffled(noisy, seed), like=one)
     assert {name: array.tobytes() for name, array in found.arrays.items()} == {
         name: array.tobytes() for name, array in noisy.arrays.items()

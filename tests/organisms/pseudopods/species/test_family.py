@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from organisms.options import Sizes
+from organisms.pseudopods.species import PseudopodOptions, Pseudopods
 from organisms.pseudopods.species.cost import visible
-from organisms.pseudopods.species.family import PseudopodOptions, Pseudopods
 from qd.genes import GeneRange, random_genes
 from tests.fixtures.small_worlds import small_species, small_task
 
@@ -63,7 +64,7 @@ def test_an_organism_starts_empty_with_room_for_the_largest_head():
 
 
 def test_a_drawn_head_is_half_as_large_where_it_writes():
-    family = Pseudopods(TASK, PseudopodOptions(dim=400))
+    family = Pseudopods(TASK, Sizes(dim=400), PseudopodOptions())
     arrays = family.random_genome(0, genes(rank=16.0, width=16.0), np.random.default_rng(0)).arrays
     for name, std in (("qk.U", 1.0), ("qk.V", 1.0), ("ov.U", 1.0), ("ov.V", 0.5)):
         assert arrays[name].std() == pytest.approx(std / math.sqrt(400), rel=0.05)

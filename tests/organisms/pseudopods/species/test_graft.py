@@ -12,7 +12,7 @@ import pytest
 from organisms.pool import Occupant
 from qd.records import ComponentId, Genome
 from qd.variation import norm_matched
-from runs.config.schema import Config
+from runs.config.model import configured
 from runs.training import calibration_jobs
 from runs.training.build import build, emptied
 from runs.training.census import evaluate
@@ -21,9 +21,9 @@ from runs.training.world import World, WorldSpec
 
 HOSTS, GUESTS, HELD_OUT = (-2, -3, -4), (-5, -6, -7), (-8, -9, -10, -11)
 DRAWS = 4
-CONFIG = Config.model_validate(
+CONFIG = configured(
     {
-        "organism": {"dim": 32, "capacity": 6, "initial": 4, "max_rank": 8, "max_width": 8},
+        "organism": {"dim": 32, "capacity": 6, "initial": 4, "pseudopods": {"max_rank": 8, "max_width": 8}},
         "calibration": {"steps": 100, "checkpoints": [1.0], "organisms": 4},
         "lifecycle": {"min_alive": 1},
     }

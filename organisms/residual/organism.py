@@ -6,6 +6,7 @@ Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D r
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,8 @@ from organisms.layers.norms import rms_norm
 from organisms.mixer import mixed_tokens
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
+from organisms.residual.writes import Writes
 from organisms.task import Task
-from organisms.writes import Writes
 
 QUIET = 0.1  # an activation under this share of the component's RMS counts as off
 
@@ -32,7 +33,7 @@ class Observed:
     sparsity: Tensor  # [C]: share of quiet activations, see `quiet_share`
     locality: Tensor  # [C], as a share: of the largest distance, or of the largest entropy
     intensity: Tensor  # float64 [C]: log2 of counted FLOPs over counted bytes
-    answered: Tensor | None = (
+    routed_tokens: Tensor | None = (
         None  # int64 [B, C]: tokens of each example that it answers; None: it answers all
     )
 
@@ -72,11 +73,23 @@ class ResidualOrganism(nn.Module, ABC):
         """What each of them writes, and how."""
 
     @abstractmethod
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Any:
+        """What n slots of a layer (from 0) bring along when each is grafted into a host whose components read h."""
+
+    @abstractmethod
+    def residents(self, layer: int, h_BSD: Tensor) -> Any:
+        """What the living components of a layer put beside a graft when they read h; it is computed once for a host."""
+
+    @abstractmethod
+    def grafted(self, residents: Any, guests: Any, x_BSD: Tensor) -> Writes | Iterable[Tensor]:
+        """How the stream x after a layer changes when each of n guests alone joins its residents, n times [B, S, D]."""
+
+    @abstractmethod
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
         """What training minimises the mean of, [B]."""
 
     def forward(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Give outputs for a batch of inputs; of `gates` [N] 0 is as an empty slot, 1 as none given."""
+        """Return outputs for a batch of inputs; of `gates` [N] 0 is as an empty slot, 1 as none given."""
         x = stem(self.task, self.interface, inputs)
         for layer in range(self.pool.depth):
             x = self.entering(layer, x)
@@ -84,7 +97,7 @@ class ResidualOrganism(nn.Module, ABC):
         return readout(self.task, self.interface, x)
 
     def entering(self, layer: int, x_BSD: Tensor) -> Tensor:
-        """Give the stream that the components of a layer read and add to."""
+        """Return the stream that the components of a layer read and add to."""
         return mixed_tokens(self.task, self.interface, layer, x_BSD)
 
     def tail(self, layer: int, x_BSD: Tensor, targets: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class TestEveryFamily:
         assert probe.slots == slots
         assert probe.measures.shape == (len(slots), len(MEASURES))
         assert probe.measures.isfinite().all()
-        assert probe.answered is None or probe.answered.shape == (len(slots), len(inputs))
+        assert probe.routed_tokens is None or probe.routed_tokens.shape == (len(slots), len(inputs))
         assert probe.loss == pytest.approx(losses(organism, inputs, targets).mean().item(), rel=1e-5)
         for slot, found in zip(slots, probe.ablations.tolist(), strict=True):
             without = losses(organism, inputs, targets, gates_of(organism, slot, 0).float()).mean()

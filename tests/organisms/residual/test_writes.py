@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from organisms.nn import readout
-from organisms.writes import Writes
+from organisms.residual.writes import Writes
 from tests.fixtures.small_worlds import KINDS, LENGTH, NAMES, OUTPUTS, small_interface, small_task
 
 B, N, W, D = 5, 4, 3, 9

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from organisms.families import FAMILIES
-from organisms.residual import quiet_share
+from organisms.residual.organism import quiet_share
 from tests.fixtures import naive_interface
 from tests.fixtures.small_worlds import (
     DEFINED,

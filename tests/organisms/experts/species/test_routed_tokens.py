@@ -13,8 +13,8 @@ from tests.organisms.experts.labelled import counted, labelled, routed
 def test_tokens_are_counted_one_by_one(slots, k):
     family, organism = routed(labelled(), slots, k)
     probe = family.probe(organism, *examples_of(family.task))
-    assert probe.answered.dtype == torch.int64
-    assert probe.answered.tolist() == counted(organism, slots)
+    assert probe.routed_tokens.dtype == torch.int64
+    assert probe.routed_tokens.tolist() == counted(organism, slots)
 
 
 def test_a_choice_counts_whose_weight_is_rounded_to_nothing():
@@ -25,4 +25,4 @@ def test_a_choice_counts_whose_weight_is_rounded_to_nothing():
     assert (shares(logits, 2)[chosen(logits, 2)] == 0).any()
     assert (shares(logits, 2)[~chosen(logits, 2)] == 0).all()
     probe = family.probe(organism, inputs, targets)
-    assert probe.answered.view(2, 4, -1).sum(1).tolist() == [[2 * family.task.length] * len(inputs)] * 2
+    assert probe.routed_tokens.view(2, 4, -1).sum(1).tolist() == [[2 * family.task.length] * len(inputs)] * 2

@@ -1,11 +1,11 @@
-"""One look at the probe split: the five measures, gate gradients and exact ablations of every living slot."""
+"""One look at the probe split: the five built-in measures, gate gradients and exact ablations of every living slot."""
 
 import torch
 from torch import Tensor
 
 from organisms.layers.norms import rms_norm
 from organisms.nn import example_losses, readout, stem
-from organisms.residual import Observed, ResidualOrganism
+from organisms.residual.organism import Observed, ResidualOrganism
 from organisms.species import Probe
 
 
@@ -51,7 +51,7 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
             locality,
             intensity,
         ]
-    answered = [seen.answered[:, own].T for own, seen in looks if seen.answered is not None]
+    routed_tokens = [seen.routed_tokens[:, own].T for own, seen in looks if seen.routed_tokens is not None]
     ablations = torch.cat(ablated).double().mean(-1) - loss
     return Probe(
         slots=tuple(slot for slot, _ in organism.pool.alive()),
@@ -59,7 +59,7 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         gradients=gradients,
         ablations=ablations,
         loss=float(loss),
-        answered=torch.cat(answered) if answered else None,
+        routed_tokens=torch.cat(routed_tokens) if routed_tokens else None,
     )
 
 

@@ -1,0 +1,59 @@
+"""What a family brings to the configuration: its options with their rules, and what must be known before it is built.
+
+No torch here: a configuration is read and checked without it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+from organisms.layers.config import Section
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What every organism of a run has, whatever its family."""
+
+    dim: int = 64  # width of the residual stream
+    depth: int = 1  # layers
+    capacity: int = 12  # slots per layer
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the components of a family are to one another and to their hosts.
+
+    The tests that every family has to pass (`tests/organisms`) hold each family to its word.
+    """
+
+    # adds: a gate scales what its slot writes, and no other slot's; competes: slots share tokens, so that a gate
+    # multiplies the slot's share of them and gating off hands them to the others. Either way off is as good as dead.
+    gate: Literal["adds", "competes"]
+    # use: hosts have places free, and a graft shows what it is good for there; displacement: hosts are full, and a
+    # graft shows how much better it is than what it takes the place of.
+    assay: Literal["use", "displacement"]
+    # Share of its components that a reference host keeps; the default of calibration.host_share.
+    host_share: float
+    # Optimizer steps that the interface needs before it is worth freezing; the default of calibration.steps.
+    interface_steps: int
+
+
+class BrokenRule(NamedTuple):
+    """A rule between options that a configuration breaks."""
+
+    keys: tuple[str, ...]  # of the family, or whole paths such as organism.capacity; the first is at fault
+    sentence: str  # what the first must be, and is not: "must be at most 4, not 5"
+
+
+class FamilyOptions(Section):
+    """The options of a family: the keys of ``organism.<family>`` in a configuration, frozen and checked.
+
+    A family derives its own from this, with a default and a sentence for each key, and names it in its attribute
+    `options`.
+    """
+
+    traits: ClassVar[Traits] = Traits(gate="adds", assay="use", host_share=0.25, interface_steps=300)
+
+    def broken_rules(self, sizes: Sizes) -> Iterator[BrokenRule]:
+        """Yield every rule between keys that these options break in organisms of such sizes."""
+        yield from ()

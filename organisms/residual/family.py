@@ -1,0 +1,98 @@
+"""What families share whose components add to a residual stream: all but their components themselves."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organisms.nn import Interface, new_interface
+from organisms.options import FamilyOptions, Sizes
+from organisms.pool import Layout, Pool
+from organisms.residual.assay import Host, assay
+from organisms.residual.organism import ResidualOrganism
+from organisms.residual.probe import look
+from organisms.species import Probe
+from organisms.task import Task
+from qd.genes import GeneSpace
+from qd.records import Genes, Genome
+
+
+class ResidualFamily(ABC):
+    """A family of residual organisms (`organisms.species.Species`).
+
+    What a family adds: its components' layout, genes and alignment, how one is drawn and counted, and the organism
+    that is built around a pool of them.
+
+    Parameters
+    ----------
+    task
+        What its organisms learn.
+    sizes
+        Of each organism.
+    genes, layout
+        Structural genes of a component, and its arrays.
+    """
+
+    family: ClassVar[str]
+    options: ClassVar[type[FamilyOptions]]
+    ranks: ClassVar[Mapping[str, str]]
+    hidden_axes: ClassVar[Mapping[str, Sequence[tuple[str, int]]]]
+
+    def __init__(self, task: Task, sizes: Sizes, genes: GeneSpace, layout: Layout) -> None:
+        self.task = task
+        self.dim = sizes.dim
+        self.depth = sizes.depth
+        self.capacity = sizes.capacity
+        self.genes = genes
+        self.layout = layout
+
+    @abstractmethod
+    def around(self, interface: Interface, pool: Pool) -> ResidualOrganism:
+        """Build an organism of an interface and an empty pool."""
+
+    @abstractmethod
+    def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
+        """Draw an untrained component with these genes."""
+
+    @abstractmethod
+    def fitted(self, genome: Genome, genes: Genes, generator: np.random.Generator) -> Genome:
+        """Return a genome with the outer sizes that these genes ask for."""
+
+    @abstractmethod
+    def aligned(self, genome: Genome, like: Genome) -> Genome:
+        """Return that equivalent form of a genome which is nearest to another of the same sizes."""
+
+    @abstractmethod
+    def cost(self, genes: Genes) -> tuple[float, float]:
+        """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one on one example."""
+
+    def interface(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw an untrained interface: stem and readout."""
+        return new_interface(self.task, self.dim, generator)
+
+    def organism(self, interface: Interface) -> ResidualOrganism:
+        """Build an organism with an empty pool, on the device of the interface."""
+        device = next((tensor.device for tensor in interface.values()), None)
+        return self.around(interface, Pool(self.family, self.layout, self.depth, self.capacity, device))
+
+    def probe(self, organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
+        """Measure, gate off and differentiate every living slot."""
+        return look(organism, inputs, targets)
+
+    def host(self, organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Host:
+        """Freeze an organism into a reference host with cached activations."""
+        return Host.freeze(organism, inputs, targets)
+
+    def assay(self, organism: ResidualOrganism, hosts: Sequence[Host]) -> Tensor:
+        """Return the drop of the hosts' mean loss, for each living slot and probe example, float64 [n, P]."""
+        return assay(organism, hosts)
+
+    def analytic_ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Return no ranges: what bounds a measure by the task alone is far wider than what components use.
+
+        It would leave most cells out of reach; so ranges come from samples.
+        """
+        return {}

@@ -1,0 +1,106 @@
+"""The subcommands that look at a run: digest, verify, plot, show."""
+
+from typing import Annotated
+
+import typer
+
+from runs.commands.options import (
+    AsJson,
+    RunPath,
+    as_text,
+    committed_rounds,
+    more_pictures,
+    prepare_machine,
+)
+from runs.errors import ConfigError, RunError
+
+
+def digest(
+    run: RunPath,
+    rounds: Annotated[bool, typer.Option("--rounds", help="Write the digest of every round.")] = False,
+) -> None:
+    """Check a run's journal and write its digest."""
+    from archive_store.run_directory import RunDirectory
+
+    with RunDirectory.open(run).journal() as journal:
+        journal.verify_chain()
+        moves = journal.moves()
+    committed = committed_rounds(run)
+    for round, differences in moves.items():
+        typer.echo(
+            f"plasmodia: from round {round} on in another environment: {'; '.join(differences)}", err=True
+        )
+    if rounds:
+        environments = {round: 1 + sum(move <= round for move in moves) for round, _ in committed}
+        marks = {round: f" environment {number}" for round, number in environments.items() if number > 1}
+        typer.echo("\n".join(f"{round} {text}{marks.get(round, '')}" for round, text in committed))
+    else:
+        typer.echo(committed[-1][1])
+
+
+def verify(run: RunPath, json: AsJson = False) -> None:
+    """Find every damaged file of a run, and say what depends on it."""
+    from dataclasses import asdict
+
+    from archive_store.verification import verify as look
+
+    found = look(run)
+    if json:
+        typer.echo(as_text(asdict(found)))
+    else:
+        for problem in found.problems:
+            where = "" if problem.round is None else f" (round {problem.round})"
+            typer.echo(f"{problem.file}{where}: {problem.problem}; depends on it: {problem.dependents}")
+    if found.problems:
+        raise RunError(
+            f"{run} is damaged in {len(found.problems)} of its files; "
+            f"`plasmodia resume {run}` makes the genomes of elites again and, of an unfinished run, states; "
+            "all else comes from a copy"
+        )
+    if not json:
+        state = "finished" if found.finished else "not finished (whole files are known when it is)"
+        typer.echo(
+            f"intact: {found.files:,} files, {found.bytes:,} bytes, rounds 0 to {found.rounds}, {state}"
+        )
+
+
+def plot(
+    run: RunPath,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="K",
+            help="Which picture: coverage, progress, parallel, lifecycle, lineage, validity, utilisation or "
+            "predictions; may be repeated [default: all that the run has something for].",
+        ),
+    ] = None,
+    format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",
+) -> None:
+    """Draw a run and write the paths of the pictures."""
+    if format not in ("png", "svg"):
+        raise ConfigError(f"--format must be png or svg, not {format}")
+    from analysis import pictures
+    from runs.config.problems import nearest
+
+    more = more_pictures(own_code=False)
+    known = (*pictures.KINDS, *more)
+    for name in kind or ():
+        if name not in known:
+            near = nearest(name, known) or ";"
+            raise ConfigError(f"no picture is called {name}{near} known: {', '.join(known)}")
+    if not kind or "predictions" in kind:
+        prepare_machine()
+    try:
+        paths = pictures.draw(run, tuple(kind) if kind else None, format, more)
+    except pictures.NothingToDraw as error:
+        raise ConfigError(str(error)) from error
+    for path in paths:
+        typer.echo(path)
+
+
+def show(run: RunPath, json: AsJson = False) -> None:
+    """Print what a run came to."""
+    from runs.results.summary import as_json, summarise, table
+
+    summary = summarise(run)
+    typer.echo(as_json(summary) if json else table(summary))

@@ -1,0 +1,90 @@
+"""What several subcommands share: their arguments, exit statuses, and how values are read and written."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from runs.errors import RunError
+
+INTERRUPTED = 130  # exit status, as shells give it: 128 + SIGINT
+
+Source = Annotated[str, typer.Argument(metavar="PRESET|CONFIG.yaml", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="a.b=v", help="Values of single keys, such as organism.count=4.", show_default=False
+    ),
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]
+Workers = Annotated[str | None, typer.Option(metavar="N|auto", help="Trainers at work at the same time.")]
+Executor = Annotated[str | None, typer.Option(metavar="ray|inline", help="Where trainers run.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+
+def stop(message: str, status: int) -> NoReturn:
+    """Write one sentence to stderr and exit with a status."""
+    typer.echo(f"plasmodia: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def prepare_machine() -> None:
+    """Settle what libraries read when they are first loaded; comes before anything that imports torch."""
+    from runs.machine import settings
+
+    settings.prepare()
+
+
+def scalar_of(text: str | None) -> Any:
+    """Return the value that an option's text has in YAML, None where the option was not given."""
+    from archive_store.strict_yaml import scalar
+
+    return None if text is None else scalar(text)
+
+
+def committed_rounds(run: Path, until: int | None = None) -> list[tuple[int, str]]:
+    """Return the committed rounds of a run, up to one of them, each with its digest.
+
+    Raises
+    ------
+    RunError
+        If there is none yet.
+    """
+    from archive_store.run_directory import RunDirectory
+
+    with RunDirectory.open(run).journal() as journal:
+        committed = journal.rounds()
+    wanted = [(round, text) for round, text in committed.items() if until is None or round <= until]
+    if not wanted:
+        raise RunError(
+            f"{run} has no committed round yet; look again later, or go on with: plasmodia resume {run}"
+        )
+    return wanted
+
+
+def more_pictures(own_code: bool) -> dict[str, Any]:
+    """Return the pictures that need trained networks, by kind.
+
+    Parameters
+    ----------
+    own_code
+        Whether a task or family that is given by import path may be imported for them.
+    """
+
+    def predictions(run: Any, figure: Any) -> None:
+        from runs.results.predictions import picture
+
+        with redirect_stdout(sys.stderr):  # what the user's code prints is a message
+            picture(run, figure, own_code)
+
+    return {"predictions": predictions}
+
+
+def as_text(value: Any) -> str:
+    """Return a value as indented JSON."""
+    import json
+
+    return json.dumps(value, indent=2)

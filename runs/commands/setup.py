@@ -1,0 +1,64 @@
+"""The subcommands that need no run: validate, schema, doctor."""
+
+from typing import Annotated
+
+import typer
+
+from runs.commands.options import (
+    AsJson,
+    Overrides,
+    Source,
+    as_text,
+)
+from runs.errors import RunError
+
+
+def validate(
+    source: Source,
+    overrides: Overrides = None,
+    no_import: Annotated[
+        bool,
+        typer.Option(
+            "--no-import",
+            help="Import no family of the configuration's own and leave its options unchecked: for a stranger's.",
+        ),
+    ] = False,
+) -> None:
+    """Check a configuration and name everything that is wrong with it."""
+    from runs.config.reader import load
+
+    config = load(source, overrides or (), import_own=not no_import)
+    typer.echo(
+        f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})"
+    )
+
+
+def schema(
+    family: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FAMILY|package.module:Name",
+            help="With the options and defaults of this family alone [default: with those of all built-in ones].",
+        ),
+    ] = None,
+) -> None:
+    """Write the JSON schema of a configuration."""
+    from runs.config.model import schema_of_all
+    from runs.config.own import schema_of
+
+    typer.echo(as_text(schema_of_all() if family is None else schema_of(family)))
+
+
+def doctor(json: AsJson = False) -> None:
+    """Check this machine and installation."""
+    from runs.doctor.doctor import doctor as check_all
+
+    checks = check_all()
+    if json:
+        typer.echo(as_text(checks))
+    else:
+        width = max((len(check["name"]) for check in checks), default=0)
+        for check in checks:
+            typer.echo(f"{check['status']:<4}  {check['name']:<{width}}  {check['detail']}")
+    if any(check["status"] == "fail" for check in checks):
+        raise typer.Exit(RunError.exit_status)
