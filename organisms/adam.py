@@ -30,14 +30,18 @@ def update(
     first: Mapping[str, Tensor],
     second: Mapping[str, Tensor],
 ) -> None:
-    """Move all parameters by one step, in place, and count it.
+    """Update all parameters by one optimizer step, in place, and count it.
 
     Parameters
     ----------
+    settings
+        Decay rates of the moments, epsilon and weight decay.
+    learning_rate
+        Step size, before each slot's bias correction.
     counts
         Steps that each slot has taken, float32 [N]; raised by one.
     parameters, gradients, first, second
-        By name, each [N, ...]; `first` and `second` are the moments.
+        By name, each [N, ...]; `first` and `second` are the moving averages of the gradient and of its square.
     """
     counts += 1
     first_correction = 1 - settings.first_decay**counts
@@ -56,7 +60,7 @@ def update(
 
 
 def clip(gradients: Mapping[str, Tensor], largest: float) -> Tensor:
-    """Scale all gradients, in place, so that their joint norm is at most `largest`; give the norm before."""
+    """Scale all gradients, in place, so that their joint norm is at most `largest`; return the norm before."""
     norm = torch.sqrt(sum((g.square().sum() for g in gradients.values()), torch.zeros(())))
     scale = torch.clamp(largest / (norm + 1e-6), max=1.0)
     for gradient in gradients.values():

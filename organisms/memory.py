@@ -1,10 +1,10 @@
-"""Memory that fades: a weighted moving average."""
+"""An exponential moving average with a memory's interface: store, recall, clear."""
 
 
 class Trace:
-    """Remembers a stream of numbers, the newest best: ``m <- decay * m + (1 - decay) * x``.
+    """Exponential moving average of a stream of numbers: ``m <- decay * m + (1 - decay) * x``.
 
-    The first value is taken whole, so that the trace does not start from an invented zero.
+    It starts at the first value, not at zero.
     """
 
     def __init__(self, decay: float, value: float | None = None) -> None:
@@ -14,14 +14,14 @@ class Trace:
         self.value = value
 
     def store(self, data: float, weight: float = 1.0) -> None:
-        """Blend a value in; a weight under 1 makes it count for less."""
+        """Average a value in; `weight` scales ``1 - decay``."""
         if self.value is None:
             self.value = data
         else:
             self.value += (1 - self.decay) * weight * (data - self.value)
 
     def recall(self) -> float | None:
-        """Give the average, or None before the first value."""
+        """Return the average, or None before the first value."""
         return self.value
 
     def clear(self) -> None:

@@ -1,7 +1,7 @@
 """The mixer of an interface: one attention layer before the components of each layer, shared and frozen.
 
-Token-wise components (experts, towers) see one token at a time. What lets their network see a sequence is part of
-the interface, as the stem is, so that a component means the same in every organism of a run.
+Token-wise components (experts, towers) see one token at a time. The attention that lets their network see a sequence
+is part of the interface, as the stem is, so that a component means the same in every organism of a run.
 """
 
 import math
@@ -19,7 +19,17 @@ HEAD = 16  # a head is at least this wide, or as wide as the stream
 
 
 def new_mixer(dim: int, depth: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw an untrained mixer: queries, keys and values [depth, D, D] of variance 1/D, outputs a quarter of it."""
+    """Draw an untrained mixer: queries, keys and values [depth, D, D] of variance 1/D, outputs a quarter of it.
+
+    Parameters
+    ----------
+    dim
+        Width of the residual stream, D.
+    depth
+        Layers.
+    generator
+        Source of the draws.
+    """
 
     def normal(std: float) -> Tensor:
         return torch.randn(depth, dim, dim, generator=generator) * (std / math.sqrt(dim))
@@ -30,7 +40,19 @@ def new_mixer(dim: int, depth: int, generator: torch.Generator) -> dict[str, Ten
 def mixed_tokens(
     task: Task, interface: Interface, layer: int, x: Float[Tensor, "B S D"]
 ) -> Float[Tensor, "B S D"]:
-    """x + attention(rms_norm(x)) of a layer, causal where the task is; x itself without a mixer."""
+    """Return ``x + attention(rms_norm(x))``, or x itself where the interface has no mixer.
+
+    Parameters
+    ----------
+    task
+        Attention is causal if it is.
+    interface
+        Holds the mixer of every layer, or none.
+    layer
+        Number of the layer, from 0.
+    x
+        The residual stream before the layer.
+    """
     if "mixer.q" not in interface:
         return x
     width, h = x.shape[-1], rms_norm(x)

@@ -1,4 +1,4 @@
-"""What all families share: the interface (stem and readout), the norm between layers, losses, scores."""
+"""What organisms of all families share: the interface (stem and readout), and losses and scores of their outputs."""
 
 import math
 from collections.abc import Mapping
@@ -19,6 +19,15 @@ def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str,
 
     ``embed`` [F, dim] and ``position`` [S, dim] are the stem, ``read`` [dim, outputs] and ``bias``
     [outputs] the readout.
+
+    Parameters
+    ----------
+    task
+        Says F, S and the number of outputs.
+    dim
+        Width of the residual stream.
+    generator
+        Source of the draws.
     """
 
     def normal(*shape: int, std: float) -> Tensor:
@@ -33,7 +42,7 @@ def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str,
 
 
 def check_interface(interface: Interface, wanted: Interface) -> None:
-    """See that an interface has the names, shapes and types of one that was drawn.
+    """Check that an interface has the names, shapes and types of one that was drawn.
 
     Raises
     ------
@@ -49,20 +58,50 @@ def check_interface(interface: Interface, wanted: Interface) -> None:
 
 
 def stem(task: Task, interface: Interface, inputs: Tensor) -> Float[Tensor, "B S D"]:
-    """Map tokens (continuous [B, S, F] or discrete [B, S]) into the residual stream."""
+    """Map tokens into the residual stream, embedded and with their positions added.
+
+    Parameters
+    ----------
+    task
+        Says whether its tokens are continuous or discrete.
+    interface
+        Holds ``embed`` and ``position``.
+    inputs
+        Tokens of B examples: continuous [B, S, F] or discrete [B, S].
+    """
     embed = interface["embed"]
     tokens = inputs @ embed if task.tokens == "continuous" else F.embedding(inputs, embed)
     return tokens + interface["position"]
 
 
 def readout(task: Task, interface: Interface, x: Float[Tensor, "*batch S D"]) -> Tensor:
-    """Map the residual stream to outputs: [*batch, outputs], or per position [*batch, S, outputs]."""
+    """Map the residual stream to outputs: [*batch, outputs], or per position [*batch, S, outputs].
+
+    Parameters
+    ----------
+    task
+        Says whether every position has outputs of its own; else the mean over positions is read.
+    interface
+        Holds ``read`` and ``bias``.
+    x
+        The residual stream after the last layer.
+    """
     h = rms_norm(x)
     return (h if task.per_position else h.mean(-2)) @ interface["read"] + interface["bias"]
 
 
 def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*batch"]:
-    """Loss of each example: nats (cross-entropy) or mean squares (regression); outputs may have axes in front."""
+    """Return the loss of each example: cross-entropy in nats, or the mean squared error for regression.
+
+    Parameters
+    ----------
+    task
+        Says which loss it is; over positions the mean is taken.
+    outputs
+        As `readout` returns them; they may have further axes in front.
+    targets
+        Those of `organisms.task.Split`.
+    """
     if task.regression:
         losses = (outputs - targets).square().mean(-1)
     else:
@@ -73,7 +112,17 @@ def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Float[Tensor
 
 
 def score(task: Task, outputs: Tensor, targets: Tensor) -> float:
-    """Share of right answers, or R2 = 1 - squared error / variance about each output's mean for regression."""
+    """Return the accuracy, or R2 = 1 - squared error / variance about each output's mean for regression.
+
+    Parameters
+    ----------
+    task
+        Says which score it is.
+    outputs
+        As `readout` returns them.
+    targets
+        Those of `organisms.task.Split`.
+    """
     if task.regression:
         error = (outputs.double() - targets).square().sum()
         spread = (targets.double() - targets.double().flatten(0, -2).mean(0)).square().sum()

@@ -12,7 +12,7 @@ from organisms.layers.config import Section
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What every organism of a run has, whatever its family."""
+    """The sizes of every organism of a run, whatever its family."""
 
     dim: int = 64  # width of the residual stream
     depth: int = 1  # layers
@@ -21,27 +21,34 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What the components of a family are to one another and to their hosts.
+    """How the components of a family act on one another, and on the hosts that they are grafted into.
 
-    The tests that every family has to pass (`tests/organisms`) hold each family to its word.
+    The tests that every family has to pass (`tests/organisms`) check each of these.
     """
 
     # adds: a gate scales what its slot writes, and no other slot's; competes: slots share tokens, so that a gate
-    # multiplies the slot's share of them and gating off hands them to the others. Either way off is as good as dead.
+    # multiplies the slot's share of them and gating off hands them to the others. Either way, a slot that is gated off
+    # is as an empty one.
     gate: Literal["adds", "competes"]
-    # use: hosts have places free, and a graft shows what it is good for there; displacement: hosts are full, and a
-    # graft shows how much better it is than what it takes the place of.
+    # use: hosts have places free, and an assay measures what a graft adds; displacement: hosts are full, and an assay
+    # measures how much better a graft is than the component that it takes the place of.
     assay: Literal["use", "displacement"]
     # Share of its components that a reference host keeps; the default of calibration.host_share.
     host_share: float
     # Optimizer steps that the interface needs before it is worth freezing; the default of calibration.steps.
     interface_steps: int
 
+    def __post_init__(self) -> None:
+        if not 0 < self.host_share <= 1:
+            raise ValueError(f"host_share must be a share in (0, 1], not {self.host_share}")
+        if self.interface_steps < 1:
+            raise ValueError(f"interface_steps must be at least 1, not {self.interface_steps}")
+
 
 class BrokenRule(NamedTuple):
     """A rule between options that a configuration breaks."""
 
-    keys: tuple[str, ...]  # of the family, or whole paths such as organism.capacity; the first is at fault
+    keys: tuple[str, ...]  # of the family, or whole paths such as organism.capacity; messages name the first
     sentence: str  # what the first must be, and is not: "must be at most 4, not 5"
 
 

@@ -56,7 +56,7 @@ class Vector:
         return {self.name: (self.size,)}
 
     def own(self, gene: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
-        """Give the same, whatever the genes."""
+        """Return the same, whatever the genes."""
         return {self.name: (self.size,)}
 
 
@@ -65,7 +65,7 @@ Layout: TypeAlias = tuple[Factored | Vector, ...]
 
 @dataclass(frozen=True, slots=True)
 class Occupant:
-    """Who lives in a slot."""
+    """Identity, ancestry and genes of the component in a slot."""
 
     component: ComponentId
     parents: tuple[ComponentId, ...]
@@ -73,7 +73,7 @@ class Occupant:
     genes: Genes
 
     def gene(self, name: str) -> float:
-        """Look up one structural gene."""
+        """Return the value of a structural gene."""
         return dict(self.genes)[name]
 
 
@@ -110,25 +110,25 @@ class Pool(nn.Module):
         return self.depth * self.capacity
 
     def alive(self) -> Iterator[tuple[int, Occupant]]:
-        """Give the living slots with their occupants, in order."""
+        """Return the living slots with their occupants, in order."""
         return ((slot, occupant) for slot, occupant in enumerate(self.occupants) if occupant is not None)
 
     def living(self, layer: int) -> list[int]:
-        """Give the living slots of a layer, counted from the layer's first."""
+        """Return the living slots of a layer, counted from the layer's first."""
         first = layer * self.capacity
         return [slot - first for slot, _ in self.alive() if self.layer(slot) == layer]
 
     def genes(self, layer: int) -> list[dict[str, float]]:
-        """Give the genes of every slot of a layer; of an empty one none."""
+        """Return the genes of every slot of a layer; an empty slot has none."""
         occupants = self.occupants[layer * self.capacity : (layer + 1) * self.capacity]
         return [{} if occupant is None else dict(occupant.genes) for occupant in occupants]
 
     def layer(self, slot: int) -> int:
-        """Layer of a slot."""
+        """Return the layer of a slot."""
         return slot // self.capacity
 
     def layers(self, name: str) -> tuple[Tensor, ...]:
-        """Give one stack as `depth` tensors [capacity, ...] (one backward for all of them)."""
+        """Return one stack as `depth` tensors [capacity, ...], whose gradients are joined in one operation."""
         stack = self.stacks[name]
         return stack.view(self.depth, self.capacity, *stack.shape[1:]).unbind(0)
 
@@ -148,7 +148,16 @@ class Pool(nn.Module):
         return Genome(self.family, self.layer(slot), occupant.genes, arrays)
 
     def graft(self, slot: int, genome: Genome, occupant: Occupant) -> None:
-        """Write a genome into a slot, with a fresh optimizer history.
+        """Write a genome into an empty slot, with optimizer moments and step count of zero.
+
+        Parameters
+        ----------
+        slot
+            Number of the slot, from 0 over all layers.
+        genome
+            Arrays and genes of the component.
+        occupant
+            Its identity and ancestry; the genes are the genome's.
 
         Raises
         ------
@@ -170,7 +179,7 @@ class Pool(nn.Module):
         self.occupants[slot] = replace(occupant, genes=genome.genes)
 
     def check(self, genome: Genome) -> None:
-        """See that a genome has exactly the matrices of this pool, in the sizes that its genes say.
+        """Check that a genome has exactly the arrays of this pool, in the sizes that its genes say.
 
         Raises
         ------
@@ -205,14 +214,14 @@ class Pool(nn.Module):
         self.occupants[slot] = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Give every tensor of the pool by name, for storing."""
+        """Return every tensor of the pool by name: step counts, parameters and moments."""
         named = {"counts": self.counts}
         for kind in ("stacks", "first", "second"):
             named |= {f"{kind}.{name}": tensor for name, tensor in getattr(self, kind).items()}
         return named
 
     def load(self, tensors: Mapping[str, Tensor], occupants: list[Occupant | None]) -> None:
-        """Take over stored tensors and occupants.
+        """Copy stored tensors and occupants into this pool.
 
         Raises
         ------
@@ -255,5 +264,5 @@ class Pool(nn.Module):
 
 
 def _corner(shape: tuple[float, ...]) -> tuple[slice, ...]:
-    """Where an array of this shape lies in the padded one."""
+    """Return the slices of the padded array that an array of this shape fills."""
     return tuple(slice(int(size)) for size in shape)

@@ -20,7 +20,7 @@ from qd.records import Genes, Genome
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """What one look at the probe split tells of every living slot (n of them, in slot order)."""
+    """Measurements of every living slot (n of them, in slot order) on the probe split."""
 
     slots: tuple[int, ...]
     measures: Tensor  # float64 [n, 5], raw, in the order of qd.measures.MEASURES
@@ -29,7 +29,7 @@ class Probe:
     )
     ablations: Tensor  # float64 [n]: rise of the probe loss when the slot alone is gated off, in nats
     loss: float  # of these examples, in nats
-    # int64 [n, P]: how many tokens of each example it answers; None where components answer every token
+    # int64 [n, P]: how many tokens of each example are routed to it; None where all components see every token
     routed_tokens: Tensor | None = None
 
 
@@ -44,7 +44,15 @@ class Organism(Protocol):
         """Return outputs; a gate of 0 makes a slot as good as empty, all are 1 where `gates` [N] is None."""
 
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Return what training minimises the mean of, [B]: losses of the task, and of the family's own if any."""
+        """Return the losses whose mean training minimises, [B]: those of the task, with the family's own if it has any.
+
+        Parameters
+        ----------
+        inputs, targets
+            B examples of the task.
+        gates
+            Gate of every slot, [N], in [0, 1]; None: all are 1.
+        """
 
     def stats(self) -> dict[str, float]:
         """Return the numbers of living slots and of their parameters."""
@@ -63,9 +71,9 @@ class Species(Protocol):
     capacity: int
     genes: GeneSpace
     ranks: Mapping[str, str]  # factored matrix -> the gene that sets its inner size
-    # Axes of interchangeable units: name -> (array, axis) each. A permutation along all axes of one name is another
-    # form of the same function, which `aligned` undoes. Inner axes of factored matrices are none: what is mixed of
-    # them is their product.
+    # Axes of interchangeable units: name -> (array, axis) each. A permutation along all axes of one name leaves the
+    # function as it is, and `aligned` undoes it. Inner axes of factored matrices do not count: variation works on the
+    # products of the factors.
     hidden_axes: Mapping[str, Sequence[tuple[str, int]]]
 
     def __init__(self, task: Task, sizes: Sizes, options: Any) -> None:
@@ -78,22 +86,58 @@ class Species(Protocol):
         """Build an organism with an empty pool around an interface and on its device."""
 
     def random_genome(self, depth: int, genes: Genes, generator: Any) -> Genome:
-        """Draw an untrained component with these genes."""
+        """Draw an untrained component.
+
+        Parameters
+        ----------
+        depth
+            Layer that it is for.
+        genes
+            Its structural genes.
+        generator
+            Source of the draws, a NumPy generator.
+        """
 
     def fitted(self, genome: Genome, genes: Genes, generator: Any) -> Genome:
-        """Return a genome with the outer sizes that these genes ask for; inner ones are those of `ranks`."""
+        """Return a genome with the outer sizes of its matrices that some genes ask for; `ranks` names the inner ones.
+
+        Parameters
+        ----------
+        genome
+            The component; its own genes stay as they are.
+        genes
+            Structural genes to fit it to.
+        generator
+            Source of what is added, a NumPy generator.
+        """
 
     def aligned(self, genome: Genome, like: Genome) -> Genome:
-        """Return that equivalent form of a genome which is nearest to another of the same sizes."""
+        """Permute interchangeable units of a genome to match another of the same sizes; its function stays."""
 
     def probe(self, organism: Any, inputs: Tensor, targets: Tensor) -> Probe:
-        """Measure, gate off and differentiate every living slot."""
+        """Measure every living slot, with its gate gradient and its ablation.
+
+        Parameters
+        ----------
+        organism
+            The organism to look at.
+        inputs, targets
+            The P examples to look at it with.
+        """
 
     def assay(self, organism: Any, hosts: Sequence[Any]) -> Tensor:
         """Return the drop of the hosts' mean loss, for each living slot and probe example, float64 [n, P]."""
 
     def host(self, organism: Any, inputs: Tensor, targets: Tensor) -> Any:
-        """Freeze an organism into a reference host with cached activations."""
+        """Freeze an organism into a reference host with cached activations.
+
+        Parameters
+        ----------
+        organism
+            A trained organism, with the slots that a graft needs emptied.
+        inputs, targets
+            The P examples of the probe split.
+        """
 
     def analytic_ranges(self) -> Mapping[str, tuple[float, float]]:
         """Return the ranges of the measures that follow from the task alone."""
@@ -102,7 +146,7 @@ class Species(Protocol):
         """Return counted FLOPs and bytes of one forward pass of a component, per example."""
 
 
-# What a family must have to be one.
+# Names that every family must have.
 CONTRACT = (
     *("family", "options", "genes", "ranks", "hidden_axes", "analytic_ranges", "cost"),
     *("interface", "organism", "random_genome", "fitted", "aligned", "probe", "assay", "host"),

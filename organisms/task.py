@@ -48,15 +48,15 @@ class Task:
         position; ``value``: `outputs` real numbers per example; ``sequence``: `outputs` real numbers at
         every position.
     train, probe, validation, test
-        Training; assay, ablation and measures; naming the best organism; read once and reported.
+        For training; for assay, ablation and measures; to choose the best organism; only for the final report.
     tokens
         ``continuous`` (each token has `features` numbers) or ``discrete`` (`features` symbols).
     positions
         Coordinates of the S tokens, float64 [S, d]; their Euclidean distance is the task's distance.
     causal
-        Whether a position may only look at itself and earlier ones.
+        Whether a position may only attend to itself and earlier ones.
     labels
-        Names of the sorts of examples that there are, where the splits have labels.
+        Names of the kinds of examples, where the splits have labels.
     metrics
         What is reported of the test split besides the score, under names of the task's own.
     """

@@ -1,4 +1,4 @@
-"""Launching and resuming: from a configuration to a finished run directory."""
+"""Launching: from a configuration to a finished run directory."""
 
 import os
 import shutil

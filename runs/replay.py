@@ -7,7 +7,7 @@ from the journaled measurements, without training.
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -26,21 +26,9 @@ from runs.machine.interruption import listening
 from runs.machine.migration import check_unmoved
 from runs.observability.progress import Reporter
 from runs.prepared import prepare
+from runs.rounds.differences import Difference
 from runs.rounds.ledger import Closed, Ledger
 from runs.workers.start import pool_of
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The first event that a replay made differently; None stands for an event that one of them lacks."""
-
-    round: int
-    seq: int
-    kind: str
-    organism: int | None
-    journaled: str | None  # canonical JSON
-    replayed: str | None
-
 
 DERIVED = ("decision", "quarantine", "outcome", "summary")  # what `decisions` derives from censuses
 
@@ -154,12 +142,7 @@ def _journaled(config: Config, events: Sequence[Event]) -> _Journaled:
         raise RunError(
             f"round {events[0].round} has not one census of each organism; the journal was altered"
         )
-    return _Journaled(censuses, [_renamed(event) for event in events if event.kind in DERIVED])
-
-
-def _renamed(event: Event) -> Event:
-    """Return an event with the operator "gaussian" under this name: journals once called it "bootstrap"."""
-    return replace(event, body=event.body.replace('"operator":"bootstrap"', '"operator":"gaussian"'))
+    return _Journaled(censuses, [event for event in events if event.kind in DERIVED])
 
 
 def _derived(ledger: Ledger, censuses: Sequence[Census]) -> list[Event]:

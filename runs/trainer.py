@@ -15,7 +15,7 @@ from runs.training.answer import Answer, RoundReport
 from runs.training.calibration_jobs import assays, interface, reference
 from runs.training.census import take_census
 from runs.training.finiteness import after_training, of_census
-from runs.training.newborns import _founder, bear
+from runs.training.newborns import bear, founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state, encode_state
 from runs.training.world import World
@@ -80,7 +80,7 @@ def _prepared(
 
 
 def _before(world: World, state: bytes | None, number: int) -> Individual:
-    return _founder(world, number) if state is None else decode_state(world, state)
+    return founder(world, number) if state is None else decode_state(world, state)
 
 
 def _reseeded(world: World, order: Decision) -> Individual:

@@ -31,7 +31,15 @@ class Host:
     @classmethod
     @torch.no_grad()
     def freeze(cls, organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> "Host":
-        """Run the organism once on the probe split and keep what assays need."""
+        """Run the organism once on the probe split and cache the activations that assays need.
+
+        Parameters
+        ----------
+        organism
+            Has its last weights: it must not change any more.
+        inputs, targets
+            The P examples of the probe split.
+        """
         x = stem(organism.task, organism.interface, inputs)
         reads, streams, residents = [], [], []
         for layer in range(organism.pool.depth):
@@ -46,7 +54,7 @@ class Host:
 
 @torch.no_grad()
 def assay(organism: ResidualOrganism, hosts: Sequence[Host]) -> Tensor:
-    """Mean drop of the hosts' losses when each living slot alone is grafted into them, float64 [n, P].
+    """Return the mean drop of the hosts' losses when each living slot alone is grafted into them, float64 [n, P].
 
     Before the first layer all hosts are the same; what guests make of its tokens is computed once.
     """

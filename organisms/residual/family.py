@@ -1,4 +1,4 @@
-"""What families share whose components add to a residual stream: all but their components themselves."""
+"""The base of families whose components add to a residual stream: all that does not depend on the components."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,15 @@ from qd.records import Genes, Genome
 class ResidualFamily(ABC):
     """A family of residual organisms (`organisms.species.Species`).
 
-    What a family adds: its components' layout, genes and alignment, how one is drawn and counted, and the organism
-    that is built around a pool of them.
+    A subclass adds what depends on its components: their arrays, genes and alignment, how one is drawn and what it
+    costs, and the organism that is built around a pool of them.
 
     Parameters
     ----------
     task
         What its organisms learn.
     sizes
-        Of each organism.
+        Width, depth and capacity of each organism.
     genes, layout
         Structural genes of a component, and its arrays.
     """
@@ -55,19 +55,39 @@ class ResidualFamily(ABC):
 
     @abstractmethod
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
-        """Draw an untrained component with these genes."""
+        """Draw an untrained component.
+
+        Parameters
+        ----------
+        depth
+            Layer that it is for.
+        genes
+            Its structural genes.
+        generator
+            Source of the draws.
+        """
 
     @abstractmethod
     def fitted(self, genome: Genome, genes: Genes, generator: np.random.Generator) -> Genome:
-        """Return a genome with the outer sizes that these genes ask for."""
+        """Return a genome with the outer sizes of its matrices that some genes ask for.
+
+        Parameters
+        ----------
+        genome
+            The component; its own genes stay as they are.
+        genes
+            Structural genes to fit it to.
+        generator
+            Source of what is added.
+        """
 
     @abstractmethod
     def aligned(self, genome: Genome, like: Genome) -> Genome:
-        """Return that equivalent form of a genome which is nearest to another of the same sizes."""
+        """Permute interchangeable units of a genome to match another of the same sizes; its function stays."""
 
     @abstractmethod
     def cost(self, genes: Genes) -> tuple[float, float]:
-        """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one on one example."""
+        """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of a component on an example."""
 
     def interface(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw an untrained interface: stem and readout."""
@@ -79,11 +99,27 @@ class ResidualFamily(ABC):
         return self.around(interface, Pool(self.family, self.layout, self.depth, self.capacity, device))
 
     def probe(self, organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
-        """Measure, gate off and differentiate every living slot."""
+        """Measure every living slot, with its gate gradient and its ablation (`organisms.probe.look`).
+
+        Parameters
+        ----------
+        organism
+            The organism to look at.
+        inputs, targets
+            The P examples to look at it with.
+        """
         return look(organism, inputs, targets)
 
     def host(self, organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Host:
-        """Freeze an organism into a reference host with cached activations."""
+        """Freeze an organism into a reference host with cached activations.
+
+        Parameters
+        ----------
+        organism
+            A trained organism, with the slots that a graft needs emptied.
+        inputs, targets
+            The P examples of the probe split.
+        """
         return Host.freeze(organism, inputs, targets)
 
     def assay(self, organism: ResidualOrganism, hosts: Sequence[Host]) -> Tensor:
@@ -91,8 +127,9 @@ class ResidualFamily(ABC):
         return assay(organism, hosts)
 
     def analytic_ranges(self) -> Mapping[str, tuple[float, float]]:
-        """Return no ranges: what bounds a measure by the task alone is far wider than what components use.
+        """Return no ranges, so that all come from samples.
 
-        It would leave most cells out of reach; so ranges come from samples.
+        Bounds that follow from the task alone are far wider than what components reach, and would leave most cells
+        empty.
         """
         return {}

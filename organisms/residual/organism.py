@@ -1,4 +1,4 @@
-"""Organisms whose components add to a residual stream: what follows from that alone, for every such family.
+"""The base of organisms whose components add to a residual stream: the forward pass, and losses of changed streams.
 
 Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D residual width.
 """
@@ -25,7 +25,7 @@ QUIET = 0.1  # an activation under this share of the component's RMS counts as o
 class Observed:
     """What every slot of a layer writes, and four of its measures.
 
-    A gate multiplies what its slot writes; families whose slots compete have another gate.
+    The gates here multiply what a slot writes; a family whose slots compete overrides `by_gates` and `without`.
     """
 
     writes: Writes
@@ -33,21 +33,23 @@ class Observed:
     sparsity: Tensor  # [C]: share of quiet activations, see `quiet_share`
     locality: Tensor  # [C], as a share: of the largest distance, or of the largest entropy
     intensity: Tensor  # float64 [C]: log2 of counted FLOPs over counted bytes
-    routed_tokens: Tensor | None = (
-        None  # int64 [B, C]: tokens of each example that it answers; None: it answers all
-    )
+    # int64 [B, C]: tokens of each example that are routed to it; None: all are
+    routed_tokens: Tensor | None = None
 
     def by_gates(self, slots: Sequence[int], slope_BSD: Tensor) -> Tensor:
-        """Slopes of a loss by the gates of n slots, [B, n], where `slope_BSD` is that by the stream."""
+        """Return the gradients of a loss with respect to the gates of n slots, [B, n].
+
+        `slope_BSD` is its gradient with respect to the stream after the layer.
+        """
         return self.writes[slots].along(slope_BSD)
 
     def without(self, slots: Sequence[int]) -> Writes | Iterable[Tensor]:
-        """How what the layer adds changes when each of n slots alone is gated off, n times [B, S, D]."""
+        """Return the change of what the layer adds when each of n slots alone is gated off, n times [B, S, D]."""
         return -self.writes[slots]
 
 
 def quiet_share(activations: Tensor) -> Tensor:
-    """Share of activations under a tenth of their root mean square, a scalar; of none at all 0."""
+    """Return the share of activations under a tenth of their root mean square, a scalar; 0 if there are none."""
     power = activations.square()
     return (power < QUIET**2 * power.mean()).float().mean() if power.numel() else power.new_zeros(())
 
@@ -55,7 +57,7 @@ def quiet_share(activations: Tensor) -> Tensor:
 class ResidualOrganism(nn.Module, ABC):
     """``x <- x + sum_n gate_n component_n(rms_norm(x))`` per layer, between a frozen stem and readout.
 
-    Where the interface has a mixer, it moves information between tokens before the components of each layer read.
+    Where the interface has a mixer, its attention is applied to the stream before the components of each layer read it.
     """
 
     def __init__(self, task: Task, interface: Interface, pool: Pool) -> None:
@@ -66,30 +68,71 @@ class ResidualOrganism(nn.Module, ABC):
 
     @abstractmethod
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Sum of what the components of a layer write when they read h, [B, S, D]; `gates` as in `forward`."""
+        """Return the sum of what the components of a layer write, [B, S, D].
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that they read.
+        gates
+            Gate of every slot of the organism, [N], as in `forward`; None: all are 1.
+        """
 
     @abstractmethod
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
-        """What each of them writes, and how."""
+        """Measure what every slot of a layer writes when it reads the normalised stream h."""
 
     @abstractmethod
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Any:
-        """What n slots of a layer (from 0) bring along when each is grafted into a host whose components read h."""
+        """Return what `grafted` needs to know of n components that are to be grafted into a host.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the host's components read in this layer.
+        slots
+            Slots of this organism's layer, counted from its first.
+        """
 
     @abstractmethod
     def residents(self, layer: int, h_BSD: Tensor) -> Any:
-        """What the living components of a layer put beside a graft when they read h; it is computed once for a host."""
+        """Return what `grafted` needs to know of a host's own components of a layer; computed once for each host."""
 
     @abstractmethod
     def grafted(self, residents: Any, guests: Any, x_BSD: Tensor) -> Writes | Iterable[Tensor]:
-        """How the stream x after a layer changes when each of n guests alone joins its residents, n times [B, S, D]."""
+        """Return the changes of the stream after a layer when each of n guests alone is grafted, n times [B, S, D].
+
+        Parameters
+        ----------
+        residents
+            What `residents` returned for the host's layer.
+        guests
+            What `guests` returned for the n components.
+        x_BSD
+            The host's stream after the layer.
+        """
 
     @abstractmethod
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
-        """What training minimises the mean of, [B]."""
+        """Return the losses whose mean training minimises, [B].
+
+        Parameters
+        ----------
+        inputs, targets
+            B examples of the task.
+        gates
+            Gate of every slot, [N], as in `forward`; None: all are 1.
+        """
 
     def forward(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Return outputs for a batch of inputs; of `gates` [N] 0 is as an empty slot, 1 as none given."""
+        """Return outputs for a batch of inputs.
+
+        A gate of 0 (of `gates` [N], in [0, 1]) makes its slot as good as empty; where none are given, all are 1.
+        """
         x = stem(self.task, self.interface, inputs)
         for layer in range(self.pool.depth):
             x = self.entering(layer, x)
@@ -101,7 +144,17 @@ class ResidualOrganism(nn.Module, ABC):
         return mixed_tokens(self.task, self.interface, layer, x_BSD)
 
     def tail(self, layer: int, x_BSD: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each example, [B], from the residual stream after the layer before `layer`."""
+        """Return the loss of each example, [B], from the residual stream before a layer.
+
+        Parameters
+        ----------
+        layer
+            First layer that is still to be computed; `depth` of the pool: none is.
+        x_BSD
+            The stream before it.
+        targets
+            Of the B examples.
+        """
         for later in range(layer, self.pool.depth):
             x_BSD = self.entering(later, x_BSD)
             x_BSD = x_BSD + self.mixed(later, rms_norm(x_BSD))
@@ -110,7 +163,19 @@ class ResidualOrganism(nn.Module, ABC):
     def changed_losses(
         self, layer: int, x_BSD: Tensor, changes: Writes | Iterable[Tensor], targets: Tensor
     ) -> Tensor:
-        """Losses [n, B] when each of n changes alone is added to the stream after the layer before `layer`."""
+        """Return the losses [n, B] when each of n changes alone is added to the stream before a layer.
+
+        Parameters
+        ----------
+        layer
+            First layer that is still to be computed; `depth` of the pool: none is.
+        x_BSD
+            The stream before it, without any change.
+        changes
+            What is added, n times [B, S, D].
+        targets
+            Of the B examples.
+        """
         if isinstance(changes, Writes):
             if layer == self.pool.depth:
                 return example_losses(self.task, changes.outputs(self.task, self.interface, x_BSD), targets)
@@ -119,7 +184,7 @@ class ResidualOrganism(nn.Module, ABC):
         return torch.stack(losses) if losses else x_BSD.new_zeros(0, len(x_BSD))
 
     def stats(self) -> dict[str, float]:
-        """Living slots and parameters."""
+        """Return the numbers of living slots and of their parameters."""
         living = [slot for slot, _ in self.pool.alive()]
         parameters = sum(array.size for slot in living for array in self.pool.genome(slot).arrays.values())
         return {"alive": float(len(living)), "parameters": float(parameters)}

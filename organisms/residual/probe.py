@@ -1,4 +1,4 @@
-"""One look at the probe split: the five built-in measures, gate gradients and exact ablations of every living slot."""
+"""One pass over the probe split: the built-in measures, gate gradients and exact ablations of every living slot."""
 
 import torch
 from torch import Tensor
@@ -10,15 +10,17 @@ from organisms.species import Probe
 
 
 def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
-    """Measure, gate off and differentiate every living slot.
+    """Measure every living slot, with its gate gradient and its ablation.
 
-    Where the gate of slot n multiplies what it writes, y_n [B, S, D], the gradient of an example's loss by the
-    gate is <dloss/dx, y_n>, and the ablated residual stream is x - y_n, exactly.
+    Where the gate of slot n multiplies what it writes, y_n [B, S, D], the gradient of an example's loss with respect to
+    the gate is <dloss/dx, y_n>, and the ablated residual stream is x - y_n, exactly.
 
     Parameters
     ----------
+    organism
+        The organism to look at.
     inputs, targets
-        The P examples to look at.
+        The P examples to look at it with.
     """
     x = stem(organism.task, organism.interface, inputs)
     streams, layers, nudges = [], [], []
@@ -64,15 +66,15 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
 
 
 def typical(slopes: Tensor) -> Tensor:
-    """Size of slopes [B, n] over examples, [n]: the power mean of exponent 1/2, (mean sqrt |slope|)^2.
+    """Return the size of gradients [B, n] over examples, [n]: the power mean of exponent 1/2, (mean sqrt |slope|)^2.
 
-    Few examples rule a root mean square once a network has learnt the rest: from one half of the probe's examples to
-    the other it then hardly repeats itself.
+    Differs from the root mean square, which few examples dominate once a network has learnt the others: its values on
+    the two halves of the probe split then hardly agree.
     """
     return slopes.abs().sqrt().mean(0).square()
 
 
 def _numbers(seen: Observed) -> Tensor:
-    """Four measures, float64 [4, C]."""
+    """Return four measures, float64 [4, C]."""
     measures = (seen.span, seen.sparsity, seen.locality, seen.intensity)
     return torch.stack([each.detach().double() for each in measures])

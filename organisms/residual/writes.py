@@ -27,33 +27,43 @@ class Writes:
     write: Float[Tensor, "n W D"]
 
     def __getitem__(self, components: Sequence[int]) -> "Writes":
-        """Keep some components."""
+        """Return the writes of some of the components."""
         return Writes(self.values[:, components], self.write[components])
 
     def __neg__(self) -> "Writes":
-        """Write the opposite: added to a stream that the components are part of, it takes them out."""
+        """Return the negated writes: added to a stream that holds the components' sum, each removes its own."""
         return Writes(self.values, -self.write)
 
     def total(self) -> Float[Tensor, "B S D"]:
-        """Sum of all components, as one matrix product."""
+        """Return the sum over all components, as one matrix product."""
         return linear(self.values.transpose(1, 2).flatten(2), self.write.flatten(0, 1).T)
 
     def dense(self) -> Iterator[Float[Tensor, "B S D"]]:
-        """Give each component's own, one after the other (one fits a cache, all together do not)."""
+        """Return what each component writes, one after the other (one fits a cache, all together do not)."""
         return (values @ write for values, write in zip(self.values.unbind(1), self.write, strict=True))
 
     def norms(self) -> Float[Tensor, "B n S"]:
-        """Euclidean norm of what each component adds to each token."""
+        """Return the Euclidean norm of what each component adds to each token."""
         return self._power.clamp_min(0.0).sqrt()
 
     def along(self, slope: Float[Tensor, "B S D"]) -> Float[Tensor, "B n"]:
-        """Inner product <slope, y_n> of each example."""
+        """Return the inner product <slope, y_n> of each example."""
         return (self.values * self._read(slope)).sum((-2, -1))
 
     def outputs(
         self, task: Task, interface: Interface, stream: Float[Tensor, "B S D"]
     ) -> Float[Tensor, "n B *outputs"]:
-        """Readout of ``stream + y_n`` for each component alone; `organisms.nn.readout` but for rounding."""
+        """Return the readout of ``stream + y_n`` for each component alone; `organisms.nn.readout` but for rounding.
+
+        Parameters
+        ----------
+        task
+            Says whether every position has outputs of its own.
+        interface
+            Holds the readout's ``read`` and ``bias``.
+        stream
+            The residual stream without the components.
+        """
         scale = self._inverse_rms(stream)
         if task.per_position:
             changed = (stream @ interface["read"]).unsqueeze(1) + self.values @ (

@@ -35,6 +35,16 @@ def own_family(values: Mapping[str, Any]) -> Own | None:
             f"{SETTING} is {kind!r}, which is no family: it needs a name in `family` and a subclass of "
             "organisms.options.FamilyOptions in `options`; see organisms.species.Species"
         )
+    if not name.isidentifier() or name in OrganismConfig.model_fields:
+        raise ConfigError(
+            f"{SETTING} is {kind!r}, whose name {name!r} cannot be that of a section; give `family` a name of letters, "
+            f"digits and underscores that is none of {', '.join(OrganismConfig.model_fields)}"
+        )
+    required = [option for option, field in options.model_fields.items() if field.is_required()]
+    if required:
+        raise ConfigError(
+            f"{SETTING} is {kind!r}, whose option {required[0]!r} has no default; every option needs one"
+        )
     return Own(name, options)
 
 

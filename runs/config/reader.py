@@ -297,7 +297,7 @@ def changed(config: Config, execution: Mapping[str, Any]) -> Config:
     """Give the configuration with other values in its ``execution:`` section."""
     values = plain_config(config)
     values["execution"] |= execution
-    other, problems = checked(values)
+    other, found = checked(values)
     if other is None:
-        raise ConfigError("; ".join(map(str, problems)))
+        raise ConfigError("; ".join(map(str, found)))
     return other

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from runs.config.problems import Problem
 from runs.config.schema import Config
+from runs.errors import RAISED, told
 
 MOST_SLOTS = 64  # in one organism, over all layers
 MOST_STEPS = 100_000_000  # optimizer steps of one organism
@@ -39,7 +40,12 @@ def _pool(config: Config) -> Iterator[Problem]:
 
 
 def _family(config: Config) -> Iterator[Problem]:
-    for keys, sentence in config.options.broken_rules(config.organism.sizes):
+    try:
+        broken = list(config.options.broken_rules(config.organism.sizes))
+    except RAISED as error:  # the rules may be a user's
+        yield Problem(("organism.kind",), f"checking the rules of its options raised {told(error)}")
+        return
+    for keys, sentence in broken:
         paths = (key if "." in key else f"organism.{config.family}.{key}" for key in keys)
         yield Problem(tuple(paths), sentence)
 

@@ -14,6 +14,7 @@ from runs.doctor import exposure
 from runs.doctor.check import Check
 from runs.errors import RunError
 from runs.machine import fingerprint, settings
+from runs.machine.source_digest import sources
 
 DISTRIBUTION = "plasmodia"
 GIB = 2**30
@@ -211,7 +212,7 @@ def _temporary_directory() -> list[Check]:
 
 
 def _source() -> list[Check]:
-    return [exposure.source(settings.sources(()))]
+    return [exposure.source(sources())]
 
 
 def _arithmetic() -> list[Check]:

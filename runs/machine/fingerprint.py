@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from runs.errors import RunError
-from runs.machine.settings import _PROCESSOR, VARIABLES
+from runs.machine.settings import PROCESSOR, VARIABLES
 from runs.machine.source_digest import PACKAGES, source_digests
-from runs.machine.source_digest import sources as sources  # for who ships them
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "ribs", "factor-analyzer", "safetensors", "ray")
 _ABSENT = "nothing"
@@ -83,8 +82,8 @@ def _version(name: str) -> str | None:
 
 def processor() -> str:
     """Name the model of the CPU as the system does."""
-    arm = " ".join(_PROCESSOR[key] for key in ("CPU implementer", "CPU part") if key in _PROCESSOR)
-    return _PROCESSOR.get("model name") or arm or platform.processor() or platform.machine()
+    arm = " ".join(PROCESSOR[key] for key in ("CPU implementer", "CPU part") if key in PROCESSOR)
+    return PROCESSOR.get("model name") or arm or platform.processor() or platform.machine()
 
 
 def _torch_settings() -> dict[str, Any]:

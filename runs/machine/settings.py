@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from runs.errors import RunError
-from runs.machine.source_digest import sources as sources  # for who ships them
 
 _ONEDNN = "PLASMODIA_ONEDNN"  # 0 keeps kernels.linear and kernels.grouped_gemm from using oneDNN
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # what glibc's malloc.h calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
@@ -28,7 +27,7 @@ def _first_processor() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-_PROCESSOR = _first_processor()
+PROCESSOR = _first_processor()
 
 
 def variables(flags: str) -> dict[str, str]:
@@ -52,7 +51,7 @@ def variables(flags: str) -> dict[str, str]:
 # What must be set before torch and NumPy load, in every process of a run. The user's choice is among them, so
 # that all workers make it and the fingerprint says it: with or without oneDNN, last bits differ.
 VARIABLES: Mapping[str, str] = MappingProxyType(
-    variables(_PROCESSOR.get("flags", "")) | {_ONEDNN: os.environ.get(_ONEDNN, "1")}
+    variables(PROCESSOR.get("flags", "")) | {_ONEDNN: os.environ.get(_ONEDNN, "1")}
 )
 
 

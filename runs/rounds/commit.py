@@ -7,6 +7,7 @@ from archive_store.blobs import BlobStore
 from archive_store.journal.chain import numbered, round_digest
 from archive_store.journal.journal import ENVIRONMENT, KEPT_STATES, WALL, Journal, Timing
 from runs.config.schema import Config
+from runs.machine.clock import Clock
 from runs.rounds.ledger import Closed
 from runs.workers.jobs import Done, Gone, Handle
 
@@ -34,7 +35,7 @@ class RoundWriter:
         blobs: BlobStore,
         journal: Journal,
         fetch: Callable[[Handle], Any],
-        clock: Callable[[], float],
+        clock: Clock,
         moved: Mapping[str, Any] | None,
     ) -> None:
         self._config = config

@@ -3,28 +3,24 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from qd.canonical import plain
 
 MISSING = "(missing)"
 
 
-class Difference(Protocol):
-    """The first event of a run that a replay made differently; its texts are canonical JSON."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first event that a replay made differently; None stands for an event that one of them lacks."""
 
-    @property
-    def round(self) -> int: ...  # noqa: D102
-    @property
-    def seq(self) -> int: ...  # noqa: D102
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def organism(self) -> int | None: ...  # noqa: D102
-    @property
-    def journaled(self) -> str | None: ...  # noqa: D102
-    @property
-    def replayed(self) -> str | None: ...  # noqa: D102
+    round: int
+    seq: int
+    kind: str
+    organism: int | None
+    journaled: str | None  # canonical JSON
+    replayed: str | None
 
 
 def differences(first: Any, second: Any, path: str = "") -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from qd.seeding import torch_seed
 from runs.errors import RunError
 from runs.training.answer import Answer
 from runs.training.measures import measured
-from runs.training.newborns import _founder
+from runs.training.newborns import founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state, encode_interface, encode_state
 from runs.training.world import Examples, World
@@ -39,7 +39,7 @@ def interface(world: World) -> Answer:
     """
     generator = torch.Generator().manual_seed(torch_seed(world.config.seed, 0, "interface"))
     drawn = world.species.interface(generator)
-    individual = _founder(world, INTERFACE, {name: t.to(world.device) for name, t in drawn.items()})
+    individual = founder(world, INTERFACE, {name: t.to(world.device) for name, t in drawn.items()})
     steps = world.config.calibration.steps
     loss = train(
         world, individual, batches(world, INTERFACE, 0, steps), learning_rate(world, steps), interface=True
@@ -56,7 +56,7 @@ def reference(world: World, number: int) -> Answer:
     RunError
         If a loss is not finite.
     """
-    individual = _founder(world, number)
+    individual = founder(world, number)
     settings = world.config.calibration
     indices = batches(world, number, 0, settings.steps)
     rate = learning_rate(world, settings.steps)

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
-
 from archive_store.encoding import decode_genome
 from archive_store.lowrank import factors
 from organisms.memory import Trace
@@ -82,7 +80,6 @@ def _newborn(
             fit,
             family.aligned,
         )
-    # "gaussian" and "bootstrap", as journals called it once, vary a stored parent.
     source = organism.pool.genome(birth.parents[0].slot) if birth.operator == "clone" else parents[0]
     return variation.gaussian(source, birth.sigma, settings.gene_rate, space, resize, stream)
 
@@ -94,5 +91,16 @@ def _parent(organism: Organism, data: bytes) -> Genome:
     return genome
 
 
-def _founder(world: World, number: int, drawn: Mapping[str, Tensor] | None = None) -> Individual:
-    return Individual(number, found(world, number, drawn), 0, 0, Trace(world.config.training.ema), None)
+def founder(world: World, number: int, interface: Interface | None = None) -> Individual:
+    """Return a new organism at the beginning of its life.
+
+    Parameters
+    ----------
+    world
+        Says how it is built.
+    number
+        Of the organism, which names the streams that its components are drawn from.
+    interface
+        One that is trained with it, in calibration; None: the world's.
+    """
+    return Individual(number, found(world, number, interface), 0, 0, Trace(world.config.training.ema), None)

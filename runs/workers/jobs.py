@@ -5,10 +5,8 @@ from typing import Any
 
 from runs.errors import RunError
 
-Handle = Any
-
-
-Key = tuple[str, int, int]  # (name, round, organism): what a job answers for
+Handle = Any  # stands for bytes or genomes that stay where they are until they are fetched
+Key = tuple[str, int, int]  # (name, round, organism): what identifies a job, whatever its attempt
 
 
 class Exhausted(RunError):

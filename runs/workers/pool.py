@@ -5,10 +5,11 @@ are until somebody fetches them or another job takes them.
 """
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from runs.errors import RAISED, PlasmodiaError, RunError, told
+from runs.machine.clock import Clock
 from runs.training.build import build
 from runs.training.world import World, WorldSpec
 from runs.workers.jobs import Done, Exhausted, Failed, Handle, Job, JobEvent, Lost
@@ -58,7 +59,7 @@ class InlinePool:
 
     workers = ("inline",)
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._world: World | None = None
         self._waiting: list[tuple[Job, int]] = []
@@ -107,7 +108,7 @@ def unable(job: Job, attempt: int, worker: str, error: RunError) -> Lost | Faile
     return Failed(job, attempt, worker, str(error))
 
 
-def perform(world: World, name: str, arguments: tuple[Any, ...], clock: Callable[[], float]) -> Any:
+def perform(world: World, name: str, arguments: tuple[Any, ...], clock: Clock) -> Any:
     """Do a job in a world; only timed jobs see the clock.
 
     Raises

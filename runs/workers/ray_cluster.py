@@ -31,6 +31,7 @@ from ray.exceptions import RayError
 
 from runs.errors import RunError
 from runs.machine import settings
+from runs.machine.source_digest import sources
 
 ANSWER_SECONDS = 5.0  # for a cluster's address to answer
 # How an HTTP/2 connection, and so one to Ray, begins on both sides (RFC 9113, 3.4): with a SETTINGS frame.
@@ -73,7 +74,7 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
         _check_answers(address)
     with contextlib.ExitStack() as stack:
         directory = _private_directory(stack)
-        settings = _own(workers, directory) if is_ours else _joined(modules, directory)
+        options = _own(workers, directory) if is_ours else _joined(modules, directory)
         stack.callback(_read_authentication)
         stack.callback(ray.shutdown)  # also of what was started when the rest fails
         try:
@@ -85,7 +86,7 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
                     logging_level="ERROR",
                     log_to_driver=False,
                     configure_logging=False,
-                    **settings,
+                    **options,
                 )
         except (ConnectionError, ImportError, RayError, RuntimeError, ValueError, OSError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -188,7 +189,7 @@ def _check_answers(address: str) -> None:
 
 def _pack(modules: Sequence[str], folder: Path) -> None:
     """Copy the source of the six packages and of the user's modules to a folder that Ray ships."""
-    for source in settings.sources(modules):
+    for source in sources(modules):
         if source.is_dir():
             shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
         else:

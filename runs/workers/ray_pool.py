@@ -8,7 +8,7 @@ objects that an actor put would die with it.
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from ray.exceptions import GetTimeoutError, ObjectLostError, RayError, RayTaskEr
 
 from runs.errors import RunError
 from runs.machine import fingerprint, settings
+from runs.machine.clock import Clock
 from runs.training.build import build
 from runs.training.world import World, WorldSpec
 from runs.workers.jobs import Done, Failed, Gone, Handle, InputLost, Job, JobEvent, Lost
@@ -96,7 +97,7 @@ class RayPool:
         expected: Mapping[str, Any],
         modules: Sequence[str],
         device: str,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._expected = expected
         self._introduction = (tuple(modules), device)
@@ -225,8 +226,8 @@ class RayPool:
     def _welcome(self, name: str) -> None:
         """Let a newcomer in, if it computes as the driver does."""
         worker = self._workers[name]
-        [(host, fingerprint)] = _all([worker.greeting])
-        different = fingerprint.differences(self._expected, fingerprint)
+        [(host, found)] = _all([worker.greeting])
+        different = fingerprint.differences(self._expected, found)
         if different:
             raise RunError(
                 f"host {host} computes otherwise than the driver and is refused, as bits would depend on "

@@ -235,3 +235,9 @@ class TestTraits:
 
 def species_traits(family) -> Traits:
     return pkgutil.resolve_name(FAMILIES[family].options).traits
+
+
+@pytest.mark.parametrize("wrong", [{"host_share": 0.0}, {"host_share": 1.5}, {"interface_steps": 0}])
+def test_traits_that_calibration_could_not_use_are_refused(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        replace(Traits(gate="adds", assay="use", host_share=0.5, interface_steps=9), **wrong)

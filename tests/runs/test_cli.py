@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -22,6 +21,7 @@ from runs.cli import app
 from runs.config.model import configured
 from runs.errors import ConfigError, RunError
 from runs.observability.progress import Progress
+from runs.rounds.differences import Difference
 from tests.fixtures.synthetic_run import write_run
 
 ROOT = Path(__file__).parents[2]
@@ -42,16 +42,6 @@ def command(*arguments, **environment):
         text=True,
         check=False,
     )
-
-
-@dataclass(frozen=True)
-class Difference:
-    round: int = 4
-    seq: int = 7
-    kind: str = "outcome"
-    organism: int | None = 2
-    journaled: str | None = '{"objective":0.5}'
-    replayed: str | None = '{"objective":0.25}'
 
 
 class Fakes:
@@ -234,7 +224,7 @@ class TestReplay:
         assert result.stdout == f"equal: rounds 0 to 4, digest {open_run(run).digest(4)}\n"
 
     def test_a_difference_is_shown_side_by_side_with_status_1(self, fakes, run):
-        fakes.difference = Difference()
+        fakes.difference = Difference(4, 7, "outcome", 2, '{"objective":0.5}', '{"objective":0.25}')
         for options in ((), ("--decisions",)):
             result = call("replay", run, *options)
             assert result.exit_code == 1

@@ -9,8 +9,8 @@ from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical
 from runs.errors import RunError
-from runs.replay import Difference, decisions, first_difference, replay
-from runs.rounds.differences import named
+from runs.replay import decisions, first_difference, replay
+from runs.rounds.differences import Difference, named
 from tests.faults.killed_drivers import killed, launch_and_die
 from tests.fixtures.small_runs import copied, digests, files, launched, rechained
 
@@ -201,25 +201,6 @@ class TestDecisions:
         assert decisions(run, 3)[2] is None
         assert place(decisions(run)[2]) == where
         assert decisions(run, 3)[0] < decisions(run)[0]
-
-    def test_an_older_journal_with_another_name_of_an_operator_is_read_and_derived_again(
-        self, undisturbed, tmp_path
-    ):
-        run = copied(undisturbed, tmp_path)
-        names = ('"operator":"gaussian"', '"operator":"bootstrap"')
-        directory = RunDirectory.open(run)
-        with directory.journal() as journal:
-            events = list(journal.events(kind="decision"))
-        older = [Event(one.round, one.seq, None, one.kind, one.body.replace(*names)) for one in events]
-        with sqlite3.connect(run / "journal.sqlite") as database:
-            database.executemany(
-                "UPDATE event SET body = ?, mark = ? WHERE round = ? AND seq = ?",
-                [(one.body, one.mark, one.round, one.seq) for one in older],
-            )
-        database.close()
-        rechain(directory)
-        assert "bootstrap" in set(open_run(run).decisions()["operator"])
-        assert decisions(run)[::2] == decisions(undisturbed)[::2]
 
     def test_the_lag_is_kept(self, tmp_path):
         for lag in (0, 2):

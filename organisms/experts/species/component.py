@@ -3,7 +3,7 @@
 An expert answers a token h [D] with ``down^T f(up^T h)``, where ``up = up.U up.V`` [D, hidden] and
 ``down = down.U down.V`` [hidden, D] are trained as factors of the gene `rank`, so that the archive's low-rank entry of
 it is exact; ``h . route`` is its logit. Padding beyond the gene `hidden` stays exactly zero while it trains, because
-f(0) = 0: a hidden number without weights going out gets no gradient coming in.
+f(0) = 0: a hidden unit whose outgoing weights are zero passes no gradient to its incoming ones, which are zero too.
 """
 
 import math
@@ -24,7 +24,17 @@ GENE_ACTIVATIONS = tuple(ACTIVATIONS[kind] for kind in ACTIVATION_NAMES)
 
 
 def layout(dim: int, max_rank: int, max_hidden: int) -> Layout:
-    """Name the arrays of an expert and their largest sizes."""
+    """Return the arrays of an expert with their largest sizes.
+
+    Parameters
+    ----------
+    dim
+        Width of the residual stream, D.
+    max_rank
+        Largest rank of both matrices.
+    max_hidden
+        Largest hidden width.
+    """
     return (
         Factored("down", max_hidden, dim, max_rank, "rank", rows_gene="hidden"),
         Vector("route", dim),
@@ -33,7 +43,7 @@ def layout(dim: int, max_rank: int, max_hidden: int) -> Layout:
 
 
 def genes(max_rank: int, max_hidden: int) -> GeneSpace:
-    """Name the structural genes; `hidden` is never under the largest rank, which hence is possible."""
+    """Return the structural genes; `hidden` is at least `max_rank`, so that a matrix can have any rank up to it."""
     return {
         "activation": GeneRange(0, len(ACTIVATION_NAMES) - 1, integer=True),
         "hidden": GeneRange(max_rank, max_hidden, integer=True, log=True),
@@ -42,7 +52,21 @@ def genes(max_rank: int, max_hidden: int) -> GeneSpace:
 
 
 def random_expert(family: str, dim: int, depth: int, genes: Genes, rng: np.random.Generator) -> Genome:
-    """Draw an untrained expert: logits and hidden units of variance 1 for h of variance 1, outputs of 1/4."""
+    """Draw an untrained expert: logits and hidden units of variance 1 for h of variance 1, outputs of 1/4.
+
+    Parameters
+    ----------
+    family
+        Name of the family, which the genome carries.
+    dim
+        Width of the residual stream, D.
+    depth
+        Layer that the expert is for.
+    genes
+        Its structural genes.
+    rng
+        Source of the draws.
+    """
     values = dict(genes)
     rank, hidden = int(values["rank"]), int(values["hidden"])
 
@@ -62,37 +86,47 @@ def random_expert(family: str, dim: int, depth: int, genes: Genes, rng: np.rando
 def with_hidden(genome: Genome, hidden: int, rng: np.random.Generator) -> Genome:
     """Return an expert with another hidden width.
 
-    Of a narrower one the numbers stay whose way through matters most, by ``|up_j| |down_j|``, in their order; a
-    wider one gets small random ways in and none out, which leaves its answers as they are and lets gradients in.
+    To narrow it, the hidden units j of the largest norm product ``|up_j| |down_j|`` are kept, in their order. To widen
+    it, units are added with small random incoming weights and outgoing weights of zero, which leaves its outputs as
+    they are and lets gradients reach the new outgoing weights.
+
+    Parameters
+    ----------
+    genome
+        The expert.
+    hidden
+        Its new number of hidden units.
+    rng
+        Source of the new incoming weights.
     """
     arrays = dict(genome.arrays)
-    into, out_of = arrays["up.V"], arrays["down.U"]
-    extra = hidden - into.shape[1]
+    incoming, outgoing = arrays["up.V"], arrays["down.U"]
+    extra = hidden - incoming.shape[1]
     if extra > 0:
-        spread = GROWTH * float(np.sqrt(np.mean(np.square(into, dtype=np.float64))))
-        grown = (spread * rng.standard_normal((len(into), extra))).astype(np.float32)
-        arrays["up.V"] = np.hstack([into, grown])
-        arrays["down.U"] = np.vstack([out_of, np.zeros((extra, out_of.shape[1]), np.float32)])
+        spread = GROWTH * float(np.sqrt(np.mean(np.square(incoming, dtype=np.float64))))
+        grown = (spread * rng.standard_normal((len(incoming), extra))).astype(np.float32)
+        arrays["up.V"] = np.hstack([incoming, grown])
+        arrays["down.U"] = np.vstack([outgoing, np.zeros((extra, outgoing.shape[1]), np.float32)])
     elif extra < 0:
-        ways = np.linalg.norm(_product(arrays, "up"), axis=0) * np.linalg.norm(
-            _product(arrays, "down"), axis=1
-        )
-        kept = np.sort(np.argsort(-ways, kind="stable")[:hidden])
-        arrays["up.V"], arrays["down.U"] = into[:, kept], out_of[kept]
+        up_norms = np.linalg.norm(_product(arrays, "up"), axis=0)
+        down_norms = np.linalg.norm(_product(arrays, "down"), axis=1)
+        kept = np.sort(np.argsort(-(up_norms * down_norms), kind="stable")[:hidden])
+        arrays["up.V"], arrays["down.U"] = incoming[:, kept], outgoing[kept]
     return replace(genome, arrays=arrays)
 
 
 def aligned(genome: Genome, like: Genome) -> Genome:
-    """Permute the hidden units to those of another expert.
+    """Permute the hidden units to match those of another expert of the same hidden width.
 
-    The order changes no answer, but a point on the line between two experts is only then near both. Of equal hidden
-    widths; the nearest in the sum of squares, as in weight matching (Ainsworth et al. 2023, Git Re-Basin).
+    Their order changes no output, but only matched experts have a point on the line between them that is near both.
+    The permutation is that of the least sum of squared differences, as in weight matching (Ainsworth et al. 2023, Git
+    Re-Basin).
     """
-    likeness = sum(
-        ways(genome) @ ways(like).T
-        for ways in (lambda one: _product(one.arrays, "up").T, lambda one: _product(one.arrays, "down"))
+    similarity = sum(
+        weights(genome) @ weights(like).T
+        for weights in (lambda one: _product(one.arrays, "up").T, lambda one: _product(one.arrays, "down"))
     )
-    own, places = linear_sum_assignment(likeness, maximize=True)
+    own, places = linear_sum_assignment(similarity, maximize=True)
     order = own[np.argsort(places)]
     arrays = dict(genome.arrays)
     arrays["up.V"], arrays["down.U"] = arrays["up.V"][:, order], arrays["down.U"][order]

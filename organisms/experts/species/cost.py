@@ -1,4 +1,4 @@
-"""What one expert costs, counted: FLOPs and bytes follow from its genes, the task and the tokens that it answers."""
+"""The counted cost of one expert: FLOPs and bytes follow from its genes, the task and the tokens routed to it."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,20 @@ from organisms.task import Task
 def cost(
     task: Task, dim: int, gene: Mapping[str, float], tokens: float, examples: int = 1
 ) -> tuple[float, float]:
-    """FLOPs (a multiply-add is two) and bytes (float32, each operand once) of an expert.
+    """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of an expert.
 
     Parameters
     ----------
+    task
+        Has ``length`` tokens an example.
+    dim
+        Width of the residual stream, D.
+    gene
+        Structural genes by name; `rank` and `hidden` count.
     tokens
-        How many tokens it answers.
+        Tokens that are routed to it, in all examples together; may be a mean.
     examples
-        From how many examples, of all of whose tokens the logit is computed.
+        Number of examples; its logit is computed for every token of them.
     """
     rank, hidden, read = gene["rank"], gene["hidden"], examples * task.length
     products = 2 * (dim * rank + rank * hidden)  # multiply-adds of a token, and numbers in the matrices

@@ -1,8 +1,8 @@
 """The expert family: a mixture of experts whose experts are born and die.
 
-The pool's slots are the experts of a layer and the combiner is its router, whose columns belong to the experts: a
-birth adds an expert with its column, a death removes both. Between layers a frozen mixer, part of the interface,
-lets tokens see one another.
+The pool's slots are the experts of a layer, and the columns of the layer's router belong to the experts: a birth adds
+an expert with its column, a death removes both. Before each layer a frozen attention layer, the mixer, which is part of
+the interface, lets tokens see one another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,11 +50,31 @@ class Experts(ResidualFamily):
         return ExpertOrganism(self.task, interface, pool, self.k, self.balance)
 
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
-        """Draw an untrained expert."""
+        """Draw an untrained expert.
+
+        Parameters
+        ----------
+        depth
+            Layer that it is for.
+        genes
+            Its structural genes.
+        generator
+            Source of the draws.
+        """
         return component.random_expert(self.family, self.dim, depth, genes, generator)
 
     def fitted(self, genome: Genome, genes: Genes, generator: np.random.Generator) -> Genome:
-        """Return an expert with the hidden width that these genes say."""
+        """Return an expert with the hidden width that these genes say.
+
+        Parameters
+        ----------
+        genome
+            The expert; its own genes stay as they are.
+        genes
+            Structural genes to fit it to; `hidden` counts.
+        generator
+            Source of the incoming weights of new hidden units.
+        """
         return component.with_hidden(genome, int(dict(genes)["hidden"]), generator)
 
     def aligned(self, genome: Genome, like: Genome) -> Genome:
@@ -62,6 +82,6 @@ class Experts(ResidualFamily):
         return component.aligned(genome, like)
 
     def cost(self, genes: Genes) -> tuple[float, float]:
-        """Return FLOPs and bytes of one expert on one example, were all slots equally loaded."""
+        """Return FLOPs and bytes of one expert on one example if tokens were spread evenly over all slots."""
         even = self.task.length * min(self.k, self.capacity) / self.capacity
         return cost(self.task, self.dim, dict(genes), even)

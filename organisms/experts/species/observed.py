@@ -1,4 +1,4 @@
-"""What a look at the experts of a layer finds: what each writes, for which tokens, and what its gate would change.
+"""Measurements of the experts of a layer: what each adds to the stream, for which tokens, and what its gate changes.
 
 Shape suffixes: B examples, S tokens, T = B S, C slots, n of them with experts, D residual width, H hidden width.
 """
@@ -19,7 +19,7 @@ from organisms.task import Task
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ObservedExperts(Observed):
-    """What the experts of a layer write, and what would be written if the router weighed them otherwise."""
+    """What the experts of a layer add to the stream, and what they would add with other router weights."""
 
     k: int
     living: Sequence[int]
@@ -27,7 +27,10 @@ class ObservedExperts(Observed):
     hidden_BCSH: Tensor
 
     def by_gates(self, slots: Sequence[int], slope_BSD: Tensor) -> Tensor:
-        """Slopes by the gates under softmax competition: a slot's gain less the others' loss; 0 where it is alone."""
+        """Gradients with respect to the gates under softmax competition, [B, n]; 0 where there is one expert only.
+
+        A larger gate raises the weight of its own slot and lowers those of the others: both count.
+        """
         if len(self.living) == 1:
             return slope_BSD.new_zeros(len(slope_BSD), len(slots))
         whole_BS = (slope_BSD * self.writes.total()).sum(-1)
@@ -35,7 +38,7 @@ class ObservedExperts(Observed):
         return self.writes[slots].along(slope_BSD) - lost_BC[:, slots]
 
     def without(self, slots: Sequence[int]) -> Iterator[Tensor]:
-        """Tokens go to the experts of their next largest logits."""
+        """Return the change when each of n slots alone is gated off: tokens go to their next largest logits."""
         B, _, S, _ = self.hidden_BCSH.shape
         before_Tn = shares(self.logits_Tn, self.k)
         outputs_nTD = every_output(self.hidden_BCSH[:, self.living], self.writes.write[self.living])
@@ -46,7 +49,7 @@ class ObservedExperts(Observed):
             yield redirected(before_Tn, after_Tn, outputs_nTD).unflatten(0, (B, S))
 
     def _probabilities(self) -> Tensor:
-        """Share of each slot in the sum by which the weights of a token are divided, [B, S, C]."""
+        """Return the share of each slot in the denominator of a token's weights, [B, S, C]."""
         probabilities_Tn = torch.softmax(self.logits_Tn, 1) if self.k == 1 else shares(self.logits_Tn, self.k)
         B, C, S, _ = self.hidden_BCSH.shape
         return _at(self.living, probabilities_Tn, C).unflatten(0, (B, S))
@@ -60,27 +63,31 @@ def observe(
     hidden_BCSH: Tensor,
     down_CHD: Tensor,
 ) -> ObservedExperts:
-    """Measure what every expert writes, and for which tokens.
+    """Measure what every expert adds to the stream, and for which tokens.
 
     A token's mass m is the norm of what the expert adds to it, as a share of the example's. The span is the mean
     distance of two different tokens, ``sum_s sum_t m_s m_t d(s, t) / (1 - sum_s m_s^2)``, the locality the
-    entropy of m over its largest value; both are means over the examples in which the expert answers, 0 where it
-    answers none. The sparsity is that of its hidden units for the tokens that it answers, and the intensity
-    that of all these tokens together, for which its matrices are read once.
+    entropy of m over its largest value; both are means over the examples that have tokens routed to the expert, and 0
+    where none has. The sparsity is that of its hidden units for the tokens routed to it, and the intensity that of all
+    these tokens together, for which its matrices are read once.
 
-    Differs from the mean over all pairs of tokens, and from counts by example: those follow from how many
-    tokens an expert answers almost alone, and four measures would be one.
+    Differs from the mean over all pairs of tokens, and from counts by example: those are almost functions of the number
+    of tokens routed to an expert, and four measures would be one.
 
     Parameters
     ----------
-    task, k
-        What the organism works on, and to how many experts each token goes.
+    task
+        Distances between its tokens are those of the span.
+    k
+        Experts that each token is routed to.
     genes
-        Of every slot; none where it is empty.
-    logits_BSC, hidden_BCSH
-        How much each token wants each slot, and what each slot makes of each token.
+        Of every slot; empty where the slot is.
+    logits_BSC
+        Router logits of every slot for every token.
+    hidden_BCSH
+        Hidden activations of every slot for every token.
     down_CHD
-        What an answer is made with from the hidden units.
+        Output matrices of the experts.
     """
     B, C, S, _ = hidden_BCSH.shape
     living = [slot for slot, gene in enumerate(genes) if gene]

@@ -10,8 +10,8 @@ from organisms.options import BrokenRule, FamilyOptions, Sizes, Traits
 class ExpertOptions(FamilyOptions):
     """How far the structural genes of an expert reach, and how tokens are routed in training."""
 
-    # A host that keeps one expert a layer leaves every token a place free for a graft (one of its k). Tokens see one
-    # another through the frozen mixer alone, whose training decides what experts can reach.
+    # A host that keeps one expert a layer leaves one of each token's k choices free for a graft. Tokens see one another
+    # through the frozen mixer alone, so how long that is trained limits what experts can learn.
     traits: ClassVar[Traits] = Traits(gate="competes", assay="use", host_share=0.1, interface_steps=600)
 
     max_rank: Count = 16

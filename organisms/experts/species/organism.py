@@ -31,16 +31,16 @@ from organisms.task import Task
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Routed:
-    """Which slots of a layer serve each token."""
+    """Which slots of a layer each token is routed to."""
 
     slots_Tk: Tensor  # int64, best first
     weights_Tk: Tensor  # see `mixture`
-    balance: Tensor  # scalar: load-balancing loss over these experts, 1 where all have as much to do
+    balance: Tensor  # scalar: load-balancing loss over these experts, 1 where all are equally loaded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """What n experts offer to T tokens."""
+    """Logits and outputs of n experts for T tokens."""
 
     logits_Tn: Tensor
     outputs_nTD: Tensor
@@ -59,7 +59,15 @@ class ExpertOrganism(ResidualOrganism):
         self.balance = balance
 
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Losses of the task [B], each with the mean load-balancing loss of the layers."""
+        """Return the losses of the task [B], each with `balance` times the mean load-balancing loss of the layers.
+
+        Parameters
+        ----------
+        inputs, targets
+            B examples of the task.
+        gates
+            Gate of every slot, [N], in [0, 1]; None: all are 1.
+        """
         x = stem(self.task, self.interface, inputs)
         balance = x.new_zeros(())
         for layer in range(self.pool.depth):
@@ -73,13 +81,23 @@ class ExpertOrganism(ResidualOrganism):
         return losses + self.balance / self.pool.depth * balance
 
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Weighted sum of the chosen experts' outputs, [B, S, D]."""
+        """Return the weighted sum of the chosen experts' outputs, [B, S, D].
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the experts read.
+        gates
+            Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
+        """
         if not self.routable_slots(layer, gates):
             return torch.zeros_like(h_BSD)
         return self.expert_outputs(layer, h_BSD, self.routed(layer, h_BSD, gates))
 
     def routable_slots(self, layer: int, gates: Tensor | None = None) -> list[int]:
-        """Slots of a layer that tokens can be routed to: those that live and whose gates are not 0."""
+        """Return the slots of a layer that tokens can be routed to: those that live and whose gates are not 0."""
         living = self.pool.living(layer)
         if gates is None:
             return living
@@ -87,11 +105,21 @@ class ExpertOrganism(ResidualOrganism):
         return [slot for slot in living if own_C[slot] > 0]
 
     def logits(self, layer: int, h_BSD: Tensor) -> Tensor:
-        """Router logits of every slot, [B, S, C]; of an empty slot 0."""
+        """Return the router logits of every slot, [B, S, C]; 0 for an empty one."""
         return h_BSD @ self.pool.layers("route")[layer].T
 
     def routed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Routed:
-        """Choose slots for every token; at least one must be routable."""
+        """Route every token to its k best slots; at least one slot must be routable.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the router reads.
+        gates
+            Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
+        """
         slots = self.routable_slots(layer, gates)
         logits_Tn = self.logits(layer, h_BSD).flatten(0, 1)[:, slots]
         if gates is not None:
@@ -106,7 +134,22 @@ class ExpertOrganism(ResidualOrganism):
         )
 
     def expert_outputs(self, layer: int, h_BSD: Tensor, routed: Routed) -> Tensor:
-        """Apply each expert to the tokens that chose it, sorted by expert, and add up each token's weighted outputs."""
+        """Apply each expert to the tokens routed to it, sorted by expert, and sum each token's weighted outputs.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the experts read.
+        routed
+            The slots and weights of each token.
+
+        Returns
+        -------
+        Tensor
+            What the layer adds to the stream, [B, S, D].
+        """
         slots_Tk = routed.slots_Tk
         rows = sorted_rows(slots_Tk, torch.ones_like(slots_Tk, dtype=torch.bool), self.pool.capacity)
         slot_M = slots_Tk.flatten().index_select(0, rows.placement.rank_M)
@@ -125,7 +168,7 @@ class ExpertOrganism(ResidualOrganism):
         return up, down
 
     def hidden(self, layer: int, h_BSD: Tensor) -> Tensor:
-        """Hidden activations of every slot for every token, whether it is chosen or not, [B, C, S, H]."""
+        """Return the hidden activations of every slot for every token, routed to it or not, [B, C, S, H]."""
         up_CDH, _ = self.matrices(layer)
         C, D, H = up_CDH.shape
         joined = h_BSD @ up_CDH.transpose(0, 1).reshape(D, C * H)
@@ -134,7 +177,17 @@ class ExpertOrganism(ResidualOrganism):
         return self._activated(layer, hidden_BSCH, slots_C).transpose(1, 2)
 
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Candidates:
-        """Logits and outputs of these slots for every token, whether they are chosen or not."""
+        """Return the logits and outputs of some slots for every token, routed to them or not.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the host's experts read.
+        slots
+            Slots of the layer, counted from its first.
+        """
         hidden_BCSH, (_, down_CHD) = self.hidden(layer, h_BSD), self.matrices(layer)
         return Candidates(
             self.logits(layer, h_BSD).flatten(0, 1)[:, slots],
@@ -142,14 +195,23 @@ class ExpertOrganism(ResidualOrganism):
         )
 
     def residents(self, layer: int, h_BSD: Tensor) -> Candidates:
-        """Logits and outputs of the living slots of a layer for every token."""
+        """Return the logits and outputs of the living slots of a layer for every token."""
         return self.guests(layer, h_BSD, self.pool.living(layer))
 
     def grafted(self, residents: Candidates, guests: Candidates, x_BSD: Tensor) -> Iterator[Tensor]:
-        """What changes when one guest's column joins the router of a layer, n times [B, S, D].
+        """Yield what changes when the column of each guest alone joins the router of a layer, n times [B, S, D].
 
-        The tokens that prefer it leave others, and the weights of each token's k best are made anew. A guest that no
-        token chooses changes nothing, exactly.
+        Tokens are routed anew and the weights of each token's k best recomputed. A guest to which no token is routed
+        changes exactly nothing.
+
+        Parameters
+        ----------
+        residents
+            Logits and outputs of the host's own experts.
+        guests
+            Those of the n experts to graft.
+        x_BSD
+            The host's stream after the layer, whose shape the changes have.
         """
         before_Tn = shares(residents.logits_Tn, self.k)
         for logits_T, outputs_TD in zip(guests.logits_Tn.unbind(1), guests.outputs_nTD, strict=True):
@@ -158,7 +220,7 @@ class ExpertOrganism(ResidualOrganism):
             yield (change_TD + after_Tn[:, -1:] * outputs_TD).view_as(x_BSD)
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
-        """What every expert writes, and for which tokens (`organisms.experts.species.observed.observe`)."""
+        """Measure the experts of a layer (`organisms.experts.species.observed.observe`)."""
         logits_BSC, hidden_BCSH = self.logits(layer, h_BSD), self.hidden(layer, h_BSD)
         genes, (_, down_CHD) = self.pool.genes(layer), self.matrices(layer)
         return observe(self.task, self.k, genes, logits_BSC, hidden_BCSH, down_CHD)

@@ -11,10 +11,10 @@ from organisms.experts.routing.choice import best
 
 
 def mixture(logits_Tn: Tensor, chosen_Tk: Tensor) -> Tensor:
-    """Weights of the chosen experts, [T, k]: the softmax of their logits, as in Mixtral (Jiang et al. 2024).
+    """Return the weights of the chosen experts, [T, k]: the softmax of their logits (Mixtral, Jiang et al. 2024).
 
-    With k = 1 that would always be 1 and leave the router without a gradient from the task; so it is the one's share
-    in the softmax over all n, as in Switch (Fedus et al. 2022).
+    With k = 1 that would always be 1 and leave the router without a gradient from the task; so the weight is the
+    chosen expert's probability in the softmax over all n (Switch, Fedus et al. 2022).
     """
     if chosen_Tk.shape[1] == 1:
         return torch.softmax(logits_Tn, -1).gather(1, chosen_Tk)
@@ -22,33 +22,41 @@ def mixture(logits_Tn: Tensor, chosen_Tk: Tensor) -> Tensor:
 
 
 def chosen(logits: Float[Tensor, "T n"], k: int) -> Bool[Tensor, "T n"]:
-    """Where the k largest logits of each token are; of equal ones the first."""
+    """Return a mask of the k largest logits of each token; of equal ones the first count."""
     return torch.zeros_like(logits, dtype=torch.bool).scatter(1, _best(logits, k), True)
 
 
 def shares(logits: Float[Tensor, "T n"], k: int) -> Float[Tensor, "T n"]:
-    """Weights of the k experts of each token's largest logits, or of all if they are fewer, and 0 elsewhere."""
+    """Return the weights of the k experts of each token's largest logits (of all if they are fewer), 0 elsewhere."""
     chosen_Tk = _best(logits, k)
     return torch.zeros_like(logits).scatter(1, chosen_Tk, mixture(logits, chosen_Tk))
 
 
 def every_output(hidden: Float[Tensor, "B n S H"], down: Float[Tensor, "n H D"]) -> Float[Tensor, "n T D"]:
-    """Output of every expert for every token of B examples, T = B S, from its hidden activations."""
+    """Return the output of every expert for every token of B examples, T = B S, from its hidden activations."""
     return hidden.transpose(0, 1).flatten(1, 2) @ down
 
 
 def redirected(
-    before: Float[Tensor, "T n"], after: Float[Tensor, "T n"], answers: Float[Tensor, "n T D"]
+    before: Float[Tensor, "T n"], after: Float[Tensor, "T n"], outputs: Float[Tensor, "n T D"]
 ) -> Float[Tensor, "T D"]:
-    """How the sum of the weighted outputs changes with the shares: exactly 0 for a token whose shares stay."""
-    change = answers.new_zeros(answers.shape[1:])
-    for shift_T, outputs_TD in zip((after - before).unbind(1), answers, strict=True):
+    """Return the change of the weighted sum of outputs: exactly 0 for a token whose weights stay.
+
+    Parameters
+    ----------
+    before, after
+        Weights of the experts for every token.
+    outputs
+        Outputs of the experts for every token, chosen or not.
+    """
+    change = outputs.new_zeros(outputs.shape[1:])
+    for shift_T, outputs_TD in zip((after - before).unbind(1), outputs, strict=True):
         change.addcmul_(shift_T.unsqueeze(1), outputs_TD)
     return change
 
 
 def _best(logits_Tn: Tensor, k: int) -> Tensor:
-    """The k experts of the largest logits, int64 [T, k]; all where they are fewer, even none."""
+    """Return the k experts of the largest logits, int64 [T, k]; all where they are fewer, even none."""
     fewer = min(k, logits_Tn.shape[1])
     return (
         best(logits_Tn, fewer).experts if fewer else logits_Tn.new_zeros(len(logits_Tn), 0, dtype=torch.int64)

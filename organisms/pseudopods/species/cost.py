@@ -1,4 +1,4 @@
-"""What one head costs, counted: FLOPs and bytes follow from its genes and the task alone."""
+"""The counted cost of one attention head: FLOPs and bytes follow from its genes and the task alone."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,17 @@ from organisms.task import Task
 
 
 def cost(task: Task, dim: int, gene: Mapping[str, float]) -> tuple[float, float]:
-    """FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one head on one example."""
+    """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one head on one example.
+
+    Parameters
+    ----------
+    task
+        Says which tokens can attend to one another.
+    dim
+        Width of the residual stream, D.
+    gene
+        Structural genes by name; `rank`, `width` and `window` count.
+    """
     tokens, rank, width = task.length, gene["rank"], gene["width"]
     pairs = float(visible(task, gene["window"]).sum())
     flops = 2 * tokens * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
@@ -17,6 +27,6 @@ def cost(task: Task, dim: int, gene: Mapping[str, float]) -> tuple[float, float]
 
 
 def visible(task: Task, window: float) -> np.ndarray:
-    """Which keys (columns) a query (row) sees: nearer than `window`, and not later if causal; bool [S, S]."""
+    """Return which keys (columns) a query (row) sees, bool [S, S]: nearer than `window`, and not later if causal."""
     near = task.distances < window
     return np.tril(near) if task.causal else near

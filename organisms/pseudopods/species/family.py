@@ -38,7 +38,7 @@ class Pseudopods(ResidualFamily):
     ranks: ClassVar[Mapping[str, str]] = {"qk": "rank", "ov": "width"}
     hidden_axes: ClassVar[
         Mapping[str, Sequence[tuple[str, int]]]
-    ] = {}  # mixed are the products, which have none
+    ] = {}  # a line between two heads is one between their products, which have no interchangeable units
 
     def __init__(self, task: Task, sizes: Sizes, options: PseudopodOptions) -> None:
         whole = math.floor(task.distances.max()) + 1  # the smallest window that hides nothing
@@ -62,7 +62,17 @@ class Pseudopods(ResidualFamily):
         return PseudopodOrganism(self.task, interface, pool)
 
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
-        """Draw an untrained head: entries of variance 1/D, half as large where it writes."""
+        """Draw an untrained head: entries of variance 1/D, in the output factor ``ov.V`` half as large.
+
+        Parameters
+        ----------
+        depth
+            Layer that it is for.
+        genes
+            Its structural genes.
+        generator
+            Source of the draws.
+        """
         arrays = {}
         for matrix, gene in self.ranks.items():
             inner = int(dict(genes)[gene])
@@ -72,11 +82,19 @@ class Pseudopods(ResidualFamily):
         return Genome(self.family, depth, genes, arrays)
 
     def fitted(self, genome: Genome, genes: Genes, generator: np.random.Generator) -> Genome:
-        """Return it as it is: no gene sets an outer size of its matrices."""
+        """Return the genome as it is: no gene sets an outer size of its matrices.
+
+        Parameters
+        ----------
+        genome
+            The head.
+        genes, generator
+            Not used.
+        """
         return genome
 
     def aligned(self, genome: Genome, like: Genome) -> Genome:
-        """Return it as it is: the products of a head have one form."""
+        """Return the genome as it is: the products of a head have no interchangeable units."""
         return genome
 
     def cost(self, genes: Genes) -> tuple[float, float]:

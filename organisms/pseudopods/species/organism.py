@@ -29,31 +29,70 @@ class PseudopodOrganism(ResidualOrganism):
         self.positions = torch.tensor(task.positions, dtype=torch.float32, device=pool.counts.device)
 
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Losses of the task, [B]."""
+        """Return the losses of the task, [B].
+
+        Parameters
+        ----------
+        inputs, targets
+            B examples of the task.
+        gates
+            Gate of every slot, [N], in [0, 1]; None: all are 1.
+        """
         return example_losses(self.task, self(inputs, gates), targets)
 
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots."""
+        """Return the sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the heads read.
+        gates
+            Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
+        """
         write_CWD = self.pool.layers("ov.V")[layer]
         if gates is not None:
             write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
-        return Writes(attention(*self.circuits(layer, h_BSD), **self.sight(layer)).output, write_CWD).total()
+        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
+        return Writes(found.output, write_CWD).total()
 
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Writes:
-        """What each of these heads (slots of the layer, from 0) writes."""
-        found = attention(*self.circuits(layer, h_BSD), **self.sight(layer))
+        """Return what some heads of a layer write when they read a host's stream.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the host's heads read.
+        slots
+            Slots of the layer, counted from its first.
+        """
+        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
         return Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
 
     def residents(self, layer: int, h_BSD: Tensor) -> None:
-        """Nothing: heads add to the stream, whatever others add."""
+        """Return nothing: what a head adds to the stream does not depend on other heads."""
 
     def grafted(self, residents: None, guests: Writes, x_BSD: Tensor) -> Writes:
-        """What each guest writes."""
+        """Return what each guest writes.
+
+        Parameters
+        ----------
+        residents
+            Nothing; see `residents`.
+        guests
+            What the n heads to graft write.
+        x_BSD
+            Not used.
+        """
         return guests
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
-        """What every head of a layer writes, and where it looks; locality is a standard deviation."""
-        found = attention(*self.circuits(layer, h_BSD), **self.sight(layer), statistics=True)
+        """Measure what every head of a layer writes and attends to; locality is a standard deviation of distance."""
+        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer), statistics=True)
         assert found.statistics is not None  # they were asked for
         writes = Writes(found.output, self.pool.layers("ov.V")[layer])
         with torch.no_grad():
@@ -73,8 +112,8 @@ class PseudopodOrganism(ResidualOrganism):
         v_BCSW = _project(h_BSD, self.pool.layers("ov.U")[layer])
         return q_BCSR, k_BCSR, v_BCSW
 
-    def sight(self, layer: int) -> dict[str, Any]:
-        """What the heads of a layer may see and how sharply: the options of `kernels.attention.attention`."""
+    def attention_options(self, layer: int) -> dict[str, Any]:
+        """Return scale, window and mask of the heads of a layer: the options of `kernels.attention.attention`."""
         scale_C, window_C = self._settings(layer)
         return {
             "scale": scale_C,
@@ -99,7 +138,7 @@ class PseudopodOrganism(ResidualOrganism):
 
 
 def _project(h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
-    """Read h through every slot's matrix: [B, C, S, R], as one matrix product."""
+    """Multiply h by every slot's matrix, [B, C, S, R], as one matrix product."""
     slots, _, inner = read_CDR.shape
     joined = linear(h_BSD, read_CDR.transpose(1, 2).flatten(0, 1))
     return joined.unflatten(-1, (slots, inner)).transpose(1, 2)

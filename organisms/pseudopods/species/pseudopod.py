@@ -1,4 +1,4 @@
-"""One pseudopod seen at work: what it writes for a stimulus, and how it stands to its neighbours."""
+"""One pseudopod on a batch of inputs: what it writes, and how its attention pattern compares with the others'."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from organisms.pseudopods.species.organism import PseudopodOrganism
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pseudopod:
-    """A living slot of an organism on one batch of stimuli.
+    """A living slot of an organism on one batch of inputs.
 
     ``written`` is what it adds to the residual stream, [B, S, D]; ``pattern`` its mean attention weights,
     [S, S]; ``others`` the patterns of the other living heads of its layer, [n - 1, S, S].
@@ -27,15 +27,15 @@ class Pseudopod:
     others: Tensor
 
     def correlation(self) -> Tensor:
-        """Pearson correlation between the D features of what it writes, [D, D]."""
+        """Return the Pearson correlation between the D features of what it writes, [D, D]."""
         return correlation(self.written.flatten(0, -2))
 
     def effective_rank(self) -> Tensor:
-        """Participation ratio of what it writes: the number of directions that it uses, in [1, D]."""
+        """Return the participation ratio of what it writes: the number of directions that it uses, in [1, D]."""
         return effective_rank(self.written.flatten(0, -2))
 
     def coherence(self) -> Tensor:
-        """Mean cosine of its attention pattern with those of the layer's other heads, [0, 1]; 0 if alone."""
+        """Return the mean cosine of its pattern with those of the layer's other heads, in [0, 1]; 0 if it is alone."""
         if not len(self.others):
             return torch.zeros((), dtype=self.pattern.dtype)
         return F.cosine_similarity(self.pattern.flatten()[None], self.others.flatten(1)).mean()
@@ -43,7 +43,16 @@ class Pseudopod:
 
 @torch.no_grad()
 def observe(organism: PseudopodOrganism, slot: int, inputs: Tensor) -> Pseudopod:
-    """Watch one living slot while the organism reads a batch of inputs.
+    """Run an organism on a batch of inputs and keep what one living slot does.
+
+    Parameters
+    ----------
+    organism
+        The organism that the head is part of.
+    slot
+        Number of the slot, from 0 over all layers.
+    inputs
+        B examples of its task.
 
     Raises
     ------
@@ -61,6 +70,6 @@ def observe(organism: PseudopodOrganism, slot: int, inputs: Tensor) -> Pseudopod
     read = rms_norm(x)
     (written,) = organism.guests(layer, read, [slot - first]).dense()
     q_BCSR, k_BCSR, _ = organism.circuits(layer, read)
-    pattern_CSS = attention_weights(q_BCSR, k_BCSR, **organism.sight(layer)).mean(0)
+    pattern_CSS = attention_weights(q_BCSR, k_BCSR, **organism.attention_options(layer)).mean(0)
     others = [other for other in pool.living(layer) if other != slot - first]
     return Pseudopod(written, pattern_CSS[slot - first], pattern_CSS[others])

@@ -300,6 +300,17 @@ class TestOwnFamily:
             "class Near(Pseudopods):\n"
             "    family, options = 'near', Options\n"
             "def nothing(task, sizes, options): ...\n"
+            "class Taken(Near):\n"
+            "    family = 'dim'\n"
+            "class Asking(Options):\n"
+            "    height: int\n"
+            "class Tall(Near):\n"
+            "    options = Asking\n"
+            "class Failing(Options):\n"
+            "    def broken_rules(self, sizes):\n"
+            "        return 1 / 0\n"
+            "class Broken(Near):\n"
+            "    options = Failing\n"
         )
         (tmp_path / "own_family.py").write_text(source)
         monkeypatch.syspath_prepend(tmp_path)
@@ -332,6 +343,18 @@ class TestOwnFamily:
         with pytest.raises(ConfigError, match=r"organism.kind: is 'own_family:"):
             load("digits", [f"organism.kind=own_family:{name}"])
         assert load("digits", [f"organism.kind=own_family:{name}"], import_own=False).family is None
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("Taken", "whose name 'dim' cannot be that of a section"),
+            ("Tall", "whose option 'height' has no default; every option needs one"),
+            ("Broken", r"organism.kind: checking .* raised ZeroDivisionError: .* \(own_family.py, line"),
+        ],
+    )
+    def test_what_a_configuration_cannot_hold_is_refused(self, name, message):
+        with pytest.raises(ConfigError, match=message):
+            load("digits", [f"organism.kind=own_family:{name}"])
 
     def test_its_schema_has_them(self):
         near = schema_of("own_family:Near")["$defs"]["Options"]["properties"]

@@ -5,7 +5,7 @@ import torch
 
 from runs.doctor import doctor
 from runs.doctor.check import Check
-from runs.machine import settings
+from runs.machine import fingerprint, settings
 
 
 class TestDoctor:
@@ -76,7 +76,7 @@ class TestDoctor:
 
     def test_arithmetic_that_does_not_repeat_fails(self, monkeypatch):
         digests = iter([{"svd": "a", "exp": "b"}, {"svd": "c", "exp": "b"}])
-        monkeypatch.setattr(settings, "probe", lambda: next(digests))
+        monkeypatch.setattr(fingerprint, "probe", lambda: next(digests))
         monkeypatch.setattr(doctor, "CHECKS", [doctor._arithmetic])
         assert "svd repeated gave other bits" in doctor.doctor()[0]["detail"]
 
@@ -117,7 +117,7 @@ class TestDoctor:
     def test_the_places_of_runs_temporary_files_and_source_are_looked_at(self, monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        monkeypatch.setattr(settings, "sources", lambda modules: [tmp_path / "package"])
+        monkeypatch.setattr(doctor, "sources", lambda: [tmp_path / "package"])
         looks = [doctor._run_directories, doctor._temporary_directory, doctor._source]
         monkeypatch.setattr(doctor, "CHECKS", looks)
         (tmp_path / "package").mkdir()

@@ -1,26 +1,15 @@
 import json
-from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.rounds.differences import differences, named, side_by_side
+from runs.rounds.differences import Difference, differences, named, side_by_side
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
-
-
-@dataclass(frozen=True)
-class Difference:
-    round: int
-    seq: int
-    kind: str
-    organism: int | None
-    journaled: str | None
-    replayed: str | None
 
 
 @given(VALUES, VALUES)
