@@ -1,5 +1,7 @@
 """Handwritten digits: 1797 real 8x8 images, each read as sixteen tokens of 2x2 pixels."""
 
+from functools import cache
+
 import numpy as np
 
 from organisms.task import Split, Task
@@ -36,9 +38,7 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
             f"task.length is {options.length}, but an image of the task 'digits' always has {TOKENS} tokens; "
             "remove task.length"
         )
-    from sklearn.datasets import load_digits  # takes over a second
-
-    images, labels = load_digits(return_X_y=True)
+    images, labels = _images()
     probe, validation, test, train = stratified(labels, HELD_OUT, generator(0, 0, "task:digits:splits"))
     tokens = patches(images.reshape(-1, 8, 8) / _INK)
     tokens = (tokens - tokens[train].mean()).astype(np.float32)
@@ -58,6 +58,17 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
         outputs=10,
         positions=np.indices((4, 4)).reshape(2, TOKENS).T.astype(np.float64),
     )
+
+
+@cache
+def _images() -> tuple[np.ndarray, np.ndarray]:
+    """Read images and labels, once a process: parsing the file takes longer than all that is made of it."""
+    from sklearn.datasets import load_digits  # takes over a second
+
+    images, labels = load_digits(return_X_y=True)
+    images.setflags(write=False)
+    labels.setflags(write=False)
+    return images, labels
 
 
 def patches(images: np.ndarray) -> np.ndarray:
