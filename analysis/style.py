@@ -140,7 +140,17 @@ def objective_norm(objectives: pd.Series) -> Normalize:
 
 
 def objective_scale(norm: Normalize, axes: Axes, **arguments: Any) -> Any:
-    """Draw the colour scale of the objective beside these axes, or in them (``cax=``)."""
+    """Draw the colour scale of the objective, and return matplotlib's colour bar.
+
+    Parameters
+    ----------
+    norm
+        From objectives to colours.
+    axes
+        What it is drawn beside, unless axes of its own are given (``cax=``).
+    arguments
+        Further ones of `matplotlib.figure.Figure.colorbar`.
+    """
     place: dict[str, Any] = {} if "cax" in arguments else {"ax": axes}
     bar = axes.figure.colorbar(ScalarMappable(norm, OBJECTIVE_MAP), **place, **arguments)
     bar.outline.set_visible(False)
@@ -173,7 +183,17 @@ def round_axis(axes: Axes, rounds: pd.Series, text: str = "round") -> Axes:
 
 
 def legend_above(axes: Axes, columns: int = 4, **arguments: Any) -> Any:
-    """Put the legend over the axes, outside the data."""
+    """Put the legend over the axes, outside the data, and return it.
+
+    Parameters
+    ----------
+    axes
+        Whose labelled artists it names.
+    columns
+        How many entries stand side by side.
+    arguments
+        Further ones of `matplotlib.axes.Axes.legend`.
+    """
     placed = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.2, "ncols": columns}
     return axes.legend(**{"columnspacing": 1.2, **placed, **arguments})
 
