@@ -13,7 +13,7 @@ import pytest
 
 from runs.resume import resume
 from tests.faults.crashes import Scenario, faults, go_on, recovers, refused, start
-from tests.fixtures.small_runs import SMALL, contents, digests
+from tests.fixtures.small_runs import arguments, contents, digests
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,7 +45,7 @@ def test_the_command_itself_ends_in_one_sentence_when_the_system_refuses_a_write
             "runs.cli",
             "launch",
             "smoke",
-            *SMALL,
+            *arguments(),
             "--out",
             str(run),
             "--quiet",

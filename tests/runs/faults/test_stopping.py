@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.small_runs import SMALL, digests, launched
+from tests.fixtures.small_runs import arguments, digests, launched
 
 ROOT = Path(__file__).parents[3]
 LONG = ("rounds=25",)  # so that no machine is at the end before the signal comes
@@ -57,7 +57,15 @@ class Command:
 @pytest.mark.ray
 def test_ctrl_c_drains_ray_and_prints_the_line_that_goes_on(whole, tmp_path):
     command = Command(
-        tmp_path, "launch", "smoke", *SMALL, *LONG, "execution.executor=ray", "--workers", 2, "--out", "run"
+        tmp_path,
+        "launch",
+        "smoke",
+        *arguments(*LONG),
+        "execution.executor=ray",
+        "--workers",
+        2,
+        "--out",
+        "run",
     )
     command.hear("round 1/25")
     command.send(signal.SIGINT)
@@ -73,7 +81,7 @@ def test_ctrl_c_drains_ray_and_prints_the_line_that_goes_on(whole, tmp_path):
 
 
 def test_a_second_signal_does_not_wait(whole, tmp_path):
-    command = Command(tmp_path, "launch", "smoke", *SMALL, *LONG, "--out", "run")
+    command = Command(tmp_path, "launch", "smoke", *arguments(*LONG), "--out", "run")
     command.hear("round 1/25")
     command.send(signal.SIGTERM)
     command.send(signal.SIGTERM)
