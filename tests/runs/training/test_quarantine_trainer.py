@@ -15,7 +15,15 @@ from runs.training.newborns import bear
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state
 from tests.faults.exploding import STEPS
-from tests.fixtures.small_worlds import birth, calibrated_spec, calibrated_world, death, order, small_config
+from tests.fixtures.small_worlds import (
+    DEFINED,
+    birth,
+    calibrated_spec,
+    calibrated_world,
+    death,
+    order,
+    small_config,
+)
 
 WORLD = calibrated_world()
 HOTHEADS = {
@@ -26,7 +34,8 @@ HOTHEADS = {
 
 def world_of(kind="pseudopods", family="pseudopods", **sections):
     """A family's calibrated world with another in its place, whose calibration would have come out the same."""
-    config = small_config(organism={"kind": kind}, rounds=12, **sections)
+    organism = {"kind": kind, family: dict(DEFINED[family].largest)}
+    config = small_config(organism=organism, rounds=12, **sections)
     return build(replace(calibrated_spec(family), config=config.model_dump(mode="json", by_alias=True)))
 
 
