@@ -1,4 +1,4 @@
-"""What an organism learns: four fixed splits of real or generated data and the shape of the problem."""
+"""A task, which organisms learn: four fixed splits of real or generated data and the shape of the problem."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -144,7 +144,7 @@ class Task:
 
     @property
     def score_name(self) -> str:
-        """What the score of an organism is called: ``accuracy`` or ``R2``."""
+        """Name of an organism's score: ``accuracy`` or ``R2``."""
         return "R2" if self.regression else "accuracy"
 
     @cached_property

@@ -34,7 +34,7 @@ class Unchecked(FamilyOptions):
 
 
 def configured(values: Mapping[str, Any], own: Own | None = None) -> Config:
-    """Check plain values and return the configuration.
+    """Return the configuration of plain values, after checking them.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def configured(values: Mapping[str, Any], own: Own | None = None) -> Config:
     Raises
     ------
     ValidationError
-        If they are none.
+        If they are not valid.
     """
     return model_for(values, own).model_validate(values)
 

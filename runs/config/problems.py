@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, as sentences: key path, what was wrong, what would be right."""
+"""Problems of a configuration as sentences: key path, what was wrong, what would be right."""
 
 import difflib
 import json

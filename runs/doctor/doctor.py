@@ -1,4 +1,4 @@
-"""What this machine has of what runs need, and whether it is safe, checked one thing at a time."""
+"""The doctor: checks, one thing at a time, that this machine has what runs need and is safe to run them on."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Who else can reach or change what a run uses: the sockets of a local Ray, and files."""
+"""Checks of what others can reach or change: the sockets of a local Ray, run directories, temporary files, source."""
 
 import os
 import stat
@@ -29,7 +29,7 @@ def ray() -> list[Check]:
 
 
 def listening(found: Sequence[Listener] | None, has_token: bool) -> Check:
-    """Judge what a local Ray listens on; None stands for a system that does not tell."""
+    """Judge what a local Ray listens on; None stands for a system without /proc/net/tcp."""
     if found is None:
         return Check("listeners", "warn", "this system has no /proc/net/tcp: look yourself, during a run")
     reachable = [listener for listener in found if listener.is_reachable]
@@ -44,7 +44,7 @@ def listening(found: Sequence[Listener] | None, has_token: bool) -> Check:
 
 
 def authentication(has_token: bool) -> Check:
-    """Judge whether a local Ray answers who knows no token."""
+    """Judge whether a local Ray requires a token."""
     if has_token:
         return Check("authentication", "ok", "token, a new one for each local Ray")
     return Check(
@@ -62,7 +62,7 @@ def run_directories(folder: Path) -> Check:
 
 
 def temporary_directory(folder: Path) -> Check:
-    """Find out whether temporary files can be made, and whether others can replace them."""
+    """Check that temporary files can be made, and that others cannot replace them."""
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"plasmodia")
     if _is_open(folder) and not folder.stat().st_mode & stat.S_ISVTX:
@@ -73,7 +73,7 @@ def temporary_directory(folder: Path) -> Check:
 
 
 def source(places: Iterable[Path]) -> Check:
-    """Find out whether others can change the code that runs here."""
+    """Check that others cannot change the code that runs here."""
     paths = [path for place in places for path in (place.parent, place, *place.rglob("*"))]
     changeable = sorted({path for path in paths if _is_open(path)})
     if changeable:

@@ -27,17 +27,17 @@ class Interruption:
         return self._requested
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take note of a signal; the second one, and any before somebody listens, interrupts.
+        """Note a signal; the second one, and any before the first call of `patiently`, interrupts.
 
         Raises
         ------
         KeyboardInterrupt
-            So that everything is let go on the way out.
+            So that pools, locks and files are closed on the way out.
         """
         if self._requested or not self._is_patient:
             raise KeyboardInterrupt
         self._requested = True
-        # Not by way of sys.stderr, in whose middle the signal may have come.
+        # Not through sys.stderr: the signal may have come while that was being written to.
         os.write(2, b"plasmodia: stopping when the orders under way are done; once more to stop now\n")
 
 

@@ -1,8 +1,8 @@
 """Moves of a run to another environment: refused, or accepted and marked in all digests from then on.
 
-A run's bits belong to its fingerprint. Where a move is accepted, the first round after it begins with an
-event ``environment`` that holds the new fingerprint and what is different, so that nobody takes its digests
-for those of a run that stayed where it was.
+A run's bits depend on its fingerprint. Where a move is accepted, the first round after it begins with an event
+``environment`` that holds the new fingerprint and what is different, so that the digests from then on differ from those
+of a run that stayed where it was.
 """
 
 from collections.abc import Mapping

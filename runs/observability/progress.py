@@ -15,7 +15,7 @@ INTERVAL = 5.0  # seconds between two plain lines
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands."""
+    """How far a run is."""
 
     stage: str  # calibration or rounds
     round: int  # the last one committed

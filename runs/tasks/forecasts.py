@@ -28,7 +28,7 @@ def forecasting(
 ) -> Task:
     """Build the task of predicting x_1 .. x_S from x_0 .. x_{S-1}, float32 [N, S, F], causally.
 
-    Nothing is scaled by what a sequence turns out to be: that would tell of values still to come.
+    No sequence is scaled by its own values: that would leak values still to come.
 
     Parameters
     ----------

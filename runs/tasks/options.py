@@ -1,4 +1,4 @@
-"""What a configuration may ask of a task, and the sentences that refuse what a task does not have."""
+"""The options of a task, and the checks that refuse those that a task does not have."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,16 +1,16 @@
-"""What a trainer's job returns."""
+"""The types that trainers' jobs return."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from qd.records import Census
 
-Answer = tuple[Any, bytes, dict[str, bytes]]
+Answer = tuple[Any, bytes, dict[str, bytes]]  # report, payload and genomes by digest; see `runs.trainer`
 
 
 @dataclass(frozen=True, slots=True)
 class RoundReport:
-    """What `advance` tells the driver: the census, and seconds that no digest covers."""
+    """The report of `runs.trainer.advance`: the census, and seconds by part, which no digest covers."""
 
     census: Census
     seconds: dict[str, float]

@@ -161,7 +161,7 @@ class Dispatcher:
         return PATIENCE if first is None else min(PATIENCE, max(0.0, first - self._clock()))
 
     def _give_up_on_the_late(self) -> None:
-        now = self._clock()  # before the first replacement, which takes time that nobody else is to blame for
+        now = self._clock()  # before the first replacement, whose time must not count against other workers
         for worker, errand in list(self._errands.items()):
             if now >= errand.deadline:
                 self.pool.replace(worker)

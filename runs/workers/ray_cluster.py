@@ -1,9 +1,8 @@
 """Joining a Ray cluster, or starting one on this machine that nobody else can use.
 
-Whoever reaches a Ray cluster's ports runs code in it. One of our own therefore listens on the loopback
-interface alone, answers only who knows a token that its processes inherit and no file holds, and keeps its
-sockets, logs and spilled objects in a directory that only this user can enter. One that is joined is used
-as its owner set it up, with the user's own token.
+Whoever reaches a Ray cluster's ports can run code in it. One of our own therefore listens on the loopback interface
+alone, requires a token that its processes inherit and no file holds, and keeps its sockets, logs and spilled objects in
+a directory that only this user can enter. One that is joined is used as its owner set it up, with the user's own token.
 """
 
 import contextlib
@@ -97,7 +96,7 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
 
 
 def wants_token() -> bool:
-    """Return whether the cluster of this process answers only who knows its token."""
+    """Return whether the cluster of this process requires a token."""
     return get_authentication_mode() == AuthenticationMode.TOKEN
 
 

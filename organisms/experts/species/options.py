@@ -1,4 +1,4 @@
-"""The options of the expert family: how far the genes of an expert reach, and how tokens are routed."""
+"""The options of the expert family: bounds of an expert's structural genes, and how tokens are routed."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -8,7 +8,7 @@ from organisms.options import BrokenRule, FamilyOptions, Sizes, Traits
 
 
 class ExpertOptions(FamilyOptions):
-    """How far the structural genes of an expert reach, and how tokens are routed in training."""
+    """Bounds of the structural genes of an expert, and how tokens are routed in training."""
 
     # A host that keeps one expert a layer leaves one of each token's k choices free for a graft. Tokens see one another
     # through the frozen mixer alone, so how long that is trained limits what experts can learn.

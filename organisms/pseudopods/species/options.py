@@ -1,4 +1,4 @@
-"""The options of the pseudopod family: how far the structural genes of a head reach."""
+"""The options of the pseudopod family: bounds of the structural genes of a head."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -8,7 +8,7 @@ from organisms.options import BrokenRule, FamilyOptions, Sizes, Traits
 
 
 class PseudopodOptions(FamilyOptions):
-    """How far the structural genes of a pseudopod reach."""
+    """Bounds of the structural genes of a pseudopod, a low-rank attention head."""
 
     traits: ClassVar[Traits] = Traits(gate="adds", assay="use", host_share=0.25, interface_steps=300)
 

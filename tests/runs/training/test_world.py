@@ -80,7 +80,7 @@ class TestBuild:
 
         monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(Nearsighted=Nearsighted, nothing=print))
         assert build(spec(organism={"kind": "mine:Nearsighted"})).species.family == "nearsighted"
-        with pytest.raises(ConfigError, match=r"'mine:nothing' is no family: it has no family, options; see"):
+        with pytest.raises(ConfigError, match=r"'mine:nothing' is no family: it has no family, options;"):
             build(spec(organism={"kind": "mine:nothing"}))
 
     def test_a_task_that_gives_other_data_each_time_is_refused(self):
