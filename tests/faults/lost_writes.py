@@ -57,8 +57,10 @@ def resumed(folder: Path, launch: Log, point: int) -> Log:
 def cuts(log: Log, since: int = 0) -> list[Cut]:
     """List power cuts after every operation of a log that leave different things, or break other promises."""
     found: dict[tuple[int, frozenset[Any]], Cut] = {}
+    disk = Disk(log.operations[:since])
     for point in range(since, len(log.operations) + 1):
-        disk = Disk(log.operations[:point])
+        if point > since:
+            disk.take(log.operations[point - 1])
         for shares in SHARES:
             state = frozenset(_left(disk, point, shares).items())
             found.setdefault((len(disk.promises), state), Cut(log, point, shares))

@@ -139,23 +139,27 @@ class Disk:
         self._folders: set[int] = set()
         self.promises: list[Any] = []
         for operation in operations:
-            match operation:
-                case Write() | Truncate():
-                    self._pending.setdefault(operation.inode, []).append(operation)
-                case Rename():
-                    if operation.is_folder:
-                        self._folders.add(operation.inode)
-                    self._pending.setdefault(operation.folder, []).append(operation)
-                case Sync():
-                    for each in self._pending.pop(operation.inode, []):
-                        self._apply(each, self._bytes, self._entries)
-                case Promise():
-                    self.promises.append(operation.what)
+            self.take(operation)
+
+    def take(self, operation: Operation) -> None:
+        """Take one operation more."""
+        match operation:
+            case Write() | Truncate():
+                self._pending.setdefault(operation.inode, []).append(operation)
+            case Rename():
+                if operation.is_folder:
+                    self._folders.add(operation.inode)
+                self._pending.setdefault(operation.folder, []).append(operation)
+            case Sync():
+                for each in self._pending.pop(operation.inode, []):
+                    self._apply(each, self._bytes, self._entries)
+            case Promise():
+                self.promises.append(operation.what)
 
     def names(self, root: Path) -> dict[Path, int]:
         """Name everything as a running program sees it."""
         _, entries = self._left(lambda: True, lambda: True)
-        return dict(_walk(root, ROOT, entries))
+        return {root: ROOT} | {root / path: inode for path, inode in _walk("", ROOT, entries)}
 
     def left(self, names: Keep, sectors: Keep) -> dict[str, bytes | None]:
         """Give what a power cut leaves: bytes by path, None for a folder.
@@ -166,10 +170,9 @@ class Disk:
             Asked in turn about each change of a name and each sector that is not certain.
         """
         files, entries = self._left(names, sectors)
-        paths = {path.as_posix(): inode for path, inode in _walk(Path(), ROOT, entries) if inode != ROOT}
         return {
             path: None if inode in self._folders else bytes(files.get(inode, b""))
-            for path, inode in sorted(paths.items())
+            for path, inode in sorted(_walk("", ROOT, entries))
         }
 
     def _left(self, names: Keep, sectors: Keep) -> tuple[dict[int, bytearray], dict[int, dict[str, int]]]:
@@ -214,10 +217,11 @@ def _pieces(operation: Write | Truncate | Rename) -> Iterator[Write | Truncate |
         yield Write(operation.inode, low, operation.data[low - start : high - start])
 
 
-def _walk(path: Path, inode: int, entries: dict[int, dict[str, int]]) -> Iterator[tuple[Path, int]]:
-    yield path, inode
+def _walk(prefix: str, inode: int, entries: dict[int, dict[str, int]]) -> Iterator[tuple[str, int]]:
+    """Name what is below a folder, by strings: thousands of disks are walked."""
     for name, below in entries.get(inode, {}).items():
-        yield from _walk(path / name, below, entries)
+        yield prefix + name, below
+        yield from _walk(f"{prefix}{name}/", below, entries)
 
 
 def put_back(left: dict[str, bytes | None], folder: Path) -> None:

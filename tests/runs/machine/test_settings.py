@@ -84,10 +84,10 @@ class TestPrepare:
         assert faults < 1000  # of 5 x 16,384 pages
 
     def test_another_process_has_the_same_fingerprint(self, fresh):
-        _, fingerprint, _, _ = fresh
+        _, there, _, _ = fresh
         here = json.loads(json.dumps(fingerprint.fingerprint(["qd.seeding"])))
-        assert fingerprint.differences(fingerprint, here) == ()
-        assert fingerprint == here
+        assert fingerprint.differences(there, here) == ()
+        assert there == here
 
     def test_the_settings_are_made(self):
         settings.prepare()
@@ -164,7 +164,7 @@ class TestFingerprint:
         assert libraries["torch"] == torch.__version__
 
     def test_a_library_that_is_missing_is_said_to_be(self, monkeypatch):
-        monkeypatch.setattr(settings, "LIBRARIES", ("no-such-distribution",))
+        monkeypatch.setattr(fingerprint, "LIBRARIES", ("no-such-distribution",))
         assert fingerprint.libraries()["no-such-distribution"] is None
 
     def test_another_thread_count_is_a_difference(self):
