@@ -66,7 +66,7 @@ class TestConstants:
     def test_the_largest_cost_is_that_of_the_largest_genes(self):
         config = small()
         task = build(spec_of(config)).task
-        length, dim, rank, width = task.length, 16, 4, 4
+        length, dim, rank, width = task.length, 16, config.options.max_rank, config.options.max_width
         pairs = visible(task, 5).sum()
         flops = 2 * length * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
         assert found().largest_flops == flops
@@ -240,7 +240,7 @@ class TestShared:
 
     def test_a_run_of_another_format_is_refused(self, undisturbed, tmp_path):
         with pytest.raises(
-            RunError, match="has the content of format 1 and this version works with format 2"
+            RunError, match="has the content of format 2 and this version works with format 3"
         ):
             self.take(older(copied(undisturbed, tmp_path)))
 

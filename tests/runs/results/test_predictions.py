@@ -9,13 +9,13 @@ from analysis.pictures import NothingToDraw
 from archive_store.errors import BlobError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
-from runs import tasks
 from runs.cli import app
 from runs.config.reader import read_config
 from runs.errors import RunError
 from runs.results import predictions as predicting
 from runs.results.predictions import predictions
 from runs.results.summary import summarise
+from runs.tasks.signals import build as build_signals
 from tests.fixtures.small_runs import copied, launched
 
 
@@ -129,12 +129,12 @@ class TestRefusals:
             predictions(run)
 
     def test_other_data_are_not_predicted(self, signals, monkeypatch):
-        def other(options, corpus):
-            task = tasks.signals.build(options, corpus)
+        def other(options, corpus, build=build_signals):
+            task = build(options, corpus)
             test = replace(task.test, inputs=task.test.inputs[::-1].copy())
             return replace(task, test=test)
 
-        monkeypatch.setattr(tasks, "TASKS", {"signals": other})
+        monkeypatch.setattr("runs.tasks.signals.build", other)
         with pytest.raises(RunError, match="was launched with other settings or data: data"):
             predictions(open_run(signals))
 
