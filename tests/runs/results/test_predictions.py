@@ -9,6 +9,7 @@ from analysis.pictures import NothingToDraw
 from archive_store.errors import BlobError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
+from runs import tasks
 from runs.cli import app
 from runs.config.reader import read_config
 from runs.errors import RunError
