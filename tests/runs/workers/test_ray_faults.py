@@ -131,7 +131,8 @@ def on(monkeypatch):
         def there(prepared):
             yield pool
 
-        monkeypatch.setattr("runs.launch.pool_of", there)
+        for command in ("launch", "resume"):
+            monkeypatch.setattr(f"runs.{command}.pool_of", there)
         return pool
 
     return use

@@ -105,7 +105,8 @@ def on(local_pool, monkeypatch):
         def there(prepared):
             yield Limited(local_pool, workers)
 
-        monkeypatch.setattr("runs.launch.pool_of", there)
+        for command in ("launch", "resume"):
+            monkeypatch.setattr(f"runs.{command}.pool_of", there)
 
     return choose
 
