@@ -1,10 +1,10 @@
 """Every test computes as a run does: the settings are made before any test module can load torch."""
 
 from hypothesis import settings
-from tests.fixtures.distribution import ByFile, grouped
-from tests.fixtures.examples import fix_constants
 
 from runs.machine.settings import prepare
+from tests.fixtures.distribution import ByFile, grouped
+from tests.fixtures.examples import fix_constants
 from tests.fixtures.shapes import check_signatures
 
 

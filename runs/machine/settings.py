@@ -31,7 +31,8 @@ def variables(flags: str) -> dict[str, str]:
 
     One thread for each library, because sums change with their number; Intel's MKL in a reproducible
     mode, strict where it can be, because its sums else change with the alignment of memory; oneDNN with
-    all of the processor and all bits of float32, whatever is set outside; cuBLAS with a workspace of fixed size.
+    all of the processor and all bits of float32, whatever is set outside; cuBLAS with a workspace of fixed size;
+    Inductor deterministic, should a user's code compile something.
     """
     return {
         "MKL_CBWR": "AVX2,STRICT" if "avx2" in flags.split() else "COMPATIBLE",
@@ -41,6 +42,7 @@ def variables(flags: str) -> dict[str, str]:
         "ONEDNN_MAX_CPU_ISA": "DEFAULT",
         "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "TORCHINDUCTOR_DETERMINISTIC": "1",
     }
 
 
@@ -80,7 +82,8 @@ def prepare() -> None:
 
     threadpoolctl.threadpool_limits(limits=1)  # a BLAS that was loaded before reads no variables any more
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True) does, but without loading Inductor, which takes as long as torch itself.
+    torch.set_deterministic_debug_mode("error")
     # Nothing here reads memory before it is written, and filling it costs a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_float32_matmul_precision("highest")

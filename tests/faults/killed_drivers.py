@@ -21,7 +21,7 @@ from tests.fixtures.small_runs import small
 
 # What a run imports when it comes to need it.
 LATE = (
-    *("factor_analyzer", "sklearn.datasets", "torch._inductor.config"),
+    *("factor_analyzer", "sklearn.datasets"),
     *(f"organisms.{family}.species.family" for family in FAMILIES),
 )
 

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from analysis import pictures
+from runs.cli import app
 from tests.fixtures.small_runs import arguments, digests, launched
 
 ROOT = Path(__file__).parents[3]
@@ -54,8 +57,22 @@ class Command:
         return self._process.returncode
 
 
+@pytest.fixture
+def resumed(tmp_path, monkeypatch):
+    """Call the command where the run is, but in this process and without pictures at the end."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pictures, "KINDS", {})
+
+    def call(*words):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.stderr
+        return digests(tmp_path / "run")
+
+    return call
+
+
 @pytest.mark.ray
-def test_ctrl_c_drains_ray_and_prints_the_line_that_goes_on(whole, tmp_path):
+def test_ctrl_c_drains_ray_and_prints_the_line_that_goes_on(whole, resumed, tmp_path):
     command = Command(
         tmp_path,
         "launch",
@@ -75,12 +92,10 @@ def test_ctrl_c_drains_ray_and_prints_the_line_that_goes_on(whole, tmp_path):
     )
     assert line == "plasmodia resume run"
     assert "Traceback" not in command.told
-    resumed = Command(tmp_path, *line.split()[1:], "--executor", "inline", "--quiet")
-    assert resumed.end() == 0, resumed.told
-    assert digests(tmp_path / "run") == whole
+    assert resumed(*line.split()[1:], "--executor", "inline", "--quiet") == whole
 
 
-def test_a_second_signal_does_not_wait(whole, tmp_path):
+def test_a_second_signal_does_not_wait(whole, resumed, tmp_path):
     command = Command(tmp_path, "launch", "smoke", *arguments(*LONG), "--out", "run")
     command.hear("round 1/25")
     command.send(signal.SIGTERM)
@@ -89,6 +104,4 @@ def test_a_second_signal_does_not_wait(whole, tmp_path):
     # Two of a kind that arrive before the first is handled are one.
     assert status in (130, 3), command.told
     assert "Traceback" not in command.told
-    resumed = Command(tmp_path, "resume", "run", "--quiet")
-    assert resumed.end() == 0, resumed.told
-    assert digests(tmp_path / "run") == whole
+    assert resumed("resume", "run", "--quiet") == whole

@@ -41,7 +41,12 @@ faults = []
 for _ in range(10):
     [torch.ones(2**22) for _ in range(4)]  # 16 MiB each
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(json.dumps([threads, runs.machine.fingerprint.fingerprint(["qd.seeding"]), error.item(), faults[-1] - faults[4]]))
+unneeded = [name for name in ("torch._dynamo", "torch._inductor") if name in sys.modules]
+import torch._inductor.config as inductor
+print(json.dumps([
+    threads, runs.machine.fingerprint.fingerprint(["qd.seeding"]), error.item(), faults[-1] - faults[4],
+    unneeded, inductor.deterministic,
+]))
 """
 
 
@@ -70,24 +75,28 @@ def fresh():
 
 class TestPrepare:
     def test_every_library_has_one_thread(self, fresh):
-        threads, _, _, _ = fresh
+        threads, *_ = fresh
         assert len(threads) >= 2
         assert set(threads) == {1}
 
     def test_onednn_keeps_float32_whatever_is_asked_of_it_outside(self, fresh):
-        _, _, error, _ = fresh
+        _, _, error, *_ = fresh
         assert error < 1e-6
 
     @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told to keep memory")
     def test_memory_that_was_freed_is_not_fetched_again(self, fresh):
-        _, _, _, faults = fresh
+        _, _, _, faults, *_ = fresh
         assert faults < 1000  # of 5 x 16,384 pages
 
     def test_another_process_has_the_same_fingerprint(self, fresh):
-        _, there, _, _ = fresh
+        _, there, *_ = fresh
         here = json.loads(json.dumps(fingerprint.fingerprint(["qd.seeding"])))
         assert fingerprint.differences(there, here) == ()
         assert there == here
+
+    def test_inductor_is_not_loaded_and_would_be_deterministic(self, fresh):
+        *_, unneeded, deterministic = fresh
+        assert (unneeded, deterministic) == ([], True)
 
     def test_the_settings_are_made(self):
         settings.prepare()
