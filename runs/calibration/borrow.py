@@ -40,7 +40,10 @@ def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[Wo
         base, event = journaled(directory, journal)
     with readable(f"what the journal of {path} begins with"):
         theirs = _relevant(base.get("config", {}), base.get("data"))
+        kind = theirs["organism"].get("kind")
         different = differences(theirs, _relevant(scientific(config), data))
+    if kind != config.organism.kind:
+        raise RunError(f"the calibration of {path} is of the family {kind}, not {config.organism.kind}")
     if different:
         raise RunError(f"the calibration of {path} does not fit this run: {'; '.join(different)}")
     return with_calibrated(spec, event, directory.blobs), constants_of(event, directory.blobs)

@@ -19,6 +19,8 @@ from runs.config.rules import broken_rules
 from runs.config.schema import Config
 from runs.config.sections import CalibrationConfig, OrganismConfig
 
+SHARED = frozenset(OrganismConfig.model_fields)  # keys of organism that every family has
+
 
 class Own(NamedTuple):
     """Name and options of a family, as a configuration needs them."""
@@ -61,7 +63,7 @@ def model_for(values: Mapping[str, Any], own: Own | None = None) -> type[Config]
     if isinstance(kind, str) and kind in FAMILIES:
         return model_of(kind, options_of(kind))
     if isinstance(kind, str) and ":" in kind:
-        found = [key for key, value in section.items() if isinstance(value, Mapping)]
+        found = [key for key, value in section.items() if isinstance(value, Mapping) and key not in SHARED]
         return model_of(found[0] if len(found) == 1 else None, Unchecked)
     return model_of(OrganismConfig().kind, options_of(OrganismConfig().kind))
 

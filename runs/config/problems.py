@@ -106,7 +106,8 @@ def _unknown(location: Sequence[int | str], model: type[BaseModel]) -> str:
             f"holds the options of a family that organism.kind does not name; known here: {', '.join(known)}; "
             f"leave it out, or set organism.kind: {word}"
         )
-    near = difflib.get_close_matches(word, known, n=1)
+    families = FAMILIES if location[:-1] == ("organism",) else ()
+    near = difflib.get_close_matches(word, [*known, *families], n=1)
     found = [".".join((*map(str, location[:-1]), near[0]))] if near else []
     if not found:
         leaves = {path.rsplit(".", 1)[-1]: path for path in reversed(everywhere)}
@@ -126,6 +127,7 @@ _RIGHTS: Mapping[str, str] = {
     "int_from_float": "an integer",
     "float_type": "a number",
     "finite_number": "a finite number",
+    "bool_type": "true or false",
     "string_type": "text (a number or true, false, null as text needs quotes)",
     "tuple_type": "a list",
     "none_required": "null",

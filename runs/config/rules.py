@@ -1,8 +1,10 @@
 """The rules of a configuration that concern more than one key."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from runs.config.problems import Problem
+from organisms.options import BrokenRule
+from runs.config.problems import Problem, shown
 from runs.config.schema import Config
 from runs.errors import RAISED, told
 
@@ -40,14 +42,21 @@ def _pool(config: Config) -> Iterator[Problem]:
 
 
 def _family(config: Config) -> Iterator[Problem]:
-    try:
-        broken = list(config.options.broken_rules(config.organism.sizes))
-    except RAISED as error:  # the rules may be a user's
+    try:  # the rules may be a user's
+        broken = [_checked_rule(rule) for rule in config.options.broken_rules(config.organism.sizes)]
+    except RAISED as error:
         yield Problem(("organism.kind",), f"checking the rules of its options raised {told(error)}")
         return
     for keys, sentence in broken:
         paths = (key if "." in key else f"organism.{config.family}.{key}" for key in keys)
         yield Problem(tuple(paths), sentence)
+
+
+def _checked_rule(rule: Any) -> BrokenRule:
+    keys, sentence = rule
+    if not (isinstance(keys, tuple) and keys and all(isinstance(text, str) for text in (*keys, sentence))):
+        raise TypeError(f"a broken rule is a tuple of keys and a sentence, not {shown(rule)}")
+    return BrokenRule(keys, sentence)
 
 
 def _static(config: Config) -> Iterator[Problem]:

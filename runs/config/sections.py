@@ -17,7 +17,7 @@ CENTROIDS = ("halton", "kmeans")
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
-_IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _ADDRESS = re.compile(r"local|auto|ray://[^\s/]+|[^\s/:]+:[0-9]+")
 
 
@@ -29,7 +29,7 @@ def named(value: str, known: Iterable[str]) -> str:
     ValueError
         If it is neither; the message lists the known names and the nearest one.
     """
-    if value in known or _IMPORT_PATH.fullmatch(value):
+    if value in known or IMPORT_PATH.fullmatch(value):
         return value
     names, near = ", ".join(known), nearest(value, known)
     raise ValueError(f"must be {names} or an import path package.module:Name, not {shown(value)}{near}")

@@ -178,6 +178,15 @@ def test_everything_that_is_wrong_is_reported_at_once():
             r"organism.experts.balanc: unknown key; did you mean organism.experts.balance\? known here: max_rank",
         ),
         (
+            {"organism": {"expert": {"balance": 0.1}}},
+            r"organism.expert: unknown key; did you mean organism.experts\?",
+        ),
+        ({"lifecycle": {"enabled": "no"}}, 'lifecycle.enabled: must be true or false, not "no"'),
+        (
+            {"organism": {"kind": "mine:Towers", "count": {"x": 3}}},
+            r'organism.count: must be an integer, not {"x": 3}',
+        ),
+        (
             {"lifecycle": {"enabled": False}},
             "births: must be none where lifecycle.enabled is false, .* not archive",
         ),
@@ -311,6 +320,29 @@ class TestOwnFamily:
             "        return 1 / 0\n"
             "class Broken(Near):\n"
             "    options = Failing\n"
+            "class Keyless(Near):\n"
+            "    class options(Options):\n"
+            "        def broken_rules(self, sizes):\n"
+            "            yield BrokenRule((), 'must be else')\n"
+            "class Texts(Near):\n"
+            "    class options(Options):\n"
+            "        def broken_rules(self, sizes):\n"
+            "            yield 'nonsense'\n"
+            "class Traitless(Near):\n"
+            "    class options(Options):\n"
+            "        traits = 5\n"
+            "class Opaque(Near):\n"
+            "    class options(Options):\n"
+            "        thing: object = object()\n"
+            "class Mistyped(Near):\n"
+            "    class options(Options):\n"
+            "        height: int = 'two'\n"
+            "class Private(Near):\n"
+            "    family = '_near'\n"
+            "class Sized(Near):\n"
+            "    family = 'sizes'\n"
+            "class Experts(Near):\n"
+            "    family = 'experts'\n"
         )
         (tmp_path / "own_family.py").write_text(source)
         monkeypatch.syspath_prepend(tmp_path)
@@ -349,6 +381,14 @@ class TestOwnFamily:
         [
             ("Taken", "whose name 'dim' cannot be that of a section"),
             ("Tall", "whose option 'height' has no default; every option needs one"),
+            ("Private", "whose name '_near' cannot be that of a section"),
+            ("Sized", "whose name 'sizes' cannot be that of a section"),
+            ("Experts", "which calls itself 'experts' as a built-in family with other options does"),
+            ("Traitless", "whose options have traits that are no organisms.options.Traits"),
+            ("Opaque", "whose options cannot be written and read with their defaults: "),
+            ("Mistyped", "whose options cannot be written and read with their defaults: "),
+            ("Keyless", r"organism.kind: checking .* a broken rule is a tuple of keys and a sentence, not"),
+            ("Texts", r"organism.kind: checking the rules of its options raised ValueError: too many values"),
             ("Broken", r"organism.kind: checking .* raised ZeroDivisionError: .* \(own_family.py, line"),
         ],
     )
