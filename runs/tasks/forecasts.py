@@ -7,6 +7,7 @@ takes examples away and changes none.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,13 +50,10 @@ def forecasting(
     refuse_path(options)
     kinds = kinds_among(options, tuple(curves))
     length = length_between(options, LENGTH, 8, 1024, "fewer than 8 values hardly show what moves them")
-    times = np.arange(length + 1, dtype=np.float64)
 
     def split(name_of_split: str) -> Split:
-        size = SIZES[name_of_split]
-        streams = {kind: generator(0, 0, f"task:{name}:{name_of_split}:{kind}") for kind in kinds}
-        values = np.concatenate([curves[kind](stream, size, times) for kind, stream in streams.items()])
-        values = values.astype(np.float32)
+        size, stream = SIZES[name_of_split], f"task:{name}:{name_of_split}"
+        values = np.concatenate([_drawn(curves[kind], f"{stream}:{kind}", size, length) for kind in kinds])
         labels = np.repeat(np.arange(len(kinds)), size)
         return Split(values[:, :-1].copy(), values[:, 1:].copy(), labels)
 
@@ -71,11 +69,20 @@ def forecasting(
         tokens="continuous",
         features=features,
         outputs=features,
-        positions=times[:-1, None],
+        positions=np.arange(length, dtype=np.float64)[:, None],
         causal=True,
         labels=kinds,
         metrics=by_kind(kinds, errors),
     )
+
+
+@lru_cache(maxsize=40)  # a run builds its task several times in a process; this holds the splits of two tasks
+def _drawn(curve: Curve, stream: str, size: int, length: int) -> np.ndarray:
+    """Draw the sequences of a kind in a split, float32 [size, length + 1, F]."""
+    times = np.arange(length + 1, dtype=np.float64)
+    values = curve(generator(0, 0, stream), size, times).astype(np.float32)
+    values.setflags(write=False)
+    return values
 
 
 def by_kind(kinds: tuple[str, ...], errors: Mapping[str, Error]) -> Metrics:
