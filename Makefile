@@ -22,6 +22,8 @@ launch: setup ## evolve on handwritten digits (out/digits); again: go on with th
 		$(BIN)/plasmodia launch digits --out $(RUN); \
 	fi
 
+# Tests start many processes: what is imported is compiled once, whatever the environment says.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/installed-test ## run the tests in two processes; some of them: make test TESTS=tests/qd
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 

@@ -23,7 +23,7 @@ from tests.faults.simulated_worlds import (
     unsynced,
 )
 
-SUITE = 2000  # worlds
+SUITE = 800  # worlds; `make chaos` tries more and larger ones
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,8 @@ def test_the_worlds_are_about_something():
     assert {config.lag for config in configurations} == set(LAGS)
     assert 30 <= statistics.median(orders(config) for config in configurations) <= 50
     assert max(config.archive.cells for config in configurations) <= 64
-    assert (min(world.workers for world in worlds), max(world.workers for world in worlds)) == (1, 200)
+    assert min(world.workers for world in worlds) == 1
+    assert 190 <= max(world.workers for world in worlds) <= 200
 
 
 def test_a_world_is_the_same_each_time(trials):
