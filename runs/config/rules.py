@@ -5,12 +5,13 @@ from typing import Any
 
 from organisms.options import BrokenRule
 from runs.config.problems import Problem, shown
-from runs.config.schema import Config
+from runs.config.schema import TABLE, Config
 from runs.errors import RAISED, told
 
 MOST_SLOTS = 64  # in one organism, over all layers
 MOST_STEPS = 100_000_000  # optimizer steps of one organism
 SAMPLES_PER_CELL = 10  # that k-means needs
+READERS = ("text", "table")  # tasks that read a file
 
 Rule = Callable[[Config], Iterator[Problem]]
 
@@ -146,13 +147,26 @@ def _schedule(config: Config) -> Iterator[Problem]:
         )
 
 
-def _corpus(config: Config) -> Iterator[Problem]:
+def _files(config: Config) -> Iterator[Problem]:
     task = config.task
-    if task.path is not None and task.name != "text" and ":" not in task.name:
+    if task.path is not None and task.name not in READERS and ":" not in task.name:
         yield Problem(
             ("task.path", "task.name"),
-            f"only the task text reads a corpus, {task.name} does not; leave it out",
+            f"only the tasks {' and '.join(READERS)} read a file, {task.name} does not; leave it out",
         )
+
+
+def _table(config: Config) -> Iterator[Problem]:
+    task = config.task
+    if task.name == "table":
+        for key, meaning in (("path", "the table"), ("target", "the column to predict")):
+            if getattr(task, key) is None:
+                yield Problem((f"task.{key}", "task.name"), f"must name {meaning} of the task table")
+    elif ":" not in task.name:
+        for key in TABLE:
+            if getattr(task, key) != type(task).model_fields[key].default:
+                text = f"is an option of the task table, {task.name} reads none; leave it out"
+                yield Problem((f"task.{key}", "task.name"), text)
 
 
 def _device(config: Config) -> Iterator[Problem]:
@@ -172,6 +186,7 @@ RULES: tuple[Rule, ...] = (
     _cells,
     _objective,
     _schedule,
-    _corpus,
+    _files,
+    _table,
     _device,
 )

@@ -141,5 +141,6 @@ def scientific(config: Config) -> dict[str, Any]:
     return values
 
 
-LATER = (("task", "kinds"),)
+TABLE = ("target", "columns", "predict", "split", "missing")  # keys of the task table
+LATER = (("task", "kinds"), *(("task", key) for key in TABLE))
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))

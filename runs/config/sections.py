@@ -42,13 +42,23 @@ class TaskConfig(Section):
         str, Field(description=f"{', '.join(TASKS)}, or the import path package.module:Name of your own.")
     ] = "digits"
     path: str | None = None
-    """UTF-8 corpus for the task text (relative to the configuration's file); null: CPython's help topics."""
+    """File (relative to the configuration's) of the tasks table (.csv, .npz, .parquet) and text; null: help topics."""
     length: Annotated[int, Field(ge=2)] | None = None
     """Tokens per example where the task leaves a choice; null: the task's own."""
     examples: Count | None = None
     """Training examples to use at most; null: all."""
     kinds: Annotated[tuple[str, ...], Field(strict=False)] | None = None
     """Kinds of sequences that the tasks signals and trajectories generate; null: all five."""
+    target: str | None = None
+    """Column that the task table predicts."""
+    columns: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    """Columns that the task table reads, each a token; null: all but the target."""
+    predict: Literal["class", "value"] | None = None
+    """What the target is; null: texts and up to 20 different whole numbers are classes, other numbers a value."""
+    split: int | str = 0
+    """Number that draws the splits of a table, or its column that says train, probe, validation or test."""
+    missing: Literal["refuse", "fill"] = "refuse"
+    """Missing values of a table. fill: a feature of its own says that they are missing."""
 
     @field_validator("name")
     @classmethod
@@ -232,7 +242,9 @@ class ValidityConfig(Section):
     """When calibration stops the run because its measures span no sound behaviour space."""
 
     gate: Literal["robust", "blueprint", "off"] = "robust"
-    """robust: on a bootstrap interval of the KMO below 0.5; blueprint: on a KMO below 0.5; off: never, just warns."""
+    """robust: on a bootstrap interval of the KMO below 0.5; blueprint: on a KMO below 0.5; both also on measures that
+    are constant, duplicated, correlated over 0.95, unreliable or too few independent ones. off: all of that only warns,
+    but for a constant measure, which has no range."""
 
 
 class ExecutionConfig(Section):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 TASKS: Mapping[str, str] = {
     "digits": "runs.tasks.digits:build",
     "text": "runs.tasks.text:build",
+    "table": "runs.tasks.table.build:build",
     "signals": "runs.tasks.signals:build",
     "trajectories": "runs.tasks.trajectories:build",
     "sine": "runs.tasks.toys:sine",

@@ -1,7 +1,7 @@
 """The options of a task, and the checks that refuse those that a task does not have."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from runs.config.problems import nearest, shown
 from runs.errors import ConfigError
@@ -16,7 +16,7 @@ class Options(Protocol):
 
     @property
     def path(self) -> str | None:
-        """A corpus of the user's."""
+        """A file of the user's."""
 
     @property
     def length(self) -> int | None:
@@ -30,13 +30,33 @@ class Options(Protocol):
     def kinds(self) -> Sequence[str] | None:
         """Kinds of examples that there shall be; None: all that the task has."""
 
+    @property
+    def target(self) -> str | None:
+        """Column of a table that is predicted."""
+
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """Columns of a table that are read; None: all but the target."""
+
+    @property
+    def predict(self) -> Literal["class", "value"] | None:
+        """What the target is; None: found from what it holds."""
+
+    @property
+    def split(self) -> int | str:
+        """Number that draws the splits of a table, or its column that names each row's."""
+
+    @property
+    def missing(self) -> Literal["refuse", "fill"]:
+        """Whether missing values of a table are an error or a feature."""
+
 
 def refuse_path(options: Options) -> None:
     """Raise `ConfigError` where a file is given to a task that reads none."""
     if options.path is not None:
         raise ConfigError(
             f"task.path is {options.path!r}, but the task {options.name!r} reads no file; "
-            "remove task.path or choose the task 'text'"
+            "remove task.path or choose the task 'text' or 'table'"
         )
 
 

@@ -70,7 +70,7 @@ def launching(*overrides):
         (["lag=-1"], "lag: must be at least 0"),
         (["objective.task=0.9"], "the weights task, efficiency and gradient must sum to 1"),
         (["births=often"], "births: must be"),
-        (["task.name=digts"], "task.name: must be digits, text, signals"),
+        (["task.name=digts"], "task.name: must be digits, text, table, signals"),
         (["task.name=text", "task.path=nowhere.txt"], "task.path: no readable file at"),
         (["archive.centroids=nowhere.npy"], "archive.centroids: no readable file at"),
         (["calibration.from=nowhere"], "calibration.from: no readable directory at"),

@@ -117,7 +117,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         "name: must be 1 to 64 letters",
         'seed: must be an integer, not "abc"',
         'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
-        "task.name: must be digits, text, signals, trajectories, sine, xor, parity or an import path "
+        "task.name: must be digits, text, table, signals, trajectories, sine, xor, parity or an import path "
         'package.module:Name, not "digit"; did you mean digits?',
         "organism.kind: must be pseudopods, experts or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
@@ -229,7 +229,10 @@ def test_everything_that_is_wrong_is_reported_at_once():
             "annealing.floor: must be more than 0 for a geometric",
         ),
         ({"annealing": {"kind": "liner"}}, "annealing.kind: .* did you mean linear"),
-        ({"task": {"path": "a.txt"}}, "task.path: only the task text reads a corpus, digits does not"),
+        (
+            {"task": {"path": "a.txt"}},
+            "task.path: only the tasks text and table read a file, digits does not",
+        ),
         ({"task": {"name": "a.b:1c"}}, "task.name: must be digits"),
         ({"execution": {"device": "cuda"}}, "execution.num_gpus: must be more than 0 for device cuda"),
         ({"execution": {"address": "ray:/x"}}, "execution.address: must be local, auto, ray://host:port"),

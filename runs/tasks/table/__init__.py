@@ -1,0 +1,1 @@
+"""The task of predicting a column of a user's table."""
