@@ -1,13 +1,16 @@
 """Two kinds of fitness: the objective that the archive compares, and the living fitness behind deaths."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from qd.measures import Ranges
 from qd.records import Candidate, Census, Record
+
+COMPETES = "competes"
+REASONS = ("immature", "useless", "non-finite")  # why a component does not compete
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,22 @@ def ineligible(record: Record, maturity: int) -> str | None:
     if record.assay_lower <= 0:
         return "useless"
     return None
+
+
+def entrants(records: Iterable[Record], maturity: int) -> dict[str, int]:
+    """Return how many components compete, under ``"competes"``, and how many do not, under each reason.
+
+    Parameters
+    ----------
+    records
+        Of a round.
+    maturity
+        As `ineligible` takes it, in rounds.
+    """
+    counts = dict.fromkeys((COMPETES, *REASONS), 0)
+    for record in records:
+        counts[ineligible(record, maturity) or COMPETES] += 1
+    return counts
 
 
 def _numbers(record: Record) -> tuple[float, ...]:

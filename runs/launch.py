@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from archive_store.run_directory import RunDirectory
 from runs.calibration.borrow import borrowed
 from runs.calibration.calibrate import calibrate
 from runs.calibration.constants import Calibration
+from runs.calibration.outlook import foreseen
 from runs.calibration.stored import write_round_0
 from runs.config.schema import Config, to_yaml
 from runs.driver import Driver, evidence
@@ -178,6 +180,8 @@ def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -
     else:
         spec, calibration = borrowed(Path(config.calibration.from_run), config, prepared.data, spec)
         pool.configure(spec)
+    for sentence in foreseen(calibration.outlook, calibration.verdict):
+        report(replace(_calibrating(config, 1.0), message=sentence))
     with ExitStack() as stack:
         with placed(out) as partial:
             directory = RunDirectory.create(partial, to_yaml(config), described(prepared))

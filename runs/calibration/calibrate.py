@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from runs.calibration.constants import Calibration, constants
+from runs.calibration.outlook import stop_if_diverged
 from runs.config.schema import Config
-from runs.training.calibration_jobs import INTERFACE
+from runs.training.calibration_jobs import INTERFACE, Fit
 from runs.training.world import WorldSpec
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import Done, Job
@@ -35,7 +36,7 @@ def calibrate(
     Raises
     ------
     RunError
-        If the behaviour space degenerates, no component helps any host, or a job fails.
+        If training diverges, the behaviour space degenerates, no component helps any host, or a job fails.
     """
     settings = config.calibration
     numbers = [INTERFACE - 1 - index for index in range(settings.organisms)]
@@ -50,6 +51,8 @@ def calibrate(
     pool = dispatcher.pool
     pool.configure(spec)
     trained = gather(dispatcher, [Job("interface", 0, INTERFACE, ())], progress)[INTERFACE]
+    fit: Fit = trained.report
+    stop_if_diverged(fit)
     spec = replace(spec, interface=pool.fetch(trained.payload))
     pool.configure(spec)
     jobs = [Job("reference", 0, number_, (number_,)) for number_ in numbers]
@@ -61,7 +64,7 @@ def calibrate(
     assays = gather(dispatcher, [Job("assays", 0, guest, (states[guest],)) for guest in guests], progress)
     samples = [sample for number_ in numbers for sample in references[number_].report]
     values = [value for guest in guests for value in assays[guest].report]
-    return spec, constants(config, spec, samples, values)
+    return spec, constants(config, spec, fit, samples, values)
 
 
 def gather(dispatcher: Dispatcher, jobs: Sequence[Job], progress: Callable[[], None]) -> dict[int, Done]:

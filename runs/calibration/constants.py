@@ -10,13 +10,14 @@ import numpy as np
 from archive_store.encoding import encode
 from qd import centroids as tessellations
 from qd.canonical import number, sha256
-from qd.measures import Ranges, ranges_from_samples
+from qd.measures import FEWEST_MEASURES, MEASURES, Ranges, ranges_from_samples
 from qd.validity.reliability import split_half
 from qd.validity.verdict import Verdict, assess
+from runs.calibration.outlook import Outlook, outlook
 from runs.config.schema import Config
 from runs.errors import ConfigError, RunError, readable
 from runs.training.build import build
-from runs.training.calibration_jobs import Sample
+from runs.training.calibration_jobs import Assay, Fit, Sample
 from runs.training.world import WorldSpec
 
 REFERENCE_QUANTILE = 0.99  # of the assays in calibration: what counts as full marks
@@ -31,11 +32,13 @@ class Calibration:
     largest_flops: float  # of the costliest component that the genes allow
     centroids: np.ndarray  # float64 [cells, p] for p measures, in the unit cube
     verdict: Mapping[str, Any]  # canonical form of a `qd.validity.verdict.Verdict`
+    outlook: Outlook | None = None  # None in runs that were made before it was kept
 
     def event(self, spec: WorldSpec) -> dict[str, Any]:
         """Return what the journal holds of it: digests of interface, hosts and centroids, and the rest itself."""
         assert spec.interface is not None
-        return {
+        known = {} if self.outlook is None else {"outlook": self.outlook}
+        return known | {
             "interface": sha256(spec.interface),
             "hosts": [sha256(host) for host in spec.hosts],
             "ranges": self.ranges,
@@ -70,11 +73,12 @@ class Calibration:
                 largest_flops=number(event["largest_flops"]),
                 centroids=centroids,
                 verdict=event["verdict"],
+                outlook=Outlook.read(event["outlook"]) if "outlook" in event else None,
             )
 
 
 def constants(
-    config: Config, spec: WorldSpec, samples: Sequence[Sample], assays: Sequence[float]
+    config: Config, spec: WorldSpec, fit: Fit, samples: Sequence[Sample], assays: Sequence[Assay]
 ) -> Calibration:
     """Find ranges, reference, centroids and verdict from what calibration measured.
 
@@ -84,10 +88,12 @@ def constants(
         Names the p measures, and says how the archive is tessellated and the space is judged.
     spec
         The world, with interface and hosts.
+    fit
+        Of the organism that trained the interface.
     samples
         Of every calibration organism and checkpoint, with raw measures [n, p].
     assays
-        Of the fully trained components of the organisms that are no hosts, in nats.
+        Of the fully trained components of the organisms that are no hosts.
 
     Raises
     ------
@@ -105,7 +111,9 @@ def constants(
         analytic = {name: known[name] for name in config.measures if name in known}
         ranges = ranges_from_samples(measures, analytic, config.measures)
     except ValueError as error:
-        raise RunError(f"the behaviour space cannot be calibrated: {error}") from error
+        raise RunError(
+            f"the behaviour space cannot be calibrated: {error}; {_other_measures(config.measures)}"
+        ) from error
     verdict = assess(
         measures,
         groups,
@@ -119,11 +127,12 @@ def constants(
         stops=True,
     )
     _pass_or_stop(verdict)
-    reference = float(np.quantile(assays, REFERENCE_QUANTILE))
+    reference = float(np.quantile([assay.mean for assay in assays], REFERENCE_QUANTILE))
     if not reference > 0:
         raise RunError(
             f"no component of {len(assays)} helps the reference hosts (99th percentile of the assay: "
-            f"{reference:.3g} nats); raise calibration.steps or organism.dim"
+            f"{reference:.3g} nats; a training loss of {fit.loss:.4g}, where the best constant answer has "
+            f"{fit.constant:.4g}); raise calibration.steps or organism.dim"
         )
     costliest = tuple((name, gene.high) for name, gene in sorted(world.species.genes.items()))
     return Calibration(
@@ -132,6 +141,7 @@ def constants(
         largest_flops=float(world.species.cost(costliest)[0]),
         centroids=_centroids(config, ranges, measures),
         verdict=plain_verdict(verdict),
+        outlook=outlook(fit, assays),
     )
 
 
@@ -144,7 +154,22 @@ def plain_verdict(verdict: Verdict) -> Mapping[str, Any]:
 
 def _pass_or_stop(verdict: Verdict) -> None:
     if verdict.status == "stop":
-        raise RunError(f"the behaviour space is not sound: {'; '.join(verdict.reasons)}")
+        raise RunError(f"the behaviour space is not sound: {'; '.join(verdict.reasons)}. {way_out(verdict)}")
+
+
+def way_out(verdict: Verdict) -> str:
+    """Return what can be done about a verdict: other measures, fewer of them, or no gate."""
+    blamed = {name for name, advice in zip(verdict.names, verdict.advice, strict=True) if "replace" in advice}
+    rest = [name for name in verdict.names if name not in blamed]
+    fewer = f"fewer measures, such as measures=[{', '.join(rest)}]" if len(rest) >= FEWEST_MEASURES else ""
+    ways = [fewer, _other_measures(verdict.names), "validity.gate=off goes on and only warns"]
+    return f"Ways out: {'; '.join(way for way in ways if way)}"
+
+
+def _other_measures(names: Sequence[str]) -> str:
+    others = [name for name in MEASURES if name not in names]
+    built_in = f"of the built-in measures there are also {', '.join(others)}; " if others else ""
+    return f"{built_in}a measure of your own is named package.module:name in measures"
 
 
 def _centroids(config: Config, ranges: Ranges, measures: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import json
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,25 @@ if TYPE_CHECKING:
     from archive_store.journal.journal import Journal
 
 
+REMEDIES = {  # of each reason not to compete
+    "immature": "younger than objective.maturity; lower it, or lifecycle.births_per_round",
+    "useless": "useless (the 95 % bound of their assay is not above 0); give the task's probe split more examples, "
+    "train for longer (training.steps_per_round, rounds), lower calibration.host_share or raise organism.dim",
+    "non-finite": "measured with numbers that are not finite; lower training.learning_rate, or mend a measure of yours",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The result of a run, or of as much of it as is committed; None is "not known (yet)"."""
 
     run: str  # its directory
     name: str
+    seed: int | None
+    arm: str | None  # births: archive, random, genes, clone or none
+    task: str | None
+    family: str | None
+    measures: tuple[str, ...]
     rounds: int  # committed
     coverage: float  # share of the cells that are filled
     qd_score: float
@@ -30,6 +43,14 @@ class Summary:
     best_accuracy: float | None  # test score of that organism; score_name says of what kind
     score_name: str  # accuracy or R2
     test_metrics: dict[str, float | None]  # what the task itself reports of that organism, by name
+    training_loss: float | None  # of calibration's first organism in the end
+    constant_loss: float | None  # of the best constant answer to the same examples
+    useful: int | None  # components of calibration that help the hosts for certain
+    assayed: int | None  # of how many
+    competing: int  # components of the last round that competed for a cell
+    ineligible: dict[str, int]  # those that did not, by reason: immature, useless or non-finite
+    out_of_range: int  # competing components with a measure beyond its range
+    hints: tuple[str, ...]  # what keeps the archive empty, and what to change
     kmo: float | None  # at calibration, where it gates the run; two measures have none
     kmo_verdict: str | None  # ok, warn, stop or skipped
     kmo_reasons: tuple[str, ...]  # why it is not ok
@@ -63,9 +84,11 @@ def summarise(path: Path) -> Summary:
                 f"{path} has no finished round yet; look again later, or go on with: plasmodia resume {path}"
             )
         (totals,) = _bodies(journal, "summary", last)
+        config = directory.config()
         return Summary(
             run=str(path),
-            name=str(directory.config().get("name", path.name)),
+            name=str(config.get("name", path.name)),
+            **_experiment(config),
             rounds=last,
             coverage=float(totals["coverage"]),
             qd_score=float(totals["qd_score"]),
@@ -73,6 +96,7 @@ def summarise(path: Path) -> Summary:
             mean_objective=_number(totals["mean_objective"]),
             **_best(_bodies(journal, "census", last)),
             score_name=journal.meta(SCORE_NAME) or "score",
+            **_entrants(journal, last, config),
             **_validity(journal),
             **_lifecycle(_bodies(journal, "decision"), _bodies(journal, "quarantine")),
             environments=1 + len(journal.moves()),
@@ -85,6 +109,22 @@ def _bodies(journal: "Journal", kind: str, round: int | None = None) -> list[dic
     return [json.loads(event.body) for event in journal.events(round=round, kind=kind)]
 
 
+def hints(competing: int, ineligible: Mapping[str, int]) -> Iterator[str]:
+    """Yield why components do not compete, where most do not, and what to change.
+
+    Parameters
+    ----------
+    competing
+        Components of a round that competed for a cell.
+    ineligible
+        Those that did not, by reason (`qd.fitness.ineligible`).
+    """
+    total = competing + sum(ineligible.values())
+    for reason, count in ineligible.items():
+        if count > total / 2:
+            yield f"{count} of {total} components are {REMEDIES[reason]}"
+
+
 def _best(censuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
     scores = {census["organism"]: _number(census["validation_score"]) for census in censuses}
     known = {organism: score for organism, score in scores.items() if score is not None}
@@ -94,6 +134,43 @@ def _best(censuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
     (its,) = (census for census in censuses if census["organism"] == best)
     metrics = {name: _number(value) for name, value in its.get("test_metrics", ())}
     return {"best_organism": best, "best_accuracy": _number(its["test_score"]), "test_metrics": metrics}
+
+
+def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells a run from others: seed, arm, task, family and measures."""
+    task, organism = config.get("task", {}), config.get("organism", {})
+    return {
+        "seed": config.get("seed"),
+        "arm": config.get("births"),
+        "task": task.get("name"),
+        "family": organism.get("kind"),
+        "measures": tuple(config.get("measures", ())),
+    }
+
+
+def _entrants(journal: "Journal", last: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who competed in the last round and who did not, what calibration foresaw, and hints."""
+    from qd.fitness import COMPETES, entrants
+    from qd.records import Census, read
+
+    censuses = [read(Census, body) for body in _bodies(journal, "census", last)]
+    maturity = int(config.get("objective", {}).get("maturity", 0))
+    counts = entrants([record for census in censuses for record in census.records], maturity)
+    competing = counts.pop(COMPETES)
+    outcomes = _bodies(journal, "outcome", last)
+    beyond = sum(any(outcome["candidate"]["out_of_range"]) for outcome in outcomes)
+    event = _bodies(journal, "calibration", 0)[0]
+    found = {key: _number(value) for key, value in event.get("outlook", {}).items()}
+    return {
+        "training_loss": found.get("loss"),
+        "constant_loss": found.get("constant_loss"),
+        "useful": event.get("outlook", {}).get("useful"),
+        "assayed": event.get("outlook", {}).get("assayed"),
+        "competing": competing,
+        "ineligible": counts,
+        "out_of_range": beyond,
+        "hints": tuple(hints(competing, counts)),
+    }
 
 
 def _validity(journal: "Journal") -> dict[str, Any]:
@@ -143,14 +220,20 @@ def table(summary: Summary) -> str:
     best = "-" if summary.best_organism is None else f"{summary.best_organism} (by validation)"
     rows = (
         ("run", summary.run),
+        ("task and family", f"{_text(summary.task)}, {_text(summary.family)}"),
+        ("seed and arm", f"{_text(summary.seed)}, births from {_text(summary.arm)}"),
+        ("measures", ", ".join(summary.measures)),
         ("rounds", f"{summary.rounds}"),
         ("coverage", f"{summary.coverage:.1%} of the cells"),
+        ("competing", _competing(summary)),
+        *(row for hint in summary.hints for row in _because(hint)),
         ("QD score", f"{summary.qd_score:.3f}"),
         ("best objective", _written(summary.best_objective)),
         ("mean objective", _written(summary.mean_objective)),
         ("best organism", best),
         (f"its test {summary.score_name}", _written(summary.best_accuracy)),
         *((f"its test {name}", _written(value, ".4g")) for name, value in summary.test_metrics.items()),
+        ("useful at calibration", _useful(summary)),
         ("KMO and verdict", _verdict(summary.kmo, summary.kmo_verdict)),
         *(row for reason in summary.kmo_reasons for row in _because(reason)),
         ("at the last check", _verdict(summary.kmo_last, summary.kmo_last_verdict)),
@@ -162,6 +245,25 @@ def table(summary: Summary) -> str:
     )
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _competing(summary: Summary) -> str:
+    total = summary.competing + sum(summary.ineligible.values())
+    others = ", ".join(f"{count} {reason}" for reason, count in summary.ineligible.items() if count)
+    beyond = f"{summary.out_of_range} out of range" if summary.out_of_range else ""
+    rest = "; ".join(text for text in (others, beyond) if text)
+    return f"{summary.competing} of {total} components in the last round{f' ({rest})' if rest else ''}"
+
+
+def _useful(summary: Summary) -> str:
+    if summary.useful is None:
+        return "-"
+    fit = f"training loss {_written(summary.training_loss)}, a constant answer {_written(summary.constant_loss)}"
+    return f"{summary.useful} of {summary.assayed} components; {fit}"
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)
 
 
 def _because(reason: str) -> list[tuple[str, str]]:

@@ -3,19 +3,40 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from organisms.species import Organism
+from organisms.task import Task
 from qd.seeding import torch_seed
 from runs.errors import RunError
 from runs.training.answer import Answer
+from runs.training.census import evaluate, lower_bounds
 from runs.training.measures import measured
 from runs.training.newborns import founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state, encode_interface, encode_state
 from runs.training.world import Examples, World
 
+MOST_FITTED = 1000  # training examples, about, on which the fit is taken
 INTERFACE = -1  # calibration organisms have negative numbers: -1 trains the interface, -2, -3 ... the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How an organism fits training examples after its training; losses as in `organisms.nn.example_losses`."""
+
+    loss: float
+    first: float  # of the very first batch, before any step
+    constant: float  # of the best constant answer
+
+
+@dataclass(frozen=True, slots=True)
+class Assay:
+    """Assay of one component over the probe examples, in nats."""
+
+    mean: float
+    lower: float  # 95 % bound of the mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +53,8 @@ class Sample:
 def interface(world: World) -> Answer:
     """Train one organism together with its stem and readout, which then stay as they are for all others.
 
+    The report is its `Fit`.
+
     Raises
     ------
     RunError
@@ -45,7 +68,7 @@ def interface(world: World) -> Answer:
         world, individual, batches(world, INTERFACE, 0, steps), learning_rate(world, steps), interface=True
     )
     _check(individual, loss)
-    return loss, encode_interface(individual.organism.interface), {}
+    return fit(world, individual), encode_interface(individual.organism.interface), {}
 
 
 def reference(world: World, number: int) -> Answer:
@@ -71,9 +94,30 @@ def reference(world: World, number: int) -> Answer:
 
 
 def assays(world: World, state: bytes) -> Answer:
-    """Assay every component of a calibration organism in the reference hosts, in nats."""
-    individual = decode_state(world, state)
-    return world.species.assay(individual.organism, world.hosts).mean(-1).tolist(), b"", {}
+    """Assay every component of a calibration organism in the reference hosts; the report is an `Assay` of each."""
+    drops = world.species.assay(decode_state(world, state).organism, world.hosts)
+    pairs = zip(drops.mean(-1).tolist(), lower_bounds(drops).tolist(), strict=True)
+    return [Assay(mean, lower) for mean, lower in pairs], b"", {}
+
+
+def fit(world: World, individual: Individual) -> Fit:
+    """Return how a trained organism fits up to about a thousand training examples, evenly spaced."""
+    step = max(1, len(world.train) // MOST_FITTED)
+    examples = Examples(world.train.inputs[::step], world.train.targets[::step])
+    loss, _ = evaluate(world, individual.organism, examples)
+    first = math.nan if individual.first_loss is None else individual.first_loss
+    return Fit(loss, first, constant_loss(world.task, examples.targets.cpu().numpy()))
+
+
+def constant_loss(task: Task, targets: np.ndarray) -> float:
+    """Return the loss of the best constant answer: the entropy of the classes in nats, or the outputs' mean variance.
+
+    Source: what a network without inputs can reach, under `organisms.nn.example_losses`.
+    """
+    if task.regression:
+        return float(targets.reshape(-1, task.outputs).astype(np.float64).var(axis=0).mean())
+    shares = np.bincount(targets.ravel()) / targets.size
+    return -math.fsum(share * math.log(share) for share in shares.tolist() if share > 0)
 
 
 def _check(individual: Individual, loss: float) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from qd.fitness import Weights, candidates, ineligible, objective, percentiles, shares
+from qd.fitness import Weights, candidates, entrants, ineligible, objective, percentiles, shares
 from qd.measures import Ranges
 from qd.records import Census, ComponentId, Record
 
@@ -114,6 +114,11 @@ def test_percentile_of_few():
 )
 def test_ineligible_gives_the_reason(changes, reason):
     assert ineligible(record(**changes), maturity=2) == reason
+
+
+def test_entrants_are_counted_by_what_keeps_them_away():
+    records = [record(1), record(2), record(3, age=1), record(4, assay_lower=0.0), record(5, assay=math.inf)]
+    assert entrants(records, maturity=2) == {"competes": 2, "immature": 1, "useless": 1, "non-finite": 1}
 
 
 @given(st.lists(FINITE, max_size=12))

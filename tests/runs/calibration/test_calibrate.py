@@ -16,7 +16,7 @@ from runs.errors import ConfigError, RunError
 from runs.launch import launch
 from runs.prepared import prepare
 from runs.training.build import build
-from runs.training.calibration_jobs import Sample
+from runs.training.calibration_jobs import Assay, Fit, Sample
 from runs.training.world import WorldSpec
 from tests.fixtures.small_runs import copied, older, small
 
@@ -41,11 +41,14 @@ def samples(p=5, noise=1.2):
 
 
 ASSAYS = np.linspace(-0.1, 0.9, 101).tolist()
+FIT = Fit(loss=0.4, first=2.5, constant=2.3)
 
 
 def found(*overrides, given=None, assays=ASSAYS):
     config = small("validity.gate=robust", *overrides)
-    return constants(config, spec_of(config), given or samples(), assays)
+    return constants(
+        config, spec_of(config), FIT, given or samples(), [Assay(mean, mean - 0.05) for mean in assays]
+    )
 
 
 def measures(p):
@@ -87,6 +90,11 @@ class TestConstants:
         ]
         with pytest.raises(RunError, match="the behaviour space is not sound: ") as caught:
             found(given=given)
+        assert str(caught.value).endswith(
+            "Ways out: fewer measures, such as measures=[activation_sparsity, gradient_flow, "
+            "access_locality, compute_intensity]; a measure of your own is named package.module:name "
+            "in measures; validity.gate=off goes on and only warns"
+        )
         assert "\n" not in str(caught.value)
         assert found("validity.gate=off", given=given).verdict["status"] == "warn"
 
@@ -105,7 +113,11 @@ class TestConstants:
     def test_a_constant_measure_has_no_range(self):
         given = [dataclasses.replace(s, measures=[[1.0, *row[1:]] for row in s.measures]) for s in samples()]
         with pytest.raises(RunError, match=r"cannot be calibrated: attention_span is 1\.0 for nearly all"):
-            found(given=given)
+            found("validity.gate=off", given=given)
+        without = "measures=[attention_span,gradient_flow]"
+        cut = [dataclasses.replace(s, measures=[row[:2] for row in s.measures]) for s in given]
+        with pytest.raises(RunError, match="there are also activation_sparsity, access_locality, compute_in"):
+            found(without, given=cut)
 
     @pytest.mark.parametrize("p", [2, 3, 8])
     @pytest.mark.parametrize("gate", ["robust", "blueprint"])
