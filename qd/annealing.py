@@ -7,6 +7,8 @@ run cannot meet a bad one in the middle.
 import math
 from collections.abc import Callable
 
+from qd.elementary import cos_pi, exp, power
+
 Schedule = Callable[[float], float]
 
 SCHEDULES = ("linear", "geometric", "cosine")
@@ -64,7 +66,7 @@ def geometric(start: float, ratio: float, interval: float, floor: float = 0.0) -
     _check(start, floor, interval, "interval")
     if not 0 < ratio <= 1:
         raise ValueError(f"ratio must be in (0, 1] for a temperature that never rises, got {ratio}")
-    return lambda step: max(floor, start * ratio ** (step / interval))
+    return lambda step: max(floor, start * power(ratio, step / interval))
 
 
 def cosine(start: float, floor: float, steps: float) -> Schedule:
@@ -89,7 +91,7 @@ def cosine(start: float, floor: float, steps: float) -> Schedule:
     Source: Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts.
     """
     _check(start, floor, steps)
-    return lambda step: floor + (start - floor) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
+    return lambda step: floor + (start - floor) * (1 + cos_pi(min(step / steps, 1.0))) / 2
 
 
 def make(kind: str, start: float, floor: float, steps: float) -> Schedule:
@@ -146,7 +148,7 @@ def metropolis(delta: float, temperature: float) -> float:
         raise ValueError(f"temperature must be 0 or above, got {temperature}; give the schedule a floor")
     if delta <= 0:
         return 1.0
-    return math.exp(-delta / temperature) if temperature > 0 else 0.0
+    return exp(-delta / temperature) if temperature > 0 else 0.0
 
 
 def _check(start: float, floor: float, steps: float, name: str = "steps") -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from qd.elementary import exp_each
 from qd.records import Candidate
 from qd.view import View
 
@@ -121,7 +122,7 @@ def probabilities(
     highest = pull.max(initial=-math.inf)
     if highest == -math.inf:
         return np.zeros(len(pull))
-    weights = np.exp((pull - highest) / tau)
+    weights = exp_each((pull - highest) / tau)
     return weights / weights.sum()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qd.elementary import exp, log
 from qd.records import Genes
 
 
@@ -65,7 +66,7 @@ class GeneRange:
 
     def _mix(self, first: float, second: float, share: float) -> float:
         if self.log:
-            return math.exp(math.log(first) + share * (math.log(second) - math.log(first)))
+            return exp(log(first) + share * (log(second) - log(first)))
         return first + share * (second - first)
 
 

@@ -5,6 +5,7 @@ processor, same settings, and the same results of a few operations. Every worker
 """
 
 import importlib.metadata
+import math
 import os
 import platform
 import re
@@ -118,7 +119,8 @@ def probe(device: str = "cpu") -> dict[str, str]:
     """Hash the results of a few operations whose last bits tell machines apart.
 
     torch's matmul, singular values and vectors, softmax and exp in float32 on `device`, and NumPy's
-    matmul, exp and log in float64, each of the same named normal draws; SHA-256 of the results' bytes.
+    matmul, exp and log and the C library's exp, log and cos in float64, each of the same named normal draws;
+    SHA-256 of the results' bytes.
     """
     import numpy as np
     import torch
@@ -139,7 +141,9 @@ def probe(device: str = "cpu") -> dict[str, str]:
     in_numpy = np.concatenate(
         [part.ravel() for part in (draws @ draws.T, np.exp(draws), np.log(np.abs(draws)))]
     )
-    return digests | {"numpy": sha256(in_numpy.tobytes())}
+    functions = (math.exp, lambda x: math.log(abs(x)), math.cos, lambda x: abs(x) ** 0.3)
+    in_c = np.array([function(x) for function in functions for x in draws.ravel().tolist()])
+    return digests | {"numpy": sha256(in_numpy.tobytes()), "libm": sha256(in_c.tobytes())}
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, ...]:

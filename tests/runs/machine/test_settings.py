@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import platform
 import subprocess
@@ -157,10 +158,11 @@ class TestFingerprint:
 
     def test_the_probe_sees_the_last_bit(self, monkeypatch):
         before = fingerprint.probe()
-        exp = torch.exp
+        exp, cos = torch.exp, math.cos
         monkeypatch.setattr(torch, "exp", lambda x: torch.nextafter(exp(x), torch.tensor(torch.inf)))
+        monkeypatch.setattr(math, "cos", lambda x: math.nextafter(cos(x), math.inf))
         after = fingerprint.probe()
-        assert [name for name in before if before[name] != after[name]] == ["exp"]
+        assert [name for name in before if before[name] != after[name]] == ["exp", "libm"]
 
     def test_it_holds_nothing_of_this_place(self):
         text = json.dumps(fingerprint.fingerprint())
