@@ -150,10 +150,10 @@ class Run:
         return points
 
     def archive(self, round: int | None = None, fields: Sequence[str] = ("round",)) -> "CVTArchive":
-        """Return the elites at the end of a round, by default the last, as a new ribs archive to go on with.
+        """Return the elites at the end of a round, by default the last, as a new ribs archive to look at.
 
-        A solution is an integer handle: the elite was the n-th candidate, counted from 0, that any cell
-        accepted. ``run.genome(handle)`` gives its genome, and ``run.elites(round).set_index("handle")`` all
+        A solution is an integer handle, which no emitter can vary (`runs.results.evaluator.Evaluator.archive` has
+        solutions for that): the elite was the n-th candidate, counted from 0, that any cell accepted. ``run.genome(handle)`` gives its genome, and ``run.elites(round).set_index("handle")`` all
         that is known of it. Measures are behaviours in [0, 1]; objectives are the run's.
 
         Parameters

@@ -141,11 +141,14 @@ class Pool(nn.Module):
             If the slot is empty.
         """
         occupant = self._occupant(slot)
-        arrays = {
-            name: self.stacks[name][slot].detach().cpu().numpy()[_corner(shape)].copy()
-            for name, shape in self._own(occupant.genes).items()
+        arrays = {name: stack[slot].detach().cpu().numpy() for name, stack in self.stacks.items()}
+        return Genome(self.family, self.layer(slot), occupant.genes, self.trimmed(arrays, occupant.genes))
+
+    def trimmed(self, arrays: Mapping[str, np.ndarray], genes: Genes) -> dict[str, np.ndarray]:
+        """Return copies of padded arrays, float32, in the sizes that genes ask for."""
+        return {
+            name: arrays[name][_corner(shape)].astype(np.float32) for name, shape in self._own(genes).items()
         }
-        return Genome(self.family, self.layer(slot), occupant.genes, arrays)
 
     def graft(self, slot: int, genome: Genome, occupant: Occupant) -> None:
         """Write a genome into an empty slot, with optimizer moments and step count of zero.

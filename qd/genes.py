@@ -61,6 +61,13 @@ class GeneRange:
         value = self._mix(first, second, share)
         return self._clipped(round(value) if self.integer else value)
 
+    def share(self, value: float) -> float:
+        """Return where in the range (or its logarithm) a value lies, in [0, 1]; `between` the ends gives it back."""
+        low, high, at = (
+            (log(x) for x in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        )
+        return (at - low) / (high - low) if high > low else 0.0
+
     def _clipped(self, value: float) -> float:
         return float(min(max(value, self.low), self.high))  # exp(log(low)) can round to less than low
 

@@ -94,7 +94,11 @@ def _check_contract(kind: str, family: object, names: Sequence[str]) -> None:
 
 
 def _host(world: World, state: bytes) -> Any:
-    """Freeze a trained organism with `calibration.host_share` of its components, the others removed.
+    return world.species.host(reference_organism(world, state), world.probe.inputs, world.probe.targets)
+
+
+def reference_organism(world: World, state: bytes) -> Organism:
+    """Return a trained organism with `calibration.host_share` of its components, the others removed.
 
     In a full host a further component has next to nothing left to add, and what it adds says little about
     other hosts.
@@ -102,7 +106,7 @@ def _host(world: World, state: bytes) -> Any:
     organism = decode_state(world, state).organism
     for slot in emptied(organism, world.config.calibration.host_share):
         organism.pool.retire(slot)
-    return world.species.host(organism, world.probe.inputs, world.probe.targets)
+    return organism
 
 
 def emptied(organism: Organism, kept: float) -> Sequence[int]:
