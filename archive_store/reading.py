@@ -6,7 +6,7 @@ archive = run.archive()
 best = run.genome(archive.best_elite["solution"])
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archive_store import frames
+from archive_store.columns import COLUMNS
 from archive_store.encoding import decode_centroids, decode_genome
 from archive_store.errors import JournalError, RunDirectoryError, StoreError
 from archive_store.journal.chain import Event
@@ -46,17 +47,41 @@ def open_run(path: str | Path) -> "Run":
     return Run(directory, directory.config(), directory.environment())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """Reader of a run's folder; every method reads anew, so that calling it again follows a live run.
 
-    Columns of the frames are listed in `archive_store.frames`; every frame of a run without such events is
+    `columns` says what each column of a frame means; every frame of a run without such events is
     empty and has its columns. Every method raises a `StoreError` on damaged files.
     """
 
     directory: RunDirectory
     config: dict[str, Any]  # as in config.yaml
     environment: dict[str, Any]  # as in environment.json
+
+    def __repr__(self) -> str:
+        with self.directory.journal() as journal:
+            last, wanted = journal.last_round(), self.config.get("rounds")
+        values = [
+            f"{last or 0} of {wanted} rounds",
+            "finished" if self.directory.finished() else "not finished",
+        ]
+        for section, key in (("task", "name"), ("organism", "kind")):
+            values.append(f"{section} {self.config.get(section, {}).get(key)}")
+        return f"Run({str(self.directory.path)!r}: {', '.join(values)}, seed {self.config.get('seed')})"
+
+    @staticmethod
+    def columns(frame: str) -> Mapping[str, str]:
+        """Return the meaning of every column of a frame, such as ``"records"`` (`archive_store.columns`).
+
+        Raises
+        ------
+        StoreError
+            If there is no such frame.
+        """
+        if frame not in COLUMNS:
+            raise StoreError(f"a run has no frame {frame!r}; its frames are {', '.join(COLUMNS)}")
+        return COLUMNS[frame]
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -152,9 +177,10 @@ class Run:
     def archive(self, round: int | None = None, fields: Sequence[str] = ("round",)) -> "CVTArchive":
         """Return the elites at the end of a round, by default the last, as a new ribs archive to look at.
 
-        A solution is an integer handle, which no emitter can vary (`runs.results.evaluator.Evaluator.archive` has
-        solutions for that): the elite was the n-th candidate, counted from 0, that any cell accepted. ``run.genome(handle)`` gives its genome, and ``run.elites(round).set_index("handle")`` all
-        that is known of it. Measures are behaviours in [0, 1]; objectives are the run's.
+        A solution is an integer handle, which no emitter can vary (those of `runs.results.evaluator.Evaluator.archive`
+        can be): the elite was the n-th candidate, counted from 0, that any cell accepted. ``run.genome(handle)`` gives
+        its genome, and ``run.elites(round).set_index("handle")`` all that is known of it. Measures
+        are behaviours in [0, 1]; objectives are the run's.
 
         Parameters
         ----------
