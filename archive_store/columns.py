@@ -1,7 +1,7 @@
 """The meaning of every column of a run's frames, by frame (`archive_store.reading.Run`).
 
 A name that ends in ``*`` stands for several columns: ``gene_*`` is one for each gene; ``<measure>`` stands for one for
-each measure. Losses are cross-entropies in nats per example, or mean squared errors for regression. A component is named
+each measure. Losses are cross-entropies in nats per example, or mean squared errors. A component is named
 "organism.born.slot", after the organism, the round and the slot of its birth.
 """
 
