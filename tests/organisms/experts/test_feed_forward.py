@@ -190,6 +190,7 @@ def test_no_tokens_give_no_outputs_and_every_metric(shape, router_type, mode):
     assert y.shape == shape
     assert all(bool(metric.isfinite().all()) for metric in metrics.values())
     (y.sum() + metrics["aux_total"]).backward()
+    assert not any(bool(each.grad.any()) for each in moe.parameters())
 
 
 def test_the_documented_metrics_are_given_and_one_of_them_has_a_gradient():
