@@ -76,7 +76,7 @@ class TransformerBlock(nn.Module):
         if isinstance(self.feed_forward, MoEFeedForward):
             y, metrics = self.feed_forward(h, mask, generator)
         else:
-            y, metrics = self.feed_forward(h, generator), {"aux_total": torch.zeros((), device=x.device)}
+            y, metrics = self.feed_forward(h, generator), {"aux_total": x.new_zeros((), dtype=torch.float32)}
         return x + self._dropped(y, generator), metrics
 
     def _dropped(self, y: Tensor, generator: torch.Generator | None) -> Tensor:

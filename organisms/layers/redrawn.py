@@ -53,8 +53,8 @@ class _DrawnOnce(torch.autograd.Function):
         (again,) = ctx.saved_tensors
         if not torch.equal(ctx.before, again):
             raise RuntimeError(
-                "recomputing a layer (torch.utils.checkpoint) drew other noise or dropout than its forward pass did, and "
-                "gradients would be wrong: let the checkpointed function make its generator each time, "
+                "recomputing a layer (torch.utils.checkpoint) drew other noise or dropout than its forward pass did, "
+                "and gradients would be wrong: let the checkpointed function make its generator each time, "
                 "torch.Generator().manual_seed(seed), or set checkpoint_experts and leave out the checkpoint"
             )
         return grad, None

@@ -203,6 +203,24 @@ def test_the_documented_metrics_are_given_and_one_of_them_has_a_gradient():
     assert [name for name, metric in metrics.items() if metric.requires_grad] == ["aux_total"]
 
 
+@pytest.fixture
+def set_default():
+    yield torch.set_default_dtype
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("router_type", ROUTERS)
+def test_the_default_dtype_of_torch_changes_no_number(router_type, set_default):
+    moe = build_moe(config({"router_type": router_type, "noise_type": "gumbel"}, {"dropout": 0.2}))
+    x, answers = drawn(B, S, D, dtype=torch.float32), []
+    for dtype in (torch.bfloat16, torch.float64, torch.float32):
+        set_default(dtype)
+        y, metrics = moe(x, None, torch.Generator().manual_seed(1))
+        answers.append(metrics | {"y": y})
+    for found in answers[:2]:
+        torch.testing.assert_close(found, answers[2], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("flag", [True, False])
 def test_padded_products_are_chosen_by_one_flag(flag, monkeypatch):
     moe, called = layer({"dispatch_mode": "indices"}, {"grouped_gemm": flag}), []

@@ -89,7 +89,7 @@ def test_gradients_by_numbers_that_the_forward_pass_did_not_draw_are_refused(mad
     y = checkpoint(made(), x, stream(), use_reentrant=False)
     # Torch itself refuses what has another number of rows, as after router dropout.
     with pytest.raises(
-        RuntimeError, match="drew other noise or dropout than its forward pass did|Recomputed values"
+        RuntimeError, match=r"drew other noise or dropout than its forward pass did|Recomputed values"
     ):
         y.sum().backward()
 
