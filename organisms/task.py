@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from organisms.arrays import floats, numeric, symbols
 from qd.canonical import canonical, sha256
 
 Kind = Literal["class", "token", "value", "sequence"]
@@ -20,7 +21,8 @@ class Split:
     ``inputs`` is float32 [N, S, F] for continuous tokens or integer [N, S] for discrete ones;
     ``targets`` is int64 [N] (class), int64 [N, S] (token), float32 [N, outputs] (value) or float32
     [N, S, outputs] (sequence). ``labels``, integer [N], say which of the task's labels an example has; no
-    organism sees them.
+    organism sees them. A task converts what it is given (`organisms.arrays`): lists, tensors, columns of data
+    frames, and other dtypes where no number changes.
     """
 
     inputs: np.ndarray
@@ -89,18 +91,26 @@ class Task:
         twice = [label for place, label in enumerate(self.labels) if label in self.labels[:place]]
         if twice:
             raise ValueError(f"labels must be different names, but {twice[0]!r} comes twice")
-        positions = np.asarray(self.positions)
+        positions = numeric("positions", self.positions)
         if positions.ndim != 2 or not len(positions) or not np.isfinite(positions).all():
             raise ValueError(f"positions must be finite numbers [S, d]; they have shape {positions.shape}")
+        object.__setattr__(self, "positions", positions)
         for name in ("train", "probe", "validation", "test"):
+            object.__setattr__(self, name, self._taken(name, getattr(self, name)))
             self._check(name, getattr(self, name))
             self._check_labels(name, getattr(self, name))
 
+    def _taken(self, name: str, split: object) -> Split:
+        """Return a split whose arrays are those that its tokens and targets ask for."""
+        if not isinstance(split, Split):
+            raise ValueError(f"{name} must be an organisms.task.Split, not a {type(split).__name__}")
+        inputs = (symbols if self.tokens == "discrete" else floats)(f"{name}.inputs", split.inputs)
+        targets = (floats if self.regression else symbols)(f"{name}.targets", split.targets)
+        labels = None if split.labels is None else symbols(f"{name}.labels", split.labels)
+        return Split(inputs, targets, labels)
+
     def _check(self, name: str, split: Split) -> None:
         inputs, targets = split.inputs, split.targets
-        for what, array in (("inputs", inputs), ("targets", targets)):
-            if not isinstance(array, np.ndarray):
-                raise ValueError(f"{name}.{what} must be a NumPy array, not a {type(array).__name__}")
         wanted = (len(inputs), self.length) + ((self.features,) if self.tokens == "continuous" else ())
         if inputs.shape != wanted or not len(inputs):
             raise ValueError(
@@ -122,10 +132,9 @@ class Task:
         if (split.labels is not None) != bool(self.labels):
             raise ValueError(f"{name}.labels must be given if the task names labels, and only then")
         if split.labels is not None:
-            labels = np.asarray(split.labels)
-            if labels.shape != (len(split),):
-                raise ValueError(f"{name}.labels must be {(len(split),)}; it is {labels.shape}")
-            _check_symbols(f"{name}.labels", labels, len(self.labels))
+            if split.labels.shape != (len(split),):
+                raise ValueError(f"{name}.labels must be {(len(split),)}; it is {split.labels.shape}")
+            _check_symbols(f"{name}.labels", split.labels, len(self.labels))
 
     @property
     def length(self) -> int:
@@ -170,16 +179,16 @@ def _content(array: np.ndarray) -> list[Any]:
 
 
 def _check_numbers(name: str, numbers: np.ndarray) -> None:
-    if numbers.dtype != np.float32:
+    broken = ~np.isfinite(numbers)
+    if broken.any():
+        place = [int(index) for index in np.argwhere(broken)[0]]
         raise ValueError(
-            f"{name} must be float32, as networks compute, not {numbers.dtype}; use .astype(np.float32)"
+            f"{name} must be finite, but {np.count_nonzero(broken):,} of {numbers.size:,} numbers are not, the first "
+            f"at {place}; fill them in, or leave out their examples"
         )
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{name} must be finite")
 
 
-def _check_symbols(name: str, symbols: np.ndarray, number: int) -> None:
-    if not np.issubdtype(symbols.dtype, np.integer) or symbols.min() < 0 or symbols.max() >= number:
-        raise ValueError(
-            f"{name} must be whole numbers from 0 to {number - 1}; the largest is {symbols.max()}"
-        )
+def _check_symbols(name: str, found: np.ndarray, number: int) -> None:
+    if found.min() < 0 or found.max() >= number:
+        furthest = f"smallest is {found.min()}" if found.min() < 0 else f"largest is {found.max()}"
+        raise ValueError(f"{name} must be whole numbers from 0 to {number - 1}; the {furthest}")

@@ -7,6 +7,7 @@ from torch import Tensor
 from kernels import arguments, backends
 from kernels.grouped_gemm import onednn_products, reference, torch_products
 from kernels.grouped_gemm.gradients import differentiable
+from kernels.untraced import untraced
 
 __all__ = ["grouped_gemm"]
 
@@ -67,6 +68,11 @@ def grouped_gemm(
         from kernels.grouped_gemm import triton_products
 
         return differentiable(triton_products.PRODUCTS, x, weights, offsets)
+    return _by_a_library(x, weights, offsets)
+
+
+@untraced  # the stand-in of torch's grouped product takes bfloat16 alone, and the host has to know where groups end
+def _by_a_library(x: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
     library = onednn_products if onednn_products.pays(x, weights) else torch_products
     return differentiable(library.PRODUCTS, x, weights, offsets)
 

@@ -10,6 +10,7 @@ from organisms.layers.checks import check_tokens, zeroed
 from organisms.layers.dense_ffn import DenseFFN
 from organisms.layers.dropout import dropout_factors
 from organisms.layers.norms import new_norm
+from organisms.layers.redrawn import drawn_once, state_of
 from organisms.layers.self_attention import SelfAttention
 
 
@@ -75,13 +76,16 @@ class TransformerBlock(nn.Module):
         if isinstance(self.feed_forward, MoEFeedForward):
             y, metrics = self.feed_forward(h, mask, generator)
         else:
-            y, metrics = self.feed_forward(h, generator), {"aux_total": torch.zeros((), device=x.device)}
+            y, metrics = self.feed_forward(h, generator), {"aux_total": x.new_zeros((), dtype=torch.float32)}
         return x + self._dropped(y, generator), metrics
 
     def _dropped(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
         if not (self.training and self.config.dropout):
             return y
-        return y * dropout_factors(y, tuple(y.shape), self.config.dropout, generator)
+        before = state_of(generator)
+        return drawn_once(
+            y * dropout_factors(y, tuple(y.shape), self.config.dropout, generator), before, generator
+        )
 
 
 class Blocks(nn.Module):

@@ -15,6 +15,7 @@ from organisms.experts.routing.build import build_router
 from organisms.experts.routing.decision import RoutingInfo
 from organisms.layers.checks import check_construction, check_tokens, zeroed
 from organisms.layers.dense_ffn import DenseFFN
+from organisms.layers.redrawn import drawn_once, state_of
 
 
 class MoEFeedForward(nn.Module):
@@ -85,6 +86,7 @@ class MoEFeedForward(nn.Module):
             finite (which the router finds by its logits, of which there are few); if the generator is missing.
         """
         check_tokens("x", x, mask, self.config.d_model, "d_model", self.experts.W1)
+        before = state_of(generator)
         real = None if mask is None else mask.flatten()
         x_ND = zeroed(x.flatten(0, 1), real)
         routing = self.router(x_ND, real, generator)
@@ -92,6 +94,7 @@ class MoEFeedForward(nn.Module):
         y_ND = self._routed(x_ND, routing, generator)
         if self.shared is not None:
             y_ND = y_ND + self.shared(x_ND, generator)
+        y_ND = drawn_once(y_ND, before, generator)
         return zeroed(y_ND, real).view_as(x).to(x.dtype), dict(routing.metrics)
 
     def _routed(self, x_ND: Tensor, routing: RoutingInfo, generator: torch.Generator | None) -> Tensor:

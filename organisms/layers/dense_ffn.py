@@ -9,6 +9,7 @@ from organisms.layers.activations import ACTIVATIONS
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dropout import dropout_factors
 from organisms.layers.initialisation import drawn
+from organisms.layers.redrawn import drawn_once, state_of
 
 
 class DenseFFN(nn.Module):
@@ -45,7 +46,8 @@ class DenseFFN(nn.Module):
         ValueError
             If the network trains with dropout and there is no generator.
         """
+        before = state_of(generator)
         h = self.activation(linear(x, self.W1, self.b1))
         if self.training and self.config.dropout:
             h = h * dropout_factors(h, tuple(h.shape), self.config.dropout, generator)
-        return linear(h, self.W2, self.b2)
+        return drawn_once(linear(h, self.W2, self.b2), before, generator)

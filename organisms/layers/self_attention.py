@@ -75,8 +75,6 @@ class SelfAttention(nn.Module):
             If `x` or `mask` has another shape, dtype or device than this, that of the parameters.
         """
         check_tokens("x", x, mask, self.read.shape[1], "d_model", self.read)
-        if not x.numel():
-            return torch.zeros_like(x)  # the kernel refuses empty tensors
         H, G, R = self.n_heads, self.n_kv_heads, self.head_width
         heads_BSHR = linear(zeroed(x, mask), self.read, self.read_bias).unflatten(-1, (H + 2 * G, R))
         qk_BHSR, v_BGSR = heads_BSHR.transpose(1, 2).split((H + G, G), 1)
@@ -84,8 +82,11 @@ class SelfAttention(nn.Module):
             qk_BHSR = self.rope.rotated(qk_BHSR)  # queries and keys in one pass
         q_BHSR, k_BGSR = qk_BHSR.split((H, G), 1)
         k_BHSR, v_BHSR = (each.repeat_interleave(H // G, 1) for each in (k_BGSR, v_BGSR))
-        mixed = attention(q_BHSR, k_BHSR, v_BHSR, causal=self.config.causal, key_mask=mask)
-        return linear(mixed.output.transpose(1, 2).flatten(2), self.write, self.write_bias)
+        if x.numel():
+            mixed_BHSR = attention(q_BHSR, k_BHSR, v_BHSR, causal=self.config.causal, key_mask=mask).output
+        else:  # the kernel refuses empty tensors; parameters have gradients all the same, of zeros
+            mixed_BHSR = q_BHSR
+        return linear(mixed_BHSR.transpose(1, 2).flatten(2), self.write, self.write_bias)
 
 
 def _rope(config: AttentionConfig, width: int) -> RoPE | None:

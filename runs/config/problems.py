@@ -12,6 +12,9 @@ from pydantic_core import ErrorDetails
 
 from organisms.families import FAMILIES
 
+MOST = 50  # problems that are shown; to look for what each of ten thousand keys may have meant takes half a minute
+LONGEST = 120  # characters of a key that are shown
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -21,7 +24,8 @@ class Problem:
     sentence: str
 
     def __str__(self) -> str:
-        return f"{self.keys[0]}: {self.sentence}"
+        key = self.keys[0]
+        return f"{key if len(key) <= LONGEST else key[: LONGEST - 3] + '...'}: {self.sentence}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -60,7 +64,10 @@ def problems(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> list[Pro
     grouped: dict[str, list[ErrorDetails]] = {}
     for error in errors:
         grouped.setdefault(key_path(error["loc"], model), []).append(error)
-    return [Problem((path,), _sentence(path, group, model)) for path, group in grouped.items()]
+    return [
+        Problem((path,), _sentence(group, model) if number < MOST else group[0]["msg"])
+        for number, (path, group) in enumerate(grouped.items())
+    ]
 
 
 def key_path(location: Sequence[int | str], model: type[BaseModel]) -> str:
@@ -81,7 +88,7 @@ def quoted(key: str) -> str:
     return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key)
 
 
-def _sentence(path: str, errors: list[ErrorDetails], model: type[BaseModel]) -> str:
+def _sentence(errors: list[ErrorDetails], model: type[BaseModel]) -> str:
     first = errors[0]
     if first["type"] == "extra_forbidden":
         return _unknown(first["loc"], model)

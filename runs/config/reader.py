@@ -12,7 +12,7 @@ from archive_store.errors import YamlError
 from archive_store.strict_yaml import Document, read, scalar
 from runs.config.model import Own, model_for
 from runs.config.own import own_family
-from runs.config.problems import Problem, nearest, problems, quoted, shown
+from runs.config.problems import MOST, Problem, nearest, problems, quoted, shown
 from runs.config.schema import PATHS, Config
 from runs.config.schema import plain as plain_config
 from runs.config.sections import ExecutionConfig, OrganismConfig
@@ -289,8 +289,10 @@ def _error(source: str, found: Sequence[Problem]) -> ConfigError:
     if len(found) == 1:
         text = str(found[0])
         return ConfigError(text if text.startswith(source) else f"{source}: {text}")
-    lines = "".join(f"\n  {problem}" for problem in found)
-    return ConfigError(f"{source}: {len(found)} problems:{lines}")
+    lines = "".join(f"\n  {problem}" for problem in found[:MOST])
+    if len(found) > MOST:
+        lines += f"\n  and {len(found) - MOST:,} more"
+    return ConfigError(f"{source}: {len(found):,} problems:{lines}")
 
 
 def changed(config: Config, execution: Mapping[str, Any]) -> Config:

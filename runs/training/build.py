@@ -40,10 +40,11 @@ def build(spec: WorldSpec) -> World:
     device = torch.device(config.execution.device)
 
     def examples(split: Split) -> Examples:
-        inputs = torch.from_numpy(np.ascontiguousarray(split.inputs))
-        if task.tokens == "discrete":
-            inputs = inputs.long()
-        return Examples(inputs.to(device), torch.from_numpy(np.ascontiguousarray(split.targets)).to(device))
+        inputs, targets = (_tensor(array).to(device) for array in (split.inputs, split.targets))
+        return Examples(
+            inputs.long() if task.tokens == "discrete" else inputs,
+            targets if task.regression else targets.long(),
+        )
 
     world = World(
         config=config,
@@ -83,6 +84,11 @@ def family_of(config: Config, task: Task) -> Species:
         raise ConfigError(f"organism.kind {kind!r} raised {told(error)}") from error
     _check_contract(kind, family, CONTRACT)
     return family
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor; one that cannot be written is copied, because torch warns of it otherwise."""
+    return torch.from_numpy(np.require(array, requirements=("C_CONTIGUOUS", "WRITEABLE")))
 
 
 def _check_contract(kind: str, family: object, names: Sequence[str]) -> None:

@@ -1,8 +1,10 @@
 """The measures of a census: those of the family's that the configuration names, and a user's."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from organisms.arrays import numeric
 from organisms.species import Organism, Probe
 from qd.measures import MEASURES
 from runs.config.import_path import imported
@@ -30,7 +32,7 @@ def measured(world: World, organism: Organism, probe: Probe, examples: Examples)
     Raises
     ------
     RunError
-        If a user's measure does not give n numbers.
+        If a user's measure does not give n numbers, or no numbers at all.
     """
     return torch.stack([_column(name, organism, probe, examples) for name in world.config.measures], dim=-1)
 
@@ -38,9 +40,11 @@ def measured(world: World, organism: Organism, probe: Probe, examples: Examples)
 def _column(name: str, organism: Organism, probe: Probe, examples: Examples) -> Tensor:
     if name in MEASURES:
         return probe.measures[:, MEASURES.index(name)]
-    values = torch.as_tensor(
-        imported(name, "measures")(organism, examples.inputs, examples.targets), dtype=torch.float64
-    )
+    given = imported(name, "measures")(organism, examples.inputs, examples.targets)
+    try:
+        values = torch.from_numpy(numeric(f"measure {name}", given).astype(np.float64))
+    except ValueError as error:
+        raise RunError(str(error)) from error
     if values.shape != (len(probe.slots),):
         raise RunError(
             f"measure {name} must give {len(probe.slots)} numbers, one for each living slot; "

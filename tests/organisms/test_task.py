@@ -63,7 +63,8 @@ def test_labels_count_for_the_digest():
         ({"labels": ("low", "high", "low")}, "labels must be different names, but 'low' comes twice"),
         ({"of": lambda split: None}, r"train\.labels must be given if the task names labels"),
         ({"of": lambda split: np.zeros(3, int)}, r"train\.labels must be \(11,\); it is \(3,\)"),
-        ({"of": lambda split: np.zeros(len(split))}, r"train\.labels must be whole numbers"),
+        ({"of": lambda split: np.full(len(split), 0.5)}, r"train\.labels must be whole numbers"),
+        ({"of": lambda split: np.full(len(split), -1)}, r"from 0 to 1; the smallest is -1"),
     ],
 )
 def test_labels_that_do_not_fit_are_named(change, message):
@@ -115,24 +116,42 @@ def test_numbers_must_be_finite(kind):
     with pytest.raises(ValueError, match=r"probe\.inputs must be finite"):
         replace(task, probe=Split(inputs, task.probe.targets))
     targets.flat[0] = np.nan
-    with pytest.raises(ValueError, match=r"probe\.targets must be (finite|whole numbers)"):
+    with pytest.raises(ValueError, match=r"probe\.targets must be (finite|an array .* missing)"):
         replace(task, probe=Split(task.probe.inputs, targets))
 
 
-@pytest.mark.parametrize("kind", ["value", "sequence"])
-@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.str_])
-def test_numbers_must_be_float32(kind, dtype):
-    task = small_task(kind)
+@pytest.mark.parametrize(
+    ("kind", "tokens"), [("class", "continuous"), ("token", "discrete"), ("value", "continuous")]
+)
+def test_what_a_split_is_given_is_converted_once_and_named_where_that_would_lose_something(kind, tokens):
+    task = small_task(kind, tokens)
+    as_lists = Split(task.train.inputs.tolist(), task.train.targets.tolist())
+    found = replace(task, train=as_lists, positions=task.positions.tolist())
+    for wanted, array in ((task.train.inputs, found.train.inputs), (task.train.targets, found.train.targets)):
+        np.testing.assert_array_equal(array, wanted)
+    assert found.positions.dtype == np.float64
     for what in ("inputs", "targets"):
-        split = replace(task.probe, **{what: getattr(task.probe, what).astype(dtype)})
-        with pytest.raises(ValueError, match=rf"probe\.{what} must be float32, .*; use \.astype"):
-            replace(task, probe=split)
+        for lossy, message in (
+            (0.1, "(float32|whole numbers)"),
+            (np.nan, "(finite|array .* missing)"),
+            ("a", "text"),
+        ):
+            array = np.full(getattr(task.probe, what).shape, lossy)
+            with pytest.raises(ValueError, match=rf"probe\.{what} must be .*{message}"):
+                replace(task, probe=replace(task.probe, **{what: array}))
 
 
-def test_what_is_no_array_is_named():
+def test_what_is_right_already_is_not_copied():
     task = small_task()
-    with pytest.raises(ValueError, match=r"train\.targets must be a NumPy array, not a list"):
-        replace(task, train=replace(task.train, targets=task.train.targets.tolist()))
+    assert replace(task).train.inputs is task.train.inputs
+    assert replace(task).train.targets is task.train.targets
+    assert replace(task).positions is task.positions
+
+
+def test_what_is_no_split_is_named():
+    task = small_task()
+    with pytest.raises(ValueError, match=r"train must be an organisms\.task\.Split, not a tuple"):
+        replace(task, train=(task.train.inputs, task.train.targets))
 
 
 def test_no_split_may_be_empty():

@@ -10,6 +10,7 @@ from organisms.layers.activations import ACTIVATIONS
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dropout import dropout_factors
 from organisms.layers.initialisation import drawn
+from organisms.layers.redrawn import drawn_once, state_of
 
 
 class ExpertFFN(nn.Module):
@@ -74,7 +75,7 @@ class ExpertFFN(nn.Module):
                 f"rows without offsets must be as many for each of the {len(self.W1)} experts, but are {len(rows)} "
                 "together; pass the ends of the experts' rows"
             )
-        keep = None
+        keep, before = None, state_of(generator)
         if self.training and self.config.dropout:
             # Drawn outside the checkpoint, so that recomputed activations meet the same dropout.
             keep = dropout_factors(rows, (len(rows), self.config.d_hidden), self.config.dropout, generator)
@@ -84,5 +85,7 @@ class ExpertFFN(nn.Module):
             return expert_outputs(rows, offsets, experts, compute=compute, keep=keep)
 
         if self.config.checkpoint_experts and torch.is_grad_enabled():
-            return checkpoint(outputs, rows, use_reentrant=False, preserve_rng_state=False)
-        return outputs(rows)
+            y = checkpoint(outputs, rows, use_reentrant=False, preserve_rng_state=False)
+        else:
+            y = outputs(rows)
+        return drawn_once(y, before, generator)

@@ -10,6 +10,10 @@ from organisms.experts.config import RouterConfig
 from organisms.experts.routing.choice import Choice, best
 from organisms.experts.routing.router import BaseRouter
 
+EXACT = (
+    torch.float32
+)  # of the bias, whatever torch's default or the model is: bfloat16 rounds updates of 0.001 away
+
 
 class BiasRouter(BaseRouter):
     """Each token goes to the k experts of its largest s_e + b_e; the gate weights follow from the scores s alone.
@@ -33,7 +37,8 @@ class BiasRouter(BaseRouter):
 
     def __init__(self, config: RouterConfig, d_model: int, *, generator: torch.Generator) -> None:
         super().__init__(config, d_model, generator=generator)
-        self.register_buffer("bias", torch.zeros(config.n_experts))
+        self.register_buffer("bias", torch.zeros(config.n_experts, dtype=EXACT))
+        self.register_load_state_dict_post_hook(_exact_again)
 
     def choose(
         self, logits: Float[Tensor, "N E"], logs: Float[Tensor, "N E"], mask: Bool[Tensor, " N"]
@@ -76,13 +81,18 @@ class BiasRouter(BaseRouter):
         self.bias += scale * self.config.bias_update_speed * lack.sign()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BiasRouter":
-        # In a model that is cast to bfloat16 updates of 0.001 would be rounded away: the bias moves to the device, but
-        # keeps its dtype. A meta tensor has no values to keep.
+        # In a model that is cast to bfloat16 the bias moves to the device, but keeps its dtype. A meta tensor has no
+        # values to keep.
         exact = self.bias
         super()._apply(fn, recurse)
         values = self.bias if exact.is_meta else exact
-        self.bias = values.to(self.bias.device, exact.dtype)
+        self.bias = values.to(self.bias.device, EXACT)
         return self
+
+
+def _exact_again(router: BiasRouter, _: object) -> None:
+    """Convert a bias that was loaded in place of the old one, with a dtype of its own."""
+    router.bias = router.bias.to(EXACT)
 
 
 def update_biases(model: nn.Module, demand: Int64[Tensor, "*L E"], scale: float = 1.0) -> None:

@@ -90,6 +90,6 @@ def without_best(choice: Choice, probability: float, generator: torch.Generator)
         What it is drawn from.
     """
     tokens = len(choice.experts)
-    draws = torch.rand(tokens, generator=generator, device=generator.device).to(choice.chosen.device)
-    best_stays = draws >= probability
+    draws = torch.rand(tokens, generator=generator, device=generator.device, dtype=torch.float32)
+    best_stays = draws.to(choice.chosen.device) >= probability
     return replace(choice, chosen=torch.cat([best_stays[:, None], choice.chosen[:, 1:]], dim=1))

@@ -21,7 +21,7 @@ def metrics(info: RoutingInfo, config: RouterConfig) -> Mapping[str, Tensor]:
     - ``aux_load_balance``, ``aux_z``, ``aux_entropy``, ``aux_margin``: the losses;
     - ``aux_total``: their sum, weighted by the configuration, which is to be added to the task's loss.
     """
-    loads, tokens = info.loads, info.mask.sum()
+    loads, tokens, exact = info.loads, info.mask.sum(), info.logits.dtype
     losses = {
         "aux_load_balance": (info.aux_lb, config.load_balance_weight),
         "aux_z": (info.aux_z, config.z_loss_weight),
@@ -29,12 +29,16 @@ def metrics(info: RoutingInfo, config: RouterConfig) -> Mapping[str, Tensor]:
         "aux_margin": (info.aux_margin, config.margin_weight),
     }
     chosen = info.chosen.sum()
+
+    def share(part: Tensor, whole: Tensor) -> Tensor:  # not in torch's default dtype, which may be half
+        return part.to(exact) / whole.clamp(min=1)
+
     return {
-        "fraction_dropped_tokens": info.dropped_tokens.sum() / tokens.clamp(min=1),
-        "fraction_dropped_choices": (chosen - info.kept.sum()) / chosen.clamp(min=1),
-        "expert_utilization": loads / loads.sum().clamp(min=1),
+        "fraction_dropped_tokens": share(info.dropped_tokens.sum(), tokens),
+        "fraction_dropped_choices": share(chosen - info.kept.sum(), chosen),
+        "expert_utilization": share(loads, loads.sum()),
         "expert_demand": info.demand,
-        "gate_entropy": (tokens > 0) * math.log(info.n_experts) - info.aux_entropy.detach(),
+        "gate_entropy": (tokens > 0).to(exact) * math.log(info.n_experts) - info.aux_entropy.detach(),
         "capacity": loads.max() if info.limit is None else loads.new_tensor(info.limit),
         **{name: loss.detach() for name, (loss, _) in losses.items()},
         "aux_total": sum((weight * loss for loss, weight in losses.values()), start=info.aux_z.new_zeros(())),

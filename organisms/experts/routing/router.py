@@ -19,6 +19,7 @@ from organisms.experts.routing.losses import entropy_loss, load_balance, margin_
 from organisms.experts.routing.metrics import metrics
 from organisms.experts.routing.scores import NOISE, log_scores, weights
 from organisms.layers.checks import check_mask, described, required_generator, zeroed
+from organisms.layers.redrawn import drawn_once, state_of
 
 EPSILON = 1e-6  # under the root of the input norm
 
@@ -146,9 +147,11 @@ class BaseRouter(nn.Module, ABC):
         """
         if mask is None:
             mask = torch.ones_like(logits[:, 0], dtype=torch.bool)
+        before = state_of(generator)
         logits = self._explored(logits, generator) / self.config.temperature
         logs = log_scores(logits, self.scored_by)
         choice = self._choice(logits, logs, mask, generator)
+        logits, logs = (drawn_once(each, before, generator) for each in (logits, logs))
         chosen = choice.chosen & mask[:, None]
         kept, limit = self._kept(logs, choice.experts, chosen, mask)
         config = self.config

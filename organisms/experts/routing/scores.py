@@ -49,12 +49,12 @@ def _shares(logs: Tensor, members: Tensor) -> Tensor:
 
 def gaussian(shape: torch.Size, generator: torch.Generator) -> Tensor:
     """Draw standard normal numbers."""
-    return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
 
 
 def gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:
     """Draw standard Gumbel numbers, -log(-log u): the argmax of logits plus these is a draw from their softmax."""
-    draws = torch.empty(shape, device=generator.device).exponential_(generator=generator)
+    draws = torch.empty(shape, device=generator.device, dtype=torch.float32).exponential_(generator=generator)
     return -draws.clamp(min=torch.finfo(draws.dtype).tiny).log()
 
 

@@ -91,7 +91,7 @@ def log_plan(
     """
     log_kernel = (logits / tau).masked_fill(~candidates, -torch.inf)
     tokens = candidates.any(dim=1).sum().clamp(min=1)
-    log_column = (tokens / logits.shape[1]).log()
+    log_column = (tokens.to(logits.dtype) / logits.shape[1]).log()
     log_v = torch.zeros_like(logits[:1])
     log_u = torch.zeros_like(logits[:, :1])
     for _ in range(iterations):

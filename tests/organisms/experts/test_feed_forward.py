@@ -190,6 +190,7 @@ def test_no_tokens_give_no_outputs_and_every_metric(shape, router_type, mode):
     assert y.shape == shape
     assert all(bool(metric.isfinite().all()) for metric in metrics.values())
     (y.sum() + metrics["aux_total"]).backward()
+    assert not any(bool(each.grad.any()) for each in moe.parameters())
 
 
 def test_the_documented_metrics_are_given_and_one_of_them_has_a_gradient():
@@ -200,6 +201,24 @@ def test_the_documented_metrics_are_given_and_one_of_them_has_a_gradient():
     }
     assert documented <= set(metrics)
     assert [name for name, metric in metrics.items() if metric.requires_grad] == ["aux_total"]
+
+
+@pytest.fixture
+def set_default():
+    yield torch.set_default_dtype
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("router_type", ROUTERS)
+def test_the_default_dtype_of_torch_changes_no_number(router_type, set_default):
+    moe = build_moe(config({"router_type": router_type, "noise_type": "gumbel"}, {"dropout": 0.2}))
+    x, answers = drawn(B, S, D, dtype=torch.float32), []
+    for dtype in (torch.bfloat16, torch.float64, torch.float32):
+        set_default(dtype)
+        y, metrics = moe(x, None, torch.Generator().manual_seed(1))
+        answers.append(metrics | {"y": y})
+    for found in answers[:2]:
+        torch.testing.assert_close(found, answers[2], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("flag", [True, False])

@@ -200,6 +200,22 @@ def test_no_tokens_give_no_predictions_and_losses_of_nothing(shape, feed_forward
         assert all(not metric.any() for metric in metrics.values())
 
 
+@pytest.mark.parametrize("mask", [None, torch.zeros(B, S, dtype=torch.bool)])
+@pytest.mark.parametrize("given", [{}, {"feed_forward": "dense", "use_rms_norm": False}])
+def test_no_tokens_give_every_parameter_a_gradient_of_zeros(given, mask):
+    """Ranks of a distributed run add their gradients up, and each has to have all of them."""
+    shape = (0, S) if mask is None else mask.shape
+    for kind, inputs in (
+        (MoESequenceRegressor, torch.zeros(*shape, 1)),
+        (MoELanguageModel, torch.zeros(shape, dtype=torch.int64)),
+    ):
+        model = kind(model_config(attention={"bias": True}, **given), stream())
+        y, metrics = model(inputs, mask)
+        (0 * y.sum() + metrics["aux_total"]).backward()
+        without = [name for name, each in model.named_parameters() if each.grad is None or each.grad.any()]
+        assert without == []
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

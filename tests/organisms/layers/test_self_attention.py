@@ -115,7 +115,13 @@ def test_what_is_no_batch_of_tokens_or_its_mask_is_refused():
 
 @pytest.mark.parametrize("shape", [(0, 4, WIDTH), (3, 0, WIDTH)])
 def test_no_tokens_give_no_outputs(shape):
-    assert attention()(torch.zeros(shape, dtype=torch.float64)).shape == shape
+    module = attention()
+    y = module(torch.zeros(shape, dtype=torch.float64))
+    assert y.shape == shape
+    y.sum().backward()
+    assert [each.grad.any().item() for each in module.parameters()] == [False] * len(
+        list(module.parameters())
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from archive_store.strict_yaml import read
 from organisms.families import FAMILIES
 from qd.measures import MEASURES
+from runs.config import problems
 from runs.config.model import configured, model_of, options_of, schema_of_all
 from runs.config.own import schema_of
 from runs.config.problems import paths
@@ -512,6 +513,27 @@ class TestOverrides:
             "sed: unknown key; did you mean seed?",
         ):
             assert part in text
+
+    def test_of_thousands_of_problems_the_first_are_shown_and_looked_into(self, tmp_path, monkeypatch):
+        asked, close = [], problems.difflib.get_close_matches
+        monkeypatch.setattr(
+            problems.difflib,
+            "get_close_matches",
+            lambda word, *a, **k: asked.append(word) or close(word, *a, **k),
+        )
+        path = tmp_path / "run.yaml"
+        path.write_text(
+            "sede: 1\n" + "".join(f"key_{number}: 1\n" for number in range(2000)) + f"{'x' * 500}: 1\n"
+        )
+        with pytest.raises(ConfigError) as caught:
+            load(str(path))
+        first, *lines, last = str(caught.value).splitlines()
+        assert first == f"{path}: 2,002 problems:"
+        assert (len(lines), last) == (problems.MOST, "  and 1,952 more")
+        assert len(set(asked)) <= problems.MOST
+
+    def test_a_very_long_key_is_cut(self):
+        assert len(str(problems.Problem(("x" * 500,), "unknown key"))) < 150
 
     def test_duplicate_keys_inside_are_problems(self):
         with pytest.raises(ConfigError, match=r"the key count was already given"):

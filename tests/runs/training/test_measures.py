@@ -1,6 +1,7 @@
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -28,6 +29,10 @@ def mine(monkeypatch):
         steps=lambda organism, *given: organism.pool.counts.tolist()[:3],
         one=lambda *given: [1.0],
         text=lambda *given: torch.zeros(3, 1),
+        none=lambda *given: None,
+        words=lambda *given: ["a", "b", "c"],
+        frozen=lambda *given: np.broadcast_to(np.float16(0.5), 3),
+        tensors=lambda *given: [torch.ones((), requires_grad=True)] * 3,
     )
     monkeypatch.setitem(sys.modules, "mine", module)
 
@@ -70,6 +75,17 @@ def test_a_measure_of_ones_own_takes_a_column(mine):
 @pytest.mark.parametrize(("name", "shape"), [("mine:one", r"\(1,\)"), ("mine:text", r"\(3, 1\)")])
 def test_a_measure_must_give_a_number_for_each_living_slot(mine, name, shape):
     with pytest.raises(RunError, match=rf"measure {name} must give 3 numbers, .*; it gave shape {shape}"):
+        measure(*MEASURES[:4], name)
+
+
+@pytest.mark.parametrize(("name", "value"), [("mine:frozen", 0.5), ("mine:tensors", 1.0)])
+def test_a_measure_may_give_numbers_of_any_kind(mine, name, value):
+    assert measure(*MEASURES[:4], name)[2][:, 4].tolist() == [value] * 3
+
+
+@pytest.mark.parametrize(("name", "what"), [("mine:none", "not None"), ("mine:words", "but holds text")])
+def test_a_measure_that_gives_no_numbers_is_named(mine, name, what):
+    with pytest.raises(RunError, match=rf"measure {name} must be an array of numbers, {what}"):
         measure(*MEASURES[:4], name)
 
 

@@ -9,6 +9,7 @@ import torch
 from archive_store.encoding import decode, encode
 from organisms.memory import Trace
 from organisms.pseudopods.species.family import Pseudopods
+from organisms.task import Split
 from runs.errors import ConfigError, RunError
 from runs.training.build import build, emptied
 from runs.training.newborns import bear, found
@@ -54,6 +55,24 @@ class TestBuild:
             np.testing.assert_array_equal(examples.targets.numpy(), split.targets)
         assert len(world.train) == 200
         assert (world.interface, world.hosts) == ({}, ())
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, ">i8", bool, np.float64])
+    def test_arrays_that_cannot_be_written_or_are_of_other_dtypes_are_learned_from(self, dtype, monkeypatch):
+        def odd(split):
+            inputs, targets = split.inputs.astype(np.float16), (split.targets > 0).astype(dtype)
+            inputs.setflags(write=False)
+            targets.setflags(write=False)
+            return Split(inputs, targets)
+
+        task = small_task()
+        given = {name: odd(getattr(task, name)) for name in ("train", "probe", "validation", "test")}
+        mine = SimpleNamespace(task=lambda options, corpus: replace(task, **given))
+        monkeypatch.setitem(sys.modules, "mine", mine)
+        world = build(spec(task={"name": "mine:task", "examples": None}))
+        assert (world.train.inputs.dtype, world.train.targets.dtype) == (torch.float32, torch.int64)
+        assert world.train.targets.tolist() == (task.train.targets > 0).tolist()
+        world.train.inputs.zero_()
+        assert given["train"].inputs.any()
 
     def test_discrete_tokens_become_indices(self):
         corpus = ("A slime mold is no mold. " * 2000).encode()

@@ -88,6 +88,32 @@ def test_a_cast_leaves_the_bias_as_exact_as_it_was(cast):
     assert router.to("meta").bias.device.type == "meta"
 
 
+@pytest.fixture
+def default_of_half():
+    torch.set_default_dtype(torch.bfloat16)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("default_of_half")
+def test_under_another_default_the_bias_is_as_exact():
+    router = small_router("bias", bias_update_speed=0.001)
+    router.bias += 1
+    router.update(torch.arange(8))
+    assert router.weight.dtype == torch.bfloat16
+    assert sorted(set(router.bias.tolist())) == pytest.approx([0.999, 1.001])
+
+
+def test_a_bias_that_is_loaded_in_place_of_the_old_one_is_as_exact():
+    router, half = small_router("bias"), small_router("bias").state_dict()
+    half = {name: each.bfloat16() for name, each in half.items()}
+    torch.nn.ModuleList([router]).load_state_dict(
+        {f"0.{name}": each for name, each in half.items()}, assign=True
+    )
+    assert router.weight.dtype == torch.bfloat16
+    assert router.bias.dtype == torch.float32
+
+
 @pytest.mark.parametrize("cast", [torch.nn.Module.float, torch.nn.Module.bfloat16])
 def test_a_router_of_no_memory_gets_some_and_then_its_state(cast):
     router = small_router("bias")
