@@ -19,10 +19,13 @@ from typing import Any
 from archive_store import inside
 from archive_store.blobs import is_digest
 from archive_store.dependents import NOTHING, Use, uses
-from archive_store.errors import UNREADABLE, ChainError, ForeignFileError, RunDirectoryError, StoreError
+from archive_store.encoding import shapes
+from archive_store.errors import ChainError, ForeignFileError, RunDirectoryError, StoreError
 from archive_store.journal.journal import Journal
+from archive_store.journal.values import Calibrated, measures_of, value_of, values
 from archive_store.lock import LOCK
 from archive_store.run_directory import Manifest, RunDirectory
+from qd.records import Census, Outcome
 
 CONFIG, ENVIRONMENT, JOURNAL, MANIFEST = "config.yaml", "environment.json", "journal.sqlite", "manifest.json"
 NOT_COVERED = ("plots", "report.html", "log.jsonl", LOCK)
@@ -253,29 +256,55 @@ def _disagreement(directory: RunDirectory, manifest: Manifest) -> str | None:
 def _history(directory: RunDirectory, finished: bool) -> _History:
     try:
         with directory.journal() as journal, journal.snapshot():
-            return _read(journal, finished)
+            return _read(journal, directory, finished)
     except StoreError as error:
         return _History(0, {}, str(error), None)
 
 
-def _read(journal: Journal, finished: bool) -> _History:
+def _read(journal: Journal, directory: RunDirectory, finished: bool) -> _History:
     last = journal.last_round() or 0
     try:
         journal.verify_chain()
         journal.verify_form()
+        _check_events(journal, directory)
         _check_states(journal)
     except ChainError as error:
         return _History(last, uses(journal, error.round - 1, finished), str(error), error.round)
     return _History(last, uses(journal, last, finished))
 
 
+def _check_events(journal: Journal, directory: RunDirectory) -> None:
+    """Read every event, and compare numbers of measures and cells with those that the run was calibrated with."""
+    measures: set[int] = set()
+    cells = 0
+    for event in journal.events():
+        value = value_of(event)
+        if isinstance(value, Calibrated):
+            measures = {len(value.ranges.low)}
+            cells = _cells(directory, value.centroids)
+        if not measures_of(value) <= measures:
+            what = f"speaks of {max(measures_of(value) - measures)} measures, unlike the calibration"
+        elif isinstance(value, Outcome) and 0 < cells <= value.cell:
+            what = f"names cell {value.cell} of an archive of {cells}"
+        else:
+            continue
+        message = f"event {event.seq} of round {event.round} {what}; restore the journal from a copy"
+        raise ChainError(message, event.round, event.seq)
+
+
+def _cells(directory: RunDirectory, centroids: str) -> int:
+    """Return how many cells the archive has, 0 where the file does not say: that is another problem."""
+    try:
+        shape = shapes(directory.blobs.get(centroids)).get("centroids")
+    except StoreError:
+        return 0
+    return shape[0] if shape else 0
+
+
 def _check_states(journal: Journal) -> None:
     """Compare the table of kept states, which no digest covers, with the censuses."""
-    try:
-        censuses = [(event.round, event.value) for event in journal.events(kind="census")]
-        measured = {(value["organism"], round): value["state"] for round, value in censuses}
-    except UNREADABLE as error:
-        raise ChainError(f"a census cannot be read ({error!r}); the journal was altered", 0) from None
+    censuses = values(journal.events(kind="census"), Census)
+    measured = {(census.organism, census.round): census.state for census in censuses}
     for state in journal.states():
         if measured.get((state.organism, state.round)) != state.digest:
             raise ChainError(

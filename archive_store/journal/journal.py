@@ -11,6 +11,7 @@ from typing import Any
 from archive_store.errors import JournalError
 from archive_store.journal import bounded, chain, connection
 from archive_store.journal.chain import Event, round_digest
+from archive_store.journal.values import Moved, values
 from qd.canonical import canonical
 
 Kinds = tuple[type | tuple[type, ...], ...]  # of the columns of a query
@@ -210,7 +211,9 @@ class Journal:
 
     def moves(self) -> dict[int, list[str]]:
         """Return the first round in each further environment that was accepted, and what was different there."""
-        return {event.round: event.value["differences"] for event in self.events(kind=ENVIRONMENT)}
+        events = list(self.events(kind=ENVIRONMENT))
+        found = zip(events, values(events, Moved), strict=True)
+        return {event.round: list(moved.differences) for event, moved in found}
 
     def timings(self) -> list[Timing]:
         """Return all durations by round."""

@@ -3,16 +3,20 @@
 import json
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archive_store.journal.journal import SCORE_NAME, WALL
+from archive_store.journal.values import checked
+from archive_store.shown import shown
 from runs.errors import RunError
 
 if TYPE_CHECKING:
     from archive_store.journal.journal import Journal
+
+NAME, REASON = 60, 1000  # characters of a name and of a reason that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +66,40 @@ def summarise(path: Path) -> Summary:
             raise RunError(
                 f"{path} has no finished round yet; look again later, or go on with: plasmodia resume {path}"
             )
-        (totals,) = _bodies(journal, "summary", last)
+        summaries = _bodies(journal, "summary", last)
+        if len(summaries) != 1:
+            raise RunError(f"{path} has not one summary of round {last}; its journal was altered")
+        totals = summaries[0]
         return Summary(
             run=str(path),
-            name=str(directory.config().get("name", path.name)),
+            name=shown(directory.config().get("name", path.name)),
             rounds=last,
             coverage=float(totals["coverage"]),
             qd_score=float(totals["qd_score"]),
             best_objective=_number(totals["best_objective"]),
             mean_objective=_number(totals["mean_objective"]),
             **_best(_bodies(journal, "census", last)),
-            score_name=journal.meta(SCORE_NAME) or "score",
+            score_name=shown(journal.meta(SCORE_NAME) or "score", NAME),
             **_validity(journal),
             **_lifecycle(_bodies(journal, "decision"), _bodies(journal, "quarantine")),
             environments=1 + len(journal.moves()),
-            digest=journal.digest(last),
+            digest=shown(journal.digest(last)),
             wall_seconds=_wall(journal),
         )
 
 
-def _bodies(journal: "Journal", kind: str, round: int | None = None) -> list[dict[str, Any]]:
-    return [json.loads(event.body) for event in journal.events(round=round, kind=kind)]
+def _bodies(journal: "Journal", kind: str, round: int | None = None) -> list[Mapping[str, Any]]:
+    return [checked(event) for event in journal.events(round=round, kind=kind)]
 
 
-def _best(censuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _best(censuses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     scores = {census["organism"]: _number(census["validation_score"]) for census in censuses}
     known = {organism: score for organism, score in scores.items() if score is not None}
     if not known:
         return {"best_organism": None, "best_accuracy": None, "test_metrics": {}}
     best = min(known, key=lambda organism: (-known[organism], organism))
-    (its,) = (census for census in censuses if census["organism"] == best)
-    metrics = {name: _number(value) for name, value in its.get("test_metrics", ())}
+    its = next(census for census in censuses if census["organism"] == best)
+    metrics = {shown(name, NAME): _number(value) for name, value in its.get("test_metrics", ())}
     return {"best_organism": best, "best_accuracy": _number(its["test_score"]), "test_metrics": metrics}
 
 
@@ -104,13 +111,15 @@ def _validity(journal: "Journal") -> dict[str, Any]:
     return {
         "kmo": kmos[0],
         "kmo_verdict": statuses[0],
-        "kmo_reasons": tuple(verdicts[0]["reasons"]) if verdicts else (),
+        "kmo_reasons": tuple(shown(reason, REASON) for reason in verdicts[0]["reasons"]) if verdicts else (),
         "kmo_last": kmos[-1],
         "kmo_last_verdict": statuses[-1],
     }
 
 
-def _lifecycle(decisions: Sequence[dict[str, Any]], quarantines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _lifecycle(
+    decisions: Sequence[Mapping[str, Any]], quarantines: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     undone = {(event["round"], event["organism"]) for event in quarantines}
     kept = [one for one in decisions if (one["round"], one["organism"]) not in undone]
     counts = {
@@ -123,7 +132,8 @@ def _wall(journal: "Journal") -> float | None:
     seconds = [
         timing.seconds for timing in journal.timings() if timing.organism is None and timing.name == WALL
     ]
-    return math.fsum(seconds) if seconds else None
+    total = sum(seconds)
+    return total if seconds and math.isfinite(total) else None
 
 
 def _number(value: Any) -> float | None:
@@ -165,7 +175,7 @@ def table(summary: Summary) -> str:
 
 
 def _because(reason: str) -> list[tuple[str, str]]:
-    first, *further = textwrap.wrap(reason, 80)
+    first, *further = textwrap.wrap(reason, 80) or ["-"]
     return [("because", first), *(("", line) for line in further)]
 
 

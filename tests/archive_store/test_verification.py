@@ -249,26 +249,50 @@ def test_an_index_that_disagrees_with_its_table_is_found(unfinished):
 
 def test_events_that_are_not_of_their_kind_are_named(unfinished):
     forged(unfinished, 5, "outcome", lambda value: value.pop("cell"))
-    assert "of round 5 (outcome) cannot be read (KeyError('cell'))" in only_problem(unfinished).problem
+    assert "of round 5 is no outcome of this version: cell is missing" in only_problem(unfinished).problem
 
 
-def test_a_run_of_a_version_that_noted_more_or_less_is_not_called_damaged(unfinished):
+def test_a_run_of_a_version_that_noted_more_is_not_called_damaged_and_one_that_noted_less_is(unfinished):
     forged(unfinished, 5, "outcome", lambda value: value.update(more=1))
-    forged(unfinished, 5, "decision", lambda value: value.pop("hunger"))
     assert verify(unfinished).problems == ()
+    forged(unfinished, 5, "decision", lambda value: value.pop("hunger"))
+    assert "of round 5 is no decision of this version: hunger is missing" in only_problem(unfinished).problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "told"),
+    [
+        ("outcome", lambda value: value.update(cell=10**9), "names cell 1000000000 of an archive of 64"),
+        (
+            "census",
+            lambda value: value["records"][-1]["measures"].append(0.5),
+            "speaks of 6 measures, unlike the calibration",
+        ),
+        (
+            "summary",
+            lambda value: value["out_of_range"].pop(),
+            "speaks of 4 measures, unlike the calibration",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_calibration_is_named(unfinished, kind, change, told):
+    forged(unfinished, 5, kind, change)
+    problem = only_problem(unfinished)
+    assert (problem.file, problem.round) == ("journal.sqlite", 5)
+    assert f"of round 5 {told}" in problem.problem
 
 
 def test_a_calibration_that_cannot_be_read_is_named(unfinished):
     forged(unfinished, 0, "calibration", lambda value: value.pop("hosts"))
     assert (
-        "event 0 of round 0 (calibration) cannot be read (KeyError('hosts'))"
+        "event 0 of round 0 is no calibration of this version: hosts is missing"
         in only_problem(unfinished).problem
     )
 
 
 def test_a_census_that_cannot_be_read_is_named(unfinished):
     forged(unfinished, 1, "census", lambda value: value.pop("state"))
-    assert "a census cannot be read (KeyError('state'))" in only_problem(unfinished).problem
+    assert "of round 1 is no census of this version: state is missing" in only_problem(unfinished).problem
 
 
 def test_a_name_that_is_no_digest_is_never_made_a_path(unfinished):
