@@ -2,7 +2,6 @@
 
 import difflib
 import io
-import os
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from analysis import (
     validity,
 )
 from analysis.predictions import Predictions
+from archive_store import durable
 from archive_store.frames import best_organism
 from archive_store.reading import Run, open_run
 from qd.measures import Ranges
@@ -91,8 +91,7 @@ def draw(
         except NothingToDraw:
             if kinds is not None:
                 raise
-    folder = opened.directory.plots_path
-    folder.mkdir(exist_ok=True)
+    folder = opened.directory.make_plots_folder()
     return [_write(folder / f"{kind}.{format}", data) for kind, data in drawn.items()]
 
 
@@ -151,12 +150,7 @@ def _settle(figure: Figure) -> None:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_bytes(data)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    durable.place(path, data)
     return path
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive_store import durable
-from archive_store.errors import BlobError, WriteError
+from archive_store import durable, inside
+from archive_store.errors import BlobError, ForeignFileError, WriteError
 from qd.canonical import sha256
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -25,7 +25,12 @@ class BlobStore:
     One process writes, any number read. Reading never changes anything on disk.
     """
 
-    root: Path
+    root: Path  # within the folder of the run
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run, below which nothing is reached through a link."""
+        return self.root.parent
 
     def path(self, digest: str) -> Path:
         """Return the path of the blob with this digest, whether it is there or not.
@@ -58,6 +63,7 @@ class BlobStore:
             if not self._holds(path, data):
                 if not self.root.parent.is_dir():  # somebody has renamed or removed the run
                     raise WriteError(self.root, "there is no such folder any more", full=False)
+                inside.check_folder(self.run, path.parent)
                 durable.make_directory(path.parent)
                 durable.place(path, data)
                 touched.add(path.parent)
@@ -67,7 +73,7 @@ class BlobStore:
 
     def has(self, digest: str) -> bool:
         """Whether there is a file for this digest; only `intact` and `get` check its bytes."""
-        return self.path(digest).is_file()
+        return inside.is_there(self.run, self.path(digest))
 
     def intact(self, digest: str) -> bool:
         """Whether there is a file for this digest whose bytes have it."""
@@ -87,9 +93,13 @@ class BlobStore:
         """
         path = self.path(digest)
         try:
-            data = path.read_bytes()
+            data = inside.read(self.run, path)
         except FileNotFoundError:
             raise BlobError(f"blob {digest} is missing: there is no file {path}") from None
+        except ForeignFileError as error:
+            raise BlobError(f"blob {error}") from None
+        except MemoryError:
+            raise BlobError(f"blob {path} cannot be read: it is too large for this machine") from None
         except OSError as error:
             raise BlobError(f"blob {path} cannot be read: {error.strerror}") from None
         found = sha256(data)
@@ -101,20 +111,32 @@ class BlobStore:
 
     def remove(self, digest: str) -> None:
         """Remove a blob, if it is there."""
-        durable.remove(self.path(digest))
+        path = self.path(digest)
+        inside.check_folder(self.run, path.parent)
+        durable.remove(path)
 
     def digests(self) -> Iterator[str]:
         """Yield the digests of all blobs in order."""
-        for path in sorted(self.root.glob(f"*/*{_SUFFIX}")):
-            if is_digest(path.stem):
-                yield path.stem
+        for folder in self.folders()[1:]:
+            for path in sorted(folder.glob(f"*{_SUFFIX}")):
+                if is_digest(path.stem):
+                    yield path.stem
 
     def folders(self) -> list[Path]:
-        """Return the root and the folders below it that hold blobs."""
-        return [self.root, *sorted(path for path in self.root.glob("??") if path.is_dir())]
+        """Return the root and the folders below it that hold blobs.
+
+        Raises
+        ------
+        ForeignFileError
+            If one of them is a link.
+        """
+        folders = [self.root, *sorted(path for path in self.root.glob("??") if path.is_dir())]
+        for folder in folders:
+            inside.check_folder(self.run, folder)
+        return folders
 
     def _holds(self, path: Path, data: bytes) -> bool:
         try:
-            return path.read_bytes() == data
-        except OSError:  # not there, or not readable: then it is written again
+            return inside.read(self.run, path) == data
+        except (OSError, ForeignFileError):  # not there, or not readable: then it is written again
             return False

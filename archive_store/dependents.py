@@ -1,17 +1,14 @@
 """What in a run depends on each blob, in words, found in its journal."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import index
-from typing import Any
 
 from archive_store.blobs import is_digest
-from archive_store.errors import UNREADABLE, JournalError
-from archive_store.journal.chain import Event
+from archive_store.errors import JournalError
 from archive_store.journal.journal import KEPT_STATES, Journal, State
-from qd.records import ComponentId
+from archive_store.journal.values import Calibrated, values
+from qd.records import ComponentId, Decision, Outcome
 
 NOTHING = "nothing that the run knows of"
 
@@ -43,13 +40,14 @@ def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
         If an event is not what its kind says, or a digest is none.
     """
     found: dict[str, Use] = {}
-    for event in journal.events(0, "calibration", until):
-        found |= _of_calibration(event)
+    for calibrated in values(journal.events(0, "calibration", until), Calibrated):
+        found |= _of_calibration(calibrated)
     found |= {
         digest: use for digest, use in _of_states(journal.states(), finished).items() if use.round <= until
     }
-    holders = _holders(journal.events(kind="outcome", until=until))
-    found |= _of_genomes(holders, _children(journal.events(kind="decision", until=until)), until)
+    holders = _holders(values(journal.events(kind="outcome", until=until), Outcome))
+    born = _children(values(journal.events(kind="decision", until=until), Decision))
+    found |= _of_genomes(holders, born, until)
     for name in found:
         if not is_digest(name):
             raise JournalError(
@@ -58,22 +56,10 @@ def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
     return found
 
 
-@contextmanager
-def _readable(event: Event) -> Iterator[None]:
-    """Turn errors of reading an event into a `JournalError` that names it; keys that are not read may be anything."""
-    try:
-        yield
-    except UNREADABLE as error:
-        message = f"event {event.seq} of round {event.round} ({event.kind}) cannot be read ({error!r})"
-        raise JournalError(f"{message}; restore the journal from a copy") from None
-
-
-def _of_calibration(event: Event) -> dict[str, Use]:
-    with _readable(event):
-        value: Mapping[str, Any] = event.value
-        named = {str(value["interface"]): "the interface of all organisms"}
-        named |= {str(host): f"reference host {number}" for number, host in enumerate(value["hosts"])}
-        named |= {str(value["centroids"]): "the cells of the archive"}
+def _of_calibration(value: Calibrated) -> dict[str, Use]:
+    named = {value.interface: "the interface of all organisms"}
+    named |= {host: f"reference host {number}" for number, host in enumerate(value.hosts)}
+    named |= {value.centroids: "the cells of the archive"}
     return {digest: Use(0, f"every round: {what}") for digest, what in named.items()}
 
 
@@ -116,19 +102,16 @@ def _of_genomes(
     return {genome: Use(stored[genome], "; ".join(phrases[genome])) for genome in stored}
 
 
-def _holders(outcomes: Iterable[Event]) -> dict[int, list[tuple[int, str]]]:
+def _holders(outcomes: Iterable[Outcome]) -> dict[int, list[tuple[int, str]]]:
     """Map each cell to the rounds at whose end it had a new elite, each with the elite's genome."""
     held: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    for event in outcomes:
-        with _readable(event):
-            value = event.value
-            cell, genome = index(value["cell"]), str(value["candidate"]["genome"])
-            rejected = value["status"] == "reject"
-        if rejected:
+    for outcome in outcomes:
+        if outcome.status == "reject":
             continue
-        if held[cell] and held[cell][-1][0] == event.round:
+        cell, candidate = outcome.cell, outcome.candidate
+        if held[cell] and held[cell][-1][0] == candidate.round:
             held[cell].pop()  # beaten in its own round, so never stored
-        held[cell].append((event.round, genome))
+        held[cell].append((candidate.round, candidate.genome))
     return held
 
 
@@ -138,15 +121,13 @@ def _span(first: int, end: int | None, last: int) -> str:
     return f"in round {first}" if first == end else f"in rounds {first} to {end}"
 
 
-def _children(decisions: Iterable[Event]) -> dict[str, list[str]]:
+def _children(decisions: Iterable[Decision]) -> dict[str, list[str]]:
     """Map each genome to the components that were born of it."""
     born: dict[str, list[str]] = defaultdict(list)
-    for event in decisions:
-        with _readable(event):
-            value = event.value
-            for birth in value["births"]:
-                child = str(ComponentId(index(value["organism"]), event.round, index(birth["slot"])))
-                for genome in dict.fromkeys(birth["genomes"]):
-                    if birth["happens"]:
-                        born[genome].append(child)
+    for decision in decisions:
+        for birth in decision.births:
+            if birth.happens:
+                child = str(ComponentId(decision.organism, decision.round, birth.slot))
+                for genome in dict.fromkeys(birth.genomes):
+                    born[genome].append(child)
     return born

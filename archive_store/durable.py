@@ -6,6 +6,7 @@ A function that cannot do its work raises `WriteError`.
 
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,8 @@ def write(path: Path, data: bytes) -> None:
 
 def place(path: Path, data: bytes) -> None:
     """Write, fsync and rename; the name itself is safe only after `sync_directory` of the folder."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    # A name that nobody can have put there before, and a file that is new: never one behind a link.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
     with _explained(path):
         try:
             _fill(partial, data)
@@ -73,7 +75,7 @@ def remove(path: Path) -> None:
 
 
 def _fill(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         rest = memoryview(data)
         while rest:

@@ -7,13 +7,12 @@ but its metadata map has no order, so there is one entry, ``plasmodia``, the can
 import json
 import re
 from collections.abc import Iterable, Mapping
+from operator import index
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError
 
-from archive_store.errors import EncodingError
+from archive_store.errors import UNREADABLE, EncodingError
 from qd.canonical import canonical, number
 from qd.measures import FEWEST_MEASURES, MOST_MEASURES
 from qd.records import Genome
@@ -46,6 +45,8 @@ def encode(tensors: Mapping[str, np.ndarray], meta: Any) -> bytes:
     EncodingError
         For a name, a type or an amount of metadata that `decode` would refuse.
     """
+    import safetensors.numpy
+
     _check_names(tensors)
     arrays = {name: _storable(name, tensors[name]) for name in sorted(tensors)}
     data = safetensors.numpy.save(arrays, metadata={_KEY: canonical(meta)})
@@ -71,6 +72,9 @@ def decode(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
     EncodingError
         If the bytes are not such an encoding.
     """
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
     header = _header(data)
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or list(metadata) != [_KEY]:
@@ -89,6 +93,23 @@ def decode(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
     except (SafetensorError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise EncodingError(f"the bytes are not valid safetensors: {error}") from None
     return {name: aligned_copy(arrays[name]) for name in sorted(arrays)}, meta
+
+
+def shapes(data: bytes) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array of an encoding by name, without reading the arrays.
+
+    Raises
+    ------
+    EncodingError
+        If the bytes have no such header.
+    """
+    header = _header(data)
+    header.pop("__metadata__", None)
+    try:
+        found = {name: tuple(map(index, entry["shape"])) for name, entry in header.items()}
+    except UNREADABLE as error:
+        raise EncodingError(f"the header gives no shapes ({error!r:.80}); the file is damaged") from None
+    return found
 
 
 def aligned_copy(array: np.ndarray) -> np.ndarray:

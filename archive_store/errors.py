@@ -65,6 +65,10 @@ class RunDirectoryError(StoreError):
     """A folder is not a run, or a file of a run is not as it was written."""
 
 
+class ForeignFileError(RunDirectoryError):
+    """What lies in a run's folder is no file that a run writes: a link, a pipe, a device, or far too large."""
+
+
 class NoRunError(RunDirectoryError):
     """A path is not the folder of a run: bad usage, like a configuration that is not there."""
 
@@ -72,4 +76,4 @@ class NoRunError(RunDirectoryError):
 
 
 # What reading a record (`qd.records.read`) or an event's parts raises where they are not what they should be.
-UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError)

@@ -11,8 +11,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from archive_store.errors import JournalError
-from archive_store.journal.chain import Event, values
+from archive_store.journal.chain import Event
 from archive_store.journal.journal import Timing
+from archive_store.journal.values import values
 from qd.canonical import NON_FINITE, number
 from qd.records import Census, ComponentId, Decision, Genes, Outcome
 

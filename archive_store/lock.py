@@ -4,10 +4,12 @@ The lock is the kernel's (`flock`) on the file ``lock``, so it goes when its pro
 file says who holds it, for the message alone; readers never look at it.
 """
 
+import errno
 import fcntl
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 from archive_store.errors import LockError
 
 LOCK = "lock"
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a stranger's run can have anything there
 
 
 @contextmanager
@@ -46,7 +49,7 @@ def check_free(folder: Path) -> None:
         If one is.
     """
     with suppress(OSError):  # no run, or none that this user could write
-        file = os.open(folder / LOCK, os.O_RDWR)
+        file = os.open(folder / LOCK, _FLAGS)
         try:
             _lock(file, folder)
         finally:
@@ -67,9 +70,10 @@ def _taken(place: int, folder: Path) -> int:
     """Open and lock the file, again where another process removed it before it was locked."""
     while True:
         with _explained(folder):
-            file = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644, dir_fd=place)
+            file = os.open(LOCK, _FLAGS | os.O_CREAT, 0o644, dir_fd=place)
         try:
             with _explained(folder):
+                _check_plain(file, folder)
                 _lock(file, folder)
                 if _is_there(file, place):
                     os.truncate(file, 0)
@@ -81,6 +85,11 @@ def _taken(place: int, folder: Path) -> int:
             os.close(file)
             raise
         os.close(file)
+
+
+def _check_plain(file: int, folder: Path) -> None:
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        raise LockError(f"{folder / LOCK} is no plain file; remove it")
 
 
 def _lock(file: int, folder: Path) -> None:
@@ -102,7 +111,7 @@ def _holder(file: int) -> str:
 
 def _is_there(file: int, place: int) -> bool:
     try:
-        named = os.stat(LOCK, dir_fd=place)
+        named = os.stat(LOCK, dir_fd=place, follow_symlinks=False)
     except FileNotFoundError:
         return False
     return os.path.samestat(named, os.fstat(file))
@@ -113,6 +122,8 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise LockError(f"{folder / LOCK} is a symbolic link; remove it") from None
         raise LockError(
             f"{folder} cannot be locked: {error.strerror}; a run needs a folder that can be written"
         ) from None

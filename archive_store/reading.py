@@ -16,11 +16,13 @@ import numpy as np
 from archive_store import frames
 from archive_store.columns import COLUMNS
 from archive_store.encoding import decode_centroids, decode_genome
-from archive_store.errors import JournalError, RunDirectoryError, StoreError
+from archive_store.errors import UNREADABLE, JournalError, RunDirectoryError, StoreError
 from archive_store.journal.chain import Event
+from archive_store.journal.values import checked, values
 from archive_store.run_directory import RunDirectory
 from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
-from qd.records import Genome
+from qd.records import Genome, Outcome
+from qd.typed import Finite, reader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +100,11 @@ class Run:
     def rounds(self) -> "pd.DataFrame":
         """One row per round from 1 on: coverage, QD score, births, deaths, temperature, digest and more."""
         with self.directory.journal() as journal:
-            return frames.rounds(journal.events(kind="summary"), journal.rounds(), self.measures)
+            events = list(journal.events(kind="summary"))
+            digests = journal.rounds()
+        for event in events:
+            checked(event)
+        return frames.rounds(events, digests, self.measures)
 
     def census(self) -> "pd.DataFrame":
         """One row per organism and round: losses in nats per example, scores, components, quarantines."""
@@ -127,13 +133,18 @@ class Run:
         with self.directory.journal() as journal:
             if round is not None:
                 journal.digest(round)
-            return frames.elites(journal.events(kind="outcome", until=round), self.measures)
+            elites = frames.elites(journal.events(kind="outcome", until=round), self.measures)
+        if len(elites) and elites["cell"].max() >= (cells := len(self.centroids())):
+            raise JournalError(
+                f"run {self.directory.path} has an elite in cell {elites['cell'].max()} of an archive of {cells} "
+                "cells; restore its journal and blobs from a copy"
+            )
+        return elites
 
     def validity(self) -> "pd.DataFrame":
         """One row per check of the behaviour space; round 0 is calibration."""
-        verdicts = [(0, event.value["verdict"]) for event in self._events("calibration")]
-        verdicts += [(event.round, event.value["verdict"]) for event in self._events("validity")]
-        return frames.validity(verdicts, self.measures)
+        events = [*self._events("calibration"), *self._events("validity")]
+        return frames.validity([(event.round, checked(event)["verdict"]) for event in events], self.measures)
 
     def timings(self) -> "pd.DataFrame":
         """One row per measured duration in seconds."""
@@ -156,7 +167,7 @@ class Run:
         events = self._events("calibration")
         if not events:
             raise JournalError(f"run {self.directory.path} is not calibrated yet; wait for its round 0")
-        return events[0].value
+        return dict(checked(events[0]))
 
     def centroids(self) -> np.ndarray:
         """The centroids of the cells, float64 [cells, p] for p measures, in the unit cube.
@@ -205,8 +216,8 @@ class Run:
             solution_dim=(),
             centroids=self.centroids(),
             ranges=[(0.0, 1.0)] * len(self.measures),
-            qd_score_offset=self.config.get("archive", {}).get("qd_offset", 0.0),
-            seed=self.config.get("seed", 0),
+            qd_score_offset=self._offset(),
+            seed=self._seed(),
             solution_dtype=np.int64,
             extra_fields={field: ((), elites[field].dtype.type) for field in fields},
         )
@@ -236,14 +247,29 @@ class Run:
         names = [name.removesuffix(".U") for name in arrays if name.endswith(".U")]
         return {name: (arrays[f"{name}.U"], arrays[f"{name}.V"]) for name in names}
 
+    def _offset(self) -> float:
+        settings = self.config.get("archive", {})
+        try:
+            return reader(Finite)(settings.get("qd_offset", 0.0))
+        except UNREADABLE:
+            raise StoreError(
+                f"{self.directory.config_path}: archive.qd_offset must be a number; restore it from a copy"
+            ) from None
+
+    def _seed(self) -> int:
+        seed = self.config.get("seed", 0)
+        if type(seed) is int and seed >= 0:
+            return seed
+        raise StoreError(f"{self.directory.config_path}: seed must be a whole number; restore it from a copy")
+
     def _accepted(self, handle: int) -> str:
-        accepted = [event.value for event in self._events("outcome") if event.value["status"] != "reject"]
+        accepted = [each for each in values(self._events("outcome"), Outcome) if each.status != "reject"]
         if not 0 <= handle < len(accepted):
             message = (
                 f"run {self.directory.path} has no handle {handle}; its handles go up to {len(accepted) - 1}"
             )
             raise StoreError(message)
-        return accepted[handle]["candidate"]["genome"]
+        return accepted[handle].candidate.genome
 
     def _events(self, kind: str) -> list[Event]:
         with self.directory.journal() as journal:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
-from archive_store import durable
+from archive_store import durable, inside
 from archive_store.blobs import BlobStore
 from archive_store.errors import NoRunError, RunDirectoryError, WriteError, YamlError
 from archive_store.journal.journal import Journal
@@ -16,6 +16,14 @@ from archive_store.strict_yaml import read
 from qd.canonical import plain, sha256
 
 FORMAT = 2  # of the manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an ended run came to."""
+
+    digest: str  # of the last round
+    files: Mapping[str, Mapping[str, Any]]  # size (``bytes``) and SHA-256 (``sha256``) by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class RunDirectory:
         NoRunError
             If it is not the folder of a run.
         RunDirectoryError
-            If it is, but its configuration is missing.
+            If it is, but its configuration is missing, a link or far too large.
         """
         directory = cls(path)
         if not path.is_dir():
@@ -80,6 +88,7 @@ class RunDirectory:
             raise NoRunError(
                 f"{path} is no run: it has no config.yaml; give a folder that `plasmodia launch` made"
             )
+        inside.look(path, directory.config_path, inside.LARGEST_TEXT)
         return directory
 
     @property
@@ -129,7 +138,7 @@ class RunDirectory:
     def config(self) -> dict[str, Any]:
         """Read the configuration."""
         try:
-            document = read(_text(self.config_path), str(self.config_path))
+            document = read(self._text(self.config_path), str(self.config_path))
         except YamlError as error:
             raise RunDirectoryError(f"{error}; restore it from a copy") from None
         if document.problems:
@@ -138,7 +147,7 @@ class RunDirectory:
 
     def environment(self) -> dict[str, Any]:
         """Read the environment."""
-        return _json_object(self.environment_path, _text(self.environment_path))
+        return _json_object(self.environment_path, self._text(self.environment_path))
 
     def journal(self, readonly: bool = True) -> Journal:
         """Open the journal.
@@ -154,6 +163,33 @@ class RunDirectory:
             )
         return Journal.open(self.journal_path, readonly)
 
+    def make_plots_folder(self) -> Path:
+        """Make the folder of the pictures, if it is not there, and return it.
+
+        Raises
+        ------
+        ForeignFileError
+            If something else is there, such as a link that leads elsewhere.
+        """
+        inside.check_folder(self.path, self.plots_path)
+        durable.make_directory(self.plots_path)
+        return self.plots_path
+
+    def digest_of(self, name: str) -> tuple[int, str]:
+        """Return the number of bytes and the SHA-256 of a file by its name within the run.
+
+        Raises
+        ------
+        ForeignFileError
+            If it is no plain file, far too large, or reached through a link.
+        OSError
+            If it is not there or cannot be read.
+        """
+        with inside.opened(self.path, self.path / name, inside.LARGEST_JOURNAL) as descriptor:
+            with open(descriptor, "rb", closefd=False) as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            return os.fstat(descriptor).st_size, found
+
     def finished(self) -> bool:
         """Whether the run has ended, that is, has a manifest."""
         return self.manifest_path.is_file()
@@ -165,36 +201,39 @@ class RunDirectory:
         ----------
         digest
             Of the last round.
+
+        Raises
+        ------
+        RunDirectoryError
+            If the genome of an elite is missing or damaged; then nothing is written.
         """
-        files = {
-            file.relative_to(self.path).as_posix(): {
-                "bytes": file.stat().st_size,
-                "sha256": file_digest(file),
-            }
-            for file in self._lasting()
-        }
+        files = {}
+        for name in self._lasting():
+            size, found = self.digest_of(name)
+            files[name] = {"bytes": size, "sha256": found}
+        self._check_elites(files)
         noted = {"format": FORMAT, "digest": digest, "files": files}
         durable.write(self.manifest_path, _json(noted | {"sha256": sha256(_json(noted))}))
 
-    def manifest(self) -> dict[str, dict[str, Any]]:
-        """Read the size (``bytes``) and SHA-256 (``sha256``) of every file of an ended run.
+    def manifest(self) -> Manifest:
+        """Read the manifest of an ended run.
 
         Raises
         ------
         RunDirectoryError
             If not every byte of the manifest is as it was written.
         """
-        text = _text(self.manifest_path)
+        text = self._text(self.manifest_path)
         value = _json_object(self.manifest_path, text)
-        files = value.get("files")
-        if value.get("format") != FORMAT or not _is_listing(files):
+        files, digest = value.get("files"), value.get("digest")
+        if value.get("format") != FORMAT or not _is_listing(files) or not isinstance(digest, str):
             raise RunDirectoryError(
                 f"{self.manifest_path} is not a manifest of format {FORMAT}; restore it from a copy"
             )
-        noted = {name: entry for name, entry in value.items() if name != "sha256"}
-        if value.get("sha256") != sha256(_json(noted)) or text.encode("utf-8") != _json(value):
+        noted = {"format": FORMAT, "digest": digest, "files": files}
+        if text.encode("utf-8") != _json(noted | {"sha256": sha256(_json(noted))}):
             raise RunDirectoryError(f"{self.manifest_path} was altered; restore it from a copy")
-        return files
+        return Manifest(digest, files)
 
     def remove_manifest(self) -> None:
         """Mark the run as unfinished again, before it is written to."""
@@ -216,10 +255,10 @@ class RunDirectory:
         """
         if not self.finished():
             return
-        files = self.manifest()
+        files = self.manifest().files
         for name in sorted(files):
             if blobs or not name.startswith("blobs/"):
-                _check_file(self.path / name, files[name])
+                self._check_file(name, files[name])
 
     def recover(self) -> None:
         """Recover from a killed process, before the run is written to again.
@@ -234,9 +273,40 @@ class RunDirectory:
         for folder in (self.path.parent, *folders):
             durable.sync_directory(folder)
 
-    def _lasting(self) -> Iterator[Path]:
-        yield from (self.config_path, self.environment_path, self.journal_path)
-        yield from (self.blobs.path(digest) for digest in self.blobs.digests())
+    def _lasting(self) -> Iterator[str]:
+        blobs = (self.blobs.path(digest) for digest in self.blobs.digests())
+        for path in (self.config_path, self.environment_path, self.journal_path, *blobs):
+            yield path.relative_to(self.path).as_posix()
+
+    def _check_elites(self, files: Mapping[str, Mapping[str, Any]]) -> None:
+        with self.journal() as journal:
+            genomes = journal.elite_genomes()
+        for genome in genomes:
+            path = self.blobs.path(genome)
+            if files.get(path.relative_to(self.path).as_posix(), {}).get("sha256") != genome:
+                raise RunDirectoryError(
+                    f"{path}, the genome of an elite, is missing or damaged, and the run is not ended without it; "
+                    "plasmodia resume makes it again"
+                )
+
+    def _check_file(self, name: str, entry: Mapping[str, Any]) -> None:
+        path, wanted = self.path / name, entry["sha256"]
+        try:
+            _, found = self.digest_of(name)
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{path} is missing; restore it from a copy") from None
+        except OSError as error:
+            raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
+        if found != wanted:
+            raise RunDirectoryError(
+                f"{path} was altered: SHA-256 {found}, in the manifest {wanted}; restore it from a copy"
+            )
+
+    def _text(self, path: Path) -> str:
+        try:
+            return inside.read(self.path, path, inside.LARGEST_TEXT).decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
 
 
 def _is_listing(files: Any) -> TypeGuard[dict[str, dict[str, Any]]]:
@@ -244,39 +314,14 @@ def _is_listing(files: Any) -> TypeGuard[dict[str, dict[str, Any]]]:
     return isinstance(files, dict) and all(
         isinstance(entry, dict)
         and {key: type(item) for key, item in entry.items()} == {"bytes": int, "sha256": str}
-        and not {"", "..", "/"} & {*PurePosixPath(name).parts, name}
+        and name.isprintable()
+        and not {"", ".", "..", "/"} & {*PurePosixPath(name).parts, name}
         for name, entry in files.items()
     )
 
 
-def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
-    if not path.is_file():
-        raise RunDirectoryError(f"{path} is missing; restore it from a copy")
-    try:
-        found, wanted = file_digest(path), entry["sha256"]
-    except OSError as error:
-        raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
-    if found != wanted:
-        raise RunDirectoryError(
-            f"{path} was altered: SHA-256 {found}, in the manifest {wanted}; restore it from a copy"
-        )
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a whole file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n").encode("ascii")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{path} cannot be read ({error}); restore it from a copy") from None
 
 
 def _json_object(path: Path, text: str) -> dict[str, Any]:

@@ -1,20 +1,20 @@
 """The values that the parts of the harness exchange: ids, genomes, records, decisions, outcomes.
 
-All are frozen. Everything but `Genome` (it holds arrays) has a canonical JSON form (`qd.canonical`)
-and a reader here that gives the value back.
+All are frozen. Everything but `Genome` (it holds arrays) has a canonical JSON form (`qd.canonical`), and `read` gives
+the value back, where each field is of its type and range.
 """
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, Literal, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from qd.canonical import LATER, number
+from qd.canonical import LATER
+from qd.typed import Finite, Positive, Share, T, reader
 
 Genes = tuple[tuple[str, float], ...]  # structural genes, sorted by name
 Status = Literal["insert", "replace", "reject"]
-T = TypeVar("T")
 
 
 class ComponentId(NamedTuple):
@@ -62,8 +62,8 @@ class Record:
     bytes: float  # counted, per example, forward
     # Share of the probe tokens that it answers, and by kind of example where the task has kinds; None and nothing
     # in families whose components answer every token.
-    load: float | None = field(default=None, metadata={LATER: True})
-    usage: tuple[tuple[str, float], ...] = field(default=(), metadata={LATER: True})
+    load: Share | None = field(default=None, metadata={LATER: True})
+    usage: tuple[tuple[str, Share], ...] = field(default=(), metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ class Candidate:
     genes: Genes
     genome: str
     round: int  # in which it was measured
-    behaviour: tuple[float, ...]  # in the unit cube, clipped
+    behaviour: tuple[Share, ...]  # in the unit cube, clipped
     out_of_range: tuple[bool, ...]  # which measures had to be clipped
-    objective: float
+    objective: Finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Outcome:
     status: Status
     cell: int
     incumbent: ComponentId | None  # who held the cell before, or None
-    incumbent_objective: float | None
+    incumbent_objective: Finite | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,11 @@ class Birth:
     parents: tuple[ComponentId, ...]
     genomes: tuple[str, ...]  # the parents' stored genomes
     lineage: ComponentId | None  # of the first parent; None starts a new line
-    objective: float | None  # of the first parent; None in a re-seed without one
-    threshold: float | None  # the view's median objective; None in a re-seed from an empty view
-    sigma: float  # relative mutation noise
-    probability: float  # in [0, 1]
-    draw: float  # uniform(seed, round, context)
+    objective: Finite | None  # of the first parent; None in a re-seed without one
+    threshold: Finite | None  # the view's median objective; None in a re-seed from an empty view
+    sigma: Positive  # relative mutation noise
+    probability: Share
+    draw: Share  # uniform(seed, round, context)
     context: str  # birth:<organism>:<slot>:<behaviour hash>, or reseed:<organism>:<slot>
     happens: bool
 
@@ -144,8 +144,8 @@ class Death:
     component: ComponentId
     z: float  # living fitness against the k nearest in behaviour space
     floor: float
-    probability: float  # in [0, 1]
-    draw: float  # uniform(seed, round, f"cull:{component}")
+    probability: Share
+    draw: Share  # uniform(seed, round, f"cull:{component}")
     reason: str  # fitness or budget
     happens: bool
 
@@ -158,8 +158,8 @@ class Decision:
     round: int
     step: int  # optimizer steps before the round
     phase: str  # warm-up, gentle or full; static where the lifecycle is off
-    temperature: float
-    hunger: float
+    temperature: Positive
+    hunger: Share
     frozen: str | None  # why the lifecycle stands still, or None
     births: tuple[Birth, ...]
     deaths: tuple[Death, ...]
@@ -172,47 +172,12 @@ def component_id(value: Any) -> ComponentId:
     return ComponentId(int(organism), int(born), int(slot))
 
 
-def _ids(value: Any) -> tuple[ComponentId, ...]:
-    return tuple(component_id(item) for item in value)
+def read(kind: type[T], value: Any) -> T:
+    """Rebuild a record of this kind from its canonical JSON; keys of no field are ignored.
 
-
-def _named(value: Any) -> tuple[tuple[str, float], ...]:
-    return tuple((name, number(item)) for name, item in value)
-
-
-def _floats(value: Any) -> tuple[float, ...]:
-    return tuple(number(item) for item in value)
-
-
-_READERS: dict[str, Any] = {
-    "component": component_id,
-    "parents": _ids,
-    "genomes": tuple,
-    "genes": _named,
-    "test_metrics": _named,
-    "usage": _named,
-    "measures": _floats,
-    "behaviour": _floats,
-    "out_of_range": tuple,
-    "lineage": lambda value: None if value is None else component_id(value),
-    "incumbent": lambda value: None if value is None else component_id(value),
-    "records": lambda value: tuple(read(Record, item) for item in value),
-    "births": lambda value: tuple(read(Birth, item) for item in value),
-    "deaths": lambda value: tuple(read(Death, item) for item in value),
-    "candidate": lambda value: read(Candidate, value),
-}
-_NUMBERS = (float, float | None)
-
-
-def read(kind: type[T], value: Mapping[str, Any]) -> T:
-    """Rebuild a record of this kind from its canonical JSON object; keys of no field are ignored."""
-    present = (each for each in fields(kind) if each.name in value or not each.metadata.get(LATER))  # type: ignore[arg-type]
-    return kind(**{each.name: _field(each, value[each.name]) for each in present})
-
-
-def _field(field: Field[Any], value: Any) -> Any:
-    if field.name in _READERS:
-        return _READERS[field.name](value)
-    if field.type in _NUMBERS:
-        return None if value is None else number(value)
-    return value
+    Raises
+    ------
+    ValueError
+        If it is none: says what is missing, or of another type or range (`qd.typed`).
+    """
+    return reader(kind)(value)  # type: ignore[arg-type]  # mypy does not know that types are hashable

@@ -8,19 +8,19 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from archive_store.errors import UNREADABLE
 from archive_store.journal.chain import Event, numbered
 from archive_store.journal.journal import Journal
+from archive_store.journal.values import value_of
 from archive_store.run_directory import RunDirectory
-from qd.records import Census, read
+from qd.records import Census
 from runs.calibration.stored import calibrated, config_of, constants_of
 from runs.config.reader import changed
 from runs.config.schema import Config
-from runs.errors import RunError
+from runs.errors import RunError, readable
 from runs.launch import silent, started
 from runs.machine.interruption import listening
 from runs.machine.migration import check_unmoved
@@ -74,6 +74,8 @@ def replay(
         check_unmoved(directory, journal, prepared.fingerprint, last)
         digests = journal.rounds()
         original = {round: list(journal.events(round)) for round in range(last + 1)}
+        for event in chain.from_iterable(original.values()):
+            value_of(event)
 
     def compare(round: int, replayed: Sequence[Event], digest: str) -> None:
         _stop_at_difference(original[round], replayed)
@@ -116,13 +118,14 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     with directory.journal() as journal:
         last = _last(run, journal, until)
         calibration = constants_of(calibrated(directory, journal, config), directory.blobs)
-        rounds = [_journaled(config, list(journal.events(round))) for round in range(1, last + 1)]
+        rounds = [_journaled(config, round, list(journal.events(round))) for round in range(1, last + 1)]
     started_at = time.perf_counter()
     ledger = Ledger(config, calibration)
     count = 0
     difference: Difference | None = None
-    for journaled in rounds:
-        derived = _derived(ledger, journaled.censuses)
+    for round, journaled in enumerate(rounds, 1):
+        with readable(f"round {round} of the journal"):
+            derived = _derived(ledger, journaled.censuses)
         count += sum(_weight(event) for event in derived)
         difference = first_difference(journaled.derived, derived)
         if difference is not None:
@@ -138,17 +141,12 @@ class _Journaled:
     derived: list[Event]
 
 
-def _journaled(config: Config, events: Sequence[Event]) -> _Journaled:
-    try:
-        censuses = [read(Census, event.value) for event in events if event.kind == "census"]
-    except UNREADABLE as error:
-        raise RunError(
-            f"a census of round {events[0].round} cannot be read ({error!r}); the journal was altered"
-        ) from error
+def _journaled(config: Config, round: int, events: Sequence[Event]) -> _Journaled:
+    censuses = [value for value in map(value_of, events) if isinstance(value, Census)]
     if [census.organism for census in censuses] != list(range(config.organism.count)):
-        raise RunError(
-            f"round {events[0].round} has not one census of each organism; the journal was altered"
-        )
+        raise RunError(f"round {round} has not one census of each organism; the journal was altered")
+    if any(len(record.measures) != len(config.measures) for each in censuses for record in each.records):
+        raise RunError(f"round {round} has records of another number of measures; the journal was altered")
     return _Journaled(censuses, [event for event in events if event.kind in DERIVED])
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from archive_store import durable
 from archive_store.errors import UNREADABLE
 from archive_store.journal.journal import Journal
+from archive_store.journal.values import values
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
-from qd.records import Census, Decision, Outcome, read
+from qd.records import Census, Decision, Outcome
 from runs.calibration.stored import calibrated, config_of, constants_of, with_calibrated
 from runs.config.reader import changed
 from runs.config.schema import to_yaml
@@ -41,9 +42,9 @@ def restore(ledger: Ledger, journal: Journal) -> None:
         events = list(journal.events(round))
         try:
             ledger.restore(
-                [read(Decision, event.value) for event in events if event.kind == "decision"],
-                [read(Census, event.value) for event in events if event.kind == "census"],
-                [read(Outcome, event.value) for event in events if event.kind == "outcome"],
+                list(values((event for event in events if event.kind == "decision"), Decision)),
+                list(values((event for event in events if event.kind == "census"), Census)),
+                list(values((event for event in events if event.kind == "outcome"), Outcome)),
             )
         except UNREADABLE as error:
             raise RunError(

@@ -1,13 +1,12 @@
 """The hash chain: the digest of a round covers its events and, through the digest before, all earlier rounds."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archive_store.errors import UNREADABLE, ChainError, JournalError
+from archive_store.errors import UNREADABLE, ChainError
 from qd.canonical import plain, sha256, written
-from qd.records import T, read
 
 MARK_DIGITS = 16  # enough to find an accident; forgers are caught by the round's digest
 
@@ -28,23 +27,26 @@ class Event:
 
         Raises
         ------
-        JournalError
-            If the body is not a JSON object.
+        ChainError
+            If the body is not a JSON object. (NaN and Infinity are not JSON.)
         """
         try:
-            value = json.loads(self.body)
+            value = json.loads(self.body, parse_constant=_no_number)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise JournalError(
-                f"the body of event {self.seq} of round {self.round} is not a JSON object: {self.body!r:.80}"
-            )
+            message = f"the body of event {self.seq} of round {self.round} is not a JSON object"
+            raise ChainError(f"{message}: {self.body!r:.80}", self.round, self.seq)
         return value
 
     @property
     def mark(self) -> str:
         """The first digits of the body's SHA-256: they tell which event of a broken round was changed."""
         return sha256(self.body.encode("utf-8"))[:MARK_DIGITS]
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 def numbered(round: int, items: Iterable[tuple[str, Any]]) -> list[Event]:
@@ -65,23 +67,6 @@ def organism_of(body: Mapping[str, Any]) -> int | None:
     if "candidate" in body:
         return int(body["candidate"]["component"][0])
     return body.get("organism")
-
-
-def values(events: Iterable[Event], kind: type[T]) -> Iterator[T]:
-    """Yield the records (`qd.records`) of one kind that events hold.
-
-    Raises
-    ------
-    JournalError
-        Names the first event that holds none.
-    """
-    for event in events:
-        try:
-            yield read(kind, event.value)
-        except UNREADABLE as error:
-            where = f"event {event.seq} of round {event.round}"
-            message = f"{where} is no {kind.__name__} ({type(error).__name__}: {error})"
-            raise JournalError(f"{message}; use the version that wrote the run") from None
 
 
 def round_digest(previous: str, events: Sequence[Event]) -> str:

@@ -1,20 +1,28 @@
 """SQLite connections to the journal: durable for the one writer, without side effects for readers."""
 
-import shutil
+import os
 import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from archive_store import durable
-from archive_store.errors import JournalError, WriteError
+from archive_store import durable, inside
+from archive_store.errors import ForeignFileError, JournalError, WriteError
+from archive_store.journal import schema
 
 APPLICATION = 0x504C534D  # "PLSM", in the file's header
 FORMAT = 1
 _WAL, _ROLLBACK = "-wal", "-journal"  # how SQLite calls the files beside a database
+_LARGEST = {
+    "": inside.LARGEST_JOURNAL,
+    _WAL: inside.LARGEST_WAL,
+    _ROLLBACK: inside.LARGEST_WAL,
+    "-shm": 1 << 30,
+}
+_CHUNK = 1 << 20  # bytes that are copied at once
 _BUSY = 60.0  # seconds to wait for another connection's lock
 _DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 _TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -33,7 +41,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def create(path: Path) -> sqlite3.Connection:
-    """Make a new journal file for writing: WAL, or DELETE mode on a network file system.
+    """Make a new journal file with its tables for writing: WAL, or DELETE mode on a network file system.
 
     Raises
     ------
@@ -48,6 +56,7 @@ def create(path: Path) -> sqlite3.Connection:
             _set_mode(connection, path)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.executescript(f"BEGIN; {schema.SCHEMA} COMMIT;")
     return connection
 
 
@@ -60,30 +69,48 @@ def writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def reading(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory[str] | None]:
+def reading(path: Path) -> sqlite3.Connection:
     """Open a journal to read it, live or finished, without writing anything beside it.
 
     A live or crashed WAL is read through its existing shared memory. Where reading in place would need
-    recovery, and so writing, a private copy is read; its folder is returned and lives as long as it is kept.
+    recovery, and so writing, a private copy is read, which nothing is left of: it has no name any more.
     """
     with _opened(path):
         try:
-            return _checked(_connect(path, _reading_options(path)), path), None
+            return _checked(_connect(path, _reading_options(path)), path)
         except sqlite3.OperationalError:  # needs recovery; with a live writer it never does
             return _reading_copy(path)
 
 
-def _reading_copy(path: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory[str]]:
-    folder = tempfile.TemporaryDirectory(prefix="plasmodia-journal-")
-    copy = Path(folder.name) / path.name
-    try:
+def room(path: Path) -> int:
+    """Return how many bytes a journal takes up, with its WAL."""
+    found = 0
+    for suffix in ("", _WAL):
+        with suppress(OSError):
+            found += os.lstat(_beside(path, suffix)).st_size
+    return found
+
+
+def _reading_copy(path: Path) -> sqlite3.Connection:
+    with tempfile.TemporaryDirectory(prefix="plasmodia-journal-") as folder:
+        copy = Path(folder) / path.name
         for suffix in ("", _WAL, _ROLLBACK):
-            if _beside(path, suffix).exists():
-                shutil.copyfile(_beside(path, suffix), _beside(copy, suffix))
-        return _checked(_connect(copy, "mode=rw"), path), folder
-    except BaseException:
-        folder.cleanup()
-        raise
+            with suppress(FileNotFoundError):
+                _copy(_beside(path, suffix), _beside(copy, suffix), _LARGEST[suffix])
+        recovered = _connect(copy, "mode=rw")
+        with _closed_on_error(recovered):
+            _check(recovered, path)
+            recovered.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            recovered.execute("PRAGMA journal_mode = DELETE")
+        recovered.close()
+        # One file now, which stays open without its name: nothing is left, however this process ends.
+        return _checked(_connect(copy, "mode=ro&immutable=1"), path)
+
+
+def _copy(path: Path, copy: Path, most: int) -> None:
+    with inside.opened(path.parent, path, most) as source, copy.open("xb") as target:
+        while data := os.read(source, _CHUNK):
+            target.write(data)
 
 
 def leave_wal(connection: sqlite3.Connection, path: Path, patience: float = _BUSY) -> None:
@@ -156,11 +183,22 @@ def _reading_options(path: Path) -> str:
     return "mode=ro&immutable=1" if header[18:20] == b"\x02\x02" else "mode=ro"
 
 
+def _look(path: Path) -> None:
+    """Refuse what is no plain file before SQLite opens it, or one of the files beside it."""
+    for suffix, most in _LARGEST.items():
+        try:
+            inside.look(path.parent, _beside(path, suffix), most)
+        except FileNotFoundError:
+            if not suffix:
+                raise JournalError(f"there is no journal {path}; give the folder of a run") from None
+        except ForeignFileError as error:
+            raise JournalError(f"journal {error}") from None
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[None]:
-    if not path.is_file():
-        raise JournalError(f"there is no journal {path}; give the folder of a run")
     with explained(path):
+        _look(path)
         yield
 
 
@@ -188,3 +226,4 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise JournalError(
             f"journal {path} has format {version}, this version reads {FORMAT}; use the version that wrote it"
         )
+    schema.check(connection, path)

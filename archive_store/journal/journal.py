@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import NoneType, TracebackType
 from typing import Any
 
 from archive_store.errors import JournalError
-from archive_store.journal import chain, connection
+from archive_store.journal import bounded, chain, connection
 from archive_store.journal.chain import Event, round_digest
+from archive_store.journal.values import Moved, values
 from qd.canonical import canonical
 
 Kinds = tuple[type | tuple[type, ...], ...]  # of the columns of a query
@@ -22,34 +22,6 @@ BASE = "base"  # meta key of the text that round 0 is chained to
 SCORE_NAME = "score_name"  # meta key of how the task calls its score
 WALL = "wall"  # name of the timing of the whole run: seconds since the commit before, or since the start
 ENVIRONMENT = "environment"  # kind of the event that begins the first round in another environment
-
-# `mark` tells which event of an altered round was changed; the round's digest does not need it.
-# `elite` and `metric` are views, so that nothing is written twice and can disagree.
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE round (round INTEGER PRIMARY KEY, digest TEXT NOT NULL);
-CREATE TABLE event (
-    round INTEGER NOT NULL, seq INTEGER NOT NULL, organism INTEGER, kind TEXT NOT NULL,
-    body TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (round, seq));
-CREATE INDEX event_kind ON event (kind, round, seq);
-CREATE TABLE state (
-    organism INTEGER NOT NULL, round INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (organism, round));
-CREATE TABLE timing (
-    round INTEGER NOT NULL, organism INTEGER, name TEXT NOT NULL, seconds REAL NOT NULL,
-    worker TEXT NOT NULL);
-CREATE TABLE incident (
-    at TEXT NOT NULL, round INTEGER, organism INTEGER, kind TEXT NOT NULL, body TEXT NOT NULL);
-CREATE VIEW elite AS SELECT cell, round, seq, objective, genome, component FROM (
-    SELECT round, seq, json_extract(body, '$.cell') AS cell,
-        json_extract(body, '$.candidate.objective') AS objective,
-        json_extract(body, '$.candidate.genome') AS genome,
-        json_extract(body, '$.candidate.component') AS component,
-        row_number() OVER (PARTITION BY json_extract(body, '$.cell') ORDER BY round DESC, seq DESC) AS place
-    FROM event WHERE kind = 'outcome' AND json_extract(body, '$.status') <> 'reject') WHERE place = 1;
-CREATE VIEW metric AS SELECT event.round AS round, entry.key AS name, entry.value AS value
-    FROM event, json_each(event.body) AS entry
-    WHERE event.kind = 'summary' AND entry.type IN ('integer', 'real') AND entry.key <> 'round';
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,38 +62,23 @@ class Journal:
     the disk is full or fails.
     """
 
-    def __init__(
-        self, path: Path, database: sqlite3.Connection, copy: TemporaryDirectory[str] | None = None
-    ) -> None:
+    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
         self.path = path
         self._database = database
-        self._copy = copy
 
     @classmethod
     def create(cls, path: Path) -> "Journal":
         """Make a new journal, open for writing; refuses an existing file."""
-        database = connection.create(path)
-        journal = cls(path, database)
-        try:
-            with connection.explained(path):
-                database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        except BaseException:
-            journal.close()
-            raise
-        return journal
+        return cls(path, connection.create(path))
 
     @classmethod
     def open(cls, path: Path, readonly: bool = False) -> "Journal":
         """Open a journal to read it (nothing is written beside it) or to go on writing it."""
-        if readonly:
-            return cls(path, *connection.reading(path))
-        return cls(path, connection.writing(path))
+        return cls(path, connection.reading(path) if readonly else connection.writing(path))
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         self._database.close()
-        if self._copy is not None:
-            self._copy.cleanup()
 
     def __enter__(self) -> "Journal":
         return self
@@ -254,7 +211,9 @@ class Journal:
 
     def moves(self) -> dict[int, list[str]]:
         """Return the first round in each further environment that was accepted, and what was different there."""
-        return {event.round: event.value["differences"] for event in self.events(kind=ENVIRONMENT)}
+        events = list(self.events(kind=ENVIRONMENT))
+        found = zip(events, values(events, Moved), strict=True)
+        return {event.round: list(moved.differences) for event, moved in found}
 
     def timings(self) -> list[Timing]:
         """Return all durations by round."""
@@ -372,7 +331,7 @@ class Journal:
 
     def _execute(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with connection.explained(self.path):
-            return self._database.execute(query, values).fetchall()
+            return bounded.rows(self._database, query, values, connection.room(self.path))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

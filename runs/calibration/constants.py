@@ -20,6 +20,7 @@ from runs.training.build import build
 from runs.training.calibration_jobs import Assay, Fit, Sample
 from runs.training.world import WorldSpec
 
+LARGEST_CENTROIDS = 1 << 26  # bytes, a million cells of eight measures
 REFERENCE_QUANTILE = 0.99  # of the assays in calibration: what counts as full marks
 
 
@@ -193,6 +194,14 @@ def read_centroids(path: str) -> np.ndarray:
         If the file cannot be read or holds no array.
     """
     try:
-        return np.load(Path(path), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        if not Path(path).is_file():
+            raise ValueError("it is no file")
+        # Mapped, so that a file that announces more than it holds is refused before there is memory for it.
+        mapped = np.lib.format.open_memmap(path, mode="r")
+        if mapped.nbytes > LARGEST_CENTROIDS:
+            raise ValueError(
+                f"it has {mapped.nbytes:,} bytes of numbers, and at most {LARGEST_CENTROIDS:,} are read"
+            )
+        return np.array(mapped)
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise ConfigError(f"archive.centroids: {path} is not a readable .npy array ({error})") from error

@@ -9,6 +9,7 @@ from archive_store.blobs import BlobStore
 from archive_store.encoding import decode_centroids
 from archive_store.journal.chain import numbered, round_digest
 from archive_store.journal.journal import BASE, SCORE_NAME, WALL, Journal, Timing
+from archive_store.journal.values import checked
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical
 from runs.calibration.constants import Calibration
@@ -77,11 +78,7 @@ def journaled(directory: RunDirectory, journal: Journal) -> tuple[Mapping[str, A
     events = list(journal.events(0, "calibration"))
     if not base or not events:
         raise RunError(f"{path} has no calibration in its journal; launch it again")
-    event = events[0].value
-    with readable("the calibration in the journal"):
-        if not (isinstance(event["interface"], str) and isinstance(event["hosts"], list)):
-            raise ValueError("interface and hosts are named by digests")
-    return base, event
+    return base, checked(events[0])
 
 
 def calibrated(

@@ -14,6 +14,8 @@ from runs.commands.options import (
 )
 from runs.errors import ConfigError, RunError
 
+LINE = 2000  # characters of a line that tells what is wrong
+
 
 def digest(
     run: RunPath,
@@ -21,6 +23,7 @@ def digest(
 ) -> None:
     """Check a run's journal and write its digest."""
     from archive_store.run_directory import RunDirectory
+    from archive_store.shown import shown
 
     with RunDirectory.open(run).journal() as journal:
         journal.verify_chain()
@@ -28,20 +31,22 @@ def digest(
     committed = committed_rounds(run)
     for round, differences in moves.items():
         typer.echo(
-            f"plasmodia: from round {round} on in another environment: {'; '.join(differences)}", err=True
+            f"plasmodia: from round {round} on in another environment: {shown('; '.join(differences), LINE)}",
+            err=True,
         )
     if rounds:
         environments = {round: 1 + sum(move <= round for move in moves) for round, _ in committed}
         marks = {round: f" environment {number}" for round, number in environments.items() if number > 1}
-        typer.echo("\n".join(f"{round} {text}{marks.get(round, '')}" for round, text in committed))
+        typer.echo("\n".join(f"{round} {shown(text)}{marks.get(round, '')}" for round, text in committed))
     else:
-        typer.echo(committed[-1][1])
+        typer.echo(shown(committed[-1][1]))
 
 
 def verify(run: RunPath, json: AsJson = False) -> None:
     """Find every damaged file of a run, and say what depends on it."""
     from dataclasses import asdict
 
+    from archive_store.shown import shown
     from archive_store.verification import verify as look
 
     found = look(run)
@@ -50,7 +55,8 @@ def verify(run: RunPath, json: AsJson = False) -> None:
     else:
         for problem in found.problems:
             where = "" if problem.round is None else f" (round {problem.round})"
-            typer.echo(f"{problem.file}{where}: {problem.problem}; depends on it: {problem.dependents}")
+            told = shown(f"{problem.problem}; depends on it: {problem.dependents}", LINE)
+            typer.echo(f"{shown(problem.file)}{where}: {told}")
     if found.problems:
         raise RunError(
             f"{run} is damaged in {len(found.problems)} of its files; "

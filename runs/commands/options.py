@@ -9,6 +9,7 @@ import typer
 
 from runs.errors import RunError
 
+MOST_LINES, LONGEST_LINE = 1000, 4000  # of a message
 INTERRUPTED = 130  # exit status, as shells give it: 128 + SIGINT
 
 Source = Annotated[
@@ -31,8 +32,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
 def stop(message: str, status: int) -> NoReturn:
-    """Write one sentence to stderr and exit with a status."""
-    typer.echo(f"plasmodia: {message}", err=True)
+    """Write one sentence to stderr, or several problems a line each, and exit with a status."""
+    from archive_store.shown import shown
+
+    lines = message.splitlines()[:MOST_LINES]  # what a stranger's file holds can be part of it
+    typer.echo("plasmodia: " + "\n".join(shown(line, LONGEST_LINE) for line in lines), err=True)
     raise typer.Exit(status)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from archive_store.errors import YamlError
-from archive_store.strict_yaml import Document, read, scalar
+from archive_store.strict_yaml import LARGEST, Document, read, scalar
 from runs.config.model import Own, model_for
 from runs.config.own import own_family
 from runs.config.problems import MOST, Problem, nearest, problems, quoted, shown
@@ -200,7 +200,8 @@ def _find(source: str) -> Path:
 
 def _file(path: Path, source: str) -> tuple[dict[str, Any], list[Problem]]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)  # one more than a configuration may have, which is then said
     except OSError as error:
         raise ConfigError(f"{source} cannot be read: {error.strerror}") from None
     document = _read(data, source)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archive_store.journal.journal import ENVIRONMENT, Journal
+from archive_store.journal.values import checked
 from archive_store.run_directory import RunDirectory
 from qd.canonical import plain
 from runs.errors import RunError
@@ -88,7 +89,7 @@ def last_move(journal: Journal) -> int:
 
 
 def _last(directory: RunDirectory, journal: Journal) -> Mapping[str, Any]:
-    accepted = [event.value["fingerprint"] for event in journal.events(kind=ENVIRONMENT)]
+    accepted = [checked(event)["fingerprint"] for event in journal.events(kind=ENVIRONMENT)]
     return accepted[-1] if accepted else _launched(directory)
 
 

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archive_store.journal.journal import SCORE_NAME, WALL
+from archive_store.journal.values import Calibrated, checked, values
+from archive_store.shown import shown
+from qd.records import Census, Outcome
 from runs.errors import RunError
 
 if TYPE_CHECKING:
     from archive_store.journal.journal import Journal
+
+NAME, REASON = 60, 1000  # characters of a name and of a reason that are shown
 
 
 REMEDIES = {  # of each reason not to compete
@@ -83,11 +88,13 @@ def summarise(path: Path) -> Summary:
             raise RunError(
                 f"{path} has no finished round yet; look again later, or go on with: plasmodia resume {path}"
             )
-        (totals,) = _bodies(journal, "summary", last)
-        config = directory.config()
+        summaries, config = _bodies(journal, "summary", last), directory.config()
+        if len(summaries) != 1:
+            raise RunError(f"{path} has not one summary of round {last}; its journal was altered")
+        totals = summaries[0]
         return Summary(
             run=str(path),
-            name=str(config.get("name", path.name)),
+            name=shown(config.get("name", path.name)),
             **_experiment(config),
             rounds=last,
             coverage=float(totals["coverage"]),
@@ -95,18 +102,18 @@ def summarise(path: Path) -> Summary:
             best_objective=_number(totals["best_objective"]),
             mean_objective=_number(totals["mean_objective"]),
             **_best(_bodies(journal, "census", last)),
-            score_name=journal.meta(SCORE_NAME) or "score",
+            score_name=shown(journal.meta(SCORE_NAME) or "score", NAME),
             **_entrants(journal, last, config),
             **_validity(journal),
             **_lifecycle(_bodies(journal, "decision"), _bodies(journal, "quarantine")),
             environments=1 + len(journal.moves()),
-            digest=journal.digest(last),
+            digest=shown(journal.digest(last)),
             wall_seconds=_wall(journal),
         )
 
 
-def _bodies(journal: "Journal", kind: str, round: int | None = None) -> list[dict[str, Any]]:
-    return [json.loads(event.body) for event in journal.events(round=round, kind=kind)]
+def _bodies(journal: "Journal", kind: str, round: int | None = None) -> list[Mapping[str, Any]]:
+    return [checked(event) for event in journal.events(round=round, kind=kind)]
 
 
 def hints(competing: int, ineligible: Mapping[str, int]) -> Iterator[str]:
@@ -125,50 +132,59 @@ def hints(competing: int, ineligible: Mapping[str, int]) -> Iterator[str]:
             yield f"{count} of {total} components are {REMEDIES[reason]}"
 
 
-def _best(censuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _best(censuses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     scores = {census["organism"]: _number(census["validation_score"]) for census in censuses}
     known = {organism: score for organism, score in scores.items() if score is not None}
     if not known:
         return {"best_organism": None, "best_accuracy": None, "test_metrics": {}}
     best = min(known, key=lambda organism: (-known[organism], organism))
-    (its,) = (census for census in censuses if census["organism"] == best)
-    metrics = {name: _number(value) for name, value in its.get("test_metrics", ())}
+    its = next(census for census in censuses if census["organism"] == best)
+    metrics = {shown(name, NAME): _number(value) for name, value in its.get("test_metrics", ())}
     return {"best_organism": best, "best_accuracy": _number(its["test_score"]), "test_metrics": metrics}
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells a run from others: seed, arm, task, family and measures."""
-    task, organism = config.get("task", {}), config.get("organism", {})
+
+    def named(*keys: str) -> str | None:
+        value: Any = config
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return None if value is None else shown(value, NAME)
+
+    seed, measures = config.get("seed"), config.get("measures")
     return {
-        "seed": config.get("seed"),
-        "arm": config.get("births"),
-        "task": task.get("name"),
-        "family": organism.get("kind"),
-        "measures": tuple(config.get("measures", ())),
+        "seed": seed if isinstance(seed, int) else None,
+        "arm": named("births"),
+        "task": named("task", "name"),
+        "family": named("organism", "kind"),
+        "measures": tuple(shown(name, NAME) for name in measures) if isinstance(measures, list) else (),
     }
 
 
 def _entrants(journal: "Journal", last: int, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return who competed in the last round and who did not, what calibration foresaw, and hints."""
     from qd.fitness import COMPETES, entrants
-    from qd.records import Census, read
 
-    censuses = [read(Census, body) for body in _bodies(journal, "census", last)]
-    maturity = int(config.get("objective", {}).get("maturity", 0))
-    counts = entrants([record for census in censuses for record in census.records], maturity)
+    censuses = values(journal.events(round=last, kind="census"), Census)
+    objective = config.get("objective")
+    maturity = objective.get("maturity") if isinstance(objective, Mapping) else None
+    counts = entrants(
+        [record for census in censuses for record in census.records],
+        maturity if isinstance(maturity, int) else 0,
+    )
     competing = counts.pop(COMPETES)
-    outcomes = _bodies(journal, "outcome", last)
-    beyond = sum(any(outcome["candidate"]["out_of_range"]) for outcome in outcomes)
-    event = _bodies(journal, "calibration", 0)[0]
-    found = {key: _number(value) for key, value in event.get("outlook", {}).items()}
+    outcomes = values(journal.events(round=last, kind="outcome"), Outcome)
+    (calibration,) = values(journal.events(round=0, kind="calibration"), Calibrated)
+    seen = calibration.outlook
     return {
-        "training_loss": found.get("loss"),
-        "constant_loss": found.get("constant_loss"),
-        "useful": event.get("outlook", {}).get("useful"),
-        "assayed": event.get("outlook", {}).get("assayed"),
+        "training_loss": None if seen is None else _number(seen.loss),
+        "constant_loss": None if seen is None else _number(seen.constant_loss),
+        "useful": None if seen is None else seen.useful,
+        "assayed": None if seen is None else seen.assayed,
         "competing": competing,
         "ineligible": counts,
-        "out_of_range": beyond,
+        "out_of_range": sum(any(outcome.candidate.out_of_range) for outcome in outcomes),
         "hints": tuple(hints(competing, counts)),
     }
 
@@ -181,13 +197,15 @@ def _validity(journal: "Journal") -> dict[str, Any]:
     return {
         "kmo": kmos[0],
         "kmo_verdict": statuses[0],
-        "kmo_reasons": tuple(verdicts[0]["reasons"]) if verdicts else (),
+        "kmo_reasons": tuple(shown(reason, REASON) for reason in verdicts[0]["reasons"]) if verdicts else (),
         "kmo_last": kmos[-1],
         "kmo_last_verdict": statuses[-1],
     }
 
 
-def _lifecycle(decisions: Sequence[dict[str, Any]], quarantines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _lifecycle(
+    decisions: Sequence[Mapping[str, Any]], quarantines: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     undone = {(event["round"], event["organism"]) for event in quarantines}
     kept = [one for one in decisions if (one["round"], one["organism"]) not in undone]
     counts = {
@@ -200,12 +218,13 @@ def _wall(journal: "Journal") -> float | None:
     seconds = [
         timing.seconds for timing in journal.timings() if timing.organism is None and timing.name == WALL
     ]
-    return math.fsum(seconds) if seconds else None
+    total = sum(seconds)
+    return total if seconds and math.isfinite(total) else None
 
 
 def _number(value: Any) -> float | None:
-    """Return a finite float, or None for null and for the strings that stand for non-finite ones."""
-    if value is None or isinstance(value, str):
+    """Return a finite float, or None for null, for what is not finite and for the strings that stand for it."""
+    if value is None or isinstance(value, str) or not math.isfinite(value):
         return None
     return float(value)
 
@@ -267,7 +286,7 @@ def _text(value: Any) -> str:
 
 
 def _because(reason: str) -> list[tuple[str, str]]:
-    first, *further = textwrap.wrap(reason, 80)
+    first, *further = textwrap.wrap(reason, 80) or ["-"]
     return [("because", first), *(("", line) for line in further)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archive_store.shown import shown
 from qd.canonical import plain
 
 MISSING = "(missing)"
@@ -92,4 +93,4 @@ def named(difference: Difference) -> str:
 
 
 def _cut(text: str, width: int = 72) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
+    return shown(text, width)

@@ -11,6 +11,8 @@ from typing import Any
 from archive_store.blobs import BlobStore
 from archive_store.errors import BlobError
 from archive_store.journal.journal import Journal
+from archive_store.journal.values import values
+from qd.records import Outcome
 from runs.errors import RunError
 from runs.workers.jobs import Done, Handle
 
@@ -140,8 +142,10 @@ class Recovery:
 
     def _makers(self) -> dict[str, tuple[int, int]]:
         """Return organism and round that made each genome that ever won a cell."""
-        candidates = [event.value["candidate"] for event in self._journal.events(kind="outcome")]
-        return {one["genome"]: (int(one["component"][0]), int(one["round"])) for one in candidates}
+        outcomes = values(self._journal.events(kind="outcome"), Outcome)
+        return {
+            one.candidate.genome: (one.candidate.component.organism, one.candidate.round) for one in outcomes
+        }
 
     def _store(self, done: Done, wanted: set[str], genomes: dict[str, bytes]) -> None:
         for digest in sorted(wanted):

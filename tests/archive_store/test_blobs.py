@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive_store.blobs import BlobStore
-from archive_store.errors import BlobError
+from archive_store.errors import BlobError, ForeignFileError
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_missing_blob_is_named(store):
 
 def test_an_unreadable_blob_is_named(store):
     store.path("0" * 64).mkdir(parents=True)
-    with pytest.raises(BlobError, match=r"blobs/00/.* cannot be read: Is a directory"):
+    with pytest.raises(BlobError, match=r"blobs/00/.* is a folder; inside a run there are plain files"):
         store.get("0" * 64)
 
 
@@ -88,3 +88,36 @@ def test_its_folders_are_named_once_there_are_any(store):
     assert store.folders() == [store.root]
     folder = store.path(store.put(b"x")).parent
     assert store.folders() == [store.root, folder]
+
+
+def test_a_folder_that_is_a_link_is_neither_read_nor_written_nor_cleaned(store, tmp_path):
+    digest = store.put(b"content")
+    outside = tmp_path / "outside"
+    store.path(digest).parent.rename(outside)
+    store.path(digest).parent.symlink_to(outside)
+    before = {path: path.stat() for path in outside.iterdir()}
+    told = r"blobs/.. is a symbolic link and no folder; inside a run"
+    with pytest.raises(BlobError, match=told):
+        store.get(digest)
+    for act in (
+        lambda: store.put(b"content"),
+        lambda: store.remove(digest),
+        lambda: list(store.digests()),
+        store.folders,
+    ):
+        with pytest.raises(ForeignFileError, match=told):
+            act()
+    assert {path: path.stat() for path in outside.iterdir()} == before
+
+
+def test_a_blob_that_is_a_link_is_damaged_and_written_again_in_its_place(store, tmp_path):
+    digest = store.put(b"content")
+    path = store.path(digest)
+    path.unlink()
+    (tmp_path / "outside").write_bytes(b"content")
+    path.symlink_to(tmp_path / "outside")
+    assert not store.has(digest)
+    assert not store.intact(digest)
+    store.put(b"content")
+    assert path.read_bytes() == b"content"
+    assert not path.is_symlink()

@@ -1,5 +1,6 @@
 import errno
 import os
+import secrets
 
 import pytest
 
@@ -77,7 +78,10 @@ def test_file_then_name_then_folder_are_made_durable(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", watched)
     durable.write(tmp_path / "a", b"x")
-    assert seen == [str(tmp_path / f"a.{os.getpid()}{durable.PARTIAL}"), False, str(tmp_path), True]
+    partial = seen.pop(0)
+    assert partial.startswith(str(tmp_path / "a."))
+    assert partial.endswith(durable.PARTIAL)
+    assert seen == [False, str(tmp_path), True]
 
 
 @pytest.mark.parametrize(
@@ -100,3 +104,20 @@ def test_the_innermost_mount_says_whether_a_path_is_on_the_network(tmp_path, mou
 
 def test_without_a_mount_table_nothing_is_on_the_network(tmp_path):
     assert durable.on_network(tmp_path, tmp_path / "none") is False
+
+
+def test_half_a_file_has_a_name_that_nobody_can_foresee(tmp_path, monkeypatch):
+    names = []
+    monkeypatch.setattr(os, "replace", lambda partial, path: names.append(partial))
+    for _ in range(2):
+        durable.place(tmp_path / "a", b"x")
+    assert names[0] != names[1]
+
+
+def test_half_a_file_is_not_written_through_a_link(tmp_path, monkeypatch):
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "known")
+    (tmp_path / "outside").write_bytes(b"precious")
+    (tmp_path / f"a.known{durable.PARTIAL}").symlink_to(tmp_path / "outside")
+    with pytest.raises(WriteError, match="a cannot be written: File exists"):
+        durable.place(tmp_path / "a", b"x")
+    assert (tmp_path / "outside").read_bytes() == b"precious"

@@ -90,3 +90,23 @@ def test_what_cannot_be_locked_is_one_sentence(tmp_path):
     with pytest.raises(LockError, match="cannot be locked: Is a directory"), held(tmp_path):
         pass
     check_free(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_lock_that_is_a_link_is_refused_and_its_target_left_alone(tmp_path, there):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    run.mkdir()
+    if there:
+        outside.write_text("precious")
+    (run / LOCK).symlink_to(outside)
+    with pytest.raises(LockError, match=r"run/lock is a symbolic link; remove it"), held(run):
+        pass
+    check_free(run)
+    assert outside.exists() == there
+    assert not there or outside.read_text() == "precious"
+
+
+def test_a_lock_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / LOCK)
+    with pytest.raises(LockError, match=r"lock is no plain file; remove it"), held(tmp_path):
+        pass

@@ -299,9 +299,18 @@ def test_a_damaged_blob_is_found_when_it_is_read(own):
 
 def test_an_elite_in_a_foreign_cell_is_refused(own):
     (own / "manifest.json").unlink()
-    alter(own, "UPDATE event SET body = replace(body, '\"cell\":', '\"cell\":1') WHERE kind = 'outcome'")
-    with pytest.raises(StoreError, match="has an elite that is not nearest to its cell's centroid"):
-        open_run(own).archive()
+    cell = "json_extract(body, '$.cell')"
+    for other, told in (
+        (f"({cell} + 1) % 64", "has an elite that is not nearest to its cell's centroid"),
+        (f"{cell} + 1000", "has an elite in cell 10.. of an archive of 64 cells; restore its journal"),
+    ):
+        alter(
+            own,
+            f"UPDATE event SET body = replace(body, '\"cell\":' || {cell}, '\"cell\":' || ({other})) "
+            "WHERE kind = 'outcome'",
+        )
+        with pytest.raises(StoreError, match=told):
+            open_run(own).archive()
 
 
 def test_centroids_of_another_shape_are_refused(own):

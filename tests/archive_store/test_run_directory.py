@@ -4,10 +4,11 @@ import pytest
 import yaml
 
 from archive_store import durable
-from archive_store.errors import JournalError, NoRunError, RunDirectoryError
+from archive_store.errors import JournalError, NoRunError, RunDirectoryError, StoreError
 from archive_store.journal.chain import round_digest
 from archive_store.journal.journal import BASE, Journal
-from archive_store.run_directory import RunDirectory
+from archive_store.run_directory import Manifest, RunDirectory
+from tests.fixtures.synthetic_run import write_run
 
 CONFIG = {
     "name": "x",
@@ -108,6 +109,39 @@ def test_the_journal_opens_for_reading_unless_asked(finished):
         journal.put_meta("a", "b")
 
 
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"damaged")])
+def test_a_run_is_not_ended_without_the_genomes_of_its_elites(harm, tmp_path):
+    run = RunDirectory(write_run(tmp_path / "run", organisms=2, rounds=4, finished=False))
+    with run.journal() as journal:
+        genome = journal.elite_genomes()[0]
+    harm(run.blobs.path(genome))
+    with pytest.raises(RunDirectoryError, match=f"{genome}.safetensors, the genome of an elite, is missing"):
+        run.write_manifest("0" * 64)
+    assert not run.finished()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", "manifest.json", "journal.sqlite"])
+def test_a_file_that_is_a_link_is_refused(finished, name, tmp_path):
+    (finished.path / name).rename(tmp_path / "outside")
+    (finished.path / name).symlink_to(tmp_path / "outside")
+    reads = {
+        "config.yaml": lambda: RunDirectory.open(finished.path),
+        "environment.json": finished.environment,
+        "manifest.json": finished.manifest,
+        "journal.sqlite": finished.journal,
+    }
+    with pytest.raises(StoreError, match=f"{name} is a symbolic link; inside a run there are plain files"):
+        reads[name]()
+
+
+def test_pictures_are_not_drawn_through_a_link(finished, tmp_path):
+    assert finished.make_plots_folder() == finished.make_plots_folder() == finished.path / "plots"
+    finished.plots_path.rmdir()
+    finished.plots_path.symlink_to(tmp_path)
+    with pytest.raises(StoreError, match="plots is a symbolic link and no folder; inside a run"):
+        finished.make_plots_folder()
+
+
 def test_a_manifest_names_every_lasting_file(finished):
     manifest = json.loads(finished.manifest_path.read_text())
     blob = next(finished.blobs.digests())
@@ -115,7 +149,7 @@ def test_a_manifest_names_every_lasting_file(finished):
     assert set(manifest["files"]) == names
     assert manifest["digest"] == round_digest("{}", [])
     assert manifest["files"][f"blobs/{blob[:2]}/{blob}.safetensors"] == {"bytes": 4, "sha256": blob}
-    assert finished.manifest() == manifest["files"]
+    assert finished.manifest() == Manifest(manifest["digest"], manifest["files"])
     finished.check_manifest()
 
 

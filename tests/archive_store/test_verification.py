@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from archive_store import verification
 from archive_store.errors import RunDirectoryError
 from archive_store.journal.chain import round_digest
 from archive_store.journal.journal import BASE
@@ -151,25 +150,66 @@ def test_settings_of_an_unfinished_run_must_be_readable(unfinished, name, text):
 
 
 def test_a_file_that_cannot_be_read_is_named(finished, monkeypatch):
-    def denied(path):
-        raise PermissionError(13, "Permission denied", str(path))
+    def denied(directory, name):
+        raise PermissionError(13, "Permission denied", name)
 
-    monkeypatch.setattr(verification, "file_digest", denied)
+    monkeypatch.setattr(RunDirectory, "digest_of", denied)
     problems = verify(finished).problems
     assert {problem.problem for problem in problems} == {"cannot be read: Permission denied"}
 
 
-def test_a_blob_that_a_live_run_removes_meanwhile_is_no_problem(unfinished, monkeypatch):
-    digest = next(RunDirectory(unfinished).blobs.digests())
-    look = verification.file_digest
+def test_a_state_that_a_live_run_replaces_meanwhile_is_no_problem_and_one_that_is_needed_is(
+    tmp_path, monkeypatch
+):
+    run = write_run(tmp_path / "run", organisms=1, rounds=15, finished=False)
+    directory = RunDirectory(run)
+    look = RunDirectory.digest_of
+    with directory.journal() as journal:
+        _, older, _ = journal.states(0)
+        (census,) = journal.events(14, "census")
 
-    def removing(path):
-        if path.stem == digest:
-            path.unlink()
-        return look(path)
+    def removing(directory, name):
+        monkeypatch.setattr(RunDirectory, "digest_of", look)
+        with directory.journal(readonly=False) as journal:  # as a run does that goes on
+            journal.write_states(14, {0: census.value["state"]})
+        directory.blobs.remove(older.digest)
+        return look(directory, name)
 
-    monkeypatch.setattr(verification, "file_digest", removing)
-    assert verify(unfinished).problems == ()
+    monkeypatch.setattr(RunDirectory, "digest_of", removing)
+    assert verify(run).problems == ()
+    assert {problem.problem for problem in verify(run).problems} == {"is missing"}
+
+
+def test_links_pipes_and_foreign_folders_are_named(unfinished, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (unfinished / "plots").symlink_to(outside)
+    (unfinished / "blobs" / "zz").symlink_to(outside)
+    (unfinished / "lock").symlink_to(outside / "lock")
+    (unfinished / "notes" / "deep").mkdir(parents=True)
+    os.mkfifo(unfinished / "report.html")
+    rule = "inside a run there are plain files and folders alone"
+    assert {problem.file: problem.problem for problem in verify(unfinished).problems} == {
+        "plots": f"is a symbolic link; {rule}",
+        "blobs/zz": f"is a symbolic link; {rule}",
+        "lock": f"is a symbolic link; {rule}",
+        "report.html": f"is a pipe; {rule}",
+        "notes": "is no folder of a run",
+    }
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", "journal.sqlite", "manifest.json"])
+def test_a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for(name, finished):
+    (finished / name).unlink()
+    os.mkfifo(finished / name)
+    assert "is a pipe" in {p.file: p.problem for p in verify(finished).problems}[name]
+
+
+def test_a_manifest_of_another_digest_than_the_journals_is_found(finished):
+    RunDirectory(finished).write_manifest("0" * 64)
+    problem = only_problem(finished)
+    assert problem.file == "manifest.json"
+    assert problem.problem.startswith(f"is of a run with digest {'0' * 64}, and the journal ends with ")
 
 
 def test_a_journal_that_is_none_leaves_the_blobs_names(unfinished):
@@ -209,26 +249,50 @@ def test_an_index_that_disagrees_with_its_table_is_found(unfinished):
 
 def test_events_that_are_not_of_their_kind_are_named(unfinished):
     forged(unfinished, 5, "outcome", lambda value: value.pop("cell"))
-    assert "of round 5 (outcome) cannot be read (KeyError('cell'))" in only_problem(unfinished).problem
+    assert "of round 5 is no outcome of this version: cell is missing" in only_problem(unfinished).problem
 
 
-def test_a_run_of_a_version_that_noted_more_or_less_is_not_called_damaged(unfinished):
+def test_a_run_of_a_version_that_noted_more_is_not_called_damaged_and_one_that_noted_less_is(unfinished):
     forged(unfinished, 5, "outcome", lambda value: value.update(more=1))
-    forged(unfinished, 5, "decision", lambda value: value.pop("hunger"))
     assert verify(unfinished).problems == ()
+    forged(unfinished, 5, "decision", lambda value: value.pop("hunger"))
+    assert "of round 5 is no decision of this version: hunger is missing" in only_problem(unfinished).problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "told"),
+    [
+        ("outcome", lambda value: value.update(cell=10**9), "names cell 1000000000 of an archive of 64"),
+        (
+            "census",
+            lambda value: value["records"][-1]["measures"].append(0.5),
+            "speaks of 6 measures, unlike the calibration",
+        ),
+        (
+            "summary",
+            lambda value: value["out_of_range"].pop(),
+            "speaks of 4 measures, unlike the calibration",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_calibration_is_named(unfinished, kind, change, told):
+    forged(unfinished, 5, kind, change)
+    problem = only_problem(unfinished)
+    assert (problem.file, problem.round) == ("journal.sqlite", 5)
+    assert f"of round 5 {told}" in problem.problem
 
 
 def test_a_calibration_that_cannot_be_read_is_named(unfinished):
     forged(unfinished, 0, "calibration", lambda value: value.pop("hosts"))
     assert (
-        "event 0 of round 0 (calibration) cannot be read (KeyError('hosts'))"
+        "event 0 of round 0 is no calibration of this version: hosts is missing"
         in only_problem(unfinished).problem
     )
 
 
 def test_a_census_that_cannot_be_read_is_named(unfinished):
     forged(unfinished, 1, "census", lambda value: value.pop("state"))
-    assert "a census cannot be read (KeyError('state'))" in only_problem(unfinished).problem
+    assert "of round 1 is no census of this version: state is missing" in only_problem(unfinished).problem
 
 
 def test_a_name_that_is_no_digest_is_never_made_a_path(unfinished):

@@ -60,6 +60,9 @@ class Connection:
     def executescript(self, script: str) -> None:
         self.execute(script)
 
+    def set_progress_handler(self, look: Any, steps: int) -> None:
+        """Queries of these tests end."""
+
     def close(self) -> None:
         self._connection.close()
 
@@ -67,6 +70,9 @@ class Connection:
 class _Rows:
     def __init__(self, rows: list[tuple[Any, ...]]) -> None:
         self._rows = rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self._rows)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         return self._rows

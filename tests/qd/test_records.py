@@ -20,6 +20,7 @@ from qd.records import (
     component_id,
     read,
 )
+from qd.typed import LARGEST, Finite, Positive, Share
 
 COUNTS = st.integers(0, 2**40)
 NUMBERS = st.floats(allow_nan=False).map(lambda value: value + 0.0)
@@ -27,16 +28,18 @@ TEXTS = st.text(max_size=8)
 IDS = st.builds(ComponentId, COUNTS, COUNTS, COUNTS)
 MANY_IDS = st.lists(IDS, max_size=2).map(tuple)
 FIVE = st.tuples(*[NUMBERS] * 5)
+SHARES = st.floats(0, 1)
+FINITE = st.floats(-LARGEST, LARGEST).map(lambda value: value + 0.0)
 BY_NAME = {
     "component": IDS,
     "parents": MANY_IDS,
     "lineage": IDS,
     "genes": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
     "test_metrics": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
-    "usage": st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
+    "usage": st.lists(st.tuples(TEXTS, SHARES), max_size=3).map(tuple),
     "genomes": st.lists(TEXTS, max_size=2).map(tuple),
     "measures": FIVE,
-    "behaviour": FIVE,
+    "behaviour": st.tuples(*[SHARES] * 5),
     "out_of_range": st.tuples(*[st.booleans()] * 5),
     "status": st.sampled_from(["insert", "replace", "reject"]),
     "incumbent": st.none() | IDS,
@@ -48,6 +51,11 @@ BY_TYPE = {
     str: TEXTS,
     str | None: st.none() | TEXTS,
     bool: st.booleans(),
+    Share: SHARES,
+    Share | None: st.none() | SHARES,
+    Finite: FINITE,
+    Finite | None: st.none() | FINITE,
+    Positive: st.floats(0, LARGEST),
 }
 
 
@@ -111,7 +119,16 @@ def test_a_record_without_a_load_has_the_digest_that_it_had_before_there_were_lo
 def test_a_record_that_lacks_a_field_is_refused():
     text = json.loads(canonical(Census(1, 2, 3, *[0.5] * 6, None, None, "ab", (), None)))
     del text["quarantine"]
-    with pytest.raises(KeyError, match="quarantine"):
+    with pytest.raises(ValueError, match="quarantine is missing"):
+        read(Census, text)
+
+
+def test_what_is_wrong_in_a_census_is_said_with_its_place():
+    founder = ComponentId(1, 0, 2)
+    record = Record(founder, (), founder, 0, (("rank", 4.0),), "a" * 64, 2, (0.1,) * 5, *[0.3] * 6)
+    text = json.loads(canonical(Census(1, 2, 3, *[0.5] * 6, None, None, "ab", (record,), None)))
+    text["records"][0]["genes"][0][1] = "many"
+    with pytest.raises(ValueError, match=r"^records\[0\].genes\[0\]\[1\] is 'many' and must be a number$"):
         read(Census, text)
 
 

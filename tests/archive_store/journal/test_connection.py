@@ -23,26 +23,25 @@ def path(tmp_path):
 def begun(path):
     """A journal with one row that is still in the WAL."""
     writer = connection.create(path)
-    writer.execute("CREATE TABLE number (x)")
-    writer.execute("INSERT INTO number VALUES (1)")
+    writer.execute("INSERT INTO round VALUES (1, '')")
     return writer
 
 
 def numbers(path):
-    reader, copy = connection.reading(path)
-    found = [row[0] for row in reader.execute("SELECT x FROM number ORDER BY x")]
+    reader = connection.reading(path)
+    found = [row[0] for row in reader.execute("SELECT round FROM round ORDER BY round")]
+    ((_, _, file),) = reader.execute("PRAGMA database_list")
     reader.close()
-    if copy is not None:
-        copy.cleanup()
-    return found, copy is not None
+    return found, file != str(path)
 
 
 def numbers_elsewhere(path):
     """As `numbers`, in another process: within one, SQLite's connections share what they have open."""
     code = (
         "import sys; from pathlib import Path; from archive_store.journal import connection;"
-        "reader, copy = connection.reading(Path(sys.argv[1])); assert copy is None;"
-        "print([row[0] for row in reader.execute('SELECT x FROM number ORDER BY x')])"
+        "reader = connection.reading(Path(sys.argv[1]));"
+        "assert reader.execute('PRAGMA database_list').fetchone()[2] == sys.argv[1];"
+        "print([row[0] for row in reader.execute('SELECT round FROM round ORDER BY round')])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
@@ -74,7 +73,7 @@ def test_a_live_journal_is_read_without_a_trace(path):
     before = listing(path)
     assert numbers_elsewhere(path) == [1]
     assert listing(path) == before
-    writer.execute("INSERT INTO number VALUES (2)")
+    writer.execute("INSERT INTO round VALUES (2, '')")
     before = listing(path)
     assert numbers_elsewhere(path) == [1, 2]
     assert listing(path) == before
@@ -83,11 +82,11 @@ def test_a_live_journal_is_read_without_a_trace(path):
 
 def test_a_reader_does_not_keep_the_writer_waiting(path):
     writer = begun(path)
-    reader, _ = connection.reading(path)
+    reader = connection.reading(path)
     reader.execute("BEGIN")
-    assert reader.execute("SELECT count(*) FROM number").fetchone() == (1,)
-    writer.execute("INSERT INTO number VALUES (2)")
-    assert reader.execute("SELECT count(*) FROM number").fetchone() == (1,)
+    assert reader.execute("SELECT count(*) FROM round").fetchone() == (1,)
+    writer.execute("INSERT INTO round VALUES (2, '')")
+    assert reader.execute("SELECT count(*) FROM round").fetchone() == (1,)
     reader.close()
     writer.close()
 
@@ -108,13 +107,25 @@ def test_a_crashed_journal_without_shared_memory_is_read_from_a_copy(path):
     assert listing(left) == before
 
 
+def test_of_a_copy_nothing_is_left_while_it_is_read(path, tmp_path, monkeypatch):
+    left = crashed(path)
+    left.with_name("journal.sqlite-shm").unlink()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    reader = connection.reading(left)
+    assert list(temporary.iterdir()) == []
+    assert reader.execute("SELECT round FROM round").fetchall() == [(1,)]
+    reader.close()
+
+
 def test_a_crash_in_rollback_mode_is_read_from_a_copy(path, monkeypatch):
     monkeypatch.setattr(durable, "on_network", lambda path: True)
     writer = begun(path)
     assert writer.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     writer.execute("PRAGMA cache_size = 1")  # so that pages reach the file before the commit
     writer.execute("BEGIN")
-    writer.executemany("INSERT INTO number VALUES (?)", [("x" * 1000,) for _ in range(100)])
+    writer.executemany("INSERT INTO round VALUES (?, ?)", [(2 + n, "x" * 1000) for n in range(100)])
     left = path.parent.with_name("crashed") / path.name
     shutil.copytree(path.parent, left.parent)
     writer.close()
@@ -159,8 +170,8 @@ def test_commits_are_synchronised(path):
 
 def test_an_open_reader_prevents_a_single_file_and_is_blamed(path):
     writer = begun(path)
-    reader, _ = connection.reading(path)
-    reader.execute("SELECT * FROM number").fetchall()
+    reader = connection.reading(path)
+    reader.execute("SELECT * FROM round").fetchall()
     with pytest.raises(
         JournalError, match=r"is complete but cannot become a single file: .*close the program"
     ):
@@ -202,6 +213,24 @@ class TestRefused:
         with pytest.raises(JournalError, match="is an SQLite file but no journal"):
             opened(path)
 
+    @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+    def test_what_is_no_plain_file_or_mostly_holes(self, path, opened, suffix):
+        begun(path).close()
+        beside = path.with_name(f"{path.name}{suffix}")
+        beside.unlink(missing_ok=True)
+        os.mkfifo(beside)
+        with pytest.raises(JournalError, match=f"journal .*sqlite{suffix} is a pipe; inside a run there are"):
+            opened(path)
+        beside.unlink()
+        beside.symlink_to("/dev/zero")
+        with pytest.raises(JournalError, match=f"journal .*sqlite{suffix} is a symbolic link; inside a run"):
+            opened(path)
+        beside.unlink()
+        beside.touch()
+        os.truncate(beside, 2**30)
+        with pytest.raises(JournalError, match=f"sqlite{suffix} has 1,073,741,824 bytes, most of which are"):
+            opened(path)
+
     def test_another_format(self, path, opened):
         writer = begun(path)
         writer.execute("PRAGMA user_version = 99")
@@ -216,11 +245,12 @@ def test_half_a_copy_is_not_left_behind(path, tmp_path, monkeypatch):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
 
-    def fails(source, target):
+    def fails(source, target, most):
+        target.write_bytes(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr(shutil, "copyfile", fails)
+    monkeypatch.setattr(connection, "_copy", fails)
     with pytest.raises(JournalError, match=r"crashed/journal.sqlite cannot be used: disk full"):
         numbers(left)
     assert list(temporary.iterdir()) == []

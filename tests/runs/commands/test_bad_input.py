@@ -1,5 +1,6 @@
 """Whatever is wrong with what a user gives: one sentence on stderr, status 2 or 1, nothing half-written."""
 
+import os
 import socket
 import sqlite3
 from pathlib import Path
@@ -135,6 +136,17 @@ def test_centroids_that_are_none(content, tmp_path):
     (tmp_path / "mine.npy").write_bytes(content)
     told = refused(CONFIG, *launching("archive.centroids=mine.npy"))
     assert "mine.npy is not a readable .npy array" in told
+
+
+def test_centroids_that_announce_more_than_there_is_memory_for(tmp_path):
+    np.lib.format.open_memmap(tmp_path / "mine.npy", mode="w+", dtype="f8", shape=(2, 5))
+    whole = (tmp_path / "mine.npy").read_bytes()
+    (tmp_path / "mine.npy").write_bytes(whole.replace(b"(2, 5)", b"(2" + b"0" * 9 + b", 5)", 1))
+    assert "mine.npy is not a readable .npy array (" in refused(
+        CONFIG, *launching("archive.centroids=mine.npy")
+    )
+    os.truncate(tmp_path / "mine.npy", 10**12)  # as many bytes as it says, all holes
+    assert "bytes of numbers, and at most" in refused(CONFIG, *launching("archive.centroids=mine.npy"))
 
 
 def test_centroids_of_another_space(tmp_path):

@@ -1,0 +1,250 @@
+"""The one door through which events are read: each becomes the value of its kind, with every check on the way.
+
+A journal whose digests are right can still hold what this version never wrote. Whoever reads events reads them here, so
+that all say the same of them: which event of which round is not of this version, and what is wrong with it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeAlias
+
+from archive_store.errors import ChainError, JournalError
+from archive_store.journal.chain import Event
+from archive_store.shown import shown
+from qd.canonical import LATER
+from qd.measures import FEWEST_MEASURES, MOST_MEASURES, Ranges
+from qd.records import Census, Decision, Outcome, read
+from qd.typed import Finite, Positive, Share, T, Within, reader
+
+MOST_FURTHER = 100  # entries of a summary that this version does not know
+LARGEST_TREE = 20  # collections within one another in a fingerprint
+_Correlation = Annotated[float, Within(-1.001, 1.001)]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What readers want of a verdict on the behaviour space (`qd.validity.verdict.Verdict`)."""
+
+    status: Literal["ok", "warn", "stop", "skipped"]
+    reasons: tuple[str, ...]
+    kmo: Finite | None
+    kmo_interval: tuple[Finite | None, Finite | None] | None
+    msa: tuple[Finite | None, ...] | None
+    bartlett_chi2: float | None = field(default=None, metadata={LATER: True})
+    bartlett_p: float | None = field(default=None, metadata={LATER: True})
+    effective_dimension: Finite | None = field(default=None, metadata={LATER: True})
+    largest_correlation: Finite | None = field(default=None, metadata={LATER: True})
+    correlations: tuple[tuple[_Correlation | None, ...], ...] | None = field(
+        default=None, metadata={LATER: True}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What calibration let foresee (`runs.calibration.outlook.Outlook`)."""
+
+    loss: float
+    constant_loss: float
+    useful: int
+    assayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What calibration found, without the numbers that its verdict goes by."""
+
+    interface: str  # digests of blobs
+    hosts: tuple[str, ...]
+    centroids: str
+    ranges: Ranges
+    reference: Positive
+    largest_flops: Positive
+    verdict: Check
+    outlook: Foreseen | None = field(default=None, metadata={LATER: True})
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The first round in another environment: what is different there."""
+
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A round of an organism that was undone."""
+
+    organism: int
+    round: int
+    reason: str
+    in_a_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A check of the behaviour space."""
+
+    round: int
+    verdict: Check
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A round in numbers; a journal may hold more of them than these."""
+
+    round: int
+    coverage: Share
+    component_coverage: Share
+    lineage_coverage: Share
+    qd_score: Finite
+    normalised_qd_score: Finite
+    best_objective: Finite | None
+    mean_objective: Finite | None
+    births: int
+    deaths: int
+    alive: int
+    quarantined: int
+    phase: str
+    temperature: Positive
+    mean_loss: float | None
+    best_validation_score: float | None
+    mean_validation_score: float | None
+    out_of_range: tuple[int, ...]
+
+
+Value: TypeAlias = Calibrated | Moved | Decision | Census | Quarantined | Outcome | Checked | Summary
+
+KINDS: Mapping[str, type[Any]] = {
+    "calibration": Calibrated,
+    "environment": Moved,
+    "decision": Decision,
+    "census": Census,
+    "quarantine": Quarantined,
+    "outcome": Outcome,
+    "validity": Checked,
+    "summary": Summary,
+}
+
+
+def value_of(event: Event) -> Value:
+    """Return the value of an event.
+
+    Raises
+    ------
+    ChainError
+        If it is of no kind that this version writes, or not what its kind says: names the event and its round.
+    """
+    try:
+        if event.kind not in KINDS:
+            raise ValueError(f" is of a kind that this version does not know; known are {', '.join(KINDS)}")
+        body = event.value
+        value: Value = read(KINDS[event.kind], body)
+        _FURTHER.get(event.kind, _nothing)(body)
+        _check_round(event.round, value)
+    except ValueError as error:
+        text, where = str(error), f"event {event.seq} of round {event.round}"
+        what = text if text[:1] == " " else f" is no {event.kind} of this version: {text}"
+        message = f"{where}{shown(what, 300)}; use the version that wrote the run, or restore it from a copy"
+        raise ChainError(message, event.round, event.seq) from None
+    return value
+
+
+def checked(event: Event) -> Mapping[str, Any]:
+    """Return an event's value as JSON has it, after `value_of` has found nothing wrong."""
+    value_of(event)
+    return event.value
+
+
+def values(events: Iterable[Event], kind: type[T]) -> Iterator[T]:
+    """Yield the values of events that are all of one type.
+
+    Raises
+    ------
+    JournalError
+        Names the first event that holds no such value.
+    """
+    for event in events:
+        value = value_of(event)
+        if not isinstance(value, kind):
+            raise JournalError(f"event {event.seq} of round {event.round} is no {kind.__name__}")
+        yield value
+
+
+def measures_of(value: Value) -> set[int]:
+    """Return the numbers of measures that a value speaks of: one number, if all is well."""
+    match value:
+        case Calibrated():
+            return {len(value.ranges.low), *_measures_of_check(value.verdict)}
+        case Checked():
+            return _measures_of_check(value.verdict)
+        case Census():
+            return {len(record.measures) for record in value.records}
+        case Outcome():
+            return {len(value.candidate.behaviour), len(value.candidate.out_of_range)}
+        case Summary():
+            return {len(value.out_of_range)}
+    return set()
+
+
+def _measures_of_check(check: Check) -> set[int]:
+    rows = check.correlations or ()
+    return {len(of) for of in (check.msa, check.correlations, *rows) if of is not None}
+
+
+def _check_round(round: int, value: Value) -> None:
+    own = value.candidate.round if isinstance(value, Outcome) else getattr(value, "round", round)
+    if own != round:
+        raise ValueError(f"round is {own} and must be {round}")
+    match value:
+        case Census():
+            for record in value.records:
+                _check_since(round, born=record.component.born, line=record.lineage.born)
+        case Outcome():
+            _check_since(round, born=value.candidate.component.born, line=value.candidate.lineage.born)
+        case Calibrated():
+            if not FEWEST_MEASURES <= len(value.ranges.low) <= MOST_MEASURES:
+                raise ValueError(f"ranges are of {len(value.ranges.low)} measures")
+
+
+def _check_since(round: int, **since: int) -> None:
+    for what, when in since.items():
+        if when > round:
+            raise ValueError(f"{what} in round {when}, which was later")
+
+
+def _check_summary(body: Mapping[str, Any]) -> None:
+    """Check what a frame takes over as it stands."""
+    further = body.keys() - Summary.__dataclass_fields__.keys()
+    if len(further) > MOST_FURTHER:
+        raise ValueError(f"it has {len(further)} entries that this version does not know")
+    for name in sorted(further):
+        reader(str)(name)
+        items = body[name] if isinstance(body[name], list) else [body[name]]
+        for item in items[:MOST_MEASURES]:
+            if not isinstance(item, (str, bool, type(None))):
+                reader(Finite)(item)
+        if len(items) > MOST_MEASURES:
+            raise ValueError(f"{name[:40]!r} is a list of {len(items)}")
+
+
+def _check_move(body: Mapping[str, Any]) -> None:
+    if not isinstance(body.get("fingerprint"), dict):
+        raise ValueError("fingerprint is missing")
+    _check_depth(body["fingerprint"], LARGEST_TREE)
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if left == 0:
+        raise ValueError(f"fingerprint is nested more than {LARGEST_TREE} deep")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(item, left - 1)
+
+
+def _nothing(body: Mapping[str, Any]) -> None:
+    """Other kinds are read whole."""
+
+
+_FURTHER: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+    "summary": _check_summary,
+    "environment": _check_move,
+}
