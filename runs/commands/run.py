@@ -25,6 +25,7 @@ from runs.commands.options import (
     stop,
 )
 from runs.errors import ConfigError, RunError
+from runs.machine.search_path import working_directory_last
 
 if TYPE_CHECKING:
     from runs.rounds.differences import Difference
@@ -52,6 +53,7 @@ def launch(
     from runs.config.reader import load
     from runs.config.schema import plain, to_yaml
 
+    working_directory_last()
     options = {
         "seed": seed,
         "execution.workers": scalar_of(workers),
@@ -92,6 +94,7 @@ def resume(
     quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was cut off, to the same end."""
+    working_directory_last()
     changes = _execution(workers, executor)
     prepare_machine()
     from runs.resume import resume as go_on
@@ -111,6 +114,7 @@ def replay(
     executor: Executor = None,
 ) -> None:
     """Make a run again from its seed and compare it, round by round."""
+    working_directory_last()
     changes = _execution(workers, executor)
     prepare_machine()
     from runs import replay as replaying
