@@ -6,7 +6,6 @@ messages; the exit status is 0, 1 (a run cannot go on), 2 (configuration or usag
 """
 
 import functools
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from archive_store.errors import StoreError
 from runs.commands import inspect, run, setup
 from runs.commands.options import INTERRUPTED, stop
 from runs.errors import PlasmodiaError, RunError
+from runs.machine.search_path import ours_first
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "launch": run.launch,
@@ -32,8 +32,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 
 
 def main() -> None:
-    """Run the command line; modules in the working directory can be imported, as by ``python -m``."""
-    sys.path.insert(0, "")
+    """Run the command line."""
+    ours_first()
     app(prog_name="plasmodia")
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from runs.config.schema import Config, to_yaml
 from runs.driver import Driver, evidence
 from runs.errors import ConfigError, RunError
 from runs.machine.clock import Clock
-from runs.machine.interruption import listening
+from runs.machine.interruption import listening, to_stderr
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
 from runs.rounds.ledger import Ledger
@@ -36,7 +36,12 @@ from runs.workers.pool import WorkerPool
 from runs.workers.start import pool_of
 
 
-def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
+def launch(
+    config: Config,
+    out: Path,
+    report: Reporter | None = None,
+    tell: Callable[[str], None] = to_stderr,
+) -> Path:
     """Run a configuration from calibration to its last round, into a new directory.
 
     Parameters
@@ -47,6 +52,8 @@ def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
         The directory, which must not exist.
     report
         Called with the progress of calibration and of every round; None: it is not reported.
+    tell
+        Called with a sentence for whoever asks the run to stop, within the signal's handler.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def launch(config: Config, out: Path, report: Reporter | None = None) -> Path:
     _check_place(out)
     prepared = prepare(config)
     with (
-        listening() as stop,
+        listening(tell) as stop,
         pool_of(prepared) as pool,
         started(prepared, out, pool, report) as run,
     ):

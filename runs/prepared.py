@@ -1,5 +1,6 @@
 """What a run needs before it starts: its configuration, data and fingerprint."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from runs.config.import_path import imported
 from runs.config.schema import Config
 from runs.config.schema import plain as plain_config
 from runs.machine import fingerprint, settings
+from runs.machine.imports import check_named, with_imports
 from runs.training.build import family_of
 from runs.training.world import WorldSpec
 
@@ -23,7 +25,9 @@ class Prepared:
     data: str  # digest of the task
     score_name: str  # of the task
     fingerprint: Mapping[str, Any]
-    modules: tuple[str, ...]  # of the user's import paths
+    modules: tuple[
+        str, ...
+    ]  # of the user's: those of import paths and all that they import, by top-level name
 
     def world(self) -> WorldSpec:
         """Return the specification of this run's world before its calibration."""
@@ -31,14 +35,22 @@ class Prepared:
 
 
 def prepare(config: Config) -> Prepared:
-    """Read the corpus, build task and family once to check them, and take the fingerprint."""
+    """Read the corpus, build task and family once to check them, and take the fingerprint.
+
+    Raises
+    ------
+    ConfigError
+        If any of it cannot be used, or code of the user's own loads a module that its source does not name.
+    """
     settings.prepare()
+    before = frozenset(sys.modules)
     for setting, path in users_own(config):
         imported(path, setting)
-    modules = tuple(sorted({path.partition(":")[0] for _, path in users_own(config)}))
     corpus = tasks.corpus(config.task)
     task = tasks.load(config.task, corpus)
     family_of(config, task)
+    modules = with_imports(path.partition(":")[0] for _, path in users_own(config))
+    check_named(modules, before)
     return Prepared(
         config,
         corpus,

@@ -1,7 +1,7 @@
 """Resuming: a run is restored from its journal and goes on to its end."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from runs.config.schema import to_yaml
 from runs.errors import RunError
 from runs.launch import RunSession, silent
 from runs.machine.clock import Clock
-from runs.machine.interruption import listening
+from runs.machine.interruption import listening, to_stderr
 from runs.machine.migration import last_move, moved_to
 from runs.observability.progress import Reporter
 from runs.prepared import Prepared, prepare
@@ -57,6 +57,7 @@ def resume(
     execution: Mapping[str, Any],
     report: Reporter | None = None,
     accept_environment: bool = False,
+    tell: Callable[[str], None] = to_stderr,
 ) -> Path:
     """Go on with a run that was cut off; a finished one whose elites are intact is left as it is.
 
@@ -71,6 +72,8 @@ def resume(
     accept_environment
         Go on although this machine's fingerprint is not the run's. The journal says so from the next round
         on, and all later digests cover it.
+    tell
+        Called with a sentence for whoever asks the run to stop, within the signal's handler.
 
     Returns
     -------
@@ -91,17 +94,21 @@ def resume(
         durable.sync_directory(path)  # whoever wrote the manifest may have been stopped before this
         return path
     with held(path):
-        _go_on(directory, execution, report or silent, accept_environment)
+        _go_on(directory, execution, report or silent, accept_environment, tell)
     return path
 
 
 def _go_on(
-    directory: RunDirectory, execution: Mapping[str, Any], report: Reporter, accept_environment: bool
+    directory: RunDirectory,
+    execution: Mapping[str, Any],
+    report: Reporter,
+    accept_environment: bool,
+    tell: Callable[[str], None],
 ) -> None:
     prepared = prepare(changed(config_of(directory), execution))
     if not _is_done(directory):  # by whoever held the lock until now
         directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged
-        carry_on(directory, prepared, pool_of(prepared), report, accept_environment)
+        carry_on(directory, prepared, pool_of(prepared), report, accept_environment, tell=tell)
 
 
 def carry_on(
@@ -111,6 +118,7 @@ def carry_on(
     report: Reporter,
     accept_environment: bool = False,
     clock: Clock = time.monotonic,
+    tell: Callable[[str], None] = to_stderr,
 ) -> None:
     """Go on with a run; the pool is only started if there is something left to compute.
 
@@ -128,6 +136,8 @@ def carry_on(
         Whether a fingerprint that is not the run's is accepted.
     clock
         Monotonic seconds, for timings and time-outs alone.
+    tell
+        Called with a sentence for whoever asks the run to stop, within the signal's handler.
 
     Raises
     ------
@@ -150,7 +160,7 @@ def carry_on(
         run.incident("resume", None, f"after round {journal.last_round()}")
         forget_old_states(journal, directory.blobs)
         if run.ledger.closed < prepared.config.rounds or damaged_elites(directory, journal):
-            with listening() as stop, pool as workers:
+            with listening(tell) as stop, pool as workers:
                 run.attach(workers, clock)
                 workers.configure(spec)
                 since = run.ledger.closed + 1 if moved else last_move(journal)

@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
@@ -25,6 +25,7 @@ from runs.commands.options import (
     stop,
 )
 from runs.errors import ConfigError, RunError
+from runs.machine.search_path import working_directory_last
 
 if TYPE_CHECKING:
     from runs.rounds.differences import Difference
@@ -52,6 +53,7 @@ def launch(
     from runs.config.reader import load
     from runs.config.schema import plain, to_yaml
 
+    working_directory_last()
     options = {
         "seed": seed,
         "execution.workers": scalar_of(workers),
@@ -74,7 +76,7 @@ def launch(
     from runs.launch import launch as start
 
     with _reporting(quiet, directory) as report:
-        run = start(config, directory, report)
+        run = start(config, directory, report, report.tell)
     _finish(run, json)
 
 
@@ -92,12 +94,13 @@ def resume(
     quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was cut off, to the same end."""
+    working_directory_last()
     changes = _execution(workers, executor)
     prepare_machine()
     from runs.resume import resume as go_on
 
     with _reporting(quiet, run) as report:
-        finished = go_on(run, changes, report, accept_environment)
+        finished = go_on(run, changes, report, accept_environment, report.tell)
     _finish(finished, as_json=False)
 
 
@@ -111,6 +114,7 @@ def replay(
     executor: Executor = None,
 ) -> None:
     """Make a run again from its seed and compare it, round by round."""
+    working_directory_last()
     changes = _execution(workers, executor)
     prepare_machine()
     from runs import replay as replaying
@@ -137,11 +141,16 @@ def _execution(workers: str | None, executor: str | None) -> dict[str, Any]:
 @contextmanager
 def _reporting(quiet: bool, run: Path | None) -> Iterator[Any]:
     """Show progress on stderr; after an interrupt, tell how to go on with the run, if there is one."""
-    from runs.observability.progress import reporting
+    from runs.observability.progress import Lasting, reporting
 
     try:
-        # What a user's task or measure prints is a message; stdout carries data.
-        with redirect_stdout(sys.stderr), reporting(sys.stderr, quiet) as report:
+        # What a user's task or measure prints is a message; stdout carries data. On a terminal it passes through
+        # the bar, which takes the place of sys.stderr.
+        with (
+            redirect_stderr(cast(TextIO, Lasting(sys.stderr))),
+            reporting(sys.stderr, quiet) as report,
+            redirect_stdout(sys.stderr),
+        ):
             yield report
     except KeyboardInterrupt:
         hint = f"; go on with: plasmodia resume {run}" if run is not None and run.exists() else ""

@@ -11,6 +11,7 @@ from runs.commands.options import (
     as_text,
 )
 from runs.errors import RunError
+from runs.machine.search_path import working_directory_last
 
 
 def validate(
@@ -27,6 +28,8 @@ def validate(
     """Check a configuration and name everything that is wrong with it."""
     from runs.config.reader import load
 
+    if not no_import:
+        working_directory_last()
     config = load(source, overrides or (), import_own=not no_import)
     typer.echo(
         f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})"
@@ -46,6 +49,8 @@ def schema(
     from runs.config.model import schema_of_all
     from runs.config.own import schema_of
 
+    if family is not None:
+        working_directory_last()
     typer.echo(as_text(schema_of_all() if family is None else schema_of(family)))
 
 

@@ -2,11 +2,13 @@
 
 import importlib
 import pkgutil
+import sys
 from types import ModuleType
 from typing import Any
 
 from runs.config.problems import nearest
 from runs.errors import RAISED, ConfigError, told
+from runs.machine.imports import check_named, with_imports
 
 
 def imported(path: str, setting: str) -> Any:
@@ -22,7 +24,8 @@ def imported(path: str, setting: str) -> Any:
     Raises
     ------
     ConfigError
-        If the path has another form, there is no such module or attribute, or importing the module raises.
+        If the path has another form, there is no such module or attribute, importing the module raises, or it loads
+        another one that its source does not name.
     """
     module_name, _, attribute = path.partition(":")
     parts = [*module_name.split("."), attribute]
@@ -39,6 +42,14 @@ def imported(path: str, setting: str) -> Any:
 
 
 def _module(name: str, path: str, setting: str) -> ModuleType:
+    before = frozenset(sys.modules)
+    module = _imported(name, path, setting)
+    if name not in before:
+        check_named(with_imports([name]), before)
+    return module
+
+
+def _imported(name: str, path: str, setting: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -3,11 +3,21 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = "stopping when the orders under way are done; once more to stop now"
+
+
+def to_stderr(text: str) -> None:
+    """Write a line to descriptor 2 at once, if anybody is left to read it.
+
+    Not through ``sys.stderr``: a signal may have come while that was being written to.
+    """
+    with suppress(OSError):
+        os.write(2, f"plasmodia: {text}\n".encode())
 
 
 class Interruption:
@@ -15,9 +25,15 @@ class Interruption:
 
     Until `patiently` is called for the first time, nobody would bring the work to an end, and the first request
     interrupts at once.
+
+    Parameters
+    ----------
+    tell
+        Called with a sentence for whoever asked, within the signal's handler.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] = to_stderr) -> None:
+        self._tell = tell
         self._requested = False
         self._is_patient = False
 
@@ -37,14 +53,13 @@ class Interruption:
         if self._requested or not self._is_patient:
             raise KeyboardInterrupt
         self._requested = True
-        # Not through sys.stderr: the signal may have come while that was being written to.
-        os.write(2, b"plasmodia: stopping when the orders under way are done; once more to stop now\n")
+        self._tell(STOPPING)
 
 
 @contextmanager
-def listening() -> Iterator[Interruption]:
+def listening(tell: Callable[[str], None] = to_stderr) -> Iterator[Interruption]:
     """Handle both signals for a while; where signals cannot be handled (in a thread), nothing changes."""
-    interruption = Interruption()
+    interruption = Interruption(tell)
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from runs.errors import RunError
 
 PACKAGES = ("qd", "kernels", "organisms", "archive_store", "runs", "analysis")
+ROOT = Path(__file__).parents[2]  # where they lie
 SUFFIXES = (".py", ".yaml")
 
 
@@ -73,6 +74,8 @@ def _digest(name: str) -> str:
 
 
 def _places(name: str) -> list[Path]:
+    if name in PACKAGES:
+        return [ROOT / name]
     try:
         spec = importlib.util.find_spec(name)
     except ValueError:  # a module that was not loaded from a file, such as __main__

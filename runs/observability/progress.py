@@ -1,14 +1,19 @@
-"""The progress that a run reports, and how it is shown: a live bar on a terminal, plain lines elsewhere."""
+"""The progress that a run reports, and how it is shown: a live bar on a terminal, plain lines elsewhere.
+
+Whoever shows it is the only one to write to the terminal meanwhile. What is told by a signal's handler, which may come
+in the middle of a write, is a part of the bar and drawn with it; plain lines are whole, and another fits between them.
+"""
 
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 from runs.machine.clock import Clock
+from runs.machine.interruption import to_stderr
 
 INTERVAL = 5.0  # seconds between two plain lines
 
@@ -32,22 +37,32 @@ class Progress:
 Reporter = Callable[[Progress], None]
 
 
+class Writer(Protocol):
+    """Shows progress when it is called with it."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Show it."""
+
+    def tell(self, text: str) -> None:
+        """Show a sentence at once; a signal's handler may call this at any moment."""
+
+
 def reporting(
     stream: TextIO, quiet: bool = False, clock: Clock = time.monotonic
-) -> AbstractContextManager[Reporter | None]:
-    """Return a context whose value is a function that shows progress.
+) -> AbstractContextManager[Writer]:
+    """Return a context whose value shows progress.
 
     Parameters
     ----------
     stream
         Where it is shown: by a live bar on a terminal, else by plain lines.
     quiet
-        Whether nothing is shown; the context's value is None then.
+        Whether only what is told is shown.
     clock
         Monotonic seconds.
     """
     if quiet:
-        return nullcontext(None)
+        return Quiet()
     if stream.isatty() and os.environ.get("TERM") != "dumb":
         return LiveBar(stream, clock)
     return PlainLines(stream, clock)
@@ -99,6 +114,47 @@ class _Stage:
         return duration(remaining(self._clock() - self._start, share))
 
 
+class Lasting:
+    """A stream that may end before the run: its terminal is closed, its reader has left, or its disk is full.
+
+    A run is worth more than what is said about it, so that nothing of this is an error.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, if there is anybody left."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what was written, if there is anybody left."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class Quiet:
+    """Shows no progress."""
+
+    def __enter__(self) -> "Quiet":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def __call__(self, progress: Progress) -> None:
+        """Show nothing."""
+
+    def tell(self, text: str) -> None:
+        """Write a line."""
+        to_stderr(text)
+
+
 class PlainLines:
     """Writes a line every few seconds, at every change of stage, at the end and for each message."""
 
@@ -108,13 +164,18 @@ class PlainLines:
         self._written: float | None = None  # when the last line was
         self._shown = ""  # the stage that it was about
 
-    def __enter__(self) -> Reporter:
-        return self._report
+    def __enter__(self) -> "PlainLines":
+        return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stream.flush()
 
-    def _report(self, progress: Progress) -> None:
+    def tell(self, text: str) -> None:
+        """Write a line, beside the stream: it may be in the middle of another."""
+        to_stderr(text)
+
+    def __call__(self, progress: Progress) -> None:
+        """Write what there is to say."""
         if progress.message:
             self._write(progress.message)
         now, left = self._clock(), self._stage.left(progress)
@@ -130,7 +191,7 @@ class PlainLines:
 
 
 class LiveBar:
-    """Keeps a bar and a line of numbers at the foot of a terminal; messages scroll by above them."""
+    """Keeps a bar, a line of numbers and what was told at the foot of a terminal; all else scrolls by above them."""
 
     def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:
         from rich.console import Console, Group
@@ -148,23 +209,34 @@ class LiveBar:
         )
         self._task = self._bar.add_task("starting", total=1.0, left=duration(None))
         self._numbers = Text()
-        self._console = Console(file=stream, highlight=False)
+        self._told = ""
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._live = Live(
-            Group(self._bar, self._numbers),
+            get_renderable=lambda: Group(
+                self._bar, self._numbers, *([Text(self._told)] if self._told else [])
+            ),
             console=self._console,
             redirect_stdout=False,  # stdout is data and never passes through the bar
         )
 
-    def __enter__(self) -> Reporter:
+    def __enter__(self) -> "LiveBar":
         self._live.start()
-        return self._report
+        return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
 
-    def _report(self, progress: Progress) -> None:
+    def tell(self, text: str) -> None:
+        """Keep a sentence, which the bar's own thread draws within a quarter of a second.
+
+        Nothing is written here: a signal's handler interrupts the main thread also while that draws.
+        """
+        self._told = f"plasmodia: {text}"
+
+    def __call__(self, progress: Progress) -> None:
+        """Set bar and numbers; the bar's own thread draws them."""
         if progress.message:
-            self._console.print(progress.message, markup=False)
+            self._console.print(progress.message)
         self._numbers.plain = numbers(progress)
         self._bar.update(
             self._task,

@@ -27,6 +27,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # its stub lacks them
     get_authentication_mode,
 )
 from ray.exceptions import RayError
+from ray.job_config import JobConfig
 
 from runs.errors import RunError
 from runs.machine import settings
@@ -101,13 +102,25 @@ def wants_token() -> bool:
 
 
 def _own(workers: int, directory: Path) -> dict[str, Any]:
-    path = os.pathsep.join(path for path in [os.getcwd(), *sys.path] if path)
+    """Return the options of a cluster whose workers find modules where this process does, our own packages first."""
+    packages = directory / "packages"
+    packages.mkdir()
+    for source in sources():
+        (packages / source.name).symlink_to(source)
+    path = os.pathsep.join([str(packages), *(place or os.getcwd() for place in sys.path)])
     return {
         "num_cpus": workers,
         "include_dashboard": False,
         "_temp_dir": str(directory / "ray"),
         "runtime_env": {"env_vars": {**settings.VARIABLES, "PYTHONPATH": path}},
+        "job_config": _Job(),
     }
+
+
+class _Job(JobConfig):
+    """A job whose workers look for modules in no other place: Ray would have them look in its driver's folder first."""
+
+    _py_driver_sys_path = property(lambda self: [], lambda self, places: None)
 
 
 def _joined(modules: Sequence[str], directory: Path) -> dict[str, Any]:

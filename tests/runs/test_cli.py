@@ -53,10 +53,10 @@ class Fakes:
         self.difference: Difference | None = None
         self.checks = [{"name": "python", "status": "ok", "detail": "3.11"}]
 
-    def launch(self, config, out, report=None):
+    def launch(self, config, out, report=None, tell=None):
         return self._run("launch", (config, out), out, report)
 
-    def resume(self, run, execution, report=None, accept_environment=False):
+    def resume(self, run, execution, report=None, accept_environment=False, tell=None):
         return self._run("resume", (run, execution, accept_environment), run, report)
 
     def _run(self, name, what, path, report):

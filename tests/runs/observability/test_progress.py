@@ -1,9 +1,12 @@
+import errno
 import io
-from contextlib import AbstractContextManager
+import sys
 
 import pytest
 
+from runs.machine.interruption import STOPPING
 from runs.observability.progress import (
+    Lasting,
     LiveBar,
     PlainLines,
     Progress,
@@ -13,6 +16,7 @@ from runs.observability.progress import (
     remaining,
     reporting,
 )
+from tests.fixtures.terminal import shown_on_a_terminal
 
 NUMBERS = "coverage 25.0%  QD score 12.50  T 0.125  births 7  deaths 3"
 
@@ -124,7 +128,61 @@ def test_the_bar_is_for_terminals(stream, term, kind, monkeypatch):
     assert isinstance(reporting(stream), kind)
 
 
-def test_quiet_takes_no_reports():
-    context: AbstractContextManager = reporting(io.StringIO(), quiet=True)
-    with context as report:
-        assert report is None
+def test_quiet_shows_no_reports_and_what_is_told(capfd):
+    with reporting(io.StringIO(), quiet=True) as report:
+        report(at(10))
+        report.tell("stopping")
+    assert capfd.readouterr() == ("", "plasmodia: stopping\n")
+
+
+class Ended(io.StringIO):
+    """A terminal that was closed, or whose reader has left."""
+
+    def __init__(self, is_terminal):
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self):
+        return self._is_terminal
+
+    def write(self, text):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def flush(self):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_end_of_a_terminal_is_no_error(is_terminal, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    with reporting(Lasting(Ended(is_terminal))) as report:
+        report(at(10, message="a worker was lost"))
+        report(at(40))
+
+
+ON_A_TERMINAL = """
+import os, signal, sys
+from runs.machine.interruption import listening
+from runs.observability.progress import Progress, reporting
+with reporting(sys.stderr) as report, listening(report.tell) as stop:
+    stop.patiently()
+    for round in range(1, 4):
+        report(Progress("rounds", round, 4, 0.25, 12.5, 0.125, 7, 3, round / 4, "a word" if round == 3 else ""))
+        print("of a user's [task]", file=sys.stderr)
+        if round == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+print("the end")
+"""
+
+
+@pytest.mark.parametrize("columns", [20, 60, 110])
+def test_what_ctrl_c_is_answered_is_drawn_with_the_bar(columns):
+    lines = shown_on_a_terminal(columns, [sys.executable, "-c", ON_A_TERMINAL])
+    assert max(map(len, lines)) <= columns
+    text = " ".join(" ".join(lines).split())
+    told = f"plasmodia: {STOPPING}"
+    assert text.count(told) == 1
+    assert text.endswith(f"{told} the end")  # at the foot, below the bar
+    assert text.count("of a user's [task]") == 3
+    assert text.count("a word") == 1
+    assert text.count("deaths") == 1  # one bar, and nothing left of those before
