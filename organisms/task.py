@@ -19,7 +19,7 @@ class Split:
     """Examples and what is to be predicted from them.
 
     ``inputs`` is float32 [N, S, F] for continuous tokens or integer [N, S] for discrete ones;
-    ``targets`` is int64 [N] (class), int64 [N, S] (token), float32 [N, outputs] (value) or float32
+    ``targets`` is integer [N] (class), integer [N, S] (token), float32 [N, outputs] (value) or float32
     [N, S, outputs] (sequence). ``labels``, integer [N], say which of the task's labels an example has; no
     organism sees them. A task converts what it is given (`organisms.arrays`): lists, tensors, columns of data
     frames, and other dtypes where no number changes.

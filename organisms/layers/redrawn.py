@@ -43,10 +43,13 @@ def drawn_once(y: Tensor, before: Tensor | None, generator: torch.Generator | No
 
 class _DrawnOnce(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, y: Tensor, before: Tensor) -> Tensor:
-        ctx.before = before
-        ctx.save_for_backward(before)
+    def forward(y: Tensor, before: Tensor) -> Tensor:
         return y.view_as(y)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.before = inputs[1]
+        ctx.save_for_backward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:

@@ -145,6 +145,16 @@ def test_only_the_gradient_that_is_asked_for_is_computed(needed):
     assert calls == ["rows", {"x": "rows", "weights": "outer"}[needed]]
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_compiled_code_computes_what_is_computed_without(dtype):
+    torch_products._multiplies.cache_clear()
+    torch.compiler.reset()
+    inputs = drawn(*CASES["aligned"], dtype)
+    found = results(torch.compile(as_users_call_it, backend="eager"), *inputs)
+    assert all(map(torch.equal, found, results(grouped_gemm, *inputs)))
+
+
 def test_a_torch_without_grouped_mm_multiplies_per_group(monkeypatch):
     inputs = drawn(*CASES["aligned"], torch.float32)
     monkeypatch.delattr(F, "grouped_mm")

@@ -103,6 +103,13 @@ def test_a_generator_that_is_made_each_time_gives_the_gradients_of_the_plain_lay
     assert (wanted is None and found is None) or torch.equal(wanted, found)
 
 
+def test_functional_gradients_are_those_of_autograd():
+    function, x = of_dense(), drawn(2, 6, WIDTH).requires_grad_()
+    (wanted,) = torch.autograd.grad(function(x, stream()).square().sum(), x)
+    found = torch.func.grad(lambda x: function(x, stream()).square().sum())(x.detach())
+    torch.testing.assert_close(found.detach(), wanted)
+
+
 def test_a_generator_that_is_not_drawn_from_may_move_on():
     function, x, generator = of_layer(), drawn(2, 6, WIDTH).requires_grad_(), stream()
     y = checkpoint(function, x, generator, use_reentrant=False)
