@@ -191,6 +191,8 @@ def _check_round(round: int, value: Value) -> None:
         case Census():
             for record in value.records:
                 _check_since(round, born=record.component.born, line=record.lineage.born)
+                if any(parent.born >= record.component.born for parent in record.parents):
+                    raise ValueError(f"component {record.component} has a parent that was not born before it")
         case Outcome():
             _check_since(round, born=value.candidate.component.born, line=value.candidate.lineage.born)
         case Calibrated():
