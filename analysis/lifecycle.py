@@ -44,7 +44,7 @@ def phases(rounds: pd.DataFrame, axes: Axes) -> Axes:
     """Shade the rounds of each phase; the first stretch of each carries its name for the legend."""
     named: set[str] = set()
     for phase, first, last in spans(rounds):
-        text = f"phase: {phase}" if phase not in named else None
+        text = f"phase: {style.drawable(phase)}" if phase not in named else None
         colour = PHASES.get(phase, "none")
         axes.axvspan(first - 0.5, last + 0.5, facecolor=colour, linewidth=0, zorder=0, label=text)
         named.add(phase)

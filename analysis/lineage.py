@@ -66,11 +66,12 @@ def best(elites: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
 
 def ancestors(component: str, known: Mapping[str, Node]) -> list[str]:
     """Return a component and all its recorded ancestors, nearest first."""
-    found = [component]
+    found, seen = [component], {component}
     for name in found:  # grows while it is read
-        parents = known[name].parents if name in known else ()
-        # one component can hold the cells of both parents
-        found += [parent for parent in dict.fromkeys(parents) if parent in known and parent not in found]
+        for parent in known[name].parents if name in known else ():
+            if parent in known and parent not in seen:
+                found.append(parent)
+                seen.add(parent)
     return found
 
 

@@ -28,6 +28,7 @@ from analysis.predictions import Predictions
 from archive_store import durable
 from archive_store.frames import best_organism
 from archive_store.reading import Run, open_run
+from archive_store.shown import shown
 from qd.measures import Ranges
 from qd.validity.findings import FEWEST_FOR_KMO
 
@@ -36,7 +37,8 @@ FORMATS: Mapping[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
 }
-_TITLE_WIDTH = 84  # characters
+_TITLE_WIDTH, _LONGEST_TITLE = 84, 300  # characters
+MOST_PANELS, MOST_ROWS = 64, 1000  # of organisms and of slots in one picture
 _NO_ROUND = "No round is finished yet."
 
 
@@ -162,7 +164,8 @@ def _ranges(run: Run) -> Ranges:
 def _heading(run: Run, what: str, rounds: pd.DataFrame | None = None) -> str:
     done = run.rounds() if rounds is None else rounds
     last = int(done["round"].max()) if len(done) else 0
-    return f"{run.config.get('name', 'run')}: {what}, round {last} of {run.config.get('rounds', last)}"
+    name, planned = (shown(run.config.get(*each), 60) for each in (("name", "run"), ("rounds", last)))
+    return f"{name}: {what}, round {last} of {planned}"
 
 
 def _instead(figure: Figure, title: str, text: str) -> None:
@@ -172,8 +175,8 @@ def _instead(figure: Figure, title: str, text: str) -> None:
 
 
 def _title(figure: Figure, text: str) -> None:
-    broken = textwrap.fill(text, _TITLE_WIDTH)
-    figure.suptitle(broken, x=0.01, ha="left", fontsize=9.5, fontweight="bold", parse_math=False)
+    broken = textwrap.fill(style.drawable(text, _LONGEST_TITLE), _TITLE_WIDTH)
+    figure.suptitle(broken, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
 
 
 def _coverage(run: Run, figure: Figure) -> None:
@@ -219,6 +222,10 @@ def _lifecycle(run: Run, figure: Figure) -> None:
     title = _heading(run, "births and deaths", rounds)
     if not len(rounds):
         return _instead(figure, title, _NO_ROUND)
+    numbers = sorted(census["organism"].unique())
+    if len(numbers) > MOST_PANELS:
+        title += f" (the first {MOST_PANELS} of {len(numbers)} organisms)"
+        census = census[census["organism"].isin(numbers[:MOST_PANELS])]
     count = census["organism"].nunique()
     figure.set_size_inches(style.WIDTH, 2.1 + 0.78 * count)
     axes = figure.subplots(count + 1, 1, sharex=True, height_ratios=[1.3, *[1.0] * count])
@@ -266,6 +273,11 @@ def _utilisation(run: Run, figure: Figure) -> None:
         raise NothingToDraw(
             f"{run.directory.path} has no utilisation to draw: no finished round, or components of a family "
             "that all answer every token"
+        )
+    if own["slot"].nunique() > MOST_ROWS:
+        raise NothingToDraw(
+            f"{run.directory.path} has components in {own['slot'].nunique()} slots of organism {organism}, and a "
+            f"picture of utilisation has room for {MOST_ROWS}"
         )
     heights = [1.6, 0.23 * own["slot"].nunique(), 0.1]  # inches
     figure.set_size_inches(style.WIDTH, 2.2 + sum(heights))

@@ -2,19 +2,25 @@
 
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.ticker import MaxNLocator
 
+from archive_store.shown import shown
 from qd.measures import DESCRIPTIONS, Ranges
 
 _FEW_ROUNDS = 10
+_FONT = "DejaVu Sans"  # ships with matplotlib, so the bytes need no font of the machine
+_NO_GLYPH = "\N{REPLACEMENT CHARACTER}"
+LONGEST_NAME = 60  # characters
 _TICK_FORMS = (*(f".{digits}f" for digits in range(5)), *(f".{digits}e" for digits in range(1, 17)))
 WIDTH = 8.0  # inches; 1200 pixels at the resolution below
 DPI = 150
@@ -48,7 +54,7 @@ CORRELATION_MAP = matplotlib.colormaps["PuOr_r"]
 QUIET: dict[str, Any] = {
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so the bytes need no font of the machine
+    "font.family": _FONT,
     "font.size": 8.5,
     "axes.labelsize": 8.5,
     "axes.titlesize": 9.5,
@@ -66,6 +72,7 @@ QUIET: dict[str, Any] = {
     "lines.linewidth": 1.5,
     "lines.markersize": 3.5,
     "text.color": INK,
+    "text.parse_math": False,  # a user's label is no formula, and nothing of ours is one
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 7.5,
@@ -78,9 +85,20 @@ QUIET: dict[str, Any] = {
 }
 
 
+def drawable(text: str, most: int = LONGEST_NAME) -> str:
+    """Return a text out of a run as it can be drawn: in one line, cut, without characters that the font has not."""
+    known = _glyphs()
+    return "".join(each if ord(each) in known else _NO_GLYPH for each in shown(text, most))
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(font_manager.get_font(font_manager.findfont(_FONT)).get_charmap())
+
+
 def plain(name: str, width: int = 20) -> str:
     """Return the name of a measure as words, ``attention span``, in lines of at most ``width`` characters."""
-    return textwrap.fill(name.replace("_", " "), width)
+    return textwrap.fill(drawable(name).replace("_", " "), width)
 
 
 def label(name: str, width: int = 24) -> str:

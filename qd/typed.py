@@ -87,7 +87,8 @@ def _flag(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     if type(value) is str and len(value) <= LONGEST_TEXT:
-        return value
+        # Half a character, which JSON can hold, becomes a question mark: it can be neither printed nor a column.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     raise _wrong(value, f"a text of at most {LONGEST_TEXT} characters")
 
 

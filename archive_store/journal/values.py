@@ -16,6 +16,7 @@ from qd.measures import FEWEST_MEASURES, MOST_MEASURES, Ranges
 from qd.records import Census, Decision, Outcome, read
 from qd.typed import Finite, Positive, Share, T, Within, reader
 
+MOST_ROUNDS = 1_000_000
 MOST_FURTHER = 100  # entries of a summary that this version does not know
 LARGEST_TREE = 20  # collections within one another in a fingerprint
 _Correlation = Annotated[float, Within(-1.001, 1.001)]
@@ -192,6 +193,8 @@ def _measures_of_check(check: Check) -> set[int]:
 
 
 def _check_round(round: int, value: Value) -> None:
+    if round > MOST_ROUNDS:
+        raise ValueError(f"a run has no {round:,} rounds")
     own = value.candidate.round if isinstance(value, Outcome) else getattr(value, "round", round)
     if own != round:
         raise ValueError(f"round is {own} and must be {round}")
@@ -199,6 +202,8 @@ def _check_round(round: int, value: Value) -> None:
         case Census():
             for record in value.records:
                 _check_since(round, born=record.component.born, line=record.lineage.born)
+                if any(parent.born >= record.component.born for parent in record.parents):
+                    raise ValueError(f"component {record.component} has a parent that was not born before it")
         case Outcome():
             _check_since(round, born=value.candidate.component.born, line=value.candidate.lineage.born)
         case Calibrated():
@@ -219,6 +224,8 @@ def _check_summary(body: Mapping[str, Any]) -> None:
         raise ValueError(f"it has {len(further)} entries that this version does not know")
     for name in sorted(further):
         reader(str)(name)
+        if not name.isprintable():
+            raise ValueError(f"{name[:40]!r} is no name")
         items = body[name] if isinstance(body[name], list) else [body[name]]
         for item in items[:MOST_MEASURES]:
             if not isinstance(item, (str, bool, type(None))):

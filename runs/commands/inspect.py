@@ -1,5 +1,6 @@
 """The subcommands that look at a run: digest, verify, plot, show."""
 
+from bisect import bisect_right
 from typing import Annotated
 
 import typer
@@ -35,7 +36,8 @@ def digest(
             err=True,
         )
     if rounds:
-        environments = {round: 1 + sum(move <= round for move in moves) for round, _ in committed}
+        moved = sorted(moves)
+        environments = {round: 1 + bisect_right(moved, round) for round, _ in committed}
         marks = {round: f" environment {number}" for round, number in environments.items() if number > 1}
         typer.echo("\n".join(f"{round} {shown(text)}{marks.get(round, '')}" for round, text in committed))
     else:

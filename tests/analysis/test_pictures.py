@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from analysis import pictures
 from archive_store.errors import StoreError
-from archive_store.reading import Run
+from archive_store.reading import Run, open_run
 from tests.fixtures.synthetic_run import write_run
 
 
@@ -119,6 +120,26 @@ def test_one_organism_of_a_live_run_has_every_picture(tmp_path: Path) -> None:
     assert [path.stem for path in paths] == list(pictures.KINDS)
 
 
+STRANGE = ("$x^{$", "under 5$_or_6$", "\U00020000\x1b[31m\ud800", "a " * 4000, "<b>&amp;</b>--", "")
+
+
+def test_names_of_users_are_no_formulas_and_no_more_than_names(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", organisms=1, rounds=3, cells=16, kinds=STRANGE, finished=False)
+    run = dataclasses.replace(open_run(folder), config=open_run(folder).config | {"name": STRANGE[3]})
+    for kind, picture in pictures.KINDS.items():
+        data = pictures.render(run, picture, "svg")
+        assert len(data) < 2_000_000, kind
+        ElementTree.fromstring(data)
+
+
+def test_a_label_with_dollars_is_drawn_as_it_is_written(figure: Figure, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", organisms=1, rounds=3, cells=16, kinds=("under 5$_or_6$", "b"))
+    pictures.KINDS["utilisation"](open_run(folder), figure)
+    texts = [text for text in figure.findobj(Text) if text.get_text() == "under 5$ or 6$"]
+    assert texts
+    assert not any(text.get_parse_math() for text in texts)
+
+
 def test_rounds_without_an_elite_can_be_drawn(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", organisms=1, rounds=1, cells=16)
     assert len(pictures.draw(folder, ["progress", "lifecycle"])) == 2
@@ -194,11 +215,11 @@ def test_a_failed_write_leaves_the_old_picture(
     old = copy / "plots" / "progress.png"
     old.write_bytes(b"old")
 
-    def fail(self: Path, target: Path) -> Path:
+    def fail(partial: Path, path: Path) -> None:
         raise OSError("disk is full")
 
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk is full"):
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(StoreError, match=r"progress.png cannot be written: disk is full"):
         pictures.draw(copy, ["progress"])
     assert old.read_bytes() == b"old"
     assert list((copy / "plots").iterdir()) == [old]

@@ -49,6 +49,13 @@ def test_a_measure_without_a_known_unit_has_its_name_only() -> None:
     assert max(map(len, style.label("N" * 60).splitlines())) == 24
 
 
+def test_names_that_anybody_can_have_chosen_are_drawn_in_one_short_line_of_known_characters() -> None:
+    assert style.drawable("x^{$ \x1b[31m\n\u202e") == "x^{$ \\x1b[31m \\u202e"
+    assert style.drawable("\U0001f600\U00020000 caf\xe9") == "\U0001f600\N{REPLACEMENT CHARACTER} caf\xe9"
+    assert style.drawable("a" * 10**6) == "a" * 57 + "..."
+    assert style.plain("a_" * 10**6, 10**6) == "a " * 28 + "a..."
+
+
 def test_measure_axis_is_ticked_in_the_unit_cube_or_in_units(axes: Axes) -> None:
     style.measure_axis(axes.xaxis, 2, None)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.0", "0.5", "1.0"]

@@ -29,6 +29,7 @@ class Value:
         (int, LARGEST_COUNT, LARGEST_COUNT),
         (float | None, None, None),
         (Pair, [3, True], Pair(3, True)),
+        (str, "caf\xe9 \ud800", "caf\xe9 ?"),
         (tuple[int, ...], [], ()),
         (Value, {"share": 1, "pairs": [[1, False]], "choice": None, "more": 1}, Value(1.0, (Pair(1, False),), None)),
     ],

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.pictures import NothingToDraw
-from archive_store.errors import BlobError
+from archive_store.errors import BlobError, StoreError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs import tasks
@@ -152,9 +152,7 @@ class TestRefusals:
         run = altered(
             changed, f"UPDATE event SET body = replace(body, '\"interface\"', '\"face\"') WHERE {kind}"
         )
-        with pytest.raises(
-            RunError, match=r"the calibration in the journal cannot be read \(KeyError: 'interface'"
-        ):
+        with pytest.raises(StoreError, match="is no calibration of this version: interface is missing"):
             predictions(run)
 
 
