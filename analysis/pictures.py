@@ -52,8 +52,11 @@ def draw(
     kinds: Iterable[str] | None = None,
     format: str = "png",
     more: Mapping[str, Picture] = MappingProxyType({}),
+    *,
+    folder: Path | None = None,
+    failed: Callable[[str, Exception], None] | None = None,
 ) -> list[Path]:
-    """Draw pictures of a run, live or finished, into its folder ``plots/``.
+    """Draw pictures of a run, live or finished, into its folder ``plots/`` or another one.
 
     Parameters
     ----------
@@ -65,10 +68,14 @@ def draw(
         ``png``, 1200 pixels wide, or ``svg``.
     more
         Further kinds, for which more is needed than the folder holds.
+    folder
+        Where the files go; None: ``plots/`` in the run.
+    failed
+        Called with kind and error of each picture that cannot be drawn; None: the first error is raised.
 
     Returns
     -------
-    The files ``plots/<kind>.<format>``, in the order of the kinds. Each is written whole or not at all.
+    The files ``<folder>/<kind>.<format>``, in the order of the kinds. Each is written whole or not at all.
 
     Raises
     ------
@@ -91,9 +98,13 @@ def draw(
         except NothingToDraw:
             if kinds is not None:
                 raise
-    folder = opened.directory.plots_path
-    folder.mkdir(exist_ok=True)
-    return [_write(folder / f"{kind}.{format}", data) for kind, data in drawn.items()]
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(kind, error)
+    place = opened.directory.plots_path if folder is None else folder
+    place.mkdir(parents=True, exist_ok=True)
+    return [_write(place / f"{kind}.{format}", data) for kind, data in drawn.items()]
 
 
 def known(name: str, table: Mapping[str, Any], what: str) -> str:

@@ -1,5 +1,6 @@
 """The subcommands that look at a run: digest, verify, plot, show."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,10 +10,10 @@ from runs.commands.options import (
     RunPath,
     as_text,
     committed_rounds,
-    more_pictures,
     prepare_machine,
 )
-from runs.errors import ConfigError, RunError
+from runs.commands.streams import say, warn
+from runs.errors import ConfigError, RunError, command
 
 
 def digest(
@@ -27,15 +28,13 @@ def digest(
         moves = journal.moves()
     committed = committed_rounds(run)
     for round, differences in moves.items():
-        typer.echo(
-            f"plasmodia: from round {round} on in another environment: {'; '.join(differences)}", err=True
-        )
+        warn(f"from round {round} on in another environment: {'; '.join(differences)}")
     if rounds:
         environments = {round: 1 + sum(move <= round for move in moves) for round, _ in committed}
         marks = {round: f" environment {number}" for round, number in environments.items() if number > 1}
-        typer.echo("\n".join(f"{round} {text}{marks.get(round, '')}" for round, text in committed))
+        say("\n".join(f"{round} {text}{marks.get(round, '')}" for round, text in committed))
     else:
-        typer.echo(committed[-1][1])
+        say(committed[-1][1])
 
 
 def verify(run: RunPath, json: AsJson = False) -> None:
@@ -46,22 +45,20 @@ def verify(run: RunPath, json: AsJson = False) -> None:
 
     found = look(run)
     if json:
-        typer.echo(as_text(asdict(found)))
+        say(as_text(asdict(found)))
     else:
         for problem in found.problems:
             where = "" if problem.round is None else f" (round {problem.round})"
-            typer.echo(f"{problem.file}{where}: {problem.problem}; depends on it: {problem.dependents}")
+            say(f"{problem.file}{where}: {problem.problem}; depends on it: {problem.dependents}")
     if found.problems:
         raise RunError(
             f"{run} is damaged in {len(found.problems)} of its files; "
-            f"`plasmodia resume {run}` makes the genomes of elites again and, of an unfinished run, states; "
+            f"`{command('resume', run)}` makes the genomes of elites again and, of an unfinished run, states; "
             "all else comes from a copy"
         )
     if not json:
         state = "finished" if found.finished else "not finished (whole files are known when it is)"
-        typer.echo(
-            f"intact: {found.files:,} files, {found.bytes:,} bytes, rounds 0 to {found.rounds}, {state}"
-        )
+        say(f"intact: {found.files:,} files, {found.bytes:,} bytes, rounds 0 to {found.rounds}, {state}")
 
 
 def plot(
@@ -75,15 +72,21 @@ def plot(
         ),
     ] = None,
     format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for the files [default: plots in the run].", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Draw a run and write the paths of the pictures."""
     if format not in ("png", "svg"):
         raise ConfigError(f"--format must be png or svg, not {format}")
     from analysis import pictures
+    from runs.commands.drawing import drawn, more_pictures
     from runs.config.problems import nearest
 
-    more = more_pictures(own_code=False)
-    known = (*pictures.KINDS, *more)
+    known = (*pictures.KINDS, *more_pictures(own_code=False))
     for name in kind or ():
         if name not in known:
             near = nearest(name, known) or ";"
@@ -91,16 +94,20 @@ def plot(
     if not kind or "predictions" in kind:
         prepare_machine()
     try:
-        paths = pictures.draw(run, tuple(kind) if kind else None, format, more)
+        paths, failures = drawn(run, tuple(kind) if kind else None, format, to)
     except pictures.NothingToDraw as error:
         raise ConfigError(str(error)) from error
     for path in paths:
-        typer.echo(path)
+        say(path)
+    if failures:
+        raise typer.Exit(RunError.exit_status)
 
 
 def show(run: RunPath, json: AsJson = False) -> None:
     """Print what a run came to."""
+    from archive_store.run_directory import RunDirectory
     from runs.results.summary import as_json, summarise, table
 
+    RunDirectory.open(run).check_manifest(blobs=False)
     summary = summarise(run)
-    typer.echo(as_json(summary) if json else table(summary))
+    say(as_json(summary) if json else table(summary))

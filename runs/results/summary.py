@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archive_store.journal.journal import SCORE_NAME, WALL
-from runs.errors import RunError
+from runs.errors import RunError, command
 
 if TYPE_CHECKING:
     from archive_store.journal.journal import Journal
@@ -60,7 +60,7 @@ def summarise(path: Path) -> Summary:
         last = journal.last_round()
         if not last:
             raise RunError(
-                f"{path} has no finished round yet; look again later, or go on with: plasmodia resume {path}"
+                f"{path} has no finished round yet; look again later, or go on with: {command('resume', path)}"
             )
         (totals,) = _bodies(journal, "summary", last)
         return Summary(

@@ -38,12 +38,13 @@ def measured(world: World, organism: Organism, probe: Probe, examples: Examples)
 def _column(name: str, organism: Organism, probe: Probe, examples: Examples) -> Tensor:
     if name in MEASURES:
         return probe.measures[:, MEASURES.index(name)]
-    values = torch.as_tensor(
-        imported(name, "measures")(organism, examples.inputs, examples.targets), dtype=torch.float64
-    )
+    given = imported(name, "measures")(organism, examples.inputs, examples.targets)
+    wanted = f"measure {name} must give {len(probe.slots)} numbers, one for each living slot"
+    try:
+        values = torch.as_tensor(given, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        what = "None" if given is None else f"a value of type {type(given).__name__}"
+        raise RunError(f"{wanted}; it gave {what}") from None
     if values.shape != (len(probe.slots),):
-        raise RunError(
-            f"measure {name} must give {len(probe.slots)} numbers, one for each living slot; "
-            f"it gave shape {tuple(values.shape)}"
-        )
+        raise RunError(f"{wanted}; it gave shape {tuple(values.shape)}")
     return values.to(probe.measures.device)
