@@ -14,7 +14,7 @@ _LEFT = (errno.EPIPE, errno.EIO)  # a pipe without a reader, and a terminal that
 
 
 def prepare() -> None:
-    """Give the process three standard streams that take any text, whatever it was started with.
+    """Open the standard streams that the process was started without, and let stdout take any text.
 
     Where a descriptor was closed (``2>&-``), the next file that is opened would have its number, and be written to.
     """
