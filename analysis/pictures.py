@@ -54,8 +54,11 @@ def draw(
     kinds: Iterable[str] | None = None,
     format: str = "png",
     more: Mapping[str, Picture] = MappingProxyType({}),
+    *,
+    folder: Path | None = None,
+    failed: Callable[[str, Exception], None] | None = None,
 ) -> list[Path]:
-    """Draw pictures of a run, live or finished, into its folder ``plots/``.
+    """Draw pictures of a run, live or finished, into its folder ``plots/`` or another one.
 
     Parameters
     ----------
@@ -67,10 +70,14 @@ def draw(
         ``png``, 1200 pixels wide, or ``svg``.
     more
         Further kinds, for which more is needed than the folder holds.
+    folder
+        Where the files go; None: ``plots/`` in the run.
+    failed
+        Called with kind and error of each picture that cannot be drawn; None: the first error is raised.
 
     Returns
     -------
-    The files ``plots/<kind>.<format>``, in the order of the kinds. Each is written whole or not at all.
+    The files ``<folder>/<kind>.<format>``, in the order of the kinds. Each is written whole or not at all.
 
     Raises
     ------
@@ -93,7 +100,13 @@ def draw(
         except NothingToDraw:
             if kinds is not None:
                 raise
-    folder = opened.directory.make_plots_folder()
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(kind, error)
+    if folder is None:
+        folder = opened.directory.make_plots_folder()
+    folder.mkdir(parents=True, exist_ok=True)
     return [_write(folder / f"{kind}.{format}", data) for kind, data in drawn.items()]
 
 

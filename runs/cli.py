@@ -6,15 +6,16 @@ messages; the exit status is 0, 1 (a run cannot go on), 2 (configuration or usag
 """
 
 import functools
+import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from archive_store.errors import StoreError
-from runs.commands import inspect, run, setup
+from runs.commands import inspect, run, setup, streams
 from runs.commands.options import INTERRUPTED, stop
-from runs.errors import PlasmodiaError, RunError
+from runs.errors import ConfigError, PlasmodiaError, RunError
 from runs.machine.search_path import ours_first
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
@@ -30,9 +31,13 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "doctor": setup.doctor,
 }
 
+_UNMAPPED = "failed to map segment"  # what the loader of shared libraries says where memory is limited
+
 
 def main() -> None:
     """Run the command line."""
+    streams.prepare()
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files; a notebook's backend is not there, nor a display
     ours_first()
     app(prog_name="plasmodia")
 
@@ -48,22 +53,60 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             stop(str(error), error.exit_status)
         except KeyboardInterrupt:  # while libraries were loading, say
             stop("interrupted", INTERRUPTED)
-        except BrokenPipeError:
-            raise  # the reader of stdout has left; typer ends quietly
         except OSError as error:
+            if _is_lost():
+                stop(
+                    "the working directory was removed; change to one that is there", ConfigError.exit_status
+                )
             stop(str(error), RunError.exit_status)
+        except (ImportError, MemoryError) as error:
+            if not (isinstance(error, MemoryError) or _UNMAPPED in str(error)):
+                raise
+            stop(
+                f"there is too little memory: {str(error) or 'nothing could be allocated'}",
+                RunError.exit_status,
+            )
 
     return wrapped
 
 
+def _is_lost() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
+def _version(asked: bool) -> None:
+    if not asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        streams.say(f"plasmodia {version('plasmodia')}")
+    except PackageNotFoundError:
+        streams.say("plasmodia, not installed")
+    raise typer.Exit
+
+
 app = typer.Typer(
-    help="Quality-diversity search over the parts of neural networks.",
     no_args_is_help=True,
-    add_completion=False,
     # Rich would take as long to import as everything else that --help needs.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def plasmodia(
+    version: Annotated[
+        bool, typer.Option("--version", help="Write the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Quality-diversity search over the parts of neural networks."""
+
+
 for _name, _function in COMMANDS.items():
     app.command(_name)(guarded(_function))
 

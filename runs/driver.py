@@ -17,7 +17,7 @@ from qd.canonical import canonical, sha256
 from qd.records import Census
 from qd.seeding import happens, uniform
 from runs.config.schema import Config
-from runs.errors import RunError, Stopped
+from runs.errors import RunError, Stopped, command
 from runs.machine.clock import Clock
 from runs.observability.progress import Progress
 from runs.rounds.commit import RoundWriter
@@ -251,7 +251,7 @@ class Driver:
         self._writer.keep_states({o: done for o, done in ends.items() if self._is_journaled(done)})
         raise Stopped(
             f"stopped after round {journaled} of {self._config.rounds}, as asked; "
-            f"go on with: plasmodia resume {self._directory.path}"
+            f"go on with: {command('resume', self._directory.path)}"
         )
 
     def _is_journaled(self, done: Done) -> bool:

@@ -1,6 +1,7 @@
 """Errors that the user can do something about: one clear sentence each, with its exit status."""
 
 import os
+import shlex
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -43,6 +44,11 @@ class Stopped(PlasmodiaError):
     """A run was stopped on request; all that it had computed is on disk."""
 
     exit_status = 3
+
+
+def command(*words: object) -> str:
+    """Return a command of ours as a shell takes it: ``plasmodia resume 'my run'``."""
+    return shlex.join(["plasmodia", *map(str, words)])
 
 
 def told(error: BaseException) -> str:

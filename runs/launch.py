@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +25,7 @@ from runs.driver import Driver, evidence
 from runs.errors import ConfigError, RunError
 from runs.machine.clock import Clock
 from runs.machine.interruption import listening, to_stderr
+from runs.machine.place import check_place
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
 from runs.rounds.ledger import Ledger
@@ -70,7 +70,7 @@ def launch(
         If SIGINT or SIGTERM asked it to stop after round 0.
     """
     report = report or silent
-    _check_place(out)
+    check_place(out)
     prepared = prepare(config)
     with (
         listening(tell) as stop,
@@ -232,28 +232,13 @@ def placed(out: Path) -> Iterator[Path]:
         raise
 
 
-def _check_place(out: Path) -> None:
-    """Check before anything is computed that a run can be written there, and leave no trace."""
-    if out.exists() or out.is_symlink():
-        check_free(out)
-        raise ConfigError(f"{out} exists already; choose another folder, or resume or remove it")
-    there = next(folder for folder in out.absolute().parents if folder.exists())
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=there):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"a run cannot be written to {out}: {error.strerror}; choose another folder"
-        ) from None
-
-
 def _take_name(partial: Path, out: Path) -> None:
     try:
         durable.rename(partial, out)
     except WriteError:
         if partial.exists() and os.path.lexists(out):
             check_free(out)
-            message = f"{out} exists already: another launch was faster; choose another folder"
+            message = f"{out} exists already: another launch was faster; choose another --out"
             raise ConfigError(message) from None
         raise
 

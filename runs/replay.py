@@ -4,7 +4,6 @@
 from the journaled measurements, without training.
 """
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from runs.errors import RunError, readable
 from runs.launch import silent, started
 from runs.machine.interruption import listening
 from runs.machine.migration import check_unmoved
+from runs.machine.scratch import scratch
 from runs.observability.progress import Reporter
 from runs.prepared import prepare
 from runs.rounds.differences import Difference
@@ -85,12 +85,12 @@ def replay(
                 f"{digests[round]}, not {digest}; the journal was altered"
             )
 
-    with tempfile.TemporaryDirectory(prefix="plasmodia-replay-") as scratch:
+    with scratch() as folder:
         try:
             with (
                 listening(),  # so that an interrupt is ours and not Ray's
                 pool_of(prepared) as pool,
-                started(prepared, Path(scratch) / "run", pool, report or silent) as again,
+                started(prepared, folder / "run", pool, report or silent) as again,
             ):
                 journal = again.journal
                 compare(0, list(journal.events(0)), journal.digest())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from archive_store import durable
-from archive_store.errors import UNREADABLE
+from archive_store.errors import UNREADABLE, RunDirectoryError
 from archive_store.journal.journal import Journal
 from archive_store.journal.values import values
 from archive_store.lock import held
@@ -91,11 +91,28 @@ def resume(
     """
     directory = RunDirectory.open(path)
     if _is_done(directory):
+        _check_as_it_ended(directory)
         durable.sync_directory(path)  # whoever wrote the manifest may have been stopped before this
         return path
     with held(path):
         _go_on(directory, execution, report or silent, accept_environment, tell)
     return path
+
+
+def _check_as_it_ended(directory: RunDirectory) -> None:
+    """Refuse a finished run that was altered since: what is left to do there is nothing, whatever is asked for now."""
+    try:
+        directory.check_manifest(blobs=False)
+    except RunDirectoryError:
+        try:
+            with directory.journal() as journal:
+                calibrated(directory, journal, config_of(directory))
+        except RunError as error:
+            raise RunError(
+                f"{error}; it has ended and is not extended: restore {directory.config_path} from a copy, and launch "
+                "a run of its own with the other settings, from a configuration elsewhere and with another --out"
+            ) from error
+        raise
 
 
 def _go_on(

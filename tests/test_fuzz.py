@@ -22,7 +22,8 @@ from archive_store.strict_yaml import read, write
 from qd.canonical import plain as plain_json
 from qd.canonical import written
 from qd.records import Genome
-from runs.config.reader import PRESETS, load, read_config
+from runs.config.presets import PRESETS
+from runs.config.reader import load, read_config
 from runs.config.schema import plain, to_yaml
 from runs.errors import PlasmodiaError
 from runs.resume import restore

@@ -17,7 +17,8 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from runs.config.reader import load, presets
+from runs.config.presets import presets
+from runs.config.reader import load
 from runs.machine.source_digest import PACKAGES
 
 ROOT = Path(__file__).parents[1]

@@ -148,7 +148,7 @@ def leave_wal(connection: sqlite3.Connection, path: Path, patience: float = _BUS
 def _connect(path: Path, options: str) -> sqlite3.Connection:
     # isolation_level=None: transactions begin and end where we say, not where the module guesses.
     connection = sqlite3.connect(
-        f"file:{quote(str(path.resolve()))}?{options}", uri=True, isolation_level=None, timeout=_BUSY
+        f"file:{quote(os.fsencode(path.resolve()))}?{options}", uri=True, isolation_level=None, timeout=_BUSY
     )
     # Damaged text is read as other text, not refused: then the chain can say which event it is.
     connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")

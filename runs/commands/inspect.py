@@ -1,6 +1,7 @@
 """The subcommands that look at a run: digest, verify, plot, show."""
 
 from bisect import bisect_right
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +11,10 @@ from runs.commands.options import (
     RunPath,
     as_text,
     committed_rounds,
-    more_pictures,
     prepare_machine,
 )
-from runs.errors import ConfigError, RunError
+from runs.commands.streams import say, warn
+from runs.errors import ConfigError, RunError, command
 
 LINE = 2000  # characters of a line that tells what is wrong
 
@@ -31,17 +32,14 @@ def digest(
         moves = journal.moves()
     committed = committed_rounds(run)
     for round, differences in moves.items():
-        typer.echo(
-            f"plasmodia: from round {round} on in another environment: {shown('; '.join(differences), LINE)}",
-            err=True,
-        )
+        warn(f"from round {round} on in another environment: {shown('; '.join(differences), LINE)}")
     if rounds:
         moved = sorted(moves)
         environments = {round: 1 + bisect_right(moved, round) for round, _ in committed}
         marks = {round: f" environment {number}" for round, number in environments.items() if number > 1}
-        typer.echo("\n".join(f"{round} {shown(text)}{marks.get(round, '')}" for round, text in committed))
+        say("\n".join(f"{round} {shown(text)}{marks.get(round, '')}" for round, text in committed))
     else:
-        typer.echo(shown(committed[-1][1]))
+        say(shown(committed[-1][1]))
 
 
 def verify(run: RunPath, json: AsJson = False) -> None:
@@ -53,23 +51,21 @@ def verify(run: RunPath, json: AsJson = False) -> None:
 
     found = look(run)
     if json:
-        typer.echo(as_text(asdict(found)))
+        say(as_text(asdict(found)))
     else:
         for problem in found.problems:
             where = "" if problem.round is None else f" (round {problem.round})"
             told = shown(f"{problem.problem}; depends on it: {problem.dependents}", LINE)
-            typer.echo(f"{shown(problem.file)}{where}: {told}")
+            say(f"{shown(problem.file)}{where}: {told}")
     if found.problems:
         raise RunError(
             f"{run} is damaged in {len(found.problems)} of its files; "
-            f"`plasmodia resume {run}` makes the genomes of elites again and, of an unfinished run, states; "
+            f"`{command('resume', run)}` makes the genomes of elites again and, of an unfinished run, states; "
             "all else comes from a copy"
         )
     if not json:
         state = "finished" if found.finished else "not finished (whole files are known when it is)"
-        typer.echo(
-            f"intact: {found.files:,} files, {found.bytes:,} bytes, rounds 0 to {found.rounds}, {state}"
-        )
+        say(f"intact: {found.files:,} files, {found.bytes:,} bytes, rounds 0 to {found.rounds}, {state}")
 
 
 def plot(
@@ -83,15 +79,21 @@ def plot(
         ),
     ] = None,
     format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for the files [default: plots in the run].", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Draw a run and write the paths of the pictures."""
     if format not in ("png", "svg"):
         raise ConfigError(f"--format must be png or svg, not {format}")
     from analysis import pictures
+    from runs.commands.drawing import drawn, more_pictures
     from runs.config.problems import nearest
 
-    more = more_pictures(own_code=False)
-    known = (*pictures.KINDS, *more)
+    known = (*pictures.KINDS, *more_pictures(own_code=False))
     for name in kind or ():
         if name not in known:
             near = nearest(name, known) or ";"
@@ -99,16 +101,20 @@ def plot(
     if not kind or "predictions" in kind:
         prepare_machine()
     try:
-        paths = pictures.draw(run, tuple(kind) if kind else None, format, more)
+        paths, failures = drawn(run, tuple(kind) if kind else None, format, to)
     except pictures.NothingToDraw as error:
         raise ConfigError(str(error)) from error
     for path in paths:
-        typer.echo(path)
+        say(path)
+    if failures:
+        raise typer.Exit(RunError.exit_status)
 
 
 def show(run: RunPath, json: AsJson = False) -> None:
     """Print what a run came to."""
+    from archive_store.run_directory import RunDirectory
     from runs.results.summary import as_json, summarise, table
 
+    RunDirectory.open(run).check_manifest(blobs=False)
     summary = summarise(run)
-    typer.echo(as_json(summary) if json else table(summary))
+    say(as_json(summary) if json else table(summary))

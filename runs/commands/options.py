@@ -1,13 +1,13 @@
 """What several subcommands share: arguments and options, exit statuses, and how values are read and written."""
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from runs.errors import RunError
+from runs.commands.streams import warn
+from runs.config.presets import presets
+from runs.errors import RunError, command
 
 MOST_LINES, LONGEST_LINE = 1000, 4000  # of a message
 INTERRUPTED = 130  # exit status, as shells give it: 128 + SIGINT
@@ -15,7 +15,10 @@ INTERRUPTED = 130  # exit status, as shells give it: 128 + SIGINT
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="PRESET|CONFIG.yaml", help="Name of a preset, or a configuration file.", show_default=False
+        metavar="PRESET|CONFIG.yaml",
+        help=f"Name of a preset ({', '.join(presets())}), or a configuration file.",
+        show_default=False,
+        autocompletion=lambda incomplete: [name for name in presets() if name.startswith(incomplete)],
     ),
 ]
 Overrides = Annotated[
@@ -36,7 +39,7 @@ def stop(message: str, status: int) -> NoReturn:
     from archive_store.shown import shown
 
     lines = message.splitlines()[:MOST_LINES]  # what a stranger's file holds can be part of it
-    typer.echo("plasmodia: " + "\n".join(shown(line, LONGEST_LINE) for line in lines), err=True)
+    warn("\n".join(shown(line, LONGEST_LINE) for line in lines))
     raise typer.Exit(status)
 
 
@@ -69,27 +72,9 @@ def committed_rounds(run: Path, until: int | None = None) -> list[tuple[int, str
     wanted = [(round, text) for round, text in committed.items() if until is None or round <= until]
     if not wanted:
         raise RunError(
-            f"{run} has no committed round yet; look again later, or go on with: plasmodia resume {run}"
+            f"{run} has no committed round yet; look again later, or go on with: {command('resume', run)}"
         )
     return wanted
-
-
-def more_pictures(own_code: bool) -> dict[str, Any]:
-    """Return the pictures that need trained networks, by kind.
-
-    Parameters
-    ----------
-    own_code
-        Whether a task or family that is given by import path may be imported for them.
-    """
-
-    def predictions(run: Any, figure: Any) -> None:
-        from runs.results.predictions import picture
-
-        with redirect_stdout(sys.stderr):  # what the user's code prints is a message
-            picture(run, figure, own_code)
-
-    return {"predictions": predictions}
 
 
 def as_text(value: Any) -> str:

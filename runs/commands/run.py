@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
+from runs.commands.drawing import drawn, reason
 from runs.commands.options import (
     INTERRUPTED,
     AsJson,
@@ -19,15 +21,17 @@ from runs.commands.options import (
     Workers,
     as_text,
     committed_rounds,
-    more_pictures,
     prepare_machine,
     scalar_of,
     stop,
 )
-from runs.errors import ConfigError, RunError
+from runs.commands.places import named_as
+from runs.commands.streams import messages_only, say, warn
+from runs.errors import RunError, command
 from runs.machine.search_path import working_directory_last
 
 if TYPE_CHECKING:
+    from runs.observability.progress import Writer
     from runs.rounds.differences import Difference
 
 
@@ -52,6 +56,7 @@ def launch(
     """Calibrate, train and search; leave a run directory and print what came of it."""
     from runs.config.reader import load
     from runs.config.schema import plain, to_yaml
+    from runs.machine.place import check_place
 
     working_directory_last()
     options = {
@@ -60,24 +65,21 @@ def launch(
         "execution.executor": executor,
         "execution.address": address,
     }
-    config = load(source, overrides or (), options)
+    started_in = Path.cwd()
+    with messages_only():
+        config = load(source, overrides or (), options)
     if dry_run:
-        typer.echo(as_text(plain(config)) if json else to_yaml(config), nl=json)
+        say(as_text(plain(config)) if json else to_yaml(config), nl=json)
         return
-    directory = Path("out") / config.name if out is None else out
-    if directory.exists():
-        from archive_store.lock import check_free
+    given = Path("out") / config.name if out is None else out
+    with named_as(given, started_in / given) as directory:
+        check_place(directory)
+        prepare_machine()
+        from runs.launch import launch as start
 
-        check_free(directory)
-        raise ConfigError(
-            f"{directory} exists already; choose another --out, or go on with: plasmodia resume {directory}"
-        )
-    prepare_machine()
-    from runs.launch import launch as start
-
-    with _reporting(quiet, directory) as report:
-        run = start(config, directory, report, report.tell)
-    _finish(run, json)
+        with _reporting(quiet, given, directory) as report:
+            start(config, directory, report, report.tell)
+        _finish(given, directory, json)
 
 
 def resume(
@@ -99,9 +101,10 @@ def resume(
     prepare_machine()
     from runs.resume import resume as go_on
 
-    with _reporting(quiet, run) as report:
-        finished = go_on(run, changes, report, accept_environment, report.tell)
-    _finish(finished, as_json=False)
+    with named_as(run, run.absolute()) as directory:
+        with _reporting(quiet, run, directory) as report:
+            go_on(directory, changes, report, accept_environment, report.tell)
+        _finish(run, directory, as_json=False)
 
 
 def replay(
@@ -119,17 +122,18 @@ def replay(
     prepare_machine()
     from runs import replay as replaying
 
-    if decisions:
-        count, seconds, difference = replaying.decisions(run, until)
-        _differ(run, difference)
-        rate = f" ({count / seconds:,.0f} per second)" if seconds > 0 else ""
-        typer.echo(f"equal: {count:,} decisions re-derived in {seconds:.2f} s{rate}")
-        return
-    with _reporting(False, None) as report:
-        difference = replaying.replay(run, until, changes, report)
-    _differ(run, difference)
-    last, text = committed_rounds(run, until)[-1]
-    typer.echo(f"equal: rounds 0 to {last}, digest {text}")
+    with named_as(run, run.absolute()) as directory:
+        if decisions:
+            count, seconds, difference = replaying.decisions(directory, until)
+            _differ(directory, difference)
+            rate = f" ({count / seconds:,.0f} per second)" if seconds > 0 else ""
+            say(f"equal: {count:,} decisions re-derived in {seconds:.2f} s{rate}")
+            return
+        with _reporting() as report:
+            difference = replaying.replay(directory, until, changes, report)
+        _differ(directory, difference)
+        last, text = committed_rounds(directory, until)[-1]
+    say(f"equal: rounds 0 to {last}, digest {text}")
 
 
 def _execution(workers: str | None, executor: str | None) -> dict[str, Any]:
@@ -139,33 +143,50 @@ def _execution(workers: str | None, executor: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _reporting(quiet: bool, run: Path | None) -> Iterator[Any]:
+def _reporting(
+    quiet: bool = False, given: Path | None = None, directory: Path | None = None
+) -> Iterator["Writer"]:
     """Show progress on stderr; after an interrupt, tell how to go on with the run, if there is one."""
     from runs.observability.progress import Lasting, reporting
 
     try:
-        # What a user's task or measure prints is a message; stdout carries data. On a terminal it passes through
-        # the bar, which takes the place of sys.stderr.
+        # What a user's task or measure prints is a message. On a terminal it passes through the bar, which takes the
+        # place of sys.stderr.
         with (
             redirect_stderr(cast(TextIO, Lasting(sys.stderr))),
             reporting(sys.stderr, quiet) as report,
-            redirect_stdout(sys.stderr),
+            messages_only(),
         ):
             yield report
     except KeyboardInterrupt:
-        hint = f"; go on with: plasmodia resume {run}" if run is not None and run.exists() else ""
+        is_there = directory is not None and directory.exists()
+        hint = f"; go on with: {command('resume', given)}" if is_there else ""
         stop(f"interrupted{hint}", INTERRUPTED)
 
 
-def _finish(run: Path, as_json: bool) -> None:
-    from analysis import pictures
+def _finish(given: Path, run: Path, as_json: bool) -> None:
+    """Print what came of a run, then draw it: whatever becomes of the pictures, the run has ended well."""
     from runs.results import summary
 
-    result = summary.summarise(run)
+    result = replace(summary.summarise(run), run=str(given))
     if not as_json:
-        typer.echo(summary.table(result))
-    paths = [str(path) for path in pictures.draw(run, more=more_pictures(own_code=True))]
-    typer.echo(summary.as_json(result, plots=paths) if as_json else "\n".join(paths))
+        say(summary.table(result))
+    paths: list[Path] = []
+    try:
+        paths = [given / path.relative_to(run) for path in _pictures(run)]
+    finally:  # also of an interrupt
+        if as_json:
+            say(summary.as_json(result, plots=[str(path) for path in paths]))
+    for path in () if as_json else paths:
+        say(path)
+
+
+def _pictures(run: Path) -> list[Path]:
+    try:
+        return drawn(run, at_the_end=True)[0]
+    except Exception as error:
+        warn(f"the run has ended, but its pictures are not drawn: {reason(error)}")
+        return []
 
 
 def _differ(run: Path, difference: "Difference | None") -> None:
@@ -173,5 +194,5 @@ def _differ(run: Path, difference: "Difference | None") -> None:
         return
     from runs.rounds.differences import named, side_by_side
 
-    typer.echo(side_by_side(difference))
+    say(side_by_side(difference))
     raise RunError(f"{run} differs from its replay at {named(difference)}")

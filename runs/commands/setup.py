@@ -10,6 +10,7 @@ from runs.commands.options import (
     Source,
     as_text,
 )
+from runs.commands.streams import messages_only, say
 from runs.errors import RunError
 from runs.machine.search_path import working_directory_last
 
@@ -30,10 +31,9 @@ def validate(
 
     if not no_import:
         working_directory_last()
-    config = load(source, overrides or (), import_own=not no_import)
-    typer.echo(
-        f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})"
-    )
+    with messages_only():
+        config = load(source, overrides or (), import_own=not no_import)
+    say(f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})")
 
 
 def schema(
@@ -51,7 +51,9 @@ def schema(
 
     if family is not None:
         working_directory_last()
-    typer.echo(as_text(schema_of_all() if family is None else schema_of(family)))
+    with messages_only():
+        described = schema_of_all() if family is None else schema_of(family)
+    say(as_text(described))
 
 
 def doctor(json: AsJson = False) -> None:
@@ -60,10 +62,10 @@ def doctor(json: AsJson = False) -> None:
 
     checks = check_all()
     if json:
-        typer.echo(as_text(checks))
+        say(as_text(checks))
     else:
         width = max((len(check["name"]) for check in checks), default=0)
         for check in checks:
-            typer.echo(f"{check['status']:<4}  {check['name']:<{width}}  {check['detail']}")
+            say(f"{check['status']:<4}  {check['name']:<{width}}  {check['detail']}")
     if any(check["status"] == "fail" for check in checks):
         raise typer.Exit(RunError.exit_status)

@@ -12,18 +12,12 @@ from archive_store.errors import YamlError
 from archive_store.strict_yaml import LARGEST, Document, read, scalar
 from runs.config.model import Own, model_for
 from runs.config.own import own_family
+from runs.config.presets import PRESETS, presets
 from runs.config.problems import MOST, Problem, nearest, problems, quoted, shown
 from runs.config.schema import PATHS, Config
 from runs.config.schema import plain as plain_config
 from runs.config.sections import ExecutionConfig, OrganismConfig
 from runs.errors import ConfigError
-
-PRESETS = Path(__file__).parents[1] / "presets"
-
-
-def presets() -> list[str]:
-    """Return the names of the presets, sorted."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def load(

@@ -42,10 +42,13 @@ def with_imports(modules: Iterable[str]) -> tuple[str, ...]:
 def is_users(name: str) -> bool:
     """Return whether there is a module of this name that is neither Python's, nor installed, nor one of ours."""
     top = _top(name)
-    if top in PACKAGES or top in sys.stdlib_module_names or _found(name) is None:
+    if top in PACKAGES or top in sys.stdlib_module_names:
         return False
-    file, folders = _found(top) or (None, [])
-    places = [folder.parent for folder in folders] or ([file.parent] if file else [])
+    file, _ = _found(name) or (None, [])
+    if file is None:  # there is none, or but a folder, such as one of results, that is called like a module
+        return False
+    outermost, folders = _found(top) or (None, [])
+    places = [folder.parent for folder in folders] or ([outermost.parent] if outermost else [])
     return bool(places) and not any(_is_installed(place) for place in places)
 
 

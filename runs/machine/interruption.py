@@ -1,4 +1,4 @@
-"""Requests to stop: after the first SIGINT or SIGTERM the work under way is finished, the second interrupts it."""
+"""Requests to stop: after the first signal to end the work under way is finished, the second interrupts it."""
 
 import os
 import signal
@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Of Ctrl-C and Ctrl-\\, of batch systems, and of a terminal that is closed.
+SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+_NOHUP = (signal.SIGHUP, signal.SIG_IGN)
 STOPPING = "stopping when the orders under way are done; once more to stop now"
 
 
@@ -58,12 +60,16 @@ class Interruption:
 
 @contextmanager
 def listening(tell: Callable[[str], None] = to_stderr) -> Iterator[Interruption]:
-    """Handle both signals for a while; where signals cannot be handled (in a thread), nothing changes."""
+    """Handle `SIGNALS` for a while; where signals cannot be handled (in a thread), nothing changes.
+
+    A SIGHUP that is ignored stays so: under ``nohup`` a run outlives its terminal.
+    """
     interruption = Interruption(tell)
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = {number: signal.signal(number, interruption.handle) for number in SIGNALS}
+    handled = [number for number in SIGNALS if (number, signal.getsignal(number)) != _NOHUP]
+    before = {number: signal.signal(number, interruption.handle) for number in handled}
     try:
         yield interruption
     finally:

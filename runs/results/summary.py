@@ -12,7 +12,7 @@ from archive_store.journal.journal import SCORE_NAME, WALL
 from archive_store.journal.values import Calibrated, checked, values
 from archive_store.shown import shown
 from qd.records import Census, Outcome
-from runs.errors import RunError
+from runs.errors import RunError, command
 
 if TYPE_CHECKING:
     from archive_store.journal.journal import Journal
@@ -86,7 +86,7 @@ def summarise(path: Path) -> Summary:
         last = journal.last_round()
         if not last:
             raise RunError(
-                f"{path} has no finished round yet; look again later, or go on with: plasmodia resume {path}"
+                f"{path} has no finished round yet; look again later, or go on with: {command('resume', path)}"
             )
         summaries, config = _bodies(journal, "summary", last), directory.config()
         if len(summaries) != 1:

@@ -41,13 +41,11 @@ def _column(name: str, organism: Organism, probe: Probe, examples: Examples) -> 
     if name in MEASURES:
         return probe.measures[:, MEASURES.index(name)]
     given = imported(name, "measures")(organism, examples.inputs, examples.targets)
+    wanted = f"measure {name} must give {len(probe.slots)} numbers, one for each living slot"
     try:
         values = torch.from_numpy(numeric(f"measure {name}", given).astype(np.float64))
     except ValueError as error:
-        raise RunError(str(error)) from error
+        raise RunError(f"{wanted}; {error}") from error
     if values.shape != (len(probe.slots),):
-        raise RunError(
-            f"measure {name} must give {len(probe.slots)} numbers, one for each living slot; "
-            f"it gave shape {tuple(values.shape)}"
-        )
+        raise RunError(f"{wanted}; it gave shape {tuple(values.shape)}")
     return values.to(probe.measures.device)

@@ -26,11 +26,11 @@ from ray._raylet import (  # type: ignore[attr-defined] # its stub lacks them
     Config,
     get_authentication_mode,
 )
-from ray.exceptions import RayError
 from ray.job_config import JobConfig
 
 from runs.errors import RunError
 from runs.machine import settings
+from runs.machine.scratch import PREFIX, scratch
 from runs.machine.source_digest import sources
 
 ANSWER_SECONDS = 5.0  # for a cluster's address to answer
@@ -38,10 +38,10 @@ ANSWER_SECONDS = 5.0  # for a cluster's address to answer
 _FRAME_HEADER, _SETTINGS = 9, b"\x04"  # bytes; the type of a frame, its fourth byte
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + b"\x00" * 5
 _TOKEN_BYTES = 32
+_OF_TERMINALS = (signal.SIGHUP, signal.SIGQUIT)
 _OWNER_ONLY = 0o077  # a umask
-_PREFIX = "plasmodia-"
 # What comes after the place of temporary files in the longest path of a socket, and how long that may be.
-_SOCKET = f"/{_PREFIX}12345678/ray/session_2026-01-31_23-59-59_999999_4194304/sockets/plasma_store"
+_SOCKET = f"/{PREFIX}12345678/ray/session_2026-01-31_23-59-59_999999_4194304/sockets/plasma_store"
 _LONGEST_SOCKET = 103  # bytes, on macOS; 107 on Linux
 
 
@@ -73,7 +73,7 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
     if not is_ours:
         _check_answers(address)
     with contextlib.ExitStack() as stack:
-        directory = _private_directory(stack)
+        directory = stack.enter_context(_private_directory())
         options = _own(workers, directory) if is_ours else _joined(modules, directory)
         stack.callback(_read_authentication)
         stack.callback(ray.shutdown)  # also of what was started when the rest fails
@@ -88,10 +88,12 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
                     configure_logging=False,
                     **options,
                 )
-        except (ConnectionError, ImportError, RayError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # whatever Ray raises, and where memory is short that is anything
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            remedy = "look for free memory and processes here, or use --executor inline"
             raise RunError(
-                f"no Ray cluster at address {address!r} ({first}); start one or use --address local"
+                f"no Ray cluster at address {address!r} ({first}); "
+                + (remedy if is_ours else "start one or use --address local")
             ) from error
         return stack.pop_all()
 
@@ -128,23 +130,27 @@ def _joined(modules: Sequence[str], directory: Path) -> dict[str, Any]:
     return {"runtime_env": {"env_vars": dict(settings.VARIABLES), "working_dir": str(directory)}}
 
 
-def _private_directory(stack: contextlib.ExitStack) -> Path:
-    """Make a directory that only this user can enter and that goes when the stack is closed.
-
-    Ray opens its own directories to everybody (mode 777): they lie below this one.
-    """
+def _private_directory() -> contextlib.AbstractContextManager[Path]:
+    """Make a directory that only this user can enter: Ray opens its own to everybody (mode 777), and they lie below."""
     places = [tempfile.gettempdir(), "/tmp"]
     short = [place for place in places if len(os.fsencode(place) + _SOCKET.encode()) <= _LONGEST_SOCKET]
-    made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=(short or places)[0]))
-    stack.callback(shutil.rmtree, made, ignore_errors=True)
-    return made
+    return scratch((short or places)[0])
 
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM: Ray sets one of its own, which exits without a message."""
+    """Keep this process's handler of SIGTERM, and the end of a terminal from the processes that are started meanwhile.
+
+    Ray sets a handler of its own, which exits without a message. A terminal's signals go to all that was started there,
+    and Ray's processes would be gone before the driver has drained. They inherit that these are held back, as Ray does
+    itself with SIGINT.
+    """
     before = signal.getsignal(signal.SIGTERM)
-    yield
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TERMINALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
 

@@ -38,6 +38,22 @@ def test_all_kinds_are_drawn_by_default(folder: Path, drawn: dict[str, bytes]) -
     assert not list((folder / "plots").glob(".*"))
 
 
+def test_one_that_fails_keeps_no_other_from_being_drawn(folder: Path, tmp_path: Path) -> None:
+    told = []
+
+    def broken(run: Run, figure: Figure) -> None:
+        raise ZeroDivisionError
+
+    def failed(kind: str, error: Exception) -> None:
+        told.append((kind, type(error)))
+
+    place, more = tmp_path / "other" / "place", {"broken": broken}
+    drawn = pictures.draw(folder, ["broken", "progress"], more=more, folder=place, failed=failed)
+    assert (drawn, told) == ([place / "progress.png"], [("broken", ZeroDivisionError)])
+    with pytest.raises(ZeroDivisionError):
+        pictures.draw(folder, ["broken"], more=more)
+
+
 @pytest.mark.parametrize("kind", pictures.KINDS)
 def test_pictures_are_1200_pixels_wide_and_say_nothing_of_the_software(
     kind: str, drawn: dict[str, bytes]

@@ -16,6 +16,7 @@ from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
 from organisms.families import FAMILIES
 from runs.launch import launch
+from runs.machine.scratch import scratch
 from runs.resume import resume
 from tests.fixtures.small_runs import small
 
@@ -88,6 +89,13 @@ def launch_and_die_in_the_transaction(out: Path, round: int) -> None:
 
     Journal._check_continues = dying
     launch(small(), out)
+
+
+def own_a_folder_and_die(place: str) -> None:
+    """Die with a temporary folder that is in use."""
+    with scratch(place) as folder:
+        (folder / "sockets").touch()
+        die()
 
 
 def launch_and_die_before_the_manifest(out: Path) -> None:

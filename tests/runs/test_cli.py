@@ -1,3 +1,4 @@
+import importlib.metadata
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from archive_store.errors import BlobError
 from archive_store.reading import open_run
 from runs.cli import app
 from runs.config.model import configured
+from runs.config.presets import presets
 from runs.errors import ConfigError, RunError
 from runs.observability.progress import Progress
 from runs.rounds.differences import Difference
@@ -50,6 +52,8 @@ class Fakes:
     def __init__(self) -> None:
         self.calls: list[tuple] = []
         self.fails: BaseException | None = None
+        self.undrawable: BaseException | None = None
+        self.failing: tuple[tuple[str, Exception], ...] = ()
         self.difference: Difference | None = None
         self.checks = [{"name": "python", "status": "ok", "detail": "3.11"}]
 
@@ -77,9 +81,13 @@ class Fakes:
         self.calls.append(("decisions", run, until))
         return 1000, 0.05, self.difference
 
-    def draw(self, path, kinds=None, format="png", more=None):
+    def draw(self, path, kinds=None, format="png", more=None, folder=None, failed=None):
         self.calls.append(("draw", path, kinds, format))
         self.more = more
+        if self.undrawable is not None:
+            raise self.undrawable
+        for kind, error in self.failing:
+            failed(kind, error)
         return [path / "plots" / f"{kind}.{format}" for kind in kinds or ("coverage", "lifecycle")]
 
 
@@ -92,7 +100,11 @@ def fakes(monkeypatch):
         "runs.resume": {"resume": fakes.resume},
         "runs.replay": {"replay": fakes.replay, "decisions": fakes.decisions},
         "runs.doctor.doctor": {"doctor": lambda: fakes.checks},
-        "analysis.pictures": {"draw": fakes.draw, "KINDS": ("coverage", "parallel", "lifecycle")},
+        "analysis.pictures": {
+            "draw": fakes.draw,
+            "KINDS": ("coverage", "parallel", "lifecycle"),
+            "NothingToDraw": ValueError,
+        },
     }
     for name, attributes in modules.items():
         module = ModuleType(name)
@@ -134,8 +146,9 @@ class TestLaunch:
 
     def test_the_directory_is_named_after_the_run(self, fakes, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        assert call("launch", "smoke", "name=mine", "--quiet").exit_code == 0
-        assert fakes.calls[1][2] == Path("out/mine")
+        result = call("launch", "smoke", "name=mine", "--quiet")
+        assert (result.exit_code, result.stdout.splitlines()[0].split()) == (0, ["run", "out/mine"])
+        assert fakes.calls[1][2] == tmp_path / "out" / "mine"
 
     def test_a_dry_run_prints_the_configuration_and_writes_nothing(self, fakes, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -167,8 +180,8 @@ class TestLaunch:
     def test_an_existing_directory_is_refused_before_anything_starts(self, fakes, tmp_path):
         result = call("launch", "smoke", "--out", tmp_path)
         assert result.exit_code == 2
-        remedy = f"choose another --out, or go on with: plasmodia resume {tmp_path}"
-        assert result.stderr == f"plasmodia: {tmp_path} exists already; {remedy}\n"
+        remedy = "choose another --out, or remove it: a launch makes the folder itself"
+        assert result.stderr == f"plasmodia: {tmp_path} exists already and is empty; {remedy}\n"
         assert fakes.calls == []
 
     @pytest.mark.parametrize(
@@ -178,6 +191,12 @@ class TestLaunch:
             (ConfigError("task.path: not UTF-8"), 2, "task.path: not UTF-8"),
             (BlobError("blob ab is damaged"), 1, "blob ab is damaged"),
             (OSError(28, "No space left on device"), 1, "[Errno 28] No space left on device"),
+            (MemoryError(), 1, "there is too little memory: nothing could be allocated"),
+            (
+                ImportError("x.so: failed to map segment"),
+                1,
+                "there is too little memory: x.so: failed to map segment",
+            ),
         ],
     )
     def test_what_can_go_wrong_is_one_sentence(self, fakes, tmp_path, error, status, message):
@@ -187,8 +206,11 @@ class TestLaunch:
         assert result.stdout == ""
 
     def test_a_mistake_in_the_program_is_not_hidden(self, fakes, tmp_path):
-        fakes.fails = ZeroDivisionError("a mistake")
-        assert isinstance(call("launch", "smoke", "--out", tmp_path / "new").exception, ZeroDivisionError)
+        for mistake in (ZeroDivisionError, ImportError):
+            fakes.fails = mistake("a mistake")
+            assert isinstance(
+                call("launch", "smoke", "--out", tmp_path / mistake.__name__).exception, mistake
+            )
 
     def test_an_interrupt_says_how_to_go_on(self, fakes, tmp_path):
         fakes.fails = KeyboardInterrupt()
@@ -198,6 +220,38 @@ class TestLaunch:
             130,
             f"plasmodia: interrupted; go on with: plasmodia resume {out}\n",
         )
+
+
+class TestDrawing:
+    def test_the_summary_comes_first_and_what_fails_is_a_sentence(self, fakes, tmp_path):
+        fakes.undrawable = TypeError("no such backend")
+        result = call("launch", "smoke", "--out", tmp_path / "new", "--quiet")
+        assert (result.exit_code, result.stdout.splitlines()[0].split()[0]) == (0, "run")
+        assert result.stderr.startswith(
+            "plasmodia: the run has ended, but its pictures are not drawn: it raised TypeError: no such backend ("
+        )
+
+    def test_also_one_picture_that_fails(self, fakes, tmp_path):
+        fakes.failing = (("coverage", ValueError("no")), ("lifecycle", BlobError("blob ab is damaged")))
+        result = call("launch", "smoke", "--out", tmp_path / "new", "--quiet")
+        assert result.exit_code == 0
+        assert result.stderr == (
+            "plasmodia: coverage is not drawn: it raised ValueError: no\n"
+            "plasmodia: lifecycle is not drawn: blob ab is damaged\n"
+        )
+        assert result.stdout.endswith("plots/lifecycle.png\n")
+
+    def test_of_plot_alone_it_is_the_status(self, fakes, run):
+        fakes.failing = (("coverage", ValueError("no")),)
+        assert call("plot", run).exit_code == 1
+        fakes.failing = (("coverage", BlobError("blob ab is damaged")),)
+        result = call("plot", run)
+        assert (result.exit_code, result.stderr) == (1, "plasmodia: blob ab is damaged\n")
+
+    def test_an_interrupt_does_not_cost_the_summary(self, fakes, tmp_path):
+        fakes.undrawable = KeyboardInterrupt()
+        result = call("launch", "smoke", "--out", tmp_path / "new", "--quiet", "--json")
+        assert (result.exit_code, json.loads(result.stdout)["plots"]) == (130, [])
 
 
 class TestResume:
@@ -413,6 +467,26 @@ class TestProcess:
         loaded = set(yaml.safe_load(result.stdout.splitlines()[-1]))
         heavy = {"pydantic", "yaml", "numpy", "pandas", "torch", "ray", "ribs", "matplotlib", "rich"}
         assert loaded & heavy == set()
+
+    def test_the_version_is_that_of_the_installation(self, monkeypatch):
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: f"{name}'s")
+        assert call("--version").stdout == "plasmodia plasmodia's\n"
+
+        def missing(name):
+            raise importlib.metadata.PackageNotFoundError
+
+        monkeypatch.setattr(importlib.metadata, "version", missing)
+        assert call("--version").stdout == "plasmodia, not installed\n"
+
+    def test_the_presets_are_named_and_completed(self):
+        text = " ".join(call("launch", "--help").stdout.split()).replace("- ", "-")  # it breaks lines there
+        assert f"Name of a preset ({', '.join(presets())})" in text
+        asked = {
+            "_PLASMODIA_COMPLETE": "complete_bash",
+            "COMP_WORDS": "plasmodia launch sm",
+            "COMP_CWORD": "2",
+        }
+        assert command(**asked).stdout.split() == ["smoke"]
 
     def test_a_usage_error_is_status_2_on_stderr(self):
         result = command("launch")

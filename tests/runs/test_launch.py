@@ -232,7 +232,7 @@ class TestRefusals:
         out = tmp_path / "mine"
         out.mkdir() if content is None else out.write_bytes(content)
         with pytest.raises(
-            ConfigError, match=r"mine exists already; choose another folder, or resume or remove it"
+            ConfigError, match=r"mine exists already and is (empty|no folder); choose another --out"
         ):
             launched(out)
         assert list(tmp_path.iterdir()) == [out]
@@ -302,7 +302,7 @@ class TestOneDriver:
     def test_of_two_launches_the_slower_one_is_told_who_was_faster(self, tmp_path, monkeypatch):
         out = tmp_path / "run"
         with living(launch_and_stand_still, out, 1) as process:
-            monkeypatch.setattr("runs.launch._check_place", lambda out: None)  # the other was not there yet
+            monkeypatch.setattr("runs.launch.check_place", lambda out: None)  # the other was not there yet
             with pytest.raises(LockError, match=f"by process {process.pid} on "):
                 launched(out)
         assert list(tmp_path.iterdir()) == [out]

@@ -5,7 +5,8 @@ import pytest
 from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
 from qd.measures import MEASURES
-from runs.config.reader import load, presets
+from runs.config.presets import presets
+from runs.config.reader import load
 from runs.launch import launch
 
 LITTLE = (

@@ -158,7 +158,7 @@ def test_an_existing_directory_is_not_touched(tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "thesis.tex").write_text("years of work")
     told = refused(CONFIG, *launching())
-    assert told == "new exists already; choose another --out, or go on with: plasmodia resume new"
+    assert told.startswith("new exists already and holds no run; choose another --out, or remove it")
 
 
 def test_a_ray_address_that_does_not_answer():
@@ -256,6 +256,21 @@ def test_a_resume_whose_configuration_differs(half, tmp_path):
     (run / "config.yaml").write_text(text.replace("rounds: 4", "rounds: 5").replace("lag: 1", "lag: 2"))
     told = refused(RUN, "resume", run)
     assert told.endswith("other settings or data: config.lag: 1 against 2; config.rounds: 4 against 5")
+
+
+def test_a_finished_run_that_was_altered_says_so_before_anything_else(whole, tmp_path):
+    run = copied(whole, tmp_path)
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("rounds: 4", "rounds: 5"))
+    told = refused(RUN, "resume", run)
+    assert (
+        "other settings or data: config.rounds: 4 against 5; it has ended and is not extended: restore"
+        in told
+    )
+    for command in ("show", "plot"):
+        assert "config.yaml was altered: SHA-256 " in refused(RUN, command, run)
+    (run / "config.yaml").write_text(text + "# a word")
+    assert "config.yaml was altered: SHA-256 " in refused(RUN, "resume", run)
 
 
 def test_a_resume_whose_configuration_is_none(half, tmp_path):

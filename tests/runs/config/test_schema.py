@@ -15,8 +15,9 @@ from qd.measures import MEASURES
 from runs.config import problems
 from runs.config.model import configured, model_of, options_of, schema_of_all
 from runs.config.own import schema_of
+from runs.config.presets import presets
 from runs.config.problems import paths
-from runs.config.reader import checked, execution_changes, load, presets, read_config
+from runs.config.reader import checked, execution_changes, load, read_config
 from runs.config.schema import plain, scientific, to_yaml
 from runs.errors import ConfigError
 

@@ -1,10 +1,12 @@
 """The command asked to stop, as a terminal and a batch system do it: real processes, real signals."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,12 @@ def resumed(tmp_path, monkeypatch):
 
 
 @pytest.mark.ray
-def test_ctrl_c_drains_ray_and_prints_the_line_that_goes_on(whole, resumed, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_to_all_processes_drains_ray_and_nothing_is_left(
+    number, whole, resumed, tmp_path, monkeypatch
+):
+    place = Path(tempfile.mkdtemp(prefix="p", dir="/tmp"))  # short, as sockets need it
+    monkeypatch.setenv("TMPDIR", str(place))
     command = Command(
         tmp_path,
         "launch",
@@ -85,14 +92,46 @@ def test_ctrl_c_drains_ray_and_prints_the_line_that_goes_on(whole, resumed, tmp_
         "run",
     )
     command.hear("round 1/25")
-    command.send(signal.SIGINT)
+    command.send(number)
     assert command.end() == 3, command.told
+    assert list(place.iterdir()) == []
+    place.rmdir()
     (line,) = re.findall(
         r"^plasmodia: stopped after round \d+ of 25, as asked; go on with: (.*)$", command.told, re.M
     )
     assert line == "plasmodia resume run"
     assert "Traceback" not in command.told
     assert resumed(*line.split()[1:], "--executor", "inline", "--quiet") == whole
+
+
+ON_A_TERMINAL = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # it is this session's: its end is a signal
+from runs.cli import main
+main()
+"""
+
+
+def test_a_terminal_that_is_closed_drains(whole, resumed, tmp_path):
+    ours, theirs = pty.openpty()
+    words = ("launch", "smoke", *arguments(*LONG), "--out", "run")
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    told = b""
+    while b"round 1/25" not in told:
+        told += os.read(ours, 65536)
+    os.close(ours)
+    assert process.wait() == 3
+    assert set(digests(tmp_path / "run")) < set(whole)
+    assert resumed("resume", "run", "--quiet") == whole
 
 
 def test_a_second_signal_does_not_wait(whole, resumed, tmp_path):

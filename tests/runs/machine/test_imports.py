@@ -20,6 +20,8 @@ FILES = {
     "package/deep/down.py": "from ...package import inner\nfrom .. import beside\ny = 1",
     "by_package.py": "import nowhere_at_all, vendored",
     "unused.py": "",
+    "spaces/inner.py": "import results",
+    "results/config.yaml": "",
     "libraries/vendored.py": "import beyond",
     "libraries/beyond.py": "",
     "libraries/vendored-1.0.dist-info/METADATA": "",
@@ -59,6 +61,13 @@ def test_what_is_installed_is_not_the_users(project):
     others = ("json", "numpy", "vendored", "runs.tasks", "sys", "nowhere_at_all", "own.nothing", "__main__")
     assert [name for name in others if is_users(name)] == []
     assert with_imports(["vendored"]) == ("vendored",)  # it is named itself
+
+
+def test_a_package_may_lack_an_init_file_and_a_folder_without_source_is_none(project):
+    assert with_imports(["spaces.inner"]) == ("spaces",)
+    (project / "results" / "late.py").touch()
+    (project / "spaces" / "inner.py").write_text("from results import late")
+    assert with_imports(["spaces.inner"]) == ("results", "spaces")
 
 
 def test_source_that_cannot_be_parsed_imports_nothing(project):

@@ -40,6 +40,17 @@ class TestListening:
         assert signal.getsignal(number) == before
 
 
+def test_under_nohup_the_end_of_a_terminal_is_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with listening() as stop:
+            stop.patiently()
+            send(signal.SIGHUP)
+            assert not stop.patiently()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_in_a_thread_nothing_is_handled():
     told = []
 

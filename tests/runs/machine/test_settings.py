@@ -280,6 +280,14 @@ class TestSourceDigests:
         six = [ROOT / name for name in source_digest.PACKAGES]
         assert sorted(found) == sorted([*six, tmp_path / "plasmodia_shipped"])
 
+    def test_the_six_packages_are_those_that_were_loaded(self, tmp_path, monkeypatch):
+        before = source_digest.source_digests(["analysis"])
+        (tmp_path / "analysis.py").write_text("another")
+        monkeypatch.delitem(sys.modules, "analysis", raising=False)
+        monkeypatch.syspath_prepend(tmp_path)
+        assert source_digest.source_digests(["analysis"]) == before
+        assert ROOT / "analysis" in source_digest.sources()
+
     def test_a_module_that_is_nowhere(self):
         with pytest.raises(RunError, match="there is no module 'plasmodia_nowhere' on Python's path"):
             source_digest.source_digests(["plasmodia_nowhere.inner"])

@@ -72,9 +72,17 @@ def test_a_measure_of_ones_own_takes_a_column(mine):
     assert torch.equal(found_[:, [0, 1, 3, 4]], probe.measures[:, [0, 1, 3, 4]])
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mine:one", r"\(1,\)"), ("mine:text", r"\(3, 1\)")])
-def test_a_measure_must_give_a_number_for_each_living_slot(mine, name, shape):
-    with pytest.raises(RunError, match=rf"measure {name} must give 3 numbers, .*; it gave shape {shape}"):
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("mine:one", r"shape \(1,\)"),
+        ("mine:text", r"shape \(3, 1\)"),
+        ("mine:none", "None"),
+        ("mine:words", "a value of type list"),
+    ],
+)
+def test_a_measure_must_give_a_number_for_each_living_slot(mine, name, what):
+    with pytest.raises(RunError, match=rf"measure {name} must give 3 numbers, .*; it gave {what}$"):
         measure(*MEASURES[:4], name)
 
 

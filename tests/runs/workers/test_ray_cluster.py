@@ -207,8 +207,7 @@ class TestTemporaryFiles:
         deep = tmp_path / ("x" * 60)
         deep.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(deep))
-        with ExitStack() as stack:
-            made = ray_cluster._private_directory(stack)
+        with ray_cluster._private_directory() as made:
             assert made.parent == Path("/tmp")
             assert stat.S_IMODE(made.stat().st_mode) == 0o700
         assert not made.exists()
@@ -225,7 +224,7 @@ class TestTemporaryFiles:
         monkeypatch.setattr(ray_cluster.ray, "init", fail)
         mask = os.umask(0o022)
         try:
-            with pytest.raises(RunError, match=r"no Ray cluster at address 'local' \(no room for sockets\)"):
+            with pytest.raises(RunError, match=r"at address 'local' \(no room for sockets\); look for free"):
                 connect("local")
             assert os.umask(0o022) == 0o022
         finally:

@@ -1,0 +1,42 @@
+"""The place of a new run: free, and one that can be written to."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from archive_store.lock import check_free
+from runs.errors import ConfigError, command
+
+_JOURNAL = "journal.sqlite"  # what every run has; `archive_store.run_directory` would load NumPy too early
+
+
+def check_place(out: Path) -> None:
+    """Check before anything is computed that a run can be written there, and leave no trace.
+
+    Raises
+    ------
+    ConfigError
+        If something is there already, with the remedy that fits it, or nothing can be written.
+    LockError
+        If it is a run that another process is writing.
+    """
+    if os.path.lexists(out):
+        check_free(out)
+        raise ConfigError(_taken(out))
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=there):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"a run cannot be written to {out}: {error.strerror}; choose another --out"
+        ) from None
+
+
+def _taken(out: Path) -> str:
+    if (out / _JOURNAL).is_file():
+        return f"{out} exists already; choose another --out, or go on with: {command('resume', out)}"
+    if not out.is_dir():
+        return f"{out} exists already and is no folder; choose another --out"
+    what = "holds no run" if any(out.iterdir()) else "is empty"
+    return f"{out} exists already and {what}; choose another --out, or remove it: a launch makes the folder itself"
