@@ -272,6 +272,8 @@ class Driver:
                 births=self._ledger.births,
                 deaths=self._ledger.deaths,
                 done=closed.round / self._config.rounds,
+                score=closed.score,
+                loss=closed.loss,
             )
         )
 

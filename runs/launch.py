@@ -71,7 +71,9 @@ def launch(
     """
     report = report or silent
     check_place(out)
+    report(Progress("loading"))
     prepared = prepare(config)
+    report(Progress("starting workers"))
     with (
         listening(tell) as stop,
         pool_of(prepared) as pool,
@@ -176,9 +178,38 @@ def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -
     RunError
         If calibration fails, the calibration of the other run does not fit, or the disk is full or fails.
     """
-    config = prepared.config
     begun = time.monotonic()
-    spec = prepared.world()
+    spec, calibration = calibrated(prepared, pool, report)
+    with ExitStack() as stack:
+        with placed(out) as partial:
+            directory = RunDirectory.create(partial, to_yaml(prepared.config), described(prepared))
+            stack.enter_context(held(partial))
+            write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
+        directory = RunDirectory.open(out)
+        journal = stack.enter_context(directory.journal(readonly=False))
+        run = RunSession(prepared, directory, journal, calibration, spec)
+        run.attach(pool)
+        yield run
+
+
+def calibrated(prepared: Prepared, pool: WorkerPool, report: Reporter) -> tuple[WorldSpec, Calibration]:
+    """Calibrate, or borrow the calibration of another run, and report what it warns of.
+
+    Parameters
+    ----------
+    prepared
+        Configuration, data and fingerprint.
+    pool
+        Does the work; its workers are given the world.
+    report
+        Called with the progress.
+
+    Raises
+    ------
+    RunError
+        If calibration fails, or that of the other run does not fit.
+    """
+    config, spec = prepared.config, prepared.world()
     if config.calibration.from_run is None:
         dispatcher = _dispatcher(config, pool, lambda kind, job, what: None)
         spec, calibration = calibrate(
@@ -189,16 +220,7 @@ def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -
         pool.configure(spec)
     for sentence in foreseen(calibration.outlook, calibration.verdict):
         report(replace(_calibrating(config, 1.0), message=sentence))
-    with ExitStack() as stack:
-        with placed(out) as partial:
-            directory = RunDirectory.create(partial, to_yaml(config), described(prepared))
-            stack.enter_context(held(partial))
-            write_round_0(directory, prepared, calibration, spec, time.monotonic() - begun)
-        directory = RunDirectory.open(out)
-        journal = stack.enter_context(directory.journal(readonly=False))
-        run = RunSession(prepared, directory, journal, calibration, spec)
-        run.attach(pool)
-        yield run
+    return spec, calibration
 
 
 def _dispatcher(
@@ -244,7 +266,7 @@ def _take_name(partial: Path, out: Path) -> None:
 
 
 def _calibrating(config: Config, done: float) -> Progress:
-    return Progress("calibration", 0, config.rounds, 0.0, 0.0, config.annealing.start, 0, 0, done)
+    return Progress("calibration", rounds=config.rounds, temperature=config.annealing.start, done=done)
 
 
 def silent(progress: Progress) -> None:

@@ -21,7 +21,7 @@ from runs.launch import RunSession, silent
 from runs.machine.clock import Clock
 from runs.machine.interruption import listening, to_stderr
 from runs.machine.migration import last_move, moved_to
-from runs.observability.progress import Reporter
+from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, prepare
 from runs.rounds.commit import forget_old_states
 from runs.rounds.ledger import Ledger
@@ -177,6 +177,7 @@ def carry_on(
         run.incident("resume", None, f"after round {journal.last_round()}")
         forget_old_states(journal, directory.blobs)
         if run.ledger.closed < prepared.config.rounds or damaged_elites(directory, journal):
+            report(Progress("starting workers"))
             with listening(tell) as stop, pool as workers:
                 run.attach(workers, clock)
                 workers.configure(spec)

@@ -48,6 +48,7 @@ def calibrate(
         finished += 1
         report(finished / stages)
 
+    report(0.0)
     pool = dispatcher.pool
     pool.configure(spec)
     trained = gather(dispatcher, [Job("interface", 0, INTERFACE, ())], progress)[INTERFACE]

@@ -74,10 +74,10 @@ def launch(
     given = Path("out") / config.name if out is None else out
     with named_as(given, started_in / given) as directory:
         check_place(directory)
-        prepare_machine()
-        from runs.launch import launch as start
-
         with _reporting(quiet, given, directory) as report:
+            prepare_machine()
+            from runs.launch import launch as start
+
             start(config, directory, report, report.tell)
         _finish(given, directory, json)
 
@@ -98,11 +98,11 @@ def resume(
     """Go on with a run that was cut off, to the same end."""
     working_directory_last()
     changes = _execution(workers, executor)
-    prepare_machine()
-    from runs.resume import resume as go_on
-
     with named_as(run, run.absolute()) as directory:
         with _reporting(quiet, run, directory) as report:
+            prepare_machine()
+            from runs.resume import resume as go_on
+
             go_on(directory, changes, report, accept_environment, report.tell)
         _finish(run, directory, as_json=False)
 

@@ -1,18 +1,20 @@
 """The subcommands that need no run: validate, schema, doctor."""
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runs.commands.options import (
-    AsJson,
-    Overrides,
-    Source,
-    as_text,
-)
+from runs.commands.options import AsJson, Overrides, Source, as_text, prepare_machine
 from runs.commands.streams import messages_only, say
-from runs.errors import RunError
+from runs.errors import ConfigError, RunError
 from runs.machine.search_path import working_directory_last
+
+if TYPE_CHECKING:
+    from runs.prepared import Prepared
+
+if TYPE_CHECKING:
+    pass
 
 
 def validate(
@@ -25,15 +27,40 @@ def validate(
             help="Import no family of the configuration's own and leave its options unchecked: for a stranger's.",
         ),
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Also calibrate, without a run, and say what that lets foresee."),
+    ] = False,
 ) -> None:
-    """Check a configuration and name everything that is wrong with it."""
+    """Check a configuration, build its task and family, and name everything that is wrong with it."""
     from runs.config.reader import load
 
+    if no_import and calibrate:
+        raise ConfigError("--calibrate trains networks, which --no-import forbids; choose one of them")
+    prepared = None
     if not no_import:
         working_directory_last()
     with messages_only():
         config = load(source, overrides or (), import_own=not no_import)
+        if not no_import:
+            prepare_machine()
+            from runs.prepared import prepare
+
+            prepared = prepare(config)
+    if calibrate and prepared is not None:
+        say(_calibrated(prepared))
     say(f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})")
+
+
+def _calibrated(prepared: "Prepared") -> str:
+    from runs.calibration.prospect import prospect
+    from runs.launch import calibrated
+    from runs.observability.progress import reporting
+    from runs.workers.start import pool_of
+
+    with messages_only(), reporting(sys.stderr) as report, pool_of(prepared) as pool:
+        _, calibration = calibrated(prepared, pool, report)
+    return prospect(prepared.config.measures, calibration)
 
 
 def schema(

@@ -22,16 +22,18 @@ INTERVAL = 5.0  # seconds between two plain lines
 class Progress:
     """How far a run is."""
 
-    stage: str  # calibration or rounds
-    round: int  # the last one committed
-    rounds: int
-    coverage: float  # share of the cells that are filled
-    qd_score: float
-    temperature: float
-    births: int  # so far
-    deaths: int  # so far
-    done: float  # share of the stage, in [0, 1]
+    stage: str  # loading, starting workers, calibration or rounds
+    round: int = 0  # the last one committed
+    rounds: int = 0
+    coverage: float = 0.0  # share of the cells that are filled
+    qd_score: float = 0.0
+    temperature: float = 0.0
+    births: int = 0  # so far
+    deaths: int = 0  # so far
+    done: float | None = None  # share of the stage, in [0, 1]; None: it has no parts
     message: str = ""  # worth a line of its own, such as a worker that was lost
+    score: float | None = None  # best validation score of an organism in the round
+    loss: float | None = None  # mean training loss in the round
 
 
 Reporter = Callable[[Progress], None]
@@ -91,9 +93,17 @@ def numbers(progress: Progress) -> str:
     """Return the numbers of a report in one line; calibration has none yet."""
     if progress.stage != "rounds":
         return ""
-    return (
-        f"coverage {progress.coverage:.1%}  QD score {progress.qd_score:.2f}  "
-        f"T {progress.temperature:.3f}  births {progress.births}  deaths {progress.deaths}"
+    known = (("best validation score", progress.score), ("loss", progress.loss))
+    learned = [f"{name} {value:.4g}" for name, value in known if value is not None]
+    return "  ".join(
+        [
+            *learned,
+            f"coverage {progress.coverage:.1%}",
+            f"QD score {progress.qd_score:.2f}",
+            f"T {progress.temperature:.3f}",
+            f"births {progress.births}",
+            f"deaths {progress.deaths}",
+        ]
     )
 
 
@@ -106,7 +116,10 @@ class _Stage:
         self._start = clock()
         self._first = 0.0
 
-    def left(self, progress: Progress) -> str:
+    def left(self, progress: Progress) -> str | None:
+        """Return how long it will take to the end of the stage, or None if it has no parts."""
+        if progress.done is None:
+            return None
         if progress.stage != self._name:
             # A resumed run starts its stage in the middle: only what is done from here on counts.
             self._name, self._start, self._first = progress.stage, self._clock(), progress.done
@@ -162,7 +175,7 @@ class PlainLines:
         self._stream, self._clock, self._interval = stream, clock, interval
         self._stage = _Stage(clock)
         self._written: float | None = None  # when the last line was
-        self._shown = ""  # the stage that it was about
+        self._shown = self._line = ""  # the stage that it was about, and its text
 
     def __enter__(self) -> "PlainLines":
         return self
@@ -180,10 +193,14 @@ class PlainLines:
             self._write(progress.message)
         now, left = self._clock(), self._stage.left(progress)
         is_new = progress.stage != self._shown or self._written is None
-        if is_new or progress.done >= 1.0 or now - (self._written or 0.0) >= self._interval:
-            parts = (place(progress), numbers(progress), f"{progress.done:.0%}, {left} left")
-            self._write("  ".join(part for part in parts if part))
-            self._written, self._shown = now, progress.stage
+        is_over = progress.done is not None and progress.done >= 1.0
+        if is_new or is_over or now - (self._written or 0.0) >= self._interval:
+            share = "" if progress.done is None else f"{progress.done:.0%}, {left} left"
+            parts = (place(progress), numbers(progress), share)
+            line = "  ".join(part for part in parts if part)
+            if line != self._line:
+                self._write(line)
+            self._written, self._shown, self._line = now, progress.stage, line
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")
@@ -205,9 +222,9 @@ class LiveBar:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[left]} left", markup=False),
+            TextColumn("{task.fields[left]}", markup=False),
         )
-        self._task = self._bar.add_task("starting", total=1.0, left=duration(None))
+        self._task = self._bar.add_task("loading", total=None, left="")
         self._numbers = Text()
         self._told = ""
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
@@ -220,7 +237,7 @@ class LiveBar:
         )
 
     def __enter__(self) -> "LiveBar":
-        self._live.start()
+        self._live.start(refresh=True)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -238,9 +255,13 @@ class LiveBar:
         if progress.message:
             self._console.print(progress.message)
         self._numbers.plain = numbers(progress)
+        left = self._stage.left(progress)
         self._bar.update(
             self._task,
             description=place(progress),
-            completed=min(max(progress.done, 0.0), 1.0),
-            left=self._stage.left(progress),
+            total=None
+            if progress.done is None
+            else 1.0,  # without an end the bar only shows that time passes
+            completed=0.0 if progress.done is None else min(max(progress.done, 0.0), 1.0),
+            left="" if left is None else f"{left} left",
         )

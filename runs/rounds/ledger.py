@@ -37,6 +37,8 @@ class Closed:
     genomes: tuple[tuple[int, str], ...]  # organism and digest, of the round's own elites
     view: View
     temperature: float
+    score: float | None  # best validation score of an organism
+    loss: float | None  # mean training loss
 
 
 def rules(config: Config) -> Rules:
@@ -170,7 +172,8 @@ class Ledger:
         if validity and due:
             items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
         births, deaths = self._count(decisions, censuses)
-        items.append(("summary", self._summary(round, decisions, censuses, births, deaths)))
+        summary = self._summary(round, decisions, censuses, births, deaths)
+        items.append(("summary", summary))
         won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
         held = {elite.genome for elite in self.view.elites}
         return Closed(
@@ -179,6 +182,8 @@ class Ledger:
             genomes=tuple((c.component.organism, c.genome) for c in won if c.genome in held),
             view=self.view,
             temperature=_furthest(decisions).temperature,
+            score=summary["best_validation_score"],
+            loss=summary["mean_loss"],
         )
 
     def restore(

@@ -45,7 +45,7 @@ def _column(name: str, organism: Organism, probe: Probe, examples: Examples) -> 
     try:
         values = torch.from_numpy(numeric(f"measure {name}", given).astype(np.float64))
     except ValueError as error:
-        raise RunError(f"{wanted}; {error}") from error
+        raise RunError(str(error)) from error
     if values.shape != (len(probe.slots),):
         raise RunError(f"{wanted}; it gave shape {tuple(values.shape)}")
     return values.to(probe.measures.device)

@@ -18,12 +18,14 @@ from typer.testing import CliRunner
 
 from archive_store.errors import BlobError
 from archive_store.reading import open_run
+from qd.measures import MEASURES
 from runs.cli import app
 from runs.config.model import configured
 from runs.config.presets import presets
 from runs.errors import ConfigError, RunError
 from runs.observability.progress import Progress
 from runs.rounds.differences import Difference
+from tests.fixtures.small_runs import arguments
 from tests.fixtures.synthetic_run import write_run
 
 ROOT = Path(__file__).parents[2]
@@ -407,6 +409,28 @@ def test_validate_says_valid_or_what_is_wrong(tmp_path):
     assert result.exit_code == 2
     assert "seed: must be an integer, not 0.001" in result.stderr
     assert "did you mean seed?" in result.stderr
+
+
+def test_validate_builds_task_and_family_unless_nothing_is_to_be_imported(tmp_path, monkeypatch):
+    (tmp_path / "brittle_task.py").write_text("def build(options, corpus):\n    return 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    given = ("validate", "digits", "task.name=brittle_task:build")
+    broken = call(*given)
+    assert (broken.exit_code, broken.stdout) == (2, "")
+    assert "ZeroDivisionError: division by zero (brittle_task.py, line 2)" in broken.stderr
+    assert call(*given, "--no-import").exit_code == 0
+    result = call(*given, "--no-import", "--calibrate")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_validate_calibrates_and_says_what_that_lets_foresee():
+    result = call("validate", "smoke", *arguments(), "--calibrate")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("training loss ")
+    assert [line.split("  ")[0] for line in lines if "reliability" in line] == list(MEASURES)
+    assert lines[-1] == "smoke: valid (3 organisms, 4 rounds, digits)"
+    assert "independent ones, under 3" in result.stderr
 
 
 class TestVerify:

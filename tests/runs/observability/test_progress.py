@@ -1,6 +1,7 @@
 import errno
 import io
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,29 @@ def test_a_line_holds_the_numbers_that_are_asked_for():
     assert place(at(3)) == "round 3/40"
     assert numbers(at(3)) == NUMBERS
     assert (place(at(0, "calibration")), numbers(at(0, "calibration"))) == ("calibration", "")
+
+
+def test_score_and_loss_come_first_where_they_are_known():
+    known = replace(at(3), score=0.97512, loss=0.08125)
+    assert numbers(known) == f"best validation score 0.9751  loss 0.08125  {NUMBERS}"
+
+
+def test_stages_without_parts_have_neither_share_nor_time_that_is_left():
+    stream = io.StringIO()
+    with PlainLines(stream, Clock()) as report:
+        report(Progress("loading"))
+        report(Progress("starting workers"))
+        report(at(0, "calibration"))
+    assert stream.getvalue() == "loading\nstarting workers\ncalibration  0%, -:-- left\n"
+
+
+def test_the_bar_begins_before_anything_is_known():
+    stream = Terminal()
+    with LiveBar(stream, Clock()) as report:
+        report(Progress("starting workers"))
+    assert "loading" in stream.getvalue()
+    assert "starting workers" in stream.getvalue()
+    assert "left" not in stream.getvalue()
 
 
 @pytest.mark.parametrize(

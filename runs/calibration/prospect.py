@@ -1,0 +1,44 @@
+"""What calibration found, as a table for the person who asks before a run: `plasmodia validate --calibrate`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qd.canonical import number
+from qd.measures import short_name
+from runs.calibration.constants import Calibration
+
+
+def prospect(measures: Sequence[str], calibration: Calibration) -> str:
+    """Return training, usefulness and verdict, and a line for each measure: its range, reliability and MSA.
+
+    Parameters
+    ----------
+    measures
+        Names of the measures, in order.
+    calibration
+        What was found.
+    """
+    verdict, seen = calibration.verdict, calibration.outlook
+    rows = []
+    if seen is not None:
+        rows += [
+            ("training loss", f"{seen.loss:.4g} (the best constant answer: {seen.constant_loss:.4g})"),
+            ("useful components", f"{seen.useful} of {seen.assayed} (95 % bound of the assay above 0)"),
+        ]
+    rows += [
+        ("reference assay", f"{calibration.reference:.4g}"),
+        ("verdict", f"{verdict['status']}, KMO {_written(verdict['kmo'])}"),
+        ("independent measures", f"{_written(verdict['effective_dimension'])} of {len(measures)}"),
+        *(("", str(reason)) for reason in verdict["reasons"]),
+    ]
+    reliability, msa = (verdict[name] or [None] * len(measures) for name in ("reliability", "msa"))
+    ranges = zip(calibration.ranges.low, calibration.ranges.high, strict=True)
+    for name, (low, high), reliable, adequacy in zip(measures, ranges, reliability, msa, strict=True):
+        figures = f"reliability {_written(reliable)}, MSA {_written(adequacy)}"
+        rows.append((short_name(name), f"{low:.3g} to {high:.3g}, {figures}"))
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+
+def _written(value: Any) -> str:
+    return "-" if value is None else f"{number(value):.2f}"
