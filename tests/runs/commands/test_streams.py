@@ -38,7 +38,7 @@ sys.exit(os.open(os.devnull, os.O_RDWR) < 3)
 def process(folder, *words, redirection="", **options):
     """Run the command through a shell; its streams can be redirected as by one."""
     line = f'exec "$0" -P -c "from runs.cli import main; main()" "$@" {redirection}'
-    known = {"PYTHONPATH": str(ROOT), "MPLBACKEND": "module://of_a_notebook"}
+    known = {"PYTHONPATH": str(ROOT), "MPLBACKEND": "unknown"}
     return subprocess.run(
         ["sh", "-c", line, sys.executable, *map(str, words)],
         cwd=folder,
