@@ -82,7 +82,7 @@ class RunDirectory:
         directory = cls(path)
         if not path.is_dir():
             raise NoRunError(f"there is no folder {path}; give one that `plasmodia launch` made")
-        if not directory.config_path.is_file():
+        if not os.path.lexists(directory.config_path):
             if directory.journal_path.is_file():
                 raise RunDirectoryError(f"{directory.config_path} is missing; restore it from a copy")
             raise NoRunError(
@@ -157,7 +157,7 @@ class RunDirectory:
         RunDirectoryError
             If there is none yet.
         """
-        if not self.journal_path.is_file():
+        if not os.path.lexists(self.journal_path):
             raise RunDirectoryError(
                 f"{self.path} has no journal yet; wait until calibration has ended or launch again"
             )

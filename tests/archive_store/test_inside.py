@@ -55,6 +55,21 @@ def test_no_link_is_followed(way, run):
     assert not inside.is_there(run, run / "blobs" / "zz" / "file")
 
 
+def test_a_link_that_comes_between_looking_and_opening_is_not_followed(run, monkeypatch):
+    path = run / "blobs" / "ab" / "file"
+    look = os.stat
+
+    def exchanged(name, **options):
+        found = look(name, **options)
+        path.rename(run / "other")
+        path.symlink_to(run / "other")
+        return found
+
+    monkeypatch.setattr(os, "stat", exchanged)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        inside.read(run, path)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_waited_for(way, run, monkeypatch):
     os.mkfifo(run / "pipe")
