@@ -141,11 +141,12 @@ def test_centroids_that_are_none(content, tmp_path):
 def test_centroids_that_announce_more_than_there_is_memory_for(tmp_path):
     np.lib.format.open_memmap(tmp_path / "mine.npy", mode="w+", dtype="f8", shape=(2, 5))
     whole = (tmp_path / "mine.npy").read_bytes()
-    (tmp_path / "mine.npy").write_bytes(whole.replace(b"(2, 5)", b"(2" + b"0" * 9 + b", 5)", 1))
+    (tmp_path / "mine.npy").write_bytes(whole.replace(b"(2, 5)", b"(2000000000, 5)", 1))
     assert "mine.npy is not a readable .npy array (" in refused(
         CONFIG, *launching("archive.centroids=mine.npy")
     )
-    os.truncate(tmp_path / "mine.npy", 10**12)  # as many bytes as it says, all holes
+    (tmp_path / "mine.npy").write_bytes(whole.replace(b"(2, 5)", b"(2000000, 5)", 1))
+    os.truncate(tmp_path / "mine.npy", 81_000_000)  # as many bytes as it says, all holes
     assert "bytes of numbers, and at most" in refused(CONFIG, *launching("archive.centroids=mine.npy"))
 
 
