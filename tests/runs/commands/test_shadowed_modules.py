@@ -22,7 +22,8 @@ from importlib.machinery import PathFinder
 class Editable:
     def find_spec(self, name, path=None, target=None):
         return PathFinder.find_spec(name, [{root!r}]) if path is None else None
-sys.meta_path.append(Editable())  # as an editable installation does
+# As an editable installation does, and before any that there is.
+sys.meta_path.insert(sys.meta_path.index(PathFinder) + 1, Editable())
 from runs.cli import main
 for line in sys.argv[1:]:
     sys.argv[1:] = shlex.split(line)
