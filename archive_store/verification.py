@@ -18,7 +18,7 @@ from typing import Any
 
 from archive_store import inside
 from archive_store.blobs import is_digest
-from archive_store.dependents import NOTHING, Use, uses
+from archive_store.journal.dependents import NOTHING, Use, uses
 from archive_store.encoding import shapes
 from archive_store.errors import ChainError, ForeignFileError, RunDirectoryError, StoreError
 from archive_store.journal.journal import Journal

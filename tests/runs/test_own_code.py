@@ -37,6 +37,7 @@ def test_it_runs_with_its_own_options_and_measures(example):
     assert launched.exit_code == 0, launched.stderr
     run = open_run("out/mine")
     assert run.measures[1] == "written_norm"
+    assert run.census()["test_score"].max() > 0.5, "it learns"
     assert set(run.records()["gene_window"]) <= {2.0, 3.0, 4.0}
     assert "reach: 4" in Path("out/mine/config.yaml").read_text()
 
