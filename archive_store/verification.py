@@ -18,9 +18,9 @@ from typing import Any
 
 from archive_store import inside
 from archive_store.blobs import is_digest
-from archive_store.journal.dependents import NOTHING, Use, uses
 from archive_store.encoding import shapes
 from archive_store.errors import ChainError, ForeignFileError, RunDirectoryError, StoreError
+from archive_store.journal.dependents import NOTHING, Use, uses
 from archive_store.journal.journal import Journal
 from archive_store.journal.values import Calibrated, measures_of, value_of, values
 from archive_store.lock import LOCK

@@ -13,10 +13,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive_store.journal.dependents import uses
 from archive_store.encoding import decode, decode_centroids, decode_genome, encode, encode_genome
 from archive_store.errors import StoreError
 from archive_store.journal.chain import numbered, round_digest
+from archive_store.journal.dependents import uses
 from archive_store.journal.journal import BASE, Journal, Timing
 from archive_store.strict_yaml import read, write
 from qd.canonical import plain as plain_json

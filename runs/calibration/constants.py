@@ -10,8 +10,9 @@ import numpy as np
 from archive_store.encoding import encode
 from qd import centroids as tessellations
 from qd.canonical import number, sha256
-from qd.measures import FEWEST_MEASURES, MEASURES, Ranges, ranges_from_samples
+from qd.measures import Ranges, ranges_from_samples
 from qd.validity.reliability import split_half
+from qd.validity.remedies import other_measures, ways_out
 from qd.validity.verdict import Verdict, assess
 from runs.calibration.outlook import Outlook, outlook
 from runs.config.schema import Config
@@ -113,7 +114,7 @@ def constants(
         ranges = ranges_from_samples(measures, analytic, config.measures)
     except ValueError as error:
         raise RunError(
-            f"the behaviour space cannot be calibrated: {error}; {_other_measures(config.measures)}"
+            f"the behaviour space cannot be calibrated: {error}; {other_measures(config.measures)}"
         ) from error
     verdict = assess(
         measures,
@@ -155,22 +156,9 @@ def plain_verdict(verdict: Verdict) -> Mapping[str, Any]:
 
 def _pass_or_stop(verdict: Verdict) -> None:
     if verdict.status == "stop":
-        raise RunError(f"the behaviour space is not sound: {'; '.join(verdict.reasons)}. {way_out(verdict)}")
-
-
-def way_out(verdict: Verdict) -> str:
-    """Return what can be done about a verdict: other measures, fewer of them, or no gate."""
-    blamed = {name for name, advice in zip(verdict.names, verdict.advice, strict=True) if "replace" in advice}
-    rest = [name for name in verdict.names if name not in blamed]
-    fewer = f"fewer measures, such as measures=[{', '.join(rest)}]" if len(rest) >= FEWEST_MEASURES else ""
-    ways = [fewer, _other_measures(verdict.names), "validity.gate=off goes on and only warns"]
-    return f"Ways out: {'; '.join(way for way in ways if way)}"
-
-
-def _other_measures(names: Sequence[str]) -> str:
-    others = [name for name in MEASURES if name not in names]
-    built_in = f"of the built-in measures there are also {', '.join(others)}; " if others else ""
-    return f"{built_in}a measure of your own is named package.module:name in measures"
+        raise RunError(
+            f"the behaviour space is not sound: {'; '.join(verdict.reasons)}. {ways_out(verdict.names, verdict.advice)}"
+        )
 
 
 def _centroids(config: Config, ranges: Ranges, measures: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qd.canonical import number
+from qd.validity.remedies import ways_out
 from runs.errors import RunError
 from runs.training.calibration_jobs import Assay, Fit
 
@@ -64,6 +65,8 @@ def foreseen(outlook: Outlook | None, verdict: Mapping[str, Any]) -> list[str]:
         On its behaviour space.
     """
     space = [f"the behaviour space: {reason}" for reason in verdict.get("reasons", ())]
+    if space:
+        space.append(ways_out(verdict["names"], verdict["advice"]))
     return [*(warnings(outlook) if outlook is not None else ()), *space]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from qd.canonical import number
 from qd.measures import short_name
+from qd.validity.remedies import ways_out
 from runs.calibration.constants import Calibration
 
 
@@ -30,6 +31,7 @@ def prospect(measures: Sequence[str], calibration: Calibration) -> str:
         ("verdict", f"{verdict['status']}, KMO {_written(verdict['kmo'])}"),
         ("independent measures", f"{_written(verdict['effective_dimension'])} of {len(measures)}"),
         *(("", str(reason)) for reason in verdict["reasons"]),
+        *([("", ways_out(verdict["names"], verdict["advice"]))] if verdict["reasons"] else []),
     ]
     reliability, msa = (verdict[name] or [None] * len(measures) for name in ("reliability", "msa"))
     ranges = zip(calibration.ranges.low, calibration.ranges.high, strict=True)

@@ -12,6 +12,7 @@ from archive_store.journal.journal import SCORE_NAME, WALL
 from archive_store.journal.values import Calibrated, checked, values
 from archive_store.shown import shown
 from qd.records import Census, Outcome
+from qd.validity.remedies import ways_out
 from runs.errors import RunError, command
 
 if TYPE_CHECKING:
@@ -255,6 +256,7 @@ def table(summary: Summary) -> str:
         ("useful at calibration", _useful(summary)),
         ("KMO and verdict", _verdict(summary.kmo, summary.kmo_verdict)),
         *(row for reason in summary.kmo_reasons for row in _because(reason)),
+        *_ways_out(summary),
         ("at the last check", _verdict(summary.kmo_last, summary.kmo_last_verdict)),
         ("births", f"{summary.births}"),
         ("deaths", f"{summary.deaths}"),
@@ -288,6 +290,18 @@ def _text(value: Any) -> str:
 def _because(reason: str) -> list[tuple[str, str]]:
     first, *further = textwrap.wrap(reason, 80) or ["-"]
     return [("because", first), *(("", line) for line in further)]
+
+
+def _ways_out(summary: Summary) -> list[tuple[str, str]]:
+    """Return lines that say what can be done about the verdict at calibration, if it is not ok."""
+    if not summary.kmo_reasons or not summary.measures:
+        return []
+    reasons = " ".join(summary.kmo_reasons)
+    blamed = [
+        name for name in summary.measures if f"replace {name}" in reasons or f"replacing {name}" in reasons
+    ]
+    advice = [f"{name}: {'replace' if name in blamed else 'keep'}" for name in summary.measures]
+    return [("", line) for line in textwrap.wrap(ways_out(summary.measures, advice), 80)]
 
 
 def _moved(environments: int) -> str:

@@ -49,10 +49,19 @@ def test_what_will_keep_the_archive_empty_is_warned_of(change, sentence):
 
 
 def test_a_weak_space_is_warned_of_too_and_an_old_run_has_no_outlook():
-    verdict = {"reasons": ["the KMO is 0.5"]}
-    assert foreseen(FAIR, verdict) == ["the behaviour space: the KMO is 0.5"]
-    assert foreseen(None, verdict) == foreseen(FAIR, verdict)
-    assert len(foreseen(replace(FAIR, useful=0), verdict)) == 2
+    verdict = {
+        "reasons": ["the KMO is 0.5"],
+        "names": ["a", "b", "c"],
+        "advice": ["a: keep", "b: replace", "c: keep"],
+    }
+    weak, ways = foreseen(FAIR, verdict)
+    assert weak == "the behaviour space: the KMO is 0.5"
+    assert ways.startswith(
+        "Ways out: fewer measures, such as measures=[a, c]; of the built-in measures there are also"
+    )
+    assert foreseen(None, verdict) == [weak, ways]
+    assert len(foreseen(replace(FAIR, useful=0), verdict)) == 3
+    assert foreseen(FAIR, verdict | {"reasons": []}) == []
 
 
 def test_training_that_diverged_is_blamed_before_any_measure(tmp_path):
