@@ -49,6 +49,10 @@ OBJECTIVE_MAP = LinearSegmentedColormap.from_list(
 SHARE_MAP = LinearSegmentedColormap.from_list(
     "share", matplotlib.colormaps["cividis"](np.linspace(0.0, 0.95, 256))
 )
+# Shares against the even one, which is grey: what is empty is white. Blue has more, vermillion less.
+BALANCE_MAP = LinearSegmentedColormap.from_list(
+    "balance", ["#8A3B00", VERMILLION, "#F0C9AE", "#DADADA", "#AECFE4", BLUE, "#00446B"]
+)
 CORRELATION_MAP = matplotlib.colormaps["PuOr_r"]
 
 QUIET: dict[str, Any] = {

@@ -97,6 +97,8 @@ def balance(own: pd.DataFrame, axes: Axes) -> Axes:
 def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
     """Draw loads over the even share by slot, as a strip of colours for each, white where the slot was empty.
 
+    The colours part at the even share, 1, and reach as far as the load that is furthest from it.
+
     A triangle is the first round of a component that was born, a cross the last round of one that died.
 
     Parameters
@@ -114,8 +116,8 @@ def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
     by_slot = shares.T.groupby(known["slot"]).first()  # one component at a time lives in a slot
     image = axes.imshow(
         by_slot,
-        cmap=style.SHARE_MAP,
-        norm=_from_zero(shares),
+        cmap=style.BALANCE_MAP,
+        norm=_about_even(shares),
         aspect="auto",
         extent=(first - 0.5, last + 0.5, len(rows) - 0.5, -0.5),
         interpolation="nearest",
@@ -177,6 +179,12 @@ def key() -> list[Artist]:
 def _from_zero(values: pd.DataFrame) -> Normalize:
     """Return a colour scale from 0 to the largest value, or to 1 if that is larger."""
     return Normalize(0.0, max(1.0, float(np.nanmax(values.to_numpy()))))
+
+
+def _about_even(shares: pd.DataFrame) -> Normalize:
+    """Return a colour scale about the even share, 1, whose ends are as far from it as the furthest load."""
+    reach = max(0.01, float(np.nanmax(np.abs(shares.to_numpy() - 1.0))))  # where all are even, still a scale
+    return Normalize(1.0 - reach, 1.0 + reach)
 
 
 def _scale(image: AxesImage, axes: Axes, text: str) -> None:
