@@ -27,6 +27,7 @@ from analysis import (
 from analysis.predictions import Predictions
 from archive_store import durable
 from archive_store.frames import best_organism
+from archive_store.journal.journal import SCORE_NAME
 from archive_store.reading import Run, open_run
 from archive_store.shown import shown
 from qd.measures import Ranges
@@ -212,15 +213,22 @@ def _coverage(run: Run, figure: Figure) -> None:
 
 def _progress(run: Run, figure: Figure) -> None:
     rounds = run.rounds()
-    title = _heading(run, "how the archive fills", rounds)
+    title = _heading(run, "what is learnt, and how the archive fills", rounds)
     if not len(rounds):
         return _instead(figure, title, _NO_ROUND)
-    figure.set_size_inches(style.WIDTH, 3.2)
-    axes = figure.subplots(1, 3)
-    for curve, panel in zip((progress.coverage, progress.qd_score, progress.objective), axes, strict=True):
-        curve(rounds, panel)
+    figure.set_size_inches(style.WIDTH, 5.8)
+    grid = figure.add_gridspec(2, 6)  # two panels over three
+    progress.loss(rounds, run.census(), figure.add_subplot(grid[0, :3]))
+    progress.score(rounds, figure.add_subplot(grid[0, 3:]), _score_name(run))
+    for place, curve in enumerate((progress.coverage, progress.qd_score, progress.objective)):
+        curve(rounds, figure.add_subplot(grid[1, 2 * place : 2 * place + 2]))
     _title(figure, title)
     return None
+
+
+def _score_name(run: Run) -> str:
+    with run.directory.journal() as journal:
+        return journal.meta(SCORE_NAME) or "score"
 
 
 def _parallel(run: Run, figure: Figure) -> None:
@@ -264,13 +272,15 @@ def _validity(run: Run, figure: Figure) -> None:
     title = _heading(run, "checks of the behaviour space")
     figure.set_size_inches(style.WIDTH, 6.4)
     grid = figure.add_gridspec(2, 2, height_ratios=[1.0, 1.1])
+    first = figure.add_subplot(grid[0, 0])
     if len(run.measures) < FEWEST_FOR_KMO:
-        validity.verdicts(checks, figure.add_subplot(grid[0, 0]))
+        validity.verdicts(checks, first)
         right = grid[:, 1].subgridspec(2, 1, height_ratios=[1.0, 1.1])
     else:
-        validity.kmo(checks, figure.add_subplot(grid[0, 0]))
+        validity.kmo(checks, first)
         validity.msa(checks, figure.add_subplot(grid[0, 1]))
         right = grid[1, 1].subgridspec(2, 1)
+    validity.sizes(checks, first)
     matrix = figure.add_subplot(grid[1, 0])
     validity.correlations(validity.correlation_matrix(checks), matrix)
     matrix.set_title(f"correlations, last check (round {checks['round'].max()})", fontweight="normal")
