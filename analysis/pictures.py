@@ -248,12 +248,17 @@ def _lifecycle(run: Run, figure: Figure) -> None:
         title += f" (the first {MOST_PANELS} of {len(numbers)} organisms)"
         census = census[census["organism"].isin(numbers[:MOST_PANELS])]
     count = census["organism"].nunique()
-    figure.set_size_inches(style.WIDTH, 2.1 + 0.78 * count)
+    decisions = run.decisions()
+    died = lifecycle.dead(census, decisions)
+    lines = lifecycle.roll(died)
+    figure.set_size_inches(style.WIDTH, 2.2 + 0.78 * count + 0.12 * len(lines))
     axes = figure.subplots(count + 1, 1, sharex=True, height_ratios=[1.3, *[1.0] * count])
-    lifecycle.lifecycle(rounds, census, run.decisions(), list(axes))
+    lifecycle.lifecycle(rounds, census, decisions, list(axes))
+    lifecycle.obituary(lines, axes[-1])
     style.legend_above(axes[0], columns=4)
     quarantined = bool(census["quarantine"].notna().any())
-    style.legend_above(axes[1], columns=4, handles=lifecycle.key(quarantined))
+    entries = lifecycle.key(quarantined, bool((died["reason"] == lifecycle.BUDGET).any()))
+    style.legend_above(axes[1], columns=5, handles=entries)
     figure.align_ylabels(axes)
     _title(figure, title)
     return None
