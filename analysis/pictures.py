@@ -341,10 +341,10 @@ def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
         axes = figure.subplots(2 * kinds, columns, squeeze=False, height_ratios=[1.0, 0.3] * kinds)
         predictions.lines(shown.kinds, axes)
     figure.legend(
-        handles=predictions.key(shown.in_space),
+        handles=predictions.key(shown.in_space, shown.kinds[0].forecasts),
         loc="outside lower center",
-        ncols=3,
-        title="errors in titles: mean distance of the two over all test examples of the kind",
+        ncols=5,
+        title="in titles: mean distance of the two and R2, over all test examples of the kind",
     )
     rounds = run.rounds()
     until = rounds[rounds["round"] <= shown.round]

@@ -45,7 +45,7 @@ MEASURE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 OBJECTIVE_MAP = LinearSegmentedColormap.from_list(
     "objective", matplotlib.colormaps["viridis"](np.linspace(0.0, 0.95, 256))
 )
-# Another one for shares, so that nobody takes them for objectives; what is empty is white, what is 0 dark.
+# Another one for shares, so that nobody takes them for objectives; what is empty is white, the least dark.
 SHARE_MAP = LinearSegmentedColormap.from_list(
     "share", matplotlib.colormaps["cividis"](np.linspace(0.0, 0.95, 256))
 )

@@ -135,7 +135,8 @@ def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
 def matrix(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
     """Draw the percentage of the tokens of each kind that every component answers in the last round.
 
-    The rows are those of `strips`, with the names of the living components.
+    The rows are those of `strips`, with the names of the living components; the colours reach from the smallest to the
+    largest number.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def matrix(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
         Axes for the colour scale.
     """
     percentages = 100 * by_kind(own)
-    norm = _from_zero(percentages)
+    norm = _between(percentages)
     image = axes.imshow(percentages, cmap=style.SHARE_MAP, norm=norm, aspect="auto", interpolation="nearest")
     _scale(image, scale, "tokens answered [%]")
     for (row, column), value in np.ndenumerate(percentages.to_numpy()):
@@ -176,9 +177,10 @@ def key() -> list[Artist]:
     ]
 
 
-def _from_zero(values: pd.DataFrame) -> Normalize:
-    """Return a colour scale from 0 to the largest value, or to 1 if that is larger."""
-    return Normalize(0.0, max(1.0, float(np.nanmax(values.to_numpy()))))
+def _between(values: pd.DataFrame) -> Normalize:
+    """Return a colour scale from the smallest to the largest value, of a width of at least 1."""
+    low, high = (float(end(values.to_numpy())) for end in (np.nanmin, np.nanmax))
+    return Normalize(low, max(high, low + 1.0))
 
 
 def _about_even(shares: pd.DataFrame) -> Normalize:

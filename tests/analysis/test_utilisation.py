@@ -126,6 +126,7 @@ def test_the_matrix_gives_the_last_round_in_percent_by_kind(figure: Figure) -> N
     )
     utilisation.matrix(pd.concat([LIVES, usage], axis=1), axes, scale)
     np.testing.assert_allclose(axes.images[0].get_array(), [[190, 100, 80], [10, 0.4, 20], [200, 100, 100]])
+    assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == pytest.approx((0.4, 200))
     texts = np.array([text.get_text() for text in axes.texts]).reshape(3, 3)
     assert texts.tolist() == [["190", "100", "80"], ["10", "0", "20"], ["200", "100", "100"]]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["all", "sine", "circle"]
