@@ -28,9 +28,12 @@ from analysis.predictions import Predictions
 from archive_store import durable
 from archive_store.frames import best_organism
 from archive_store.journal.journal import SCORE_NAME
+from archive_store.journal.values import values
 from archive_store.reading import Run, open_run
 from archive_store.shown import shown
+from qd.fitness import entrants
 from qd.measures import Ranges
+from qd.records import Census
 from qd.validity.findings import FEWEST_FOR_KMO
 
 # What each format must leave out (date, versions) for the bytes to depend on the run alone.
@@ -38,7 +41,7 @@ FORMATS: Mapping[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
 }
-_TITLE_WIDTH, _LONGEST_TITLE = 84, 300  # characters
+_TITLE_WIDTH, _NOTE_WIDTH, _LONGEST_TITLE = 84, 125, 300  # characters
 MOST_PANELS, MOST_ROWS = 64, 1000  # of organisms and of slots in one picture
 _NO_ROUND = "No round is finished yet."
 
@@ -194,21 +197,39 @@ def _title(figure: Figure, text: str) -> None:
 
 
 def _coverage(run: Run, figure: Figure) -> None:
-    elites, centroids, measures = run.elites(), run.centroids(), run.measures
+    elites, centroids, measures, ranges = run.elites(), run.centroids(), run.measures, _ranges(run)
+    passed = coverage.visited(run.records(), centroids, measures, ranges)
+    lines = [line for text in _reasons(run) for line in textwrap.wrap(text, _NOTE_WIDTH)]
+    below = 0.16 * len(lines)  # inches
     if len(measures) == 2:
-        figure.set_size_inches(style.WIDTH, 5.2)
+        figure.set_size_inches(style.WIDTH, 5.2 + below)
         grid = figure.add_gridspec(1, 2, width_ratios=[1.4, 1.0])
-        coverage.heatmap(run.archive(), figure.add_subplot(grid[0]), measures, _ranges(run))
+        coverage.heatmap(run.archive(), figure.add_subplot(grid[0]), measures, ranges, passed)
     else:
         side = len(measures) - 1
-        figure.set_size_inches(style.WIDTH, 8.2)
-        coverage.pairs(elites, centroids, figure.subplots(side, side), measures, _ranges(run))
+        figure.set_size_inches(style.WIDTH, 8.2 + below)
+        coverage.pairs(elites, centroids, figure.subplots(side, side), measures, ranges, passed)
     key = figure.add_axes(coverage.corner(len(measures)))
     key.set_in_layout(False)
-    coverage.key(elites, centroids, key)
+    coverage.key(elites, centroids, key, passed)
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7.5)
     _title(figure, _heading(run, "cells of behaviour space"))
     if len(measures) == 2:  # where the labels of square axes end is only known once they are square
         figure.draw_without_rendering()
+
+
+def _reasons(run: Run) -> list[str]:
+    """Return what keeps cells empty, in sentences."""
+    rounds = run.rounds()
+    if not len(rounds):
+        return [_NO_ROUND]
+    with run.directory.journal() as journal:
+        events = journal.events(round=int(rounds["round"].max()), kind="census")
+        records = [record for census in values(events, Census) for record in census.records]
+    objective = run.config.get("objective")
+    maturity = objective.get("maturity") if isinstance(objective, dict) else None
+    counts = entrants(records, maturity if isinstance(maturity, int) else 0)
+    return list(coverage.reasons(rounds, len(run.outcomes()), counts, run.measures))
 
 
 def _progress(run: Run, figure: Figure) -> None:

@@ -186,7 +186,7 @@ def heading(kind: Kind, drawn: np.ndarray) -> str:
     if kind.r2 is not None:
         others = ", ".join(f"{each.name} {each.r2:.3g}" for each in kind.forecasts)
         then = "\n" if in_space else " "  # there is less room beside a cube
-        text += f",{then}R2 {kind.r2:.3g}" + (f"{then}({others})" if others else "")
+        text += f"{'' if in_space else ','}{then}R2 {kind.r2:.3g}" + (f"{then}({others})" if others else "")
     missing = np.isnan(drawn).any(-1)
     return f"{text}\n{missing.sum()} of {missing.size} points are not finite" if missing.any() else text
 

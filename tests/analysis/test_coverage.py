@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from ribs.archives import CVTArchive
 
@@ -13,6 +14,7 @@ from qd.measures import MEASURES, Ranges
 
 CENTROIDS = np.arange(20).reshape(4, 5) / 20
 ELITES = pd.DataFrame({"cell": [0, 1, 3], "objective": [0.9, 0.2, 0.5]})
+ELITES[list(MEASURES)] = CENTROIDS[[0, 1, 3]] + 0.01
 
 
 def test_empty_cells_are_grey_and_the_best_elite_lies_on_top(axes: Axes) -> None:
@@ -24,6 +26,57 @@ def test_empty_cells_are_grey_and_the_best_elite_lies_on_top(axes: Axes) -> None
     assert empty.get_zorder() < filled.get_zorder()
     assert axes.get_xlabel().startswith("activation sparsity\n[")
     assert axes.get_ylabel().startswith("compute intensity\n[")
+
+
+def test_the_behaviour_of_an_elite_is_a_dot_beside_its_centroid(axes: Axes) -> None:
+    coverage.pair(ELITES, CENTROIDS, axes, MEASURES, MEASURES[1], MEASURES[4])
+    (dots,) = axes.lines
+    np.testing.assert_array_equal(dots.get_xydata(), CENTROIDS[[1, 3, 0]][:, [1, 4]] + 0.01)
+
+
+def test_a_cell_is_visited_by_whoever_is_nearest_to_its_centroid_after_clipping() -> None:
+    centroids = np.array([[0.25, 0.5], [0.75, 0.5], [0.75, 0.9]])
+    ranges = Ranges((0, 0), (10, 100))
+    records = pd.DataFrame({"b": [50.0, 30.0, np.nan], "a": [2.0, -7.0, 9.0]})
+    assert coverage.visited(records, centroids, ["a", "b"], ranges).tolist() == [True, False, False]
+    beyond = pd.DataFrame({"b": [500.0], "a": [40.0]})
+    assert coverage.visited(beyond, centroids, ["a", "b"], ranges).tolist() == [False, False, True]
+    assert not coverage.visited(records[:0], centroids, ["a", "b"], ranges).any()
+
+
+def test_every_cell_that_was_competed_for_was_visited(run: Run) -> None:
+    found = run.calibration()["ranges"]
+    ranges = Ranges(tuple(found["low"]), tuple(found["high"]))
+    passed = coverage.visited(run.records(), run.centroids(), run.measures, ranges)
+    assert passed[run.outcomes()["cell"]].all()
+    assert (
+        len(run.elites()) < passed.sum() < len(passed)
+    )  # some came and did not compete, and some cells saw nobody
+
+
+def test_empty_cells_that_somebody_came_to_are_darker_and_counted(axes: Axes, figure: Figure) -> None:
+    centroids = np.concatenate([CENTROIDS, CENTROIDS[:1] + 0.5])
+    passed = np.array([True, True, True, True, False])
+    coverage.pair(ELITES, centroids, axes, MEASURES, *MEASURES[:2], passed=passed)
+    came, nobody = axes.collections[0].get_facecolors()
+    assert (to_hex(came), to_hex(nobody)) == (style.GREY.lower(), style.EMPTY.lower())
+    key = coverage.key(ELITES, centroids, figure.add_subplot(), passed)
+    labels = [text.get_text() for text in key.get_legend().get_texts()]
+    assert labels[2:] == ["empty: who came did not compete (1)", "empty: no component ever came (1)"]
+
+
+def test_the_reasons_are_of_the_last_round_and_of_all_competitions() -> None:
+    rounds = pd.DataFrame({"round": [1, 2], "out_of_range_a": [1, 3], "out_of_range_b_c": [0, 9]})
+    counts = {"competes": 3, "immature": 0, "useless": 6, "non-finite": 1}
+    who, where = coverage.reasons(rounds, 30, counts, ["a", "b_c", "d"])
+    assert who == (
+        "Of 10 components of the last round 3 compete; 6 are useless (the 95 % bound of the assay is not above 0), "
+        "1 are measured with numbers that are not finite; plasmodia show says what to change."
+    )
+    assert where == "Of 30 competitions so far, beyond the ranges: 30.0% in b c, 10.0% in a."
+    assert list(coverage.reasons(rounds, 0, {"competes": 3}, ["a"])) == [
+        "Of 3 components of the last round 3 compete."
+    ]
 
 
 def test_ranges_tick_the_axes_in_raw_units(axes: Axes) -> None:
