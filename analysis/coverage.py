@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ribs.archives import CVTArchive
 
 
-_OWN: Mapping[str, Any] = {
+_OWN: dict[str, Any] = {
     "color": style.INK,
     "linestyle": "none",
     "marker": "o",
@@ -115,7 +115,7 @@ def pair(
         linewidths=0.3,
         zorder=3,
     )
-    axes.plot(filled[first], filled[second], **_OWN)
+    axes.plot(filled[first], filled[second], **_OWN | {"markersize": 1.6 * scale})
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", box_aspect=1)
     _name_axes(axes, measures, across, up, ranges)
     return axes
@@ -222,7 +222,7 @@ def corner(measures: int) -> tuple[float, float, float, float]:
     """
     side = measures - 1
     free = side // 2 / side  # of the rows, to the right of the diagonal
-    left, bottom = (free + 0.06, 1 - free + 0.06) if side > 1 else (0.65, 0.35)
+    left, bottom = (0.13 + 0.9 * free, 1 - free + 0.06) if side > 1 else (0.65, 0.35)  # labels take a tenth
     return left, bottom, 0.96 - left, 0.92 - bottom
 
 
@@ -266,7 +266,7 @@ def key(elites: pd.DataFrame, centroids: np.ndarray, axes: Axes, passed: np.ndar
     else:
         missed = int(passed.sum()) - int(passed[elites["cell"].to_numpy(dtype=np.int64)].sum())
         marks += [
-            _mark(False, _PASSED, 3, f"empty: who came did not compete ({missed})"),
+            _mark(False, _PASSED, 3, f"empty: visitors did not compete ({missed})"),
             _mark(areas, style.EMPTY, 3, f"empty: no component ever came ({cells - filled - missed})"),
         ]
     axes.legend(
@@ -292,9 +292,9 @@ def reasons(
         Names of the run's measures.
     """
     total, competing = sum(counts.values()), counts[COMPETES]
-    others = ", ".join(f"{counts[reason]} are {why}" for reason, why in WHY.items() if counts.get(reason))
+    others = "".join(f", {counts[reason]} {why}" for reason, why in WHY.items() if counts.get(reason))
     advice = "; plasmodia show says what to change" if competing < total / 2 else ""
-    yield f"Of {total} components of the last round {competing} compete{others and '; '}{others}{advice}."
+    yield f"Of {total} components of the last round: {competing} compete{others}{advice}."
     if not competitions:
         return
     columns = {name: f"out_of_range_{name}" for name in measures}
@@ -303,8 +303,14 @@ def reasons(
         name: last[column] / competitions for name, column in columns.items() if last.get(column, 0) > 0
     }
     ranked = sorted(beyond, key=lambda name: (-beyond[name], name))
-    shares = ", ".join(f"{beyond[name]:.1%} in {style.plain(name, style.LONGEST_NAME)}" for name in ranked)
+    shares = ", ".join(
+        f"{_percent(beyond[name])} in {style.plain(name, style.LONGEST_NAME)}" for name in ranked
+    )
     yield f"Of {competitions} competitions so far, beyond the ranges: {shares or 'none'}."
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 
 def _mark(area: bool, colour: Any, size: float, text: str) -> Artist:

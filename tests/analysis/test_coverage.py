@@ -62,7 +62,7 @@ def test_empty_cells_that_somebody_came_to_are_darker_and_counted(axes: Axes, fi
     assert (to_hex(came), to_hex(nobody)) == (style.GREY.lower(), style.EMPTY.lower())
     key = coverage.key(ELITES, centroids, figure.add_subplot(), passed)
     labels = [text.get_text() for text in key.get_legend().get_texts()]
-    assert labels[2:] == ["empty: who came did not compete (1)", "empty: no component ever came (1)"]
+    assert labels[2:] == ["empty: visitors did not compete (1)", "empty: no component ever came (1)"]
 
 
 def test_the_reasons_are_of_the_last_round_and_of_all_competitions() -> None:
@@ -70,12 +70,14 @@ def test_the_reasons_are_of_the_last_round_and_of_all_competitions() -> None:
     counts = {"competes": 3, "immature": 0, "useless": 6, "non-finite": 1}
     who, where = coverage.reasons(rounds, 30, counts, ["a", "b_c", "d"])
     assert who == (
-        "Of 10 components of the last round 3 compete; 6 are useless (the 95 % bound of the assay is not above 0), "
-        "1 are measured with numbers that are not finite; plasmodia show says what to change."
+        "Of 10 components of the last round: 3 compete, 6 useless (the 95 % bound of the assay is not above 0), "
+        "1 measured with numbers that are not finite; plasmodia show says what to change."
     )
     assert where == "Of 30 competitions so far, beyond the ranges: 30.0% in b c, 10.0% in a."
+    _, rare = coverage.reasons(rounds, 9000, counts, ["a"])
+    assert rare.endswith("beyond the ranges: under 0.1% in a.")
     assert list(coverage.reasons(rounds, 0, {"competes": 3}, ["a"])) == [
-        "Of 3 components of the last round 3 compete."
+        "Of 3 components of the last round: 3 compete."
     ]
 
 
