@@ -108,7 +108,7 @@ def qd_score(rounds: pd.DataFrame, axes: Axes) -> Axes:
 def objective(rounds: pd.DataFrame, axes: Axes) -> Axes:
     """Draw the best and the mean objective of the elites over the rounds; a round without any has a gap."""
     if pd.to_numeric(rounds["best_objective"]).isna().all():
-        return style.message(axes, style.EMPTY_ARCHIVE)
+        return style.message(axes, style.EMPTY_SO_LOOK)
     _lines(rounds, axes, OBJECTIVE)
     axes.set_ylabel(style.OBJECTIVE)
     style.legend_above(axes, columns=1)

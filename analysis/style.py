@@ -37,6 +37,7 @@ ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 INK, GREY, EMPTY, FAINT = "#222222", "#8A8A8A", "#C9C9C9", "#ECECEC"
 OBJECTIVE = "objective [0 to 1]"
 EMPTY_ARCHIVE = "The archive is empty."
+EMPTY_SO_LOOK = f"{EMPTY_ARCHIVE}\nThe picture of coverage\nsays why."  # in every other picture
 # Of the measures, as many as a run can have.
 MEASURE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, INK, GREY)
 MEASURE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

@@ -59,7 +59,7 @@ def test_rounds_without_elites_leave_a_gap(axes: Axes) -> None:
 def test_empty_archive_says_so(axes: Axes) -> None:
     rounds = pd.DataFrame({"round": [1], "best_objective": [None], "mean_objective": [None]})
     progress.objective(rounds, axes)
-    assert [text.get_text() for text in axes.texts] == [style.EMPTY_ARCHIVE]
+    assert [text.get_text() for text in axes.texts] == [style.EMPTY_SO_LOOK]
 
 
 def test_one_round_shows_as_points(axes: Axes) -> None:
