@@ -41,6 +41,8 @@ def test_a_cell_is_visited_by_whoever_is_nearest_to_its_centroid_after_clipping(
     assert coverage.visited(records, centroids, ["a", "b"], ranges).tolist() == [True, False, False]
     beyond = pd.DataFrame({"b": [500.0], "a": [40.0]})
     assert coverage.visited(beyond, centroids, ["a", "b"], ranges).tolist() == [False, False, True]
+    near, far = np.array([[0.2, 0.0], [0.3, 0.9]]), pd.DataFrame({"b": [80.0], "a": [-30.0]})
+    assert coverage.visited(far, near, ["a", "b"], ranges).tolist() == [False, True]  # unclipped it was the first
     assert not coverage.visited(records[:0], centroids, ["a", "b"], ranges).any()
 
 
