@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from analysis import (
     coverage,
+    emptiness,
     lifecycle,
     lineage,
     parallel,
@@ -198,7 +199,7 @@ def _title(figure: Figure, text: str) -> None:
 
 def _coverage(run: Run, figure: Figure) -> None:
     elites, centroids, measures, ranges = run.elites(), run.centroids(), run.measures, _ranges(run)
-    passed = coverage.visited(run.records(), centroids, measures, ranges)
+    passed = emptiness.visited(run.records(), centroids, measures, ranges)
     lines = [line for text in _reasons(run) for line in textwrap.wrap(text, _NOTE_WIDTH)]
     below = 0.16 * len(lines)  # inches
     if len(measures) == 2:
@@ -229,7 +230,7 @@ def _reasons(run: Run) -> list[str]:
     objective = run.config.get("objective")
     maturity = objective.get("maturity") if isinstance(objective, dict) else None
     counts = entrants(records, maturity if isinstance(maturity, int) else 0)
-    return list(coverage.reasons(rounds, len(run.outcomes()), counts, run.measures))
+    return list(emptiness.reasons(rounds, len(run.outcomes()), counts, run.measures))
 
 
 def _progress(run: Run, figure: Figure) -> None:
