@@ -1,6 +1,7 @@
 """The life of each organism: its pool, births and deaths over the rounds, under the run's temperature."""
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,9 @@ PHASES: Mapping[str, str] = {
     "gentle": "#DCEBF5",
     "full": "#FBEBD0",
 }
+BUDGET = "budget"  # the reason of a death that is not one of fitness
 _BAR = 0.8  # rounds
+_LINE, _LINES = 130, 24  # characters; lines of names, of which there are thousands in a long run
 _CROSS: Mapping[str, Any] = {
     "color": style.PURPLE,
     "linestyle": "none",
@@ -73,9 +76,9 @@ def temperature(rounds: pd.DataFrame, axes: Axes) -> Axes:
 def pool(
     rounds: pd.DataFrame, census: pd.DataFrame, decisions: pd.DataFrame, organism: int, axes: Axes
 ) -> Axes:
-    """Draw one organism's living components, with births as bars up and deaths as bars down.
+    """Draw one organism's living components, with births as bars up and deaths as bars down, by their reason.
 
-    All three count components, so they share one scale. A bar stands at the round before which the birth
+    All count components, so they share one scale. A bar stands at the round before which the birth
     or death took place; the pool is counted at the round's end. A round in quarantine, which undid its births
     and deaths, is a gap with a cross.
 
@@ -86,7 +89,7 @@ def pool(
     census
         ``organism``, ``round``, ``alive``, ``quarantine`` (None for a finite round).
     decisions
-        ``organism``, ``round``, ``kind`` (birth or death), ``happens``.
+        ``organism``, ``round``, ``kind`` (birth or death), ``happens``, ``reason``.
     organism
         Which one to draw.
     axes
@@ -99,9 +102,12 @@ def pool(
     if len(own) == 1:
         axes.plot(own["round"], own["alive"].mask(undone), "o", color=style.INK)
     axes.plot(own["round"][undone], own["round"][undone] * 0, **_CROSS)
-    for kind, colour, sign in (("birth", style.BLUE, 1), ("death", style.VERMILLION, -1)):
-        counts = happened(decisions, organism, kind).drop(own["round"][undone], errors="ignore")
-        axes.bar(counts.index, sign * counts, width=_BAR, color=colour, linewidth=0, zorder=2)
+    of_budget = decisions[decisions["reason"] == BUDGET]  # the part next to the axis
+    bars = ((decisions, "birth", style.BLUE), (decisions, "death", style.VERMILLION))
+    for chosen, kind, colour in (*bars, (of_budget, "death", style.ORANGE)):
+        counts = happened(chosen, organism, kind).drop(own["round"][undone], errors="ignore")
+        heights = counts if kind == "birth" else -counts
+        axes.bar(counts.index, heights, width=_BAR, color=colour, linewidth=0, zorder=2)
     axes.margins(y=0.12)
     axes.axhline(0.0, color=style.INK, linewidth=0.6)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
@@ -129,6 +135,69 @@ def happened(decisions: pd.DataFrame, organism: int, kind: str) -> pd.Series:
         (decisions["organism"] == organism) & (decisions["kind"] == kind) & decisions["happens"].astype(bool)
     )
     return decisions[chosen].groupby("round").size()
+
+
+def dead(census: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+    """Return the deaths that happened and were not undone by a quarantine, by round, organism and slot.
+
+    Parameters
+    ----------
+    census
+        ``organism``, ``round``, ``quarantine``; of these organisms and rounds.
+    decisions
+        ``organism``, ``round``, ``kind``, ``slot``, ``happens``.
+    """
+    kept = census.loc[census["quarantine"].isna(), ["organism", "round"]]
+    died = decisions[(decisions["kind"] == "death") & decisions["happens"].astype(bool)]
+    return died.merge(kept).sort_values(["round", "organism", "slot"], ignore_index=True)
+
+
+def roll(died: pd.DataFrame) -> list[str]:
+    """Return who died of what, in lines: how many of each reason, then the names, a paragraph for each round.
+
+    Of very many the last are named.
+
+    Parameters
+    ----------
+    died
+        As `dead` returns them; ``round``, ``component``, ``reason`` and ``z`` are read.
+    """
+    if died.empty:
+        return ["Nobody has died."]
+    of_budget = int((died["reason"] == BUDGET).sum())
+    head = f"{len(died)} died and are named organism.born.slot."
+    if of_budget < len(died):
+        head += (
+            f" {len(died) - of_budget} of their fitness: z is their share of their organism's work against that of the "
+            "nearest in behaviour space, in standard deviations."
+        )
+    if of_budget:
+        head += f" {of_budget} of the budget: they were the weakest, and the pool larger than lifecycle.budget_bytes."
+    rounds = died["round"].unique()[-_LINES:]  # each has at least one line
+    named = [line for round in rounds for line in _named(died[died["round"] == round])]
+    if len(rounds) < died["round"].nunique() or len(named) > _LINES:
+        named = ["... earlier ones are in run.decisions()", *named[-_LINES:]]
+    return [*textwrap.wrap(head, _LINE), *named]
+
+
+def _named(part: pd.DataFrame) -> Iterator[str]:
+    whys = (
+        BUDGET if reason == BUDGET else f"z\N{NO-BREAK SPACE}{z:.2f}"
+        for reason, z in zip(part["reason"], part["z"], strict=True)
+    )
+    names = (
+        f"{style.drawable(name)}\N{NO-BREAK SPACE}({why})"
+        for name, why in zip(part["component"], whys, strict=True)
+    )
+    text = f"round {part['round'].iloc[0]}:  " + ", ".join(names)
+    yield from textwrap.wrap(text, _LINE, subsequent_indent=" " * 8, break_on_hyphens=False)
+
+
+def obituary(lines: Sequence[str], axes: Axes) -> Axes:
+    """Write the `roll` under the lowest axes and their label."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate("\n".join(lines), (0.0, 0.0), (0.0, -34.0), **place, fontsize=7, va="top")
+    return axes
 
 
 def lifecycle(
@@ -164,14 +233,21 @@ def lifecycle(
     return axes
 
 
-def key(quarantined: bool) -> list[Artist]:
-    """Return the legend's entries for `pool`, the same for every organism, with the cross if one is quarantined."""
+def key(quarantined: bool, budget: bool = False) -> list[Artist]:
+    """Return the legend's entries for `pool`, the same for every organism.
+
+    The cross is among them if one is quarantined, and the deaths of the budget if there are any.
+    """
     entries: list[Artist] = [
         Line2D([], [], color=style.INK, linewidth=1.1, label="living components"),
         Patch(facecolor=style.BLUE, label="births"),
         Patch(facecolor=style.VERMILLION, label="deaths"),
     ]
-    return [*entries, Line2D([], [], **_CROSS, label="quarantine")] if quarantined else entries
+    if budget:
+        entries.append(Patch(facecolor=style.ORANGE, label="deaths of the budget"))
+    if quarantined:
+        entries.append(Line2D([], [], **_CROSS, label="quarantine"))
+    return entries
 
 
 def _rounds(axes: Axes, rounds: pd.DataFrame) -> Axes:

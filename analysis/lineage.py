@@ -147,7 +147,7 @@ def lineage(
         At most how many components to draw; fewer elites are shown where their ancestors are many.
     """
     if elites.empty:
-        return style.message(axes, style.EMPTY_ARCHIVE)
+        return style.message(axes, style.EMPTY_SO_LOOK)
     top = best(elites, count)
     tree = pedigree(list(top["component"]), nodes(records), rows)
     places = {name: row for row, name in enumerate(order(tree))}

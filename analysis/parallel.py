@@ -36,7 +36,7 @@ def parallel(
         The calibrated ranges, to tick the axes in the measures' own units; None ticks the unit cube.
     """
     if elites.empty:
-        return style.message(axes, style.EMPTY_ARCHIVE)
+        return style.message(axes, style.EMPTY_SO_LOOK)
     from ribs.visualize import parallel_axes_plot  # seconds to import
 
     axes.grid(False)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from analysis import (
     coverage,
+    emptiness,
     lifecycle,
     lineage,
     parallel,
@@ -27,9 +28,13 @@ from analysis import (
 from analysis.predictions import Predictions
 from archive_store import durable
 from archive_store.frames import best_organism
+from archive_store.journal.journal import SCORE_NAME
+from archive_store.journal.values import values
 from archive_store.reading import Run, open_run
 from archive_store.shown import shown
+from qd.fitness import entrants
 from qd.measures import Ranges
+from qd.records import Census
 from qd.validity.findings import FEWEST_FOR_KMO
 
 # What each format must leave out (date, versions) for the bytes to depend on the run alone.
@@ -37,7 +42,7 @@ FORMATS: Mapping[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
 }
-_TITLE_WIDTH, _LONGEST_TITLE = 84, 300  # characters
+_TITLE_WIDTH, _NOTE_WIDTH, _LONGEST_TITLE = 84, 125, 300  # characters
 MOST_PANELS, MOST_ROWS = 64, 1000  # of organisms and of slots in one picture
 _NO_ROUND = "No round is finished yet."
 
@@ -193,34 +198,59 @@ def _title(figure: Figure, text: str) -> None:
 
 
 def _coverage(run: Run, figure: Figure) -> None:
-    elites, centroids, measures = run.elites(), run.centroids(), run.measures
+    elites, centroids, measures, ranges = run.elites(), run.centroids(), run.measures, _ranges(run)
+    passed = emptiness.visited(run.records(), centroids, measures, ranges)
+    lines = [line for text in _reasons(run) for line in textwrap.wrap(text, _NOTE_WIDTH)]
+    below = 0.16 * len(lines)  # inches
     if len(measures) == 2:
-        figure.set_size_inches(style.WIDTH, 5.2)
+        figure.set_size_inches(style.WIDTH, 5.2 + below)
         grid = figure.add_gridspec(1, 2, width_ratios=[1.4, 1.0])
-        coverage.heatmap(run.archive(), figure.add_subplot(grid[0]), measures, _ranges(run))
+        coverage.heatmap(run.archive(), figure.add_subplot(grid[0]), measures, ranges, passed)
     else:
         side = len(measures) - 1
-        figure.set_size_inches(style.WIDTH, 8.2)
-        coverage.pairs(elites, centroids, figure.subplots(side, side), measures, _ranges(run))
+        figure.set_size_inches(style.WIDTH, 8.2 + below)
+        coverage.pairs(elites, centroids, figure.subplots(side, side), measures, ranges, passed)
     key = figure.add_axes(coverage.corner(len(measures)))
     key.set_in_layout(False)
-    coverage.key(elites, centroids, key)
+    coverage.key(elites, centroids, key, passed)
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7.5)
     _title(figure, _heading(run, "cells of behaviour space"))
     if len(measures) == 2:  # where the labels of square axes end is only known once they are square
         figure.draw_without_rendering()
 
 
+def _reasons(run: Run) -> list[str]:
+    """Return what keeps cells empty, in sentences."""
+    rounds = run.rounds()
+    if not len(rounds):
+        return [_NO_ROUND]
+    with run.directory.journal() as journal:
+        events = journal.events(round=int(rounds["round"].max()), kind="census")
+        records = [record for census in values(events, Census) for record in census.records]
+    objective = run.config.get("objective")
+    maturity = objective.get("maturity") if isinstance(objective, dict) else None
+    counts = entrants(records, maturity if isinstance(maturity, int) else 0)
+    return list(emptiness.reasons(rounds, len(run.outcomes()), counts, run.measures))
+
+
 def _progress(run: Run, figure: Figure) -> None:
     rounds = run.rounds()
-    title = _heading(run, "how the archive fills", rounds)
+    title = _heading(run, "what is learnt, and how the archive fills", rounds)
     if not len(rounds):
         return _instead(figure, title, _NO_ROUND)
-    figure.set_size_inches(style.WIDTH, 3.2)
-    axes = figure.subplots(1, 3)
-    for curve, panel in zip((progress.coverage, progress.qd_score, progress.objective), axes, strict=True):
-        curve(rounds, panel)
+    figure.set_size_inches(style.WIDTH, 5.8)
+    grid = figure.add_gridspec(2, 6)  # two panels over three
+    progress.loss(rounds, run.census(), figure.add_subplot(grid[0, :3]))
+    progress.score(rounds, figure.add_subplot(grid[0, 3:]), _score_name(run))
+    for place, curve in enumerate((progress.coverage, progress.qd_score, progress.objective)):
+        curve(rounds, figure.add_subplot(grid[1, 2 * place : 2 * place + 2]))
     _title(figure, title)
     return None
+
+
+def _score_name(run: Run) -> str:
+    with run.directory.journal() as journal:
+        return journal.meta(SCORE_NAME) or "score"
 
 
 def _parallel(run: Run, figure: Figure) -> None:
@@ -240,12 +270,17 @@ def _lifecycle(run: Run, figure: Figure) -> None:
         title += f" (the first {MOST_PANELS} of {len(numbers)} organisms)"
         census = census[census["organism"].isin(numbers[:MOST_PANELS])]
     count = census["organism"].nunique()
-    figure.set_size_inches(style.WIDTH, 2.1 + 0.78 * count)
+    decisions = run.decisions()
+    died = lifecycle.dead(census, decisions)
+    lines = lifecycle.roll(died)
+    figure.set_size_inches(style.WIDTH, 2.2 + 0.78 * count + 0.12 * len(lines))
     axes = figure.subplots(count + 1, 1, sharex=True, height_ratios=[1.3, *[1.0] * count])
-    lifecycle.lifecycle(rounds, census, run.decisions(), list(axes))
+    lifecycle.lifecycle(rounds, census, decisions, list(axes))
+    lifecycle.obituary(lines, axes[-1])
     style.legend_above(axes[0], columns=4)
     quarantined = bool(census["quarantine"].notna().any())
-    style.legend_above(axes[1], columns=4, handles=lifecycle.key(quarantined))
+    entries = lifecycle.key(quarantined, bool((died["reason"] == lifecycle.BUDGET).any()))
+    style.legend_above(axes[1], columns=5, handles=entries)
     figure.align_ylabels(axes)
     _title(figure, title)
     return None
@@ -264,13 +299,15 @@ def _validity(run: Run, figure: Figure) -> None:
     title = _heading(run, "checks of the behaviour space")
     figure.set_size_inches(style.WIDTH, 6.4)
     grid = figure.add_gridspec(2, 2, height_ratios=[1.0, 1.1])
+    first = figure.add_subplot(grid[0, 0])
     if len(run.measures) < FEWEST_FOR_KMO:
-        validity.verdicts(checks, figure.add_subplot(grid[0, 0]))
+        validity.verdicts(checks, first)
         right = grid[:, 1].subgridspec(2, 1, height_ratios=[1.0, 1.1])
     else:
-        validity.kmo(checks, figure.add_subplot(grid[0, 0]))
+        validity.kmo(checks, first)
         validity.msa(checks, figure.add_subplot(grid[0, 1]))
         right = grid[1, 1].subgridspec(2, 1)
+    validity.sizes(checks, first)
     matrix = figure.add_subplot(grid[1, 0])
     validity.correlations(validity.correlation_matrix(checks), matrix)
     matrix.set_title(f"correlations, last check (round {checks['round'].max()})", fontweight="normal")
@@ -326,10 +363,10 @@ def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
         axes = figure.subplots(2 * kinds, columns, squeeze=False, height_ratios=[1.0, 0.3] * kinds)
         predictions.lines(shown.kinds, axes)
     figure.legend(
-        handles=predictions.key(shown.in_space),
+        handles=predictions.key(shown.in_space, shown.kinds[0].forecasts),
         loc="outside lower center",
-        ncols=3,
-        title="errors in titles: mean distance of the two over all test examples of the kind",
+        ncols=5,
+        title="in titles: mean distance of the two and R2, over all test examples of the kind",
     )
     rounds = run.rounds()
     until = rounds[rounds["round"] <= shown.round]

@@ -34,6 +34,22 @@ _START: dict[str, Any] = {
 _ERROR: dict[str, Any] = {"color": style.VERMILLION, "linewidth": 0, "label": "distance of the two"}
 
 
+# Of forecasts to compare with, in their order.
+_FORECASTS: Sequence[dict[str, Any]] = (
+    {"color": style.PURPLE, "linewidth": 0.8, "linestyle": (0, (1, 1))},
+    {"color": style.GREEN, "linewidth": 0.8, "linestyle": (0, (4, 1.5))},
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """What a simple forecast says of the examples of a kind, to compare with."""
+
+    name: str
+    predicted: np.ndarray  # [examples, S, outputs]
+    r2: float  # over the test split
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """Examples of one kind, [examples, S, outputs], and the organism's error over all test examples of the kind.
@@ -45,6 +61,8 @@ class Kind:
     truth: np.ndarray
     predicted: np.ndarray
     error: float  # mean Euclidean distance of prediction and truth over the test split
+    r2: float | None = None  # over the test split
+    forecasts: tuple[Forecast, ...] = ()
 
     @property
     def drawn(self) -> np.ndarray:
@@ -97,6 +115,9 @@ def lines(kinds: Sequence[Kind], axes: np.ndarray) -> np.ndarray:
             _example(panel, below, *example)
             below.set_ylim(0.0, 1.05 * largest or 1.0)
             below.tick_params(labelbottom=kind is kinds[-1])
+        for forecast, look in zip(kind.forecasts, _FORECASTS, strict=False):
+            for panel, answer in zip(values, forecast.predicted, strict=False):
+                panel.plot(np.where(np.isfinite(answer), answer, np.nan), **look)
         for panel in [*values[len(kind.truth) :], *errors[len(kind.truth) :]]:
             panel.set_axis_off()
         values[0].set_title(heading(kind, kind.drawn), fontweight="normal")
@@ -151,14 +172,31 @@ def space(kind: Kind, axes: Any) -> Any:
 
 
 def heading(kind: Kind, drawn: np.ndarray) -> str:
-    """Return the title of a kind: name, mean error over all its test examples, number of points that are missing."""
-    what = "position error" if kind.truth.shape[-1] == 3 else "mean error"
-    text = f"{style.plain(kind.name)}: {what} {kind.error:.3g}"
+    """Return the title of a kind: name, error and R2 over all its test examples, number of points that are missing.
+
+    Parameters
+    ----------
+    kind
+        Whose.
+    drawn
+        The predictions that are drawn, NaN where one is not finite.
+    """
+    in_space = kind.truth.shape[-1] == 3
+    text = f"{style.plain(kind.name)}: {'position' if in_space else 'mean'} error {kind.error:.3g}"
+    if kind.r2 is not None:
+        others = ", ".join(f"{each.name} {each.r2:.3g}" for each in kind.forecasts)
+        then = "\n" if in_space else " "  # there is less room beside a cube
+        text += f"{'' if in_space else ','}{then}R2 {kind.r2:.3g}" + (f"{then}({others})" if others else "")
     missing = np.isnan(drawn).any(-1)
     return f"{text}\n{missing.sum()} of {missing.size} points are not finite" if missing.any() else text
 
 
-def key(in_space: bool) -> list[Artist]:
-    """Return the entries of the legend."""
+def key(in_space: bool, forecasts: Sequence[Forecast] = ()) -> list[Artist]:
+    """Return the entries of the legend; forecasts are drawn over positions alone."""
     curves: list[Artist] = [Line2D([], [], **_TRUTH), Line2D([], [], **_PREDICTED)]
-    return [*curves, Line2D([], [], **_START) if in_space else Patch(**_ERROR)]
+    if in_space:
+        return [*curves, Line2D([], [], **_START)]
+    others = [
+        Line2D([], [], label=each.name, **look) for each, look in zip(forecasts, _FORECASTS, strict=False)
+    ]
+    return [*curves, Patch(**_ERROR), *others]

@@ -1,7 +1,8 @@
-"""How the archive fills: coverage, QD score and objectives over the rounds of a run."""
+"""How a run goes on: losses and scores of its organisms, then how the archive fills, over the rounds."""
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -9,6 +10,14 @@ from analysis import style
 
 # Column of the rounds frame, what it is called, its colour and its line.
 Curve = tuple[str, str, str, str]
+LOSS: tuple[Curve, ...] = (
+    ("mean_loss", "training, over the round", style.BLUE, "-"),
+    ("validation_loss", "validation, at its end", style.ORANGE, "--"),
+)
+SCORE: tuple[Curve, ...] = (
+    ("best_validation_score", "best organism", style.BLUE, "-"),
+    ("mean_validation_score", "mean of organisms", style.ORANGE, "--"),
+)
 COVERAGE: tuple[Curve, ...] = (
     ("coverage", "cells", style.BLUE, "-"),
     ("component_coverage", "distinct components", style.ORANGE, "--"),
@@ -25,8 +34,46 @@ def _lines(rounds: pd.DataFrame, axes: Axes, curves: Sequence[Curve]) -> Axes:
     marker = "o" if len(rounds) <= 30 else ""  # a single round would not show as a line
     for column, name, colour, line in curves:
         values = pd.to_numeric(rounds[column])  # an archive without elites has no best: None
+        values = values.where(np.isfinite(values))  # infinity has no place on an axis
         axes.plot(rounds["round"], values, color=colour, linestyle=line, marker=marker, label=name)
     return style.round_axis(axes, rounds["round"])
+
+
+def loss(rounds: pd.DataFrame, census: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw the mean training and validation loss of the organisms; a round that is not finite is a gap.
+
+    Parameters
+    ----------
+    rounds
+        One row per round: ``round``, ``mean_loss``.
+    census
+        ``round``, ``validation_loss``; NaN in quarantine, which the mean of the others leaves out.
+    axes
+        Where to draw.
+    """
+    means = census.groupby("round")["validation_loss"].mean()
+    _lines(rounds.assign(validation_loss=rounds["round"].map(means)), axes, LOSS)
+    axes.set_ylabel("loss [mean of organisms]")
+    style.legend_above(axes, columns=2)
+    return axes
+
+
+def score(rounds: pd.DataFrame, axes: Axes, name: str) -> Axes:
+    """Draw the best and the mean validation score of the organisms.
+
+    Parameters
+    ----------
+    rounds
+        One row per round: ``round``, ``best_validation_score``, ``mean_validation_score``.
+    axes
+        Where to draw.
+    name
+        Of the score, such as accuracy or R2.
+    """
+    _lines(rounds, axes, SCORE)
+    axes.set_ylabel(f"validation {style.plain(name)}")
+    style.legend_above(axes, columns=2)
+    return axes
 
 
 def coverage(rounds: pd.DataFrame, axes: Axes) -> Axes:
@@ -61,7 +108,7 @@ def qd_score(rounds: pd.DataFrame, axes: Axes) -> Axes:
 def objective(rounds: pd.DataFrame, axes: Axes) -> Axes:
     """Draw the best and the mean objective of the elites over the rounds; a round without any has a gap."""
     if pd.to_numeric(rounds["best_objective"]).isna().all():
-        return style.message(axes, style.EMPTY_ARCHIVE)
+        return style.message(axes, style.EMPTY_SO_LOOK)
     _lines(rounds, axes, OBJECTIVE)
     axes.set_ylabel(style.OBJECTIVE)
     style.legend_above(axes, columns=1)

@@ -37,6 +37,7 @@ ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 INK, GREY, EMPTY, FAINT = "#222222", "#8A8A8A", "#C9C9C9", "#ECECEC"
 OBJECTIVE = "objective [0 to 1]"
 EMPTY_ARCHIVE = "The archive is empty."
+EMPTY_SO_LOOK = f"{EMPTY_ARCHIVE}\nThe picture of coverage\nsays why."  # in every other picture
 # Of the measures, as many as a run can have.
 MEASURE_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, INK, GREY)
 MEASURE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -45,9 +46,13 @@ MEASURE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 OBJECTIVE_MAP = LinearSegmentedColormap.from_list(
     "objective", matplotlib.colormaps["viridis"](np.linspace(0.0, 0.95, 256))
 )
-# Another one for shares, so that nobody takes them for objectives; what is empty is white, what is 0 dark.
+# Another one for shares, so that nobody takes them for objectives; what is empty is white, the least dark.
 SHARE_MAP = LinearSegmentedColormap.from_list(
     "share", matplotlib.colormaps["cividis"](np.linspace(0.0, 0.95, 256))
+)
+# Shares against the even one, which is grey: what is empty is white. Blue has more, vermillion less.
+BALANCE_MAP = LinearSegmentedColormap.from_list(
+    "balance", ["#8A3B00", VERMILLION, "#F0C9AE", "#DADADA", "#AECFE4", BLUE, "#00446B"]
 )
 CORRELATION_MAP = matplotlib.colormaps["PuOr_r"]
 

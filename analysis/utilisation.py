@@ -97,6 +97,8 @@ def balance(own: pd.DataFrame, axes: Axes) -> Axes:
 def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
     """Draw loads over the even share by slot, as a strip of colours for each, white where the slot was empty.
 
+    The colours part at the even share, 1, and reach as far as the load that is furthest from it.
+
     A triangle is the first round of a component that was born, a cross the last round of one that died.
 
     Parameters
@@ -114,8 +116,8 @@ def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
     by_slot = shares.T.groupby(known["slot"]).first()  # one component at a time lives in a slot
     image = axes.imshow(
         by_slot,
-        cmap=style.SHARE_MAP,
-        norm=_from_zero(shares),
+        cmap=style.BALANCE_MAP,
+        norm=_about_even(shares),
         aspect="auto",
         extent=(first - 0.5, last + 0.5, len(rows) - 0.5, -0.5),
         interpolation="nearest",
@@ -133,7 +135,8 @@ def strips(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
 def matrix(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
     """Draw the percentage of the tokens of each kind that every component answers in the last round.
 
-    The rows are those of `strips`, with the names of the living components.
+    The rows are those of `strips`, with the names of the living components; the colours reach from the smallest to the
+    largest number.
 
     Parameters
     ----------
@@ -145,7 +148,7 @@ def matrix(own: pd.DataFrame, axes: Axes, scale: Axes) -> Axes:
         Axes for the colour scale.
     """
     percentages = 100 * by_kind(own)
-    norm = _from_zero(percentages)
+    norm = _between(percentages)
     image = axes.imshow(percentages, cmap=style.SHARE_MAP, norm=norm, aspect="auto", interpolation="nearest")
     _scale(image, scale, "tokens answered [%]")
     for (row, column), value in np.ndenumerate(percentages.to_numpy()):
@@ -174,9 +177,16 @@ def key() -> list[Artist]:
     ]
 
 
-def _from_zero(values: pd.DataFrame) -> Normalize:
-    """Return a colour scale from 0 to the largest value, or to 1 if that is larger."""
-    return Normalize(0.0, max(1.0, float(np.nanmax(values.to_numpy()))))
+def _between(values: pd.DataFrame) -> Normalize:
+    """Return a colour scale from the smallest to the largest value, of a width of at least 1."""
+    low, high = (float(end(values.to_numpy())) for end in (np.nanmin, np.nanmax))
+    return Normalize(low, max(high, low + 1.0))
+
+
+def _about_even(shares: pd.DataFrame) -> Normalize:
+    """Return a colour scale about the even share, 1, whose ends are as far from it as the furthest load."""
+    reach = max(0.01, float(np.nanmax(np.abs(shares.to_numpy() - 1.0))))  # where all are even, still a scale
+    return Normalize(1.0 - reach, 1.0 + reach)
 
 
 def _scale(image: AxesImage, axes: Axes, text: str) -> None:

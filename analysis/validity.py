@@ -84,6 +84,29 @@ def msa(checks: pd.DataFrame, axes: Axes) -> Axes:
     return style.round_axis(axes, checks["round"])
 
 
+def samples(checks: pd.DataFrame) -> str:
+    """Return how large the samples of the checks are, in a line for calibration and one for all later checks."""
+    found = checks.sort_values("round")
+    stages = (("calibration", found[found["round"] == 0]), ("later checks", found[found["round"] > 0]))
+    return "\n".join(
+        f"{name}: n = {_span(part['n'])} rows of {_span(part['organisms'])} organisms"
+        for name, part in stages
+        if part["n"].notna().any()
+    )
+
+
+def sizes(checks: pd.DataFrame, axes: Axes) -> Axes:
+    """Write how large the `samples` are over the axes and the one line of their legend."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(samples(checks), (0.0, 1.0), (2.0, 19.0), **place, fontsize=7.5, va="bottom")
+    return axes
+
+
+def _span(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
 def correlation_matrix(checks: pd.DataFrame) -> pd.DataFrame:
     """Return the correlations [p, p] of the last check that has any; NaN off the diagonal if none has.
 

@@ -114,6 +114,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "validity": {
         "round": "of the check; 0 is calibration",
         "status": "ok, warn, stop or skipped",
+        "n": "size of its sample: components, each counted at every moment at which it was measured",
+        "organisms": "in how many organisms they live",
         "kmo": "Kaiser-Meyer-Olkin measure of sampling adequacy; NaN of two measures",
         "kmo_low": "lower end of its 95 % bootstrap interval",
         "kmo_high": "upper end",

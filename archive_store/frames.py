@@ -67,6 +67,7 @@ _TIMINGS = {
 }
 _PER_MEASURE = ("out_of_range",)  # entries of a summary that are lists of one value per measure
 _VERDICT = ("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "largest_correlation")
+_SIZES = ("n", "organisms")  # of the sample; NaN where a verdict does not say
 
 
 def taken(name: str) -> bool:
@@ -199,7 +200,7 @@ def validity(verdicts: Iterable[tuple[int, Mapping[str, Any]]], measures: Sequen
     rows = [_verdict(round, value, measures) for round, value in verdicts]
     numbers = ["kmo", "kmo_low", "kmo_high", *(f"msa_{name}" for name in measures), *_VERDICT[1:]]
     pairs = [f"correlation_{first}_{second}" for first, second in combinations(measures, 2)]
-    columns = {"round": "int64", "status": "object"} | _numbers([*numbers, *pairs])
+    columns = {"round": "int64", "status": "object"} | _numbers([*_SIZES, *numbers, *pairs])
     return frame(rows, columns | {"reasons": "object"})
 
 
@@ -240,7 +241,7 @@ def _verdict(round: int, value: Mapping[str, Any], measures: Sequence[str]) -> R
     low, high = value.get("kmo_interval") or (None, None)
     msa: Sequence[Any] = value.get("msa") or [None] * len(measures)
     row: Row = {"round": round, "status": value.get("status"), "reasons": tuple(value.get("reasons", ()))}
-    row |= {name: _optional(value.get(name)) for name in _VERDICT}
+    row |= {name: _optional(value.get(name)) for name in (*_SIZES, *_VERDICT)}
     row |= {"kmo_low": _optional(low), "kmo_high": _optional(high)}
     row |= _by_measure([_optional(item) for item in msa], measures, "msa_")
     matrix = value.get("correlations")

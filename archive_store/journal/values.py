@@ -31,6 +31,8 @@ class Check:
     kmo: Finite | None
     kmo_interval: tuple[Finite | None, Finite | None] | None
     msa: tuple[Finite | None, ...] | None
+    n: int | None = field(default=None, metadata={LATER: True})
+    organisms: int | None = field(default=None, metadata={LATER: True})
     bartlett_chi2: float | None = field(default=None, metadata={LATER: True})
     bartlett_p: float | None = field(default=None, metadata={LATER: True})
     effective_dimension: Finite | None = field(default=None, metadata={LATER: True})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.pictures import NothingToDraw, predicted
-from analysis.predictions import Kind, Predictions
+from analysis.predictions import Forecast, Kind, Predictions
 from archive_store.frames import best_organism
 from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
@@ -147,10 +147,17 @@ def _outputs(run: Run, world: "World", state: State) -> np.ndarray:
 
 def _kinds(task: "Task", outputs: np.ndarray) -> Iterator[Kind]:
     """Yield the first examples of every kind in the test split; without labels all are of one kind."""
+    from runs.results.forecasts import forecasts, r2
+
+    simple = forecasts(task)
     labels = np.zeros(len(task.test), dtype=np.int64) if task.test.labels is None else task.test.labels
     for label, name in enumerate(task.labels or (task.name,)):
         own = labels == label
         truth, given = task.test.targets[own], outputs[own]
         if len(truth):
             error = float(np.linalg.norm(given.astype(np.float64) - truth, axis=-1).mean())
-            yield Kind(name, truth[:EXAMPLES], given[:EXAMPLES], error)
+            others = tuple(
+                Forecast(what, answer[own][:EXAMPLES], r2(answer[own], truth))
+                for what, answer in simple.items()
+            )
+            yield Kind(name, truth[:EXAMPLES], given[:EXAMPLES], error, r2(given, truth), others)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from ribs.archives import CVTArchive
 
@@ -13,6 +14,7 @@ from qd.measures import MEASURES, Ranges
 
 CENTROIDS = np.arange(20).reshape(4, 5) / 20
 ELITES = pd.DataFrame({"cell": [0, 1, 3], "objective": [0.9, 0.2, 0.5]})
+ELITES[list(MEASURES)] = CENTROIDS[[0, 1, 3]] + 0.01
 
 
 def test_empty_cells_are_grey_and_the_best_elite_lies_on_top(axes: Axes) -> None:
@@ -24,6 +26,23 @@ def test_empty_cells_are_grey_and_the_best_elite_lies_on_top(axes: Axes) -> None
     assert empty.get_zorder() < filled.get_zorder()
     assert axes.get_xlabel().startswith("activation sparsity\n[")
     assert axes.get_ylabel().startswith("compute intensity\n[")
+
+
+def test_the_behaviour_of_an_elite_is_a_dot_beside_its_centroid(axes: Axes) -> None:
+    coverage.pair(ELITES, CENTROIDS, axes, MEASURES, MEASURES[1], MEASURES[4])
+    (dots,) = axes.lines
+    np.testing.assert_array_equal(dots.get_xydata(), CENTROIDS[[1, 3, 0]][:, [1, 4]] + 0.01)
+
+
+def test_empty_cells_that_somebody_came_to_are_darker_and_counted(axes: Axes, figure: Figure) -> None:
+    centroids = np.concatenate([CENTROIDS, CENTROIDS[:1] + 0.5])
+    passed = np.array([True, True, True, True, False])
+    coverage.pair(ELITES, centroids, axes, MEASURES, *MEASURES[:2], passed=passed)
+    came, nobody = axes.collections[0].get_facecolors()
+    assert (to_hex(came), to_hex(nobody)) == (style.GREY.lower(), style.EMPTY.lower())
+    key = coverage.key(ELITES, centroids, figure.add_subplot(), passed)
+    labels = [text.get_text() for text in key.get_legend().get_texts()]
+    assert labels[2:] == ["empty: visitors did not compete (1)", "empty: no component ever came (1)"]
 
 
 def test_ranges_tick_the_axes_in_raw_units(axes: Axes) -> None:

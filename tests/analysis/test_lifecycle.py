@@ -43,17 +43,18 @@ def test_pool_shows_births_up_and_deaths_down(axes: Axes) -> None:
     census["quarantine"] = None
     decisions = pd.DataFrame(
         [
-            (0, 2, "birth", True),
-            (0, 2, "birth", True),
-            (0, 2, "death", True),
-            (0, 2, "death", False),
-            (1, 2, "death", True),
+            (0, 2, "birth", True, None),
+            (0, 2, "birth", True, None),
+            (0, 2, "death", True, "fitness"),
+            (0, 2, "death", True, "budget"),
+            (0, 2, "death", False, "fitness"),
+            (1, 2, "death", True, "budget"),
         ],
-        columns=["organism", "round", "kind", "happens"],
+        columns=["organism", "round", "kind", "happens", "reason"],
     )
     lifecycle.pool(rounds, census, decisions, 0, axes)
     bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bars in axes.containers for bar in bars]
-    assert bars == [(2.0, 2), (2.0, -1)]
+    assert bars == [(2.0, 2), (2.0, -2), (2.0, -1)]  # of the two dead one is of the budget
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [4, 5])
     assert axes.yaxis.get_major_formatter()(-2, 0) == "2"
 
@@ -65,7 +66,7 @@ def test_a_round_in_quarantine_is_a_gap_with_a_cross_and_without_bars(axes: Axes
     decisions = pd.DataFrame(
         [(0, 2, "birth", True), (0, 2, "death", True), (0, 3, "birth", True)],
         columns=["organism", "round", "kind", "happens"],
-    )
+    ).assign(reason=None)
     lifecycle.pool(rounds, census, decisions, 0, axes)
     bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bars in axes.containers for bar in bars]
     assert bars == [(3.0, 1)]
@@ -73,6 +74,37 @@ def test_a_round_in_quarantine_is_a_gap_with_a_cross_and_without_bars(axes: Axes
     np.testing.assert_array_equal(alive.get_ydata(), [4, np.nan, 5])
     assert (list(crosses.get_xdata()), list(crosses.get_ydata())) == ([2], [0])
     assert crosses.get_marker() == "x"
+
+
+DIED = pd.DataFrame(
+    [
+        (1, 3, 2, "1.0.2", True, "budget", 0.7),
+        (0, 3, 4, "0.2.4", True, "fitness", -1.234),
+        (0, 3, 5, "0.2.5", False, "fitness", -0.5),
+        (0, 2, 1, "0.0.1", True, "fitness", -2.0),
+    ],
+    columns=["organism", "round", "slot", "component", "happens", "reason", "z"],
+).assign(kind="death")
+
+
+def test_the_dead_are_named_with_their_reason_unless_a_quarantine_undid_it() -> None:
+    census = pd.DataFrame({"organism": [0, 0, 1], "round": [2, 3, 3], "quarantine": None})
+    lines = [line.replace("\N{NO-BREAK SPACE}", " ") for line in lifecycle.roll(lifecycle.dead(census, DIED))]
+    head = " ".join(lines[:-2])
+    assert head.startswith("3 died and are named organism.born.slot. 2 of their fitness: z is ")
+    assert " 1 of the budget: " in head
+    assert lines[-2:] == ["round 2:  0.0.1 (z -2.00)", "round 3:  0.2.4 (z -1.23), 1.0.2 (budget)"]
+    census["quarantine"] = ["loss became nan", None, None]
+    assert lifecycle.dead(census, DIED)["component"].tolist() == ["0.2.4", "1.0.2"]
+    assert lifecycle.roll(lifecycle.dead(census, DIED[:0])) == ["Nobody has died."]
+
+
+def test_the_last_of_very_many_dead_are_named() -> None:
+    many = pd.DataFrame({"round": np.arange(5000), "reason": "fitness", "z": -1.0, "component": "0.0.0"})
+    lines = lifecycle.roll(many)
+    assert len(lines) < 40
+    assert lines[-1].startswith("round 4999: ")
+    assert "... earlier ones are in run.decisions()" in lines
 
 
 def test_organisms_share_their_scale(run: Run, figure: Figure) -> None:
@@ -91,5 +123,6 @@ def test_axes_must_be_one_more_than_organisms(run: Run, axes: Axes) -> None:
 
 def test_legend_tells_births_from_deaths_and_names_crosses_where_there_are_any() -> None:
     names = ["living components", "births", "deaths"]
+    assert lifecycle.key(quarantined=False, budget=True)[-1].get_label() == "deaths of the budget"
     assert [handle.get_label() for handle in lifecycle.key(quarantined=False)] == names
     assert [handle.get_label() for handle in lifecycle.key(quarantined=True)] == [*names, "quarantine"]

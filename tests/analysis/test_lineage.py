@@ -94,4 +94,4 @@ def test_rows_are_named_and_the_best_are_bold(run: Run, axes: Axes) -> None:
 
 def test_empty_archive_says_so(run: Run, axes: Axes) -> None:
     lineage.lineage(run.elites()[:0], run.records(), axes)
-    assert [text.get_text() for text in axes.texts] == [style.EMPTY_ARCHIVE]
+    assert [text.get_text() for text in axes.texts] == [style.EMPTY_SO_LOOK]

@@ -56,4 +56,4 @@ def test_one_elite_is_enough(run: Run, axes: Axes) -> None:
 
 def test_empty_archive_says_so(run: Run, axes: Axes) -> None:
     parallel.parallel(run.elites()[:0], run.archive(), axes, run.measures)
-    assert [text.get_text() for text in axes.texts] == [style.EMPTY_ARCHIVE]
+    assert [text.get_text() for text in axes.texts] == [style.EMPTY_SO_LOOK]

@@ -77,13 +77,13 @@ def check_that_nothing_leaves_the_picture(kind: str, run: Run, figure: Figure) -
     named = dataclasses.replace(run, config=run.config | {"name": "a-$long$_name." * 6})
     pictures.KINDS[kind](named, figure)
     figure.draw_without_rendering()
-    (title,) = (text.get_window_extent() for text in figure.texts)
-    assert title.x1 <= figure.bbox.x1
+    title, *notes = sorted((text.get_window_extent() for text in figure.texts), key=lambda box: -box.y1)
+    assert all(box.x1 <= figure.bbox.x1 and box.y0 >= 0 for box in [title, *notes])
     for panel in figure.axes:
         box = panel.get_tightbbox()
         if box is not None:
             assert box.x0 >= 0
-            assert box.y0 >= 0
+            assert box.y0 >= max([0, *(note.y1 for note in notes)])
             assert box.x1 <= figure.bbox.x1
             assert box.y1 <= title.y0
 

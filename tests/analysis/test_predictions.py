@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import pictures, predictions
-from analysis.predictions import COLUMNS, Kind, Predictions
+from analysis.predictions import COLUMNS, Forecast, Kind, Predictions
 from archive_store.reading import Run
 
 S = 9
@@ -90,6 +90,33 @@ def test_curves_in_space_lie_in_one_cube(each: Kind, figure: Figure) -> None:
     assert axes.get_title() == f"{each.name.replace('_', ' ')}: position error 0.0123"
 
 
+def compared(each: Kind) -> Kind:
+    """Give it an R2 and two forecasts, the second of which is not finite somewhere."""
+    again, linear = each.truth + 1.0, each.truth.astype(np.float64) + 2.0
+    linear[:, 2] = math.inf
+    forecasts = (Forecast("last value again", again, 0.39), Forecast("linear", linear, -1.25))
+    return dataclasses.replace(each, r2=0.9543, forecasts=forecasts)
+
+
+def test_forecasts_are_thin_lines_and_their_r2_stand_beside_that_of_the_organism(figure: Figure) -> None:
+    axes = figure.subplots(2, COLUMNS)
+    each = compared(ONE[0])
+    predictions.lines([each], axes)
+    for panel, truth in zip(axes[0], each.truth, strict=True):
+        _, given, again, linear = panel.lines
+        np.testing.assert_array_equal(again.get_ydata(), truth[:, 0] + 1.0)
+        assert np.isnan(linear.get_ydata()).ravel().tolist() == [place == 2 for place in range(S)]
+        assert max(again.get_linewidth(), linear.get_linewidth()) < given.get_linewidth()
+    title = "sine: mean error 0.0123, R2 0.954 (last value again 0.39, linear -1.25)"
+    assert axes[0, 0].get_title("left") == title
+    names = [entry.get_label() for entry in predictions.key(False, each.forecasts)]
+    assert names[-2:] == ["last value again", "linear"]
+    space = predictions.space(compared(SPACE[0]), figure.add_subplot(projection="3d"))
+    assert space.get_title() == (
+        "helix: position error 0.0123\nR2 0.954\n(last value again 0.39, linear -1.25)"
+    )
+
+
 def marred(each: Kind, value: float, examples: slice = slice(0, 1)) -> Kind:
     """Let one output at the positions 2 and 3 be another."""
     predicted = each.predicted.copy()
@@ -144,7 +171,10 @@ def test_errors_of_huge_predictions_are_finite() -> None:
 BAD = tuple(marred(each, math.nan) for each in ONE), tuple(marred(each, math.inf) for each in SPACE)
 
 
-@pytest.mark.parametrize("kinds", [ONE, ONE[:1], SPACE, SPACE[1:2], *BAD])
+BESIDE = tuple(map(compared, ONE)), tuple(map(compared, SPACE))
+
+
+@pytest.mark.parametrize("kinds", [ONE, ONE[:1], SPACE, SPACE[1:2], *BAD, *BESIDE])
 def test_nothing_leaves_the_picture_or_runs_into_its_title(
     kinds: tuple[Kind, ...], own: Run, figure: Figure
 ) -> None:

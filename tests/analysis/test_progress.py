@@ -10,6 +10,30 @@ def values(axes: Axes) -> dict[str, np.ndarray]:
     return {line.get_label(): np.asarray(line.get_ydata(), dtype=float) for line in axes.lines}
 
 
+def test_the_loss_of_training_stands_beside_that_of_validation(run: Run, axes: Axes) -> None:
+    rounds, census = run.rounds(), run.census()
+    curves = values(progress.loss(rounds, census, axes))
+    np.testing.assert_array_equal(curves["training, over the round"], rounds["mean_loss"])
+    expected = census.pivot(index="round", columns="organism", values="validation_loss").mean(axis=1)
+    np.testing.assert_allclose(curves["validation, at its end"], expected, rtol=1e-12)
+
+
+def test_an_organism_in_quarantine_is_left_out_and_an_infinite_loss_is_a_gap(axes: Axes) -> None:
+    rounds = pd.DataFrame({"round": [1, 2], "mean_loss": [2.0, np.inf]})
+    census = pd.DataFrame({"round": [1, 1, 2, 2], "validation_loss": [3.0, np.nan, np.inf, 1.0]})
+    curves = values(progress.loss(rounds, census, axes))
+    np.testing.assert_array_equal(curves["training, over the round"], [2.0, np.nan])
+    np.testing.assert_array_equal(curves["validation, at its end"], [3.0, np.nan])
+
+
+def test_the_score_is_called_by_its_name(run: Run, axes: Axes) -> None:
+    rounds = run.rounds()
+    curves = values(progress.score(rounds, axes, "R2"))
+    np.testing.assert_array_equal(curves["best organism"], rounds["best_validation_score"])
+    np.testing.assert_array_equal(curves["mean of organisms"], rounds["mean_validation_score"])
+    assert axes.get_ylabel() == "validation R2"
+
+
 def test_coverage_shows_cells_components_and_lineages(run: Run, axes: Axes) -> None:
     rounds = run.rounds()
     curves = values(progress.coverage(rounds, axes))
@@ -35,7 +59,7 @@ def test_rounds_without_elites_leave_a_gap(axes: Axes) -> None:
 def test_empty_archive_says_so(axes: Axes) -> None:
     rounds = pd.DataFrame({"round": [1], "best_objective": [None], "mean_objective": [None]})
     progress.objective(rounds, axes)
-    assert [text.get_text() for text in axes.texts] == [style.EMPTY_ARCHIVE]
+    assert [text.get_text() for text in axes.texts] == [style.EMPTY_SO_LOOK]
 
 
 def test_one_round_shows_as_points(axes: Axes) -> None:

@@ -100,13 +100,23 @@ def test_a_strip_is_a_slot_with_a_triangle_at_births_and_a_cross_at_deaths(figur
     expected = [[1.2, 1.0, nan, 1.9], [0.8, nan, nan, 0.1], [1.0, 1.0, nan, 1.0]]
     np.testing.assert_allclose(np.ma.filled(image.get_array(), nan), expected)
     assert image.get_extent() == [0.5, 4.5, 2.5, -0.5]
-    assert (image.norm.vmin, image.norm.vmax) == (0.0, 1.9)
+    assert (image.norm.vmin, image.norm.vmax) == pytest.approx((0.1, 1.9))
     births, deaths = (line for line in axes.lines if line.get_marker() in "^X")
     assert (list(births.get_xdata()), list(births.get_ydata())) == ([3.8], [1])
     assert (list(deaths.get_xdata()), list(deaths.get_ydata())) == ([1.2], [1])
     assert axes.get_ylabel() == "slot (a black line parts layers)"
     partings = [line for line in axes.lines if line.get_color() == style.INK and line.get_marker() == "None"]
     assert [line.get_ydata()[0] for line in partings] == [1.5]
+
+
+def test_the_scale_of_the_strips_reaches_from_the_even_share_as_far_as_the_loads(figure: Figure) -> None:
+    axes, scale = figure.subplots(2)
+    utilisation.strips(records(*((1, slot, 0, 0, 1.0) for slot in range(3))), axes, scale)
+    assert axes.images[0].norm(1.0) == pytest.approx(0.5)  # all are even
+    grid, bar = figure.subplots(2)
+    utilisation.strips(records((1, 0, 0, 0, 0.65), (1, 1, 0, 0, 1.0), (1, 2, 0, 0, 1.35)), grid, bar)
+    norm = grid.images[0].norm
+    assert (norm.vmin, norm.vmax) == pytest.approx((0.65, 1.35))
 
 
 def test_the_matrix_gives_the_last_round_in_percent_by_kind(figure: Figure) -> None:
@@ -116,6 +126,7 @@ def test_the_matrix_gives_the_last_round_in_percent_by_kind(figure: Figure) -> N
     )
     utilisation.matrix(pd.concat([LIVES, usage], axis=1), axes, scale)
     np.testing.assert_allclose(axes.images[0].get_array(), [[190, 100, 80], [10, 0.4, 20], [200, 100, 100]])
+    assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == pytest.approx((0.4, 200))
     texts = np.array([text.get_text() for text in axes.texts]).reshape(3, 3)
     assert texts.tolist() == [["190", "100", "80"], ["10", "0", "20"], ["200", "100", "100"]]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["all", "sine", "circle"]

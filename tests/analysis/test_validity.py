@@ -20,6 +20,14 @@ def test_matrix_is_that_of_the_last_check(run: Run) -> None:
     assert tuple(matrix.index) == tuple(matrix.columns) == MEASURES
 
 
+def test_samples_of_calibration_and_of_later_checks_are_counted(axes: Axes) -> None:
+    checks = pd.DataFrame({"round": [8, 0, 4], "n": [12, 128, 16], "organisms": [2, 4, 2]})
+    expected = "calibration: n = 128 rows of 4 organisms\nlater checks: n = 12 to 16 rows of 2 organisms"
+    assert validity.samples(checks) == expected
+    assert [text.get_text() for text in validity.sizes(checks, axes).texts] == [expected]
+    assert validity.samples(checks.assign(n=np.nan)) == ""
+
+
 def test_matrix_passes_over_checks_without_correlations() -> None:
     columns = [f"correlation_{first}_{second}" for first, second in combinations("abcde", 2)]
     checks = pd.DataFrame([[0.25] * 10, [np.nan] * 10], columns=columns).assign(round=[0, 10])

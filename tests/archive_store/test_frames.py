@@ -193,10 +193,12 @@ def test_a_verdict_is_one_row():
         "status": "warn", "reasons": ["KMO"], "kmo": 0.55, "kmo_interval": [0.5, 0.6],
         "msa": [0.1, 0.2, 0.3, 0.4, None], "bartlett_chi2": "Infinity", "bartlett_p": 0.0,
         "effective_dimension": 4.0, "largest_correlation": 0.7, "correlations": correlations,
+        "n": 128, "organisms": 4,
     }  # fmt: skip
     (row,) = frames.validity([(3, verdict)], MEASURES).to_dict("records")
     assert (row["round"], row["status"], row["reasons"]) == (3, "warn", ("KMO",))
     assert (row["kmo"], row["kmo_low"], row["kmo_high"]) == (0.55, 0.5, 0.6)
+    assert (row["n"], row["organisms"]) == (128, 4)
     assert row["bartlett_chi2"] == math.inf
     assert row["msa_access_locality"] == 0.4
     assert math.isnan(row["msa_compute_intensity"])

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
 from typer.testing import CliRunner
 
 from analysis.pictures import NothingToDraw
@@ -47,6 +48,10 @@ def altered(run, statement):
     return open_run(run)
 
 
+def flat(*arrays):
+    return [array.astype(np.float64).ravel() for array in arrays]
+
+
 def test_predictions_are_those_whose_errors_the_run_reports(signals, monkeypatch):
     monkeypatch.setattr(predicting, "EXAMPLES", 1000)
     summary, found = summarise(signals), predictions(open_run(signals))
@@ -57,6 +62,18 @@ def test_predictions_are_those_whose_errors_the_run_reports(signals, monkeypatch
         squares = np.square(kind.predicted.astype(np.float64) - kind.truth)
         assert squares.mean() == summary.test_metrics[f"{kind.name}_mse"]
         assert kind.error == pytest.approx(np.sqrt(squares).mean(), rel=1e-12)
+        assert kind.r2 == pytest.approx(r2_score(*flat(kind.truth, kind.predicted)), rel=1e-9)
+
+
+def test_simple_forecasts_of_the_same_examples_stand_beside_them(signals, monkeypatch):
+    monkeypatch.setattr(predicting, "EXAMPLES", 1000)
+    test = tasks.load(config_of(signals).task).test
+    for label, kind in enumerate(predictions(open_run(signals)).kinds):
+        again, linear = kind.forecasts
+        assert (again.name, linear.name) == ("last value again", "linear")
+        np.testing.assert_array_equal(again.predicted, test.inputs[test.labels == label])
+        for each in kind.forecasts:
+            assert each.r2 == pytest.approx(r2_score(*flat(kind.truth, each.predicted)), rel=1e-9)
 
 
 def test_the_first_test_examples_of_every_kind_are_shown(signals):
