@@ -594,10 +594,10 @@ class TestFiles:
     def test_a_file_that_cannot_be_opened_is_named(self, tmp_path, monkeypatch):
         path = file(tmp_path, "seed: 1")
 
-        def refuse(self):
+        def refuse(self, mode):
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+        monkeypatch.setattr("pathlib.Path.open", refuse)
         with pytest.raises(ConfigError, match=r"config.yaml cannot be read: Permission denied"):
             load(path)
 

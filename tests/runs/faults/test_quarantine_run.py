@@ -121,7 +121,7 @@ class TestRun:
         summary = summarise(exploded)
         assert summary.quarantines == 5
         assert summary.best_organism in (0, 2)
-        assert "quarantines        5\n" in table(summary)
+        assert "quarantines            5\n" in table(summary)
         frame = open_run(exploded).rounds()
         assert frame["quarantined"].tolist() == [0, 1, 1, 1, 0, 1, 1]
         assert (summary.births, summary.deaths) == (frame["births"].sum(), frame["deaths"].sum())

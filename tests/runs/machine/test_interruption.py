@@ -12,6 +12,11 @@ from runs.resume import resume
 from tests.fixtures.small_runs import contents, digests, small
 
 
+def in_calibration(number):
+    """Send a signal as soon as the run is calibrated: before, it is still loading and has nothing to leave."""
+    return lambda progress: send(number) if progress.stage == "calibration" else None
+
+
 def send(number):
     os.kill(os.getpid(), number)
 
@@ -109,7 +114,7 @@ class TestRuns:
 
     def test_one_in_calibration_leaves_nothing(self, number, tmp_path):
         with pytest.raises(KeyboardInterrupt):
-            launch(small(), tmp_path / "run", lambda progress: send(number))
+            launch(small(), tmp_path / "run", in_calibration(number))
         assert list(tmp_path.iterdir()) == []
 
     def test_a_resume_can_be_stopped_too(self, number, undisturbed, tmp_path):

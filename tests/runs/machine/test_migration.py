@@ -117,7 +117,7 @@ def test_a_stop_before_the_first_new_round_leaves_nothing_of_the_other_environme
 
 
 @contextmanager
-def stopping_at_once():
+def stopping_at_once(tell):
     """Ask to stop as soon as the orders of round 3 are done again."""
     asked = iter([False] * 3)
     yield SimpleNamespace(patiently=lambda: next(asked, True))
