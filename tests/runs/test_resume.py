@@ -112,7 +112,10 @@ class TestResume:
     def test_the_progress_goes_on_from_where_the_run_was(self, cut_off, undisturbed, tmp_path):
         told = []
         resume(copied(cut_off, tmp_path), {}, told.append)
-        assert [progress.round for progress in told] == [4]
+        assert [(progress.stage, progress.round) for progress in told] == [
+            ("starting workers", 0),
+            ("rounds", 4),
+        ]
         happened = open_run(undisturbed).decisions().query("happens").kind.value_counts()
         assert (told[-1].births, told[-1].deaths) == (happened["birth"], happened["death"])
 

@@ -293,9 +293,11 @@ class TestEvaluate:
 class TestCalibrationJobs:
     def test_the_interface_is_trained_and_comes_the_same_each_time(self, world):
         bare = build(replace(spec_of(world), interface=None, hosts=()))
-        loss, data, genomes = calibration_jobs.interface(bare)
+        fit, data, genomes = calibration_jobs.interface(bare)
         assert data == spec_of(world).interface
-        assert (math.isfinite(loss), genomes) == (True, {})
+        assert genomes == {}
+        assert math.isfinite(fit.loss)
+        assert (fit.first > 0, fit.constant > 0) == (True, True)
         trained = decode_interface(data, world.device)
         assert trained["bias"].any()  # it is drawn as zeros
         assert not any(tensor.requires_grad for tensor in trained.values())
@@ -332,11 +334,12 @@ class TestCalibrationJobs:
         once = small_world(config, interface=spec_of(world).interface)
         assert calibration_jobs.reference(once, -5)[1] == calibration_jobs.reference(world, -5)[1]
 
-    def test_assays_are_the_means_over_examples(self, world):
+    def test_assays_are_the_means_over_examples_with_their_lower_bounds(self, world):
         _, state, _ = calibration_jobs.reference(world, -5)
         values, payload, genomes = calibration_jobs.assays(world, state)
         drops = world.species.assay(decode_state(world, state).organism, world.hosts)
-        np.testing.assert_allclose(values, drops.mean(-1).tolist())
+        np.testing.assert_allclose([value.mean for value in values], drops.mean(-1).tolist())
+        np.testing.assert_allclose([value.lower for value in values], lower_bounds(drops).tolist())
         assert (payload, genomes) == (b"", {})
 
     def test_jobs_are_named_and_only_rounds_take_a_clock(self):

@@ -48,6 +48,13 @@ def whole(strange) -> bytes:
     return (strange / "journal.sqlite").read_bytes()
 
 
+@pytest.fixture(autouse=True)
+def restored(strange, whole):
+    """Leave the journal to the next test as it was."""
+    yield
+    (strange / "journal.sqlite").write_bytes(whole)
+
+
 def forge(run: Path, whole: bytes, row: int, body: str) -> None:
     """Put a body in the place of another, and make everything fit again that is known of it."""
     path = run / "journal.sqlite"

@@ -72,7 +72,7 @@ def best_component(world: World, state: bytes) -> Genome:
     organism = decode_state(world, state).organism
     values = calibration_jobs.assays(world, state)[0]
     slots = [slot for slot, _ in organism.pool.alive()]
-    return organism.pool.genome(slots[int(np.argmax(values))])
+    return organism.pool.genome(slots[int(np.argmax([value.mean for value in values]))])
 
 
 def loss(world: World, state: bytes, genome: Genome | None) -> float:
