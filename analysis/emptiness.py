@@ -7,14 +7,8 @@ import pandas as pd
 from scipy.spatial import KDTree
 
 from analysis import style
-from qd.fitness import COMPETES
+from qd.fitness import COMPETES, REASONS
 from qd.measures import Ranges
-
-WHY = {  # of each reason not to compete
-    "immature": "immature (younger than objective.maturity)",
-    "useless": "useless (the 95 % bound of the assay is not above 0)",
-    "non-finite": "measured with numbers that are not finite",
-}
 
 
 def visited(
@@ -59,7 +53,9 @@ def reasons(
         Names of the run's measures.
     """
     total, competing = sum(counts.values()), counts[COMPETES]
-    others = "".join(f", {counts[reason]} {why}" for reason, why in WHY.items() if counts.get(reason))
+    others = "".join(
+        f", {counts[reason]} {reason} ({why})" for reason, why in REASONS.items() if counts.get(reason)
+    )
     advice = "; plasmodia show says what to change" if competing < total / 2 else ""
     yield f"Of {total} components of the last round: {competing} compete{others}{advice}."
     if not competitions:

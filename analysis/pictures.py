@@ -29,12 +29,9 @@ from analysis.predictions import Predictions
 from archive_store import durable
 from archive_store.frames import best_organism
 from archive_store.journal.journal import SCORE_NAME
-from archive_store.journal.values import values
-from archive_store.reading import Run, open_run
+from archive_store.reading import Run, entrants_of, open_run
 from archive_store.shown import shown
-from qd.fitness import entrants
 from qd.measures import Ranges
-from qd.records import Census
 from qd.validity.findings import FEWEST_FOR_KMO
 
 # What each format must leave out (date, versions) for the bytes to depend on the run alone.
@@ -225,11 +222,7 @@ def _reasons(run: Run) -> list[str]:
     if not len(rounds):
         return [_NO_ROUND]
     with run.directory.journal() as journal:
-        events = journal.events(round=int(rounds["round"].max()), kind="census")
-        records = [record for census in values(events, Census) for record in census.records]
-    objective = run.config.get("objective")
-    maturity = objective.get("maturity") if isinstance(objective, dict) else None
-    counts = entrants(records, maturity if isinstance(maturity, int) else 0)
+        counts = entrants_of(journal, run.config, int(rounds["round"].max()))
     return list(emptiness.reasons(rounds, len(run.outcomes()), counts, run.measures))
 
 

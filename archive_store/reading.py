@@ -18,10 +18,13 @@ from archive_store.columns import COLUMNS
 from archive_store.encoding import decode_centroids, decode_genome
 from archive_store.errors import UNREADABLE, JournalError, RunDirectoryError, StoreError
 from archive_store.journal.chain import Event
+from archive_store.journal.journal import Journal
 from archive_store.journal.values import checked, values
 from archive_store.run_directory import RunDirectory
+from archive_store.shown import shown
+from qd.fitness import entrants
 from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
-from qd.records import Genome, Outcome
+from qd.records import Census, Genome, Outcome
 from qd.typed import Finite, reader
 
 if TYPE_CHECKING:
@@ -49,6 +52,23 @@ def open_run(path: str | Path) -> "Run":
     return Run(directory, directory.config(), directory.environment())
 
 
+def entrants_of(journal: Journal, config: Mapping[str, Any], round: int) -> dict[str, int]:
+    """Return how many components of a round compete and how many do not, by reason (`qd.fitness.entrants`).
+
+    Parameters
+    ----------
+    journal, config
+        Of the run.
+    round
+        A committed one.
+    """
+    objective = config.get("objective")
+    maturity = objective.get("maturity") if isinstance(objective, Mapping) else None
+    censuses = values(journal.events(round=round, kind="census"), Census)
+    records = (record for census in censuses for record in census.records)
+    return entrants(records, maturity if isinstance(maturity, int) else 0)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """Reader of a run's folder; every method reads anew, so that calling it again follows a live run.
@@ -64,13 +84,14 @@ class Run:
     def __repr__(self) -> str:
         with self.directory.journal() as journal:
             last, wanted = journal.last_round(), self.config.get("rounds")
-        values = [
+        task, organism = (self.config.get(section) for section in ("task", "organism"))
+        told = [
             f"{last or 0} of {wanted} rounds",
             "finished" if self.directory.finished() else "not finished",
         ]
-        for section, key in (("task", "name"), ("organism", "kind")):
-            values.append(f"{section} {self.config.get(section, {}).get(key)}")
-        return f"Run({str(self.directory.path)!r}: {', '.join(values)}, seed {self.config.get('seed')})"
+        told += [f"task {task['name']}"] if isinstance(task, Mapping) and "name" in task else []
+        told += [f"family {organism['kind']}"] if isinstance(organism, Mapping) and "kind" in organism else []
+        return shown(f"Run({str(self.directory.path)!r}: {', '.join(told)}, seed {self.config.get('seed')})")
 
     @staticmethod
     def columns(frame: str) -> Mapping[str, str]:

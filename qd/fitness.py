@@ -10,7 +10,11 @@ from qd.measures import Ranges
 from qd.records import Candidate, Census, Record
 
 COMPETES = "competes"
-REASONS = ("immature", "useless", "non-finite")  # why a component does not compete
+REASONS = {  # why a component does not compete, and what that means
+    "immature": "younger than objective.maturity",
+    "useless": "the 95 % bound of its assay is not above 0",
+    "non-finite": "a number that was measured is not finite",
+}
 
 
 @dataclass(frozen=True, slots=True)

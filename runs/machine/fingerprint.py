@@ -119,7 +119,7 @@ def probe(device: str = "cpu") -> dict[str, str]:
     """Hash the results of a few operations whose last bits tell machines apart.
 
     torch's matmul, singular values and vectors, softmax and exp in float32 on `device`, and NumPy's
-    matmul, exp and log and the C library's exp, log and cos in float64, each of the same named normal draws;
+    matmul, exp and log and the C library's exp, log, cos and pow in float64, each of the same named normal draws;
     SHA-256 of the results' bytes.
     """
     import numpy as np

@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Set
 from functools import cache
 from pathlib import Path
 
-from runs.errors import ConfigError
+from runs.errors import INSTALLED, ConfigError
 from runs.machine.source_digest import PACKAGES
 
-_INSTALLED = ("site-packages", "dist-packages")
 _STANDARD = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 
 
@@ -83,7 +82,7 @@ def _top(name: str) -> str:
 def _is_installed(place: Path) -> bool:
     """Return whether modules in a folder are Python's own or came with an installer, which keeps notes there."""
     return (
-        place.name in _INSTALLED
+        place.name in INSTALLED
         or any(place.is_relative_to(standard) for standard in _STANDARD)
         or any(place.glob("*.dist-info"))
     )

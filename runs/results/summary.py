@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from archive_store.journal.journal import SCORE_NAME, WALL
 from archive_store.journal.values import Calibrated, checked, values
+from archive_store.reading import entrants_of
 from archive_store.shown import shown
-from qd.records import Census, Outcome
+from qd.fitness import COMPETES, REASONS
+from qd.records import Outcome
 from qd.validity.remedies import ways_out
 from runs.errors import RunError, command
 
@@ -22,10 +24,10 @@ NAME, REASON = 60, 1000  # characters of a name and of a reason that are shown
 
 
 REMEDIES = {  # of each reason not to compete
-    "immature": "younger than objective.maturity; lower it, or lifecycle.births_per_round",
-    "useless": "useless (the 95 % bound of their assay is not above 0); give the task's probe split more examples, "
-    "train for longer (training.steps_per_round, rounds), lower calibration.host_share or raise organism.dim",
-    "non-finite": "measured with numbers that are not finite; lower training.learning_rate, or mend a measure of yours",
+    "immature": "lower it, or lifecycle.births_per_round",
+    "useless": "give the task's probe split more examples, train for longer (training.steps_per_round, rounds), lower "
+    "calibration.host_share or raise organism.dim",
+    "non-finite": "lower training.learning_rate, or mend a measure of yours",
 }
 
 
@@ -130,7 +132,7 @@ def hints(competing: int, ineligible: Mapping[str, int]) -> Iterator[str]:
     total = competing + sum(ineligible.values())
     for reason, count in ineligible.items():
         if count > total / 2:
-            yield f"{count} of {total} components are {REMEDIES[reason]}"
+            yield f"{count} of {total} components are {reason} ({REASONS[reason]}); {REMEDIES[reason]}"
 
 
 def _best(censuses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -165,15 +167,7 @@ def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entrants(journal: "Journal", last: int, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return who competed in the last round and who did not, what calibration foresaw, and hints."""
-    from qd.fitness import COMPETES, entrants
-
-    censuses = values(journal.events(round=last, kind="census"), Census)
-    objective = config.get("objective")
-    maturity = objective.get("maturity") if isinstance(objective, Mapping) else None
-    counts = entrants(
-        [record for census in censuses for record in census.records],
-        maturity if isinstance(maturity, int) else 0,
-    )
+    counts = entrants_of(journal, config, last)
     competing = counts.pop(COMPETES)
     outcomes = values(journal.events(round=last, kind="outcome"), Outcome)
     (calibration,) = values(journal.events(round=0, kind="calibration"), Calibrated)

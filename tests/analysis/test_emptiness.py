@@ -36,8 +36,8 @@ def test_the_reasons_are_of_the_last_round_and_of_all_competitions() -> None:
     counts = {"competes": 3, "immature": 0, "useless": 6, "non-finite": 1}
     who, where = emptiness.reasons(rounds, 30, counts, ["a", "b_c", "d"])
     assert who == (
-        "Of 10 components of the last round: 3 compete, 6 useless (the 95 % bound of the assay is not above 0), "
-        "1 measured with numbers that are not finite; plasmodia show says what to change."
+        "Of 10 components of the last round: 3 compete, 6 useless (the 95 % bound of its assay is not above 0), "
+        "1 non-finite (a number that was measured is not finite); plasmodia show says what to change."
     )
     assert where == "Of 30 competitions so far, beyond the ranges: 30.0% in b c, 10.0% in a."
     _, rare = emptiness.reasons(rounds, 9000, counts, ["a"])

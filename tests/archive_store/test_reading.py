@@ -42,7 +42,7 @@ def test_config_and_environment_are_there(run):
 
 
 def test_a_run_shows_a_summary_of_itself(run):
-    assert repr(run).endswith("run': 12 of 12 rounds, finished, task digits, organism pseudopods, seed 0)")
+    assert repr(run).endswith("run': 12 of 12 rounds, finished, task digits, family pseudopods, seed 0)")
 
 
 def test_rounds_agree_with_the_archive_held_again(run):

@@ -126,7 +126,7 @@ def test_who_competes_is_counted_and_a_reason_that_keeps_most_away_is_told():
     assert list(hints(30, {"immature": 20, "useless": 9, "non-finite": 0})) == []
     (told,) = hints(3, {"immature": 2, "useless": 30, "non-finite": 0})
     assert told.startswith(
-        "30 of 35 components are useless (the 95 % bound of their assay is not above 0); give"
+        "30 of 35 components are useless (the 95 % bound of its assay is not above 0); give"
     )
 
 
