@@ -72,9 +72,12 @@ def test_training_that_diverged_is_blamed_before_any_measure(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_keeps_it_and_a_launch_tells_of_it(tmp_path):
-    told = []
-    run = launch(small(), tmp_path / "run", lambda progress: told.append(progress.message))
+def test_a_run_keeps_it_and_a_launch_tells_of_it_and_of_its_stages(tmp_path):
+    reports = []
+    run = launch(small(), tmp_path / "run", reports.append)
+    told = [progress.message for progress in reports]
+    stages = list(dict.fromkeys(progress.stage for progress in reports))
+    assert stages == ["loading", "starting workers", "calibration", "rounds"]
     event = open_run(run).calibration()
     kept = Outlook.read(event["outlook"])
     assert 0 <= kept.useful <= kept.assayed
