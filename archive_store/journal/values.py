@@ -64,6 +64,7 @@ class Calibrated:
     largest_flops: Positive
     verdict: Check
     outlook: Foreseen | None = field(default=None, metadata={LATER: True})
+    gradients: tuple[Finite, ...] = field(default=(), metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)

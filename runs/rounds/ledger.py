@@ -91,7 +91,8 @@ class Ledger:
         self._config = config
         self._calibration = calibration
         self._rules = rules(config)
-        self._weights = Weights(config.objective.task, config.objective.efficiency, config.objective.gradient)
+        weights = config.objective
+        self._yardstick = calibration.yardstick(Weights(weights.task, weights.efficiency, weights.gradient))
         self._neighbours = neighbours(calibration.centroids)
         self._archive = Archive(calibration.centroids, config.archive.qd_offset)
         self._views = {0: self._archive.view()}
@@ -213,19 +214,8 @@ class Ledger:
 
     def competitors(self, censuses: Sequence[Census]) -> list[Any]:
         """Return the candidates of a round in order."""
-        calibration = self._calibration
-        return [
-            candidate
-            for census in censuses
-            for candidate in candidates(
-                census,
-                calibration.ranges,
-                calibration.reference,
-                calibration.largest_flops,
-                self._config.objective.maturity,
-                self._weights,
-            )
-        ]
+        maturity = self._config.objective.maturity
+        return [each for census in censuses for each in candidates(census, self._yardstick, maturity)]
 
     def _seen(self, round: int) -> int:
         """Return the round whose view an order for `round` reads."""
