@@ -240,7 +240,7 @@ class EmittersConfig(Section):
             description=f"Emitters: any of {', '.join(KINDS)}, or the import path package.module:Name of your own.",
         ),
     ] = tuple(KINDS)
-    children: Annotated[int, Field(ge=0, le=100_000)] = 128
+    children: Annotated[int, Field(ge=0, le=100_000)] = 192
     """Children a round; 0: the archive holds only what organisms became while they trained."""
     chunk: Annotated[int, Field(ge=1, le=1024)] = 16
     """Children of one emitter that one worker scores at a time."""
