@@ -32,7 +32,10 @@ VERDICT = {"status": "skipped", "reasons": ["made up"], "kmo": None, "kmo_interv
 
 @cache
 def calibration(cells: int = 24) -> Calibration:
-    return Calibration(Ranges((0.0,) * 5, (1.0,) * 5), 1.0, 100.0, halton_cvt(cells, 5, 0), VERDICT)
+    gradients = tuple(place / 10 for place in range(11))
+    return Calibration(
+        Ranges((0.0,) * 5, (1.0,) * 5), 1.0, gradients, 100.0, halton_cvt(cells, 5, 0), VERDICT
+    )
 
 
 def genome_bytes(name: ComponentId, round: int) -> bytes:
