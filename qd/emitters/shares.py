@@ -21,7 +21,7 @@ class Success:
 def shares(
     emitters: Sequence[str], past: Sequence[Success], chunks: int, exploration: float
 ) -> tuple[str, ...]:
-    """Return the emitters of the next chunks: one for each, and the rest to the highest upper confidence bound (UCB1).
+    """Return the emitters of the next chunks: one for each, the rest by the highest upper confidence bound (UCB1).
 
     ``gain per cost / largest gain per cost + exploration sqrt(log N / n)``, where n of the N latest chunks (at most 50)
     are the emitter's; those that are only asked for count as well. Where there are fewer chunks than emitters, those that

@@ -249,7 +249,7 @@ class EmittersConfig(Section):
     exploration: NotNegative = 0.3
     """Weight of what is not known well in the bandit's upper confidence bound."""
     iso_sigma: NotNegative = 0.03
-    """Standard deviation of the noise of iso_line, relative to the RMS of each array; its step is variation.line_sigma."""
+    """Standard deviation of iso_line's noise, relative to the RMS of each array; its step is variation.line_sigma."""
     sigma: NotNegative = 0.1
     """Standard deviation of the noise of gaussian, relative to the RMS of each array."""
     gene_share: Annotated[float, Field(gt=0, le=1)] = 0.5

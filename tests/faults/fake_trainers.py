@@ -41,7 +41,7 @@ def calibration(cells: int = 24) -> Calibration:
     return Calibration(
         ranges=Ranges((0.0,) * 5, (1.0,) * 5),
         reference=1.0,
-        gradients=(0.25, 0.5, 0.75),
+        gradients=tuple(place / 10 for place in range(11)),
         largest_flops=100.0,
         centroids=halton_cvt(cells, 5, 0),
         verdict=VERDICT,
