@@ -24,8 +24,8 @@ def shares(
     """Return the emitters of the next chunks: one for each, the rest by the highest upper confidence bound (UCB1).
 
     ``gain per cost / largest gain per cost + exploration sqrt(log N / n)``, where n of the N latest chunks (at most 50)
-    are the emitter's; those that are only asked for count as well. Where there are fewer chunks than emitters, those that
-    were asked for least go first. Equal ones follow in the order that they are given in.
+    are the emitter's; those that are only asked for count as well. Where there are fewer chunks than emitters, those
+    that were asked for least go first. Equal ones follow in the order that they are given in.
 
     Parameters
     ----------
