@@ -201,6 +201,16 @@ class LifecycleConfig(Section):
     """Share of the rounds at the end without deaths."""
     births_per_round: Annotated[int, Field(ge=0)] = 1
     """Births considered per organism and round, at most."""
+    candidates: Count = 8
+    """Candidates of a birth, drawn from different regions: the organism tries each, and the best gain is born."""
+    trial: Count = 256
+    """Training examples on which births are tried and which no batch uses; at most an eighth of all."""
+    only_gains: bool = True
+    """Whether nothing is born that does not lower the organism's loss in the trial."""
+    exploration: Share = 0.1
+    """Chance that not the best candidate is born, at the starting temperature; it cools with it."""
+    room: bool = True
+    """Whether, in a full pool, the weakest component dies for a newborn that is worth more in the trial."""
     slow_every: Count = 10
     """Deaths are decided, and the validity of the behaviour space is checked, every so many rounds."""
     min_alive: Count = 4

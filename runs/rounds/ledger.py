@@ -21,6 +21,7 @@ from qd.fitness import Weights, candidate, candidates
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
 from qd.lifecycle.rules import Rules, phase
+from qd.lifecycle.trial import born, died
 from qd.records import Candidate, Census, Decision, Outcome
 from qd.validity.verdict import assess
 from qd.view import View
@@ -67,6 +68,9 @@ def rules(config: Config) -> Rules:
         gentle=life.gentle,
         quiet=life.quiet,
         births_per_round=life.births_per_round,
+        candidates=life.candidates,
+        exploration=life.exploration,
+        room=life.room,
         slow_every=life.slow_every,
         min_alive=life.min_alive,
         min_age=life.min_age,
@@ -291,14 +295,10 @@ class Ledger:
         )
 
     def _count(self, decisions: Sequence[Decision], censuses: Sequence[Census]) -> tuple[int, int]:
-        """Count the births and deaths of a round, without those that a quarantine undid, and add them to the totals."""
-        kept = [
-            decision
-            for decision, census in zip(decisions, censuses, strict=True)
-            if census.quarantine is None
-        ]
-        births = sum(birth.happens for decision in kept for birth in decision.births)
-        deaths = sum(death.happens for decision in kept for death in decision.deaths)
+        """Count the births and deaths of a round that came true, and add them to the totals."""
+        pairs = list(zip(decisions, censuses, strict=True))
+        births = sum(len(born(decision, census)) for decision, census in pairs)
+        deaths = sum(len(died(decision, census)) for decision, census in pairs)
         self.births += births
         self.deaths += deaths
         return births, deaths

@@ -13,8 +13,9 @@ from qd.emitters.contest import Contest
 from qd.emitters.plan import child_id
 from qd.emitters.records import Emission, Emitted
 from qd.fitness import candidate
+from qd.lifecycle.trial import born, choose, died
 from qd.measures import Ranges
-from qd.records import Census, Child, ComponentId, Decision, Record, component_id
+from qd.records import Birth, Census, Child, ComponentId, Decision, Record, Trial, component_id
 from qd.seeding import generator, uniform
 from runs.calibration.constants import Calibration
 from runs.config.reader import load
@@ -62,14 +63,16 @@ class FakeTrainer:
         self.pool = {name.slot: (name, (), name) for name in founders}
 
     def census(self, order: Decision) -> Census:
-        for death in order.deaths:
-            if death.happens:
-                del self.pool[death.component.slot]
-        for birth in order.births:
-            if birth.happens:
-                name = ComponentId(self.organism, order.round, birth.slot)
-                assert birth.slot not in self.pool, "a newborn was put where something lives"
-                self.pool[birth.slot] = (name, birth.parents, birth.lineage or name)
+        trials = tuple(self._trial(order, birth) for birth in order.births if birth.happens and birth.tried)
+        undecided = Census(
+            self.organism, order.round, 0, 0, 0, 0, 0, 0, 0, None, None, "", (), None, trials=trials
+        )
+        for death in died(order, undecided):
+            del self.pool[death.component.slot]
+        for birth, proposal in born(order, undecided):
+            name = ComponentId(self.organism, order.round, birth.slot)
+            assert birth.slot not in self.pool, "a newborn was put where something lives"
+            self.pool[birth.slot] = (name, proposal.parents, proposal.lineage or name)
         steps = self.config.training.steps_per_round
         draw = generator(self.config.seed, order.round, f"census:{self.organism}").random
         return self.change(
@@ -88,8 +91,15 @@ class FakeTrainer:
                 state=sha256(f"{self.organism} {order}"),
                 records=tuple(self._record(order.round, *part) for part in sorted(self.pool.values())),
                 quarantine=None,
+                trials=trials,
             )
         )
+
+    def _trial(self, order: Decision, birth: Birth) -> Trial:
+        """Draw the gains of a birth's candidates; of some births none has any."""
+        draw = generator(self.config.seed, order.round, f"trial:{self.organism}:{birth.slot}").random
+        gains = tuple((draw(len(birth.proposals)) - 0.6).tolist())
+        return Trial(birth.slot, 1.0, gains, choose(birth, gains, self.config.lifecycle.only_gains))
 
     def _record(self, round: int, name: ComponentId, parents, lineage) -> Record:
         draw = generator(self.config.seed, round, f"record:{name}").random
@@ -131,15 +141,18 @@ def advance(
     before = dict(trainer.pool)
     if order.reseed:
         trainer.pool = {}
-    for birth in order.births:
-        if birth.happens and birth.genomes:  # a clone's parent is the organism's own
-            for parent, digest in zip(birth.parents, birth.genomes, strict=True):
+    proposals = [proposal for birth in order.births if birth.happens for proposal in birth.proposals]
+    for proposal in proposals:
+        if proposal.genomes:  # a clone's parent is the organism's own
+            for parent, digest in zip(proposal.parents, proposal.genomes, strict=True):
                 assert sha256(genomes[digest]) == digest, "a parent's genome is not what its digest says"
                 assert genomes[digest].startswith(f"{parent} ".encode("ascii")), "a genome is another's"
     census = trainer.census(order)
     if uniform(config.seed, order.round, f"explodes:{order.organism}") < explodes:
         trainer.pool = before
-        census = dataclasses.replace(census, loss=math.nan, records=(), quarantine="the loss became nan")
+        census = dataclasses.replace(
+            census, loss=math.nan, records=(), trials=(), quarantine="the loss became nan"
+        )
     living = [list(part) for part in sorted(trainer.pool.values())]
     after = canonical({"organism": order.organism, "round": order.round, "pool": living}).encode("ascii")
     encoded = {each.genome: genome_bytes(each.component, order.round) for each in census.records}

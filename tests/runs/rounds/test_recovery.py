@@ -48,7 +48,9 @@ def parents(run, round):
     with RunDirectory.open(run).journal() as journal:
         orders = [event.value for event in journal.events(round, "decision")]
     births = [birth for order in orders for birth in order["births"] if birth["happens"]]
-    return [digest for birth in births for digest in birth["genomes"]]
+    return [
+        digest for birth in births for one in (birth, *birth.get("others", ())) for digest in one["genomes"]
+    ]
 
 
 def check_whole(run, undisturbed):
