@@ -98,7 +98,9 @@ def test_a_zero_matrix_has_rank_one_and_no_error():
     assert not reconstruct(found).any()
 
 
-@pytest.mark.parametrize(("rows", "inner", "columns"), [(64, 32, 64), (5, 8, 7), (6, 2, 9), (1, 1, 4), (4, 6, 4)])
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns"), [(64, 32, 64), (5, 8, 7), (6, 2, 9), (1, 1, 4), (4, 6, 4)]
+)
 @pytest.mark.parametrize("rank", [1, 2, 3, 40])
 def test_factors_of_a_product_are_those_of_the_matrix_without_forming_it(rows, inner, columns, rank):
     rng = np.random.default_rng(rows)
