@@ -22,6 +22,7 @@ from runs.config.reader import load
 from runs.config.schema import Config
 from runs.rounds.ledger import Closed, Ledger
 from runs.training.answer import EmitReport, RoundReport
+from runs.training.guests import Scored
 
 Change = Callable[[Census], Census]
 
@@ -213,8 +214,23 @@ def _child(config: Config, order: Emission, place: int) -> Child:
     )
 
 
+def _scored_again(config: Config, genome: bytes) -> Scored:
+    assert genome == genome_bytes(*_named(genome)), "a genome is damaged"
+    draw = generator(config.seed, 0, f"again:{sha256(genome)}").random
+    assay = draw()
+    return Scored(tuple(draw(5).tolist()), assay, assay - 0.2, assay + 0.2, draw(), 100 * draw())
+
+
+def _named(genome: bytes) -> tuple[ComponentId, int]:
+    """Read whose genome it is, and of which round."""
+    name, round = genome.split(b"\n")[0].decode("ascii").split()
+    return ComponentId(*map(int, name.split("."))), int(round)
+
+
 def answer(config: Config, *arguments: Any, explodes: float = 0.0) -> tuple[Any, bytes, dict[str, bytes]]:
-    """Do the job of these arguments: an emission comes first in those of emitters."""
+    """Do the job of these arguments: an emission comes first in those of emitters, genomes to be scored again alone."""
+    if isinstance(arguments[0], tuple):
+        return [_scored_again(config, genome) for genome in arguments[0]], b"", {}
     if isinstance(arguments[0], Emission):
         return emit(config, *arguments)
     return advance(config, *arguments, explodes=explodes)
