@@ -44,7 +44,9 @@ def emissions(plan: Plan, round: int, view: View, past: Sequence[Success]) -> tu
     sizes = [plan.chunk] * full + [rest] * (rest > 0)
     return tuple(
         _emission(plan, round, number, emitter, size, view)
-        for number, (emitter, size) in enumerate(zip(_asked(plan, round, past, len(sizes)), sizes, strict=True))
+        for number, (emitter, size) in enumerate(
+            zip(_asked(plan, round, past, len(sizes)), sizes, strict=True)
+        )
     )
 
 

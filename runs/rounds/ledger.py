@@ -38,7 +38,9 @@ class Closed:
 
     round: int
     items: tuple[Item, ...]
-    genomes: tuple[tuple[int, str], ...]  # organism (or their number + chunk) and digest, of the round's own elites
+    genomes: tuple[
+        tuple[int, str], ...
+    ]  # organism (or their number + chunk) and digest, of the round's own elites
     view: View
     temperature: float
     score: float | None  # best validation score of an organism
@@ -197,7 +199,9 @@ class Ledger:
         key = (emitted.round, emitted.chunk)
         asked = emitted.round > self.closed and emitted.chunk < len(self.emissions(emitted.round))
         if not asked or key in self._emitted:
-            raise ValueError(f"chunk {emitted.chunk} of round {emitted.round} was not asked for, or came before")
+            raise ValueError(
+                f"chunk {emitted.chunk} of round {emitted.round} was not asked for, or came before"
+            )
         self._emitted[key] = emitted
 
     def complete(self) -> bool:
@@ -310,7 +314,11 @@ class Ledger:
                 gain = outcome.candidate.objective - (self._offset if before is None else before)
                 gains.setdefault(outcome.candidate.component.organism, []).append(gain)
         self._successes[round] = [
-            Success(emission.emitter, emitted.flops, math.fsum(gains.get(len(self.organisms) + emission.chunk, ())))
+            Success(
+                emission.emitter,
+                emitted.flops,
+                math.fsum(gains.get(len(self.organisms) + emission.chunk, ())),
+            )
             for emission, emitted in zip(asked, brought, strict=True)
         ]
         return self._successes[round]

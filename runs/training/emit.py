@@ -157,7 +157,9 @@ def _raced(
 
 def _may_win(world: World, child: Genome, row: Scored, contest: Contest) -> bool:
     behaviour, _ = contest.yardstick.ranges.behaviour(row.measures)
-    best = contest.yardstick.objective(row.assay_upper, float(world.species.cost(child.genes)[0]), row.gradient)
+    best = contest.yardstick.objective(
+        row.assay_upper, float(world.species.cost(child.genes)[0]), row.gradient
+    )
     return best > float(contest.held[contest.cells([behaviour])[0]])
 
 
