@@ -1,4 +1,4 @@
-"""The job of emitters: children are made of elites, scored in the reference hosts, and those that may win are returned."""
+"""The job of emitters: children are made of elites and scored in the reference hosts; those that may win come back."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -185,9 +185,8 @@ def _child(world: World, order: Emission, place: int, child: Genome, row: Scored
 
 
 def _assay_flops(world: World, genomes: Sequence[Genome], examples: int) -> float:
-    """Return the counted FLOPs of grafts: in the first layer, before which all hosts are the same, once for all."""
-    costs = [world.species.cost(each.genes)[0] * (len(world.hosts) if each.depth else 1) for each in genomes]
-    return examples * math.fsum(costs)
+    """Return the counted FLOPs of grafts: one forward pass of the component for each host and example."""
+    return examples * len(world.hosts) * math.fsum(world.species.cost(each.genes)[0] for each in genomes)
 
 
 def _training_flops(world: World, order: Emission, children: Sequence[Genome]) -> float:
