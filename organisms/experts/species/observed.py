@@ -91,7 +91,7 @@ def observe(
 class Joined:
     """An expert among a host's own: how tokens are routed when its column alone joins the router."""
 
-    probabilities_Tn: Tensor  # softmax of all logits, its own last
+    logits_Tn: Tensor  # of all, its own last
     others_Tn: Tensor  # weights of the host's own
     weight_T: Tensor  # its own
     answers_T: Tensor  # whether a token is routed to it
@@ -111,9 +111,7 @@ class Joined:
         """
         joined_Tn = torch.cat([residents.logits_Tn, logits_T.unsqueeze(1)], 1)
         weights_Tn = shares(joined_Tn, k)
-        return cls(
-            torch.softmax(joined_Tn, 1), weights_Tn[:, :-1], weights_Tn[:, -1], chosen(joined_Tn, k)[:, -1]
-        )
+        return cls(joined_Tn, weights_Tn[:, :-1], weights_Tn[:, -1], chosen(joined_Tn, k)[:, -1])
 
 
 def written(k: int, residents: Candidates, guests: Candidates) -> Writes:
@@ -205,7 +203,7 @@ class _Measured:
                 flops, bytes_moved = cost(self.task, self.dim, gene, int(answers_T.sum()), B)
                 return math.log2(flops / bytes_moved)
             case "attention_entropy":
-                p_Tn = joined.probabilities_Tn[answers_T].double()
+                p_Tn = torch.softmax(joined.logits_Tn[answers_T].double(), 1)
                 entropy_T = -torch.xlogy(p_Tn, p_Tn).sum(1)
                 return _mean(entropy_T) / max(math.log(p_Tn.shape[1]), 1e-12)
             case "attention_sharpness":
