@@ -8,7 +8,7 @@ from organisms.pool import Occupant
 from organisms.species import Organism
 from qd.records import Genome
 from runs.training.census import lower_bounds
-from runs.training.measures import measured
+from runs.training.measures import built_in, measured
 from runs.training.world import Examples, World
 
 
@@ -71,7 +71,7 @@ def scored(world: World, genomes: Sequence[Genome], hosts: Sequence[Any], exampl
     """
     found: dict[int, Scored] = {}
     for organism, places in filled(world, genomes):
-        assay = world.species.assay(organism, hosts)
+        assay = world.species.assay(organism, hosts, built_in(world))
         rows = measured(world, organism, assay, world.host_organisms, examples).tolist()
         means, lower = assay.drops.mean(-1), lower_bounds(assay.drops)
         columns = (
