@@ -53,11 +53,13 @@ class Record:
     genes: Genes
     genome: str  # SHA-256 of the stored genome
     age: int  # rounds lived, this one included
-    measures: tuple[float, ...]  # raw, in the order of the configuration
+    measures: tuple[float, ...]  # raw, in the reference hosts, in the order of the configuration
     assay: float  # mean drop of the reference hosts' probe loss
     assay_lower: float  # lower 95 % bound of that mean over probe examples
     ablation: float  # rise of the own organism's probe loss when the slot is gated off
-    gradient: float  # size of the gate gradient, a mean over the probe examples (`organisms.residual.probe.typical`)
+    gradient: (
+        float  # size of the gate gradient in the hosts, over the probe examples (`organisms.residual.assay`)
+    )
     flops: float  # counted, per example, forward
     bytes: float  # counted, per example, forward
     # Share of the probe tokens that it answers, and by kind of example where the task has kinds; None and nothing
@@ -74,6 +76,23 @@ class Trial:
     loss: float  # of the organism on the examples of the trial, before the birth and the death that makes room for it
     gains: tuple[float, ...]  # by how much each candidate lowers that loss, in nats
     chosen: int | None  # which one was born; None: none was, and nothing died for it
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child that an emitter made of elites, and what it is in the reference hosts; it never lived in an organism."""
+
+    component: ComponentId  # (number of organisms + chunk, round, place in the chunk)
+    parents: tuple[ComponentId, ...]
+    lineage: ComponentId
+    depth: int
+    genes: Genes
+    genome: str
+    measures: tuple[float, ...]  # these as in a `Record`
+    assay: float
+    assay_lower: float
+    gradient: float
+    flops: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The run in logical time: which orders can be decided, what they are, and the events of each closed round.
 
-Nothing here knows of workers, files or clocks. Censuses may come in any order; a decision reads the organism's own
-censuses and a view of the archive that is old enough, and rounds are closed in order. So the ledger's events are a
-function of configuration, calibration and censuses alone.
+Nothing here knows of workers, files or clocks. Censuses and what emitters made may come in any order; a decision reads
+the organism's own censuses, an emission nothing but what was closed, both a view of the archive that is old enough, and
+rounds are closed in order. So the ledger's events are a function of configuration, calibration and what came alone.
 """
 
 import math
@@ -15,16 +15,19 @@ import numpy as np
 from qd import annealing
 from qd.archive import Archive
 from qd.centroids import neighbours
-from qd.fitness import Weights, candidates
+from qd.emitters.contest import Contest
+from qd.emitters.records import Emission, Emitted
+from qd.fitness import Weights, candidate, candidates
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
 from qd.lifecycle.rules import Rules, phase
 from qd.lifecycle.trial import born, died
-from qd.records import Census, Decision, Outcome
+from qd.records import Candidate, Census, Decision, Outcome
 from qd.validity.verdict import assess
 from qd.view import View
 from runs.calibration.constants import Calibration, plain_verdict
 from runs.config.schema import Config
+from runs.rounds.emitting import Emitting
 
 Item = tuple[str, Any]  # kind and value of an event
 
@@ -35,7 +38,9 @@ class Closed:
 
     round: int
     items: tuple[Item, ...]
-    genomes: tuple[tuple[int, str], ...]  # organism and digest, of the round's own elites
+    genomes: tuple[
+        tuple[int, str], ...
+    ]  # organism (or their number + chunk) and digest, of the round's own elites
     view: View
     temperature: float
     score: float | None  # best validation score of an organism
@@ -95,12 +100,14 @@ class Ledger:
         self._config = config
         self._calibration = calibration
         self._rules = rules(config)
-        self._weights = Weights(config.objective.task, config.objective.efficiency, config.objective.gradient)
+        weights = config.objective
+        self._yardstick = calibration.yardstick(Weights(weights.task, weights.efficiency, weights.gradient))
         self._neighbours = neighbours(calibration.centroids)
         self._archive = Archive(calibration.centroids, config.archive.qd_offset)
         self._views = {0: self._archive.view()}
         self._decisions: dict[tuple[int, int], Decision] = {}
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
+        self._emitting = Emitting(config)
         self.closed = 0
         self.births = self.deaths = 0  # that happened in closed rounds
 
@@ -148,10 +155,41 @@ class Ledger:
             )
         self._censuses[census.organism].append(census)
 
+    def may_emit(self, round: int) -> bool:
+        """Return whether everything that the emissions of a round depend on is known."""
+        return round <= self._config.rounds and self._seen(round) <= self.closed
+
+    def emissions(self, round: int) -> tuple[Emission, ...]:
+        """Return the emissions of a round, which are decided on the first call."""
+        seen = self._seen(round)
+        return self._emitting.decide(round, seen, self._views[seen])
+
+    def contest(self, round: int) -> Contest:
+        """Return what the children of a round have to beat."""
+        return Contest.of(self._views[self._seen(round)], self._calibration.centroids, self._yardstick)
+
+    def knows(self, round: int, chunk: int) -> bool:
+        """Return whether it is known what came of an emission of a round that is not closed."""
+        return self._emitting.known(round, chunk)
+
+    def accept_emitted(self, emitted: Emitted) -> None:
+        """Add what came of an emission.
+
+        Raises
+        ------
+        ValueError
+            If nothing like it was asked for, or it is known already.
+        """
+        self._emitting.accept(emitted)
+
     def complete(self) -> bool:
         """Return whether the next round can be closed."""
         following = self.closed + 1
-        return following <= self._config.rounds and all(self.known(o) >= following for o in self.organisms)
+        return (
+            following <= self._config.rounds
+            and all(self.known(o) >= following for o in self.organisms)
+            and all(self.knows(following, each.chunk) for each in self.emissions(following))
+        )
 
     def close(self, validity: bool = True) -> Closed:
         """Close the next round: its components compete, in order of organism and component, and it is summed up.
@@ -164,19 +202,22 @@ class Ledger:
         round = self.closed + 1
         censuses = [self.census(organism, round) for organism in self.organisms]
         decisions = [self.decision(organism, round) for organism in self.organisms]
-        outcomes = self._archive.commit(self.competitors(censuses))
+        children = self._children(self._emitting.brought(round))
+        outcomes = self._archive.commit([*self.competitors(censuses), *children])
+        emitting, of_emitters = self._emitting.close(round, outcomes)
         self._advance(self._archive.view())
         items: list[Item] = []
         for decision, census in zip(decisions, censuses, strict=True):
             items += [("decision", decision), ("census", census)]
             if census.quarantine is not None:
                 items.append(("quarantine", self._quarantine(census)))
+        items += emitting
         items += [("outcome", outcome) for outcome in outcomes]
         due = round % self._config.lifecycle.slow_every == 0 or round == self._config.rounds
         if validity and due:
             items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
         births, deaths = self._count(decisions, censuses)
-        summary = self._summary(round, decisions, censuses, births, deaths)
+        summary = self._summary(round, decisions, censuses, births, deaths) | of_emitters
         items.append(("summary", summary))
         won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
         held = {elite.genome for elite in self.view.elites}
@@ -191,7 +232,12 @@ class Ledger:
         )
 
     def restore(
-        self, decisions: Sequence[Decision], censuses: Sequence[Census], outcomes: Sequence[Outcome]
+        self,
+        decisions: Sequence[Decision],
+        censuses: Sequence[Census],
+        outcomes: Sequence[Outcome],
+        asked: Sequence[Emission] = (),
+        brought: Sequence[Emitted] = (),
     ) -> None:
         """Restore the next round as it was journaled.
 
@@ -201,6 +247,8 @@ class Ledger:
             One for each organism.
         outcomes
             Of the round's competitions, in order.
+        asked, brought
+            Emissions, and what came of them.
 
         Raises
         ------
@@ -213,22 +261,20 @@ class Ledger:
             self.accept(census)
         self._count(decisions, censuses)
         self._archive.restore(outcomes)
+        self._emitting.restore(self.closed + 1, asked, brought, outcomes)
         self._advance(self._archive.view())
 
     def competitors(self, censuses: Sequence[Census]) -> list[Any]:
         """Return the candidates of a round in order."""
-        calibration = self._calibration
+        maturity = self._config.objective.maturity
+        return [each for census in censuses for each in candidates(census, self._yardstick, maturity)]
+
+    def _children(self, brought: Sequence[Emitted]) -> list[Candidate]:
+        """Return the candidates that emitters made, in order."""
         return [
-            candidate
-            for census in censuses
-            for candidate in candidates(
-                census,
-                calibration.ranges,
-                calibration.reference,
-                calibration.largest_flops,
-                self._config.objective.maturity,
-                self._weights,
-            )
+            candidate(child, emitted.round, self._yardstick)
+            for emitted in brought
+            for child in emitted.contenders
         ]
 
     def _seen(self, round: int) -> int:

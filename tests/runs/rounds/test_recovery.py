@@ -134,7 +134,7 @@ def test_a_genome_that_nobody_made_is_named_as_lost(cut_off, tmp_path):
     directory = RunDirectory.open(run)
     told = r"blob .*0{64}.* is missing or damaged, and the journal does not say"
     with directory.journal() as journal, pytest.raises(RunError, match=told):
-        Recovery(directory.blobs, journal).look_for(["0" * 64])
+        Recovery(directory.blobs, journal, 3).look_for(["0" * 64])
 
 
 def test_a_genome_that_comes_out_otherwise_is_named_as_lost(cut_off, tmp_path, monkeypatch):
