@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from organisms.families import FAMILIES
-from tests.fixtures.small_worlds import examples_of
 from tests.organisms import cases
 from tests.organisms.cases import CASES, Case, defined_losses, gates_of, losses, rewrite, tensors_of
 
