@@ -62,10 +62,26 @@ def factor(matrix: np.ndarray, rank: int | None = None, energy: float | None = N
     )
 
 
-def factors(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return only the two factors of `factor` at a rank, as `qd.variation` takes them."""
-    factored = factor(matrix, rank=rank)
-    return factored.U, factored.V
+def refactored(U: np.ndarray, V: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the factors of `factor` for the matrix ``U @ V``, without forming it.
+
+    With ``U = Q R`` and ``V^T = P S`` (reduced), the decomposition of the small matrix ``R S^T`` gives that of
+    ``U V = Q (R S^T) P^T``.
+
+    Parameters
+    ----------
+    U, V
+        [rows, inner] and [inner, columns], float64 and finite.
+    rank
+        Terms to keep, at least 1; no more than ``min(rows, inner, columns)`` are.
+    """
+    outer, upper = np.linalg.qr(U)
+    across, lower = np.linalg.qr(V.T)
+    left, values, right = np.linalg.svd(upper @ lower.T, full_matrices=False)
+    kept = min(rank, len(values))
+    left, right = _signed(outer @ left[:, :kept], right[:kept] @ across.T)
+    root = np.sqrt(values[:kept])
+    return left * root, root[:, None] * right
 
 
 def reconstruct(factored: Factored) -> np.ndarray:

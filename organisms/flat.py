@@ -6,9 +6,7 @@ from numpy.typing import ArrayLike
 
 from organisms.pool import Occupant, Pool
 from qd.genes import GeneSpace
-from qd.records import ComponentId, Genome
-
-_NOBODY = ComponentId(0, 0, 0)
+from qd.records import Genome
 
 
 class FlatGenomes:
@@ -45,7 +43,7 @@ class FlatGenomes:
         """
         slot = genome.depth * self._pool.capacity
         own = dict(genome.genes)
-        self._pool.graft(slot, genome, Occupant(_NOBODY, (), _NOBODY, genome.genes))
+        self._pool.graft(slot, genome, Occupant.guest(genome.genes))
         arrays = [stack[slot].detach().cpu().numpy().ravel() for stack in self._pool.stacks.values()]
         head = [genome.depth / max(1, self._pool.depth - 1)]
         head += [gene.share(own[name]) for name, gene in self._genes.items()]

@@ -76,6 +76,12 @@ class Occupant:
         """Return the value of a structural gene."""
         return dict(self.genes)[name]
 
+    @classmethod
+    def guest(cls, genes: Genes) -> "Occupant":
+        """Return the occupant of a slot that is filled for a look alone, whose identity does not matter."""
+        nobody = ComponentId(0, 0, 0)
+        return cls(nobody, (), nobody, genes)
+
 
 class Pool(nn.Module):
     """The stacked parameters and the occupants of `depth` layers of `capacity` slots each.

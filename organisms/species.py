@@ -20,17 +20,26 @@ from qd.records import Genes, Genome
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """Measurements of every living slot (n of them, in slot order) on the probe split."""
+    """What every living slot (n of them, in slot order) is to its own organism, on the probe split."""
 
     slots: tuple[int, ...]
-    measures: Tensor  # float64 [n, 5], raw, in the order of qd.measures.MEASURES
-    gradients: (
-        Tensor  # float64 [n]: size of the gate gradient over examples (`organisms.residual.probe.typical`)
-    )
     ablations: Tensor  # float64 [n]: rise of the probe loss when the slot alone is gated off, in nats
     loss: float  # of these examples, in nats
     # int64 [n, P]: how many tokens of each example are routed to it; None where all components see every token
     routed_tokens: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assay:
+    """What every living slot (n of them, in slot order) is to the reference hosts, grafted alone: means over hosts.
+
+    All that the archive compares and places components by is measured here and nowhere else.
+    """
+
+    drops: Tensor  # float64 [n, P]: drop of a host's loss of each probe example, in nats; [n, 0] if not asked for
+    measures: Tensor  # float64 [n, 5], raw, in the order of qd.measures.MEASURES
+    # float64 [n]: size, over examples, of the first-order change of a host's loss (`organisms.residual.assay.typical`)
+    gradients: Tensor
 
 
 class Organism(Protocol):
@@ -115,7 +124,7 @@ class Species(Protocol):
         """Permute interchangeable units of a genome to match another of the same sizes; its function stays."""
 
     def probe(self, organism: Any, inputs: Tensor, targets: Tensor) -> Probe:
-        """Measure every living slot, with its gate gradient and its ablation.
+        """Measure what every living slot is to its organism: its exact ablation, and what is routed to it.
 
         Parameters
         ----------
@@ -125,18 +134,41 @@ class Species(Protocol):
             The P examples to look at it with.
         """
 
-    def assay(self, organism: Any, hosts: Sequence[Any]) -> Tensor:
-        """Return the drop of the hosts' mean loss, for each living slot and probe example, float64 [n, P]."""
+    def assay(self, organism: Any, hosts: Sequence[Any], losses: bool = True) -> Assay:
+        """Graft each living slot alone into each host, and measure what it does there.
+
+        Parameters
+        ----------
+        organism
+            Has the slots to graft in its pool.
+        hosts
+            As `host` returns them.
+        losses
+            Whether the drops of the loss are wanted, which are most of the work, or the measures alone.
+        """
+
+    def guest_losses(self, organism: Any, host: Any) -> Tensor:
+        """Return a host's loss of each of its examples with each living slot alone grafted, [n, P].
+
+        It can be differentiated with respect to the stacks of the organism's pool.
+
+        Parameters
+        ----------
+        organism
+            Has the slots to graft in its pool.
+        host
+            As `host` returns it.
+        """
 
     def host(self, organism: Any, inputs: Tensor, targets: Tensor) -> Any:
-        """Freeze an organism into a reference host with cached activations.
+        """Freeze an organism into a host with cached activations and a field `losses` [P]: its own on the examples.
 
         Parameters
         ----------
         organism
             A trained organism, with the slots that a graft needs emptied.
         inputs, targets
-            The P examples of the probe split.
+            P examples.
         """
 
     def analytic_ranges(self) -> Mapping[str, tuple[float, float]]:
@@ -149,5 +181,15 @@ class Species(Protocol):
 # Names that every family must have.
 CONTRACT = (
     *("family", "options", "genes", "ranks", "hidden_axes", "analytic_ranges", "cost"),
-    *("interface", "organism", "random_genome", "fitted", "aligned", "probe", "assay", "host"),
+    *(
+        "interface",
+        "organism",
+        "random_genome",
+        "fitted",
+        "aligned",
+        "probe",
+        "assay",
+        "guest_losses",
+        "host",
+    ),
 )

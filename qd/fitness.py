@@ -1,13 +1,15 @@
 """Two kinds of fitness: the objective that the archive compares, and the living fitness behind deaths."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
 
 import numpy as np
 
 from qd.measures import Ranges
-from qd.records import Candidate, Census, Record
+from qd.records import Candidate, Census, Child, Record
 
 COMPETES = "competes"
 REASONS = {  # why a component does not compete, and what that means
@@ -44,73 +46,79 @@ class Weights:
             )
 
 
-def objective(
-    assay: float,
-    reference: float,
-    flops: float,
-    largest_flops: float,
-    gradient_percentile: float,
-    weights: Weights,
-) -> float:
-    """Return the objective that the archive compares, in [0, 1].
-
-    ``w_task clip(assay / reference, 0, 1) + w_efficiency max(0, 1 - flops / largest_flops)
-    + w_gradient gradient_percentile``
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What makes objective and behaviour of a component's measurements in the reference hosts; fixed for a run.
 
     Parameters
     ----------
-    assay
-        Mean drop of the reference hosts' probe loss, in nats per example.
+    ranges
+        Which raw measures become 0 and 1.
     reference
-        The assay whose term is 1 (calibration's 99th percentile), in nats per example, over 0.
-    flops, largest_flops
-        Counted cost of the component and of the costliest one that calibration knows, per example,
-        forward; the efficiency of a component that costs more than that one is 0.
-    gradient_percentile
-        Place of the gate gradient among the organism's slots, in [0, 1] (see `percentiles`).
+        The assay whose term is 1/2 (calibration's 99th percentile), in nats per example.
+    largest_flops
+        Counted cost of the costliest component that the genes allow, per example, forward.
+    gradients
+        Sizes of the gate gradients of calibration's components, rising.
     weights
         Weights of the three terms.
 
     Raises
     ------
     ValueError
-        If `reference` or `largest_flops` is not above 0, or if any number is not finite.
+        If `reference` or `largest_flops` is not finite and above 0, or `gradients` do not rise.
     """
-    numbers = (assay, reference, flops, largest_flops, gradient_percentile)
-    if not all(math.isfinite(value) for value in numbers):
-        raise ValueError(
-            "the objective needs finite numbers; assay, reference, flops, largest_flops and gradient "
-            f"percentile are {numbers}; ask ineligible() first"
+
+    ranges: Ranges
+    reference: float
+    largest_flops: float
+    gradients: tuple[float, ...]
+    weights: Weights = field(default_factory=Weights)
+
+    def __post_init__(self) -> None:
+        if not (0 < self.reference < math.inf and 0 < self.largest_flops < math.inf):
+            raise ValueError(
+                f"reference and largest_flops must be above 0; they are {self.reference} and {self.largest_flops}; "
+                "calibrate for longer, so that components become useful"
+            )
+        if not self.gradients or any(low > high for low, high in pairwise(self.gradients)):
+            raise ValueError(f"gradients must be one or more and rise; they are {self.gradients}")
+
+    def objective(self, assay: float, flops: float, gradient: float) -> float:
+        """Return the objective that the archive compares, in [0, 1).
+
+        ``w_task x / (1 + x) + w_efficiency max(0, 1 - flops / largest_flops) + w_gradient percentile``, where
+        ``x = max(0, assay) / reference`` and the percentile is the share of calibration's components whose gate
+        gradient is smaller, with half of those that have the same. The first term is 1/2 at the reference, rises with
+        every better assay, and never reaches 1.
+
+        Parameters
+        ----------
+        assay
+            Mean drop of the reference hosts' probe loss, in nats per example.
+        flops
+            Counted cost per example, forward; what costs more than the costliest known has no efficiency.
+        gradient
+            Size of the gate gradient in the hosts, in nats.
+
+        Raises
+        ------
+        ValueError
+            If a number is not finite.
+        """
+        numbers = (assay, flops, gradient)
+        if not all(math.isfinite(value) for value in numbers):
+            raise ValueError(
+                f"the objective needs finite numbers; assay, flops and gradient are {numbers}; ask ineligible() first"
+            )
+        share = max(assay, 0.0) / self.reference
+        left, right = bisect_left(self.gradients, gradient), bisect_right(self.gradients, gradient)
+        terms = (
+            self.weights.task * (1 - 1 / (1 + share)),
+            self.weights.efficiency * min(max(1 - flops / self.largest_flops, 0.0), 1.0),
+            self.weights.gradient * (left + right) / (2 * len(self.gradients)),
         )
-    if reference <= 0 or largest_flops <= 0:
-        raise ValueError(
-            f"reference and largest_flops must be above 0; they are {reference} and {largest_flops}; "
-            "calibrate for longer, so that components become useful"
-        )
-    terms = (
-        weights.task * min(max(assay / reference, 0.0), 1.0),
-        weights.efficiency * min(max(1 - flops / largest_flops, 0.0), 1.0),
-        weights.gradient * gradient_percentile,
-    )
-    return math.fsum(terms)
-
-
-def percentiles(values: Sequence[float]) -> tuple[float, ...]:
-    """Return the percentile rank of each value, 0 for the smallest and 1 for the largest.
-
-    ``(number smaller + half the number of equal others) / (n - 1)``, and 1/2 for a value alone.
-
-    Parameters
-    ----------
-    values
-        Finite numbers, in any unit.
-    """
-    ranked = np.asarray(values, dtype=np.float64)
-    if len(ranked) == 1:
-        return (0.5,)
-    smaller = (ranked[None, :] < ranked[:, None]).sum(axis=1)
-    equal_others = (ranked[None, :] == ranked[:, None]).sum(axis=1) - 1
-    return tuple(((smaller + equal_others / 2) / (len(ranked) - 1)).tolist())
+        return math.fsum(terms)
 
 
 def ineligible(record: Record, maturity: int) -> str | None:
@@ -191,54 +199,38 @@ def shares(ablations: Sequence[float]) -> np.ndarray:
     return rises / math.fsum(rises.tolist())
 
 
-def candidates(
-    census: Census,
-    ranges: Ranges,
-    reference: float,
-    largest_flops: float,
-    maturity: int,
-    weights: Weights,
-) -> tuple[Candidate, ...]:
+def candidates(census: Census, yardstick: Yardstick, maturity: int) -> tuple[Candidate, ...]:
     """Return a candidate for each component of a census that may compete, in the census's order.
-
-    The gradient percentile is taken among all living slots of the organism whose gate gradient is
-    finite, whether they compete or not.
 
     Parameters
     ----------
     census
         Of one organism and round.
-    ranges
-        Which raw measures become 0 and 1.
-    reference, largest_flops, weights
-        As `objective` takes them.
+    yardstick
+        Makes objectives and behaviours of measurements.
     maturity
         As `ineligible` takes it, in rounds.
     """
-    ranked = [record for record in census.records if math.isfinite(record.gradient)]
-    places = dict(
-        zip(
-            (record.component for record in ranked),
-            percentiles([record.gradient for record in ranked]),
-            strict=True,
-        )
-    )
     return tuple(
-        _candidate(
-            record,
-            census.round,
-            ranges,
-            objective(
-                record.assay, reference, record.flops, largest_flops, places[record.component], weights
-            ),
-        )
+        candidate(record, census.round, yardstick)
         for record in census.records
         if ineligible(record, maturity) is None
     )
 
 
-def _candidate(record: Record, round_: int, ranges: Ranges, value: float) -> Candidate:
-    behaviour, out_of_range = ranges.behaviour(record.measures)
+def candidate(record: Record | Child, round_: int, yardstick: Yardstick) -> Candidate:
+    """Return what competes for a component that was measured in the hosts.
+
+    Parameters
+    ----------
+    record
+        What was measured.
+    round_
+        In which.
+    yardstick
+        Makes objective and behaviour of it.
+    """
+    behaviour, out_of_range = yardstick.ranges.behaviour(record.measures)
     return Candidate(
         component=record.component,
         parents=record.parents,
@@ -249,5 +241,5 @@ def _candidate(record: Record, round_: int, ranges: Ranges, value: float) -> Can
         round=round_,
         behaviour=behaviour,
         out_of_range=out_of_range,
-        objective=value,
+        objective=yardstick.objective(record.assay, record.flops, record.gradient),
     )

@@ -36,7 +36,7 @@ class Description:
 DESCRIPTIONS: Mapping[str, Description] = {
     "attention_span": Description("mean distance that is bridged", "share of the largest distance"),
     "activation_sparsity": Description("activations below a tenth of their RMS", "share"),
-    "gradient_flow": Description("gate gradient against the organism's mean", "log10 ratio"),
+    "gradient_flow": Description("gate gradient in the hosts", "log10 nats"),
     "access_locality": Description(
         "spread of the positions that are read or answered", "share of the largest"
     ),

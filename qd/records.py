@@ -53,17 +53,36 @@ class Record:
     genes: Genes
     genome: str  # SHA-256 of the stored genome
     age: int  # rounds lived, this one included
-    measures: tuple[float, ...]  # raw, in the order of the configuration
+    measures: tuple[float, ...]  # raw, in the reference hosts, in the order of the configuration
     assay: float  # mean drop of the reference hosts' probe loss
     assay_lower: float  # lower 95 % bound of that mean over probe examples
     ablation: float  # rise of the own organism's probe loss when the slot is gated off
-    gradient: float  # size of the gate gradient, a mean over the probe examples (`organisms.residual.probe.typical`)
+    gradient: (
+        float  # size of the gate gradient in the hosts, over the probe examples (`organisms.residual.assay`)
+    )
     flops: float  # counted, per example, forward
     bytes: float  # counted, per example, forward
     # Share of the probe tokens that it answers, and by kind of example where the task has kinds; None and nothing
     # in families whose components answer every token.
     load: Share | None = field(default=None, metadata={LATER: True})
     usage: tuple[tuple[str, Share], ...] = field(default=(), metadata={LATER: True})
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child that an emitter made of elites, and what it is in the reference hosts; it never lived in an organism."""
+
+    component: ComponentId  # (number of organisms + chunk, round, place in the chunk)
+    parents: tuple[ComponentId, ...]
+    lineage: ComponentId
+    depth: int
+    genes: Genes
+    genome: str
+    measures: tuple[float, ...]  # these as in a `Record`
+    assay: float
+    assay_lower: float
+    gradient: float
+    flops: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ __all__ = [
     "resize",
 ]
 
-Factor = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+Factor = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 Resize = Callable[[Genome, Genes], Genome]
 Align = Callable[[Genome, Genome], Genome]
 Arrays = dict[str, np.ndarray]
@@ -88,7 +88,7 @@ def line(
     """Iso+line on products: vary one elite along the line to another, and by Gaussian noise.
 
     ``W = W_1 + l (W_2 - W_1)`` with one ``l ~ N(0, line_sigma)`` for the whole genome, where ``W`` is the
-    product of a factored matrix (factored again at the rank that the child's genes say) or a dense array;
+    product of a factored matrix (kept as factors, at the rank that the child's genes say) or a dense array;
     then noise as in `gaussian`. Each gene comes from the first parent, from the second or from a random
     point between them, a third each, and is then drawn afresh with probability `gene_rate`.
 
@@ -101,7 +101,8 @@ def line(
     line_sigma
         Standard deviation of the step along the line, as a share of the distance between the parents.
     factor
-        ``factor(W, rank) -> (U, V)`` with ``U V`` near W, for a rank up to the smaller side of W.
+        ``factor(U, V, rank) -> (U', V')`` with ``U' V'`` the best approximation of ``U V`` of that rank, or of the
+        inner size of ``U V`` where that is less.
     ranks
         The gene that sets the inner size of each factored matrix; one that is not named keeps the first
         parent's.
@@ -124,14 +125,18 @@ def line(
     genes = redrawn(crossed(first.genes, second.genes, space, rng), gene_rate, space, rng)
     first, second = fit(first, genes), fit(second, genes)
     _check_same_kind(first, second)
-    ones, others = _products(first), _products(align(second, first))
-    arrays = {name: ones[name] + step * (others[name] - ones[name]) for name in sorted(ones)}
+    ones, others = _in_float64(first), _in_float64(align(second, first))
     inner = {name: first.arrays[f"{name}.U"].shape[1] for name in factored(first)}
     inner |= _inner_sizes(first, genes, ranks)
+    arrays = {
+        name: one + step * (others[name] - one)
+        for name, one in ones.items()
+        if name.removesuffix(".U").removesuffix(".V") not in inner
+    }
     for name, rank in inner.items():
-        product = arrays.pop(name)
-        U, V = factor(product, min(rank, *product.shape))
-        arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(U, V, rank, rng)
+        U = np.hstack([(1 - step) * ones[f"{name}.U"], step * others[f"{name}.U"]])
+        V = np.vstack([ones[f"{name}.V"], others[f"{name}.V"]])
+        arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(*factor(U, V, rank), rank, rng)
     return _noisy(replace(first, genes=genes, arrays=arrays), sigma, rng)
 
 
@@ -167,8 +172,7 @@ def resize(
     for name, rank in _inner_sizes(genome, genes, ranks).items():
         U, V = arrays[f"{name}.U"], arrays[f"{name}.V"]
         if rank < U.shape[1]:
-            product = _product(genome, name)
-            U, V = factor(product, min(rank, *product.shape))
+            U, V = factor(U.astype(np.float64), V.astype(np.float64), rank)
         arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(U, V, rank, rng)
     return replace(genome, genes=genes, arrays=_rounded(arrays))
 
@@ -225,6 +229,10 @@ def _products(genome: Genome) -> Arrays:
     return {name: genome.arrays[name].astype(np.float64) for name in dense} | {
         name: _product(genome, name) for name in pairs
     }
+
+
+def _in_float64(genome: Genome) -> Arrays:
+    return {name: genome.arrays[name].astype(np.float64) for name in sorted(genome.arrays)}
 
 
 def _rms(array: np.ndarray) -> float:

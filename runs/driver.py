@@ -1,6 +1,7 @@
 """The driver: sends every organism through its rounds, closes rounds in order and journals them.
 
     decide -> order -> trainer -> census -> (all of a round) -> compete -> journal -> view -> decide ...
+                       emit    -> children ->
 
 An organism's next order is sent as soon as its own census and an old enough view of the archive are there, without a
 barrier. What is written never depends on which worker was faster, because `runs.rounds.ledger` orders it, nor on what
@@ -20,11 +21,12 @@ from runs.config.schema import Config
 from runs.errors import RunError, Stopped, command
 from runs.machine.clock import Clock
 from runs.observability.progress import Progress
+from runs.rounds.chunks import CONCEIVE, EMIT, Chunks
 from runs.rounds.commit import RoundWriter
 from runs.rounds.differences import difference_of
 from runs.rounds.ledger import Closed, Ledger
 from runs.rounds.recovery import Position, Recovery
-from runs.training.answer import RoundReport
+from runs.training.answer import EmitReport, RoundReport
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import Done, Gone, Handle, InputLost, Job
 
@@ -87,7 +89,8 @@ class Driver:
         self._positions = {organism: Position() for organism in ledger.organisms}
         self._answers: dict[tuple[int, int], Done] = {}  # (round, organism), from the last journaled round on
         self._audits: set[tuple[int, int]] = set()  # (round, organism) under way
-        self._recovery = Recovery(directory.blobs, journal)
+        self._recovery = Recovery(directory.blobs, journal, len(ledger.organisms))
+        self._chunks = Chunks(ledger, directory.blobs, self._recovery, dispatcher)
 
     def run(self, until: int | None = None) -> None:
         """Work until all rounds (or those up to `until`) are journaled and every elite's genome is intact.
@@ -122,6 +125,9 @@ class Driver:
         for organism, round, state in self._recovery.due():
             if self._submit(organism, round, state):  # else what it lacks is due the next time
                 self._recovery.sent(organism)
+        self._chunks.make_again()
+        if self._closed is None:
+            self._chunks.send(self._writer.journaled + 1, last)
 
     def _send(self, organism: int, position: Position, last: int) -> None:
         round = position.round + 1
@@ -154,7 +160,7 @@ class Driver:
         return (round, -flops, organism)
 
     def _lose_input(self, lost: InputLost) -> None:
-        """Have an organism's state made again: it was lost with its machine."""
+        """Have an organism's state made again: it was lost with its machine. Emitters have no input of that kind."""
         round, organism = lost.job.round, lost.job.organism
         position = self._positions[organism]
         if lost.job.name == AUDIT:
@@ -166,6 +172,12 @@ class Driver:
             self._recovery.need(organism, position.round)
 
     def _take(self, done: Done) -> None:
+        if done.job.name == EMIT:
+            self._chunks.take(done)
+            return
+        if done.job.name == CONCEIVE:
+            self._recovery.take_chunk(done, self._dispatcher.pool.fetch)
+            return
         report: RoundReport = done.report
         census = report.census
         key, position = (census.round, census.organism), self._positions[census.organism]
@@ -223,20 +235,23 @@ class Driver:
         """Close and journal what is complete; a round waits for its audits and for what was lost of it."""
         while self._writer.journaled < last:
             following = self._writer.journaled + 1
-            if any(round == following for round, _ in self._audits) or any(
-                self._recovery.needs(organism, following) for organism in self._ledger.organisms
-            ):
+            waits = any(round == following for round, _ in self._audits) or self._chunks.needs(following)
+            if waits or any(self._recovery.needs(o, following) for o in self._ledger.organisms):
                 return
             if self._closed is None:
                 if not self._ledger.complete():
                     return
                 self._closed = self._ledger.close()
             answers = {o: self._answers[self._closed.round, o] for o in self._ledger.organisms}
-            lost = self._writer.write(self._closed, answers)
-            for organism in lost:
-                self._recovery.need(organism, following)
+            lost = self._writer.write(self._closed, answers, self._chunks.answers(following))
+            for maker in lost:
+                if maker in self._ledger.organisms:
+                    self._recovery.need(maker, following)
+                else:
+                    self._chunks.again(following, maker - len(self._ledger.organisms))
             if lost:
                 return
+            self._chunks.forget(following)
             for organism in self._ledger.organisms:
                 self._answers.pop((following - 1, organism), None)
             if self._on_round is not None:
@@ -280,6 +295,9 @@ class Driver:
 
 def evidence(done: Done) -> str:
     """Return a digest of what two answers to one job must agree on."""
-    if isinstance(done.report, RoundReport):
-        return sha256(canonical(done.report.census))
+    match done.report:
+        case RoundReport():
+            return sha256(canonical(done.report.census))
+        case EmitReport():
+            return sha256(canonical(done.report.emitted))
     return sha256(canonical(done.report))

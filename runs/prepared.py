@@ -62,9 +62,10 @@ def prepare(config: Config) -> Prepared:
 
 
 def users_own(config: Config) -> list[tuple[str, str]]:
-    """Return setting and import path of the user's own task, family and measures."""
+    """Return setting and import path of the user's own task, family, measures and emitters."""
     named = [("task.name", config.task.name), ("organism.kind", config.organism.kind)]
     named += [("measures", measure) for measure in config.measures]
+    named += [("emitters.kinds", emitter) for emitter in config.emitters.kinds]
     return [(setting, path) for setting, path in named if ":" in path]
 
 

@@ -15,6 +15,7 @@ from archive_store.journal.chain import Event, numbered
 from archive_store.journal.journal import Journal
 from archive_store.journal.values import value_of
 from archive_store.run_directory import RunDirectory
+from qd.emitters.records import Emitted
 from qd.records import Census
 from runs.calibration.stored import calibrated, config_of, constants_of
 from runs.config.reader import changed
@@ -30,7 +31,8 @@ from runs.rounds.differences import Difference
 from runs.rounds.ledger import Closed, Ledger
 from runs.workers.start import pool_of
 
-DERIVED = ("decision", "quarantine", "outcome", "summary")  # what `decisions` derives from censuses
+# What `decisions` derives from censuses and from what came of emissions.
+DERIVED = ("decision", "quarantine", "emission", "outcome", "summary")
 
 
 class _Differs(Exception):
@@ -105,7 +107,7 @@ def replay(
 
 
 def decisions(run: Path, until: int | None = None) -> tuple[int, float, Difference | None]:
-    """Derive every birth, death, freeze and competition again from the journaled measurements.
+    """Derive every birth, death, freeze, emission and competition again from the journaled measurements.
 
     Returns
     -------
@@ -125,7 +127,7 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     difference: Difference | None = None
     for round, journaled in enumerate(rounds, 1):
         with readable(f"round {round} of the journal"):
-            derived = _derived(ledger, journaled.censuses)
+            derived = _derived(ledger, journaled)
         count += sum(_weight(event) for event in derived)
         difference = first_difference(journaled.derived, derived)
         if difference is not None:
@@ -138,33 +140,42 @@ class _Journaled:
     """The events of a round in the journal: the measurements, and what must follow from them."""
 
     censuses: list[Census]
+    emitted: list[Emitted]
     derived: list[Event]
 
 
 def _journaled(config: Config, round: int, events: Sequence[Event]) -> _Journaled:
-    censuses = [value for value in map(value_of, events) if isinstance(value, Census)]
+    found = [value_of(event) for event in events]
+    censuses = [value for value in found if isinstance(value, Census)]
+    emitted = [value for value in found if isinstance(value, Emitted)]
     if [census.organism for census in censuses] != list(range(config.organism.count)):
         raise RunError(f"round {round} has not one census of each organism; the journal was altered")
     if any(len(record.measures) != len(config.measures) for each in censuses for record in each.records):
         raise RunError(f"round {round} has records of another number of measures; the journal was altered")
-    return _Journaled(censuses, [event for event in events if event.kind in DERIVED])
+    return _Journaled(censuses, emitted, [event for event in events if event.kind in DERIVED])
 
 
-def _derived(ledger: Ledger, censuses: Sequence[Census]) -> list[Event]:
-    """Derive the decisions, competitions and the summary of the next round."""
-    for census in censuses:
+def _derived(ledger: Ledger, journaled: _Journaled) -> list[Event]:
+    """Derive the decisions, emissions, competitions and the summary of the next round."""
+    for census in journaled.censuses:
         ledger.decision(census.organism, census.round)  # before the census of its own round is known
-    for census in censuses:
+    for census in journaled.censuses:
         ledger.accept(census)
+    for emitted in journaled.emitted:
+        ledger.accept_emitted(emitted)
+    if not ledger.complete():
+        raise ValueError("it lacks what came of an emission")
     closed = ledger.close(validity=False)
     return numbered(closed.round, ((kind, value) for kind, value in closed.items if kind in DERIVED))
 
 
 def _weight(event: Event) -> int:
-    """Count a freeze check, and each birth, death and competition that was considered."""
+    """Count a freeze check, and each birth, death, child and competition that was considered."""
     if event.kind == "decision":
         value = event.value
         return 1 + len(value["births"]) + len(value["deaths"])
+    if event.kind == "emission":
+        return len(event.value["children"])
     return int(event.kind == "outcome")
 
 

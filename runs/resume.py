@@ -12,6 +12,7 @@ from archive_store.journal.journal import Journal
 from archive_store.journal.values import values
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
+from qd.emitters.records import Emission, Emitted
 from qd.records import Census, Decision, Outcome
 from runs.calibration.stored import calibrated, config_of, constants_of, with_calibrated
 from runs.config.reader import changed
@@ -45,6 +46,8 @@ def restore(ledger: Ledger, journal: Journal) -> None:
                 list(values((event for event in events if event.kind == "decision"), Decision)),
                 list(values((event for event in events if event.kind == "census"), Census)),
                 list(values((event for event in events if event.kind == "outcome"), Outcome)),
+                list(values((event for event in events if event.kind == "emission"), Emission)),
+                list(values((event for event in events if event.kind == "emitted"), Emitted)),
             )
         except UNREADABLE as error:
             raise RunError(

@@ -15,6 +15,7 @@ from runs.machine.clock import Clock
 from runs.training.answer import Answer, RoundReport
 from runs.training.calibration_jobs import assays, interface, reference
 from runs.training.census import take_census
+from runs.training.emit import conceive, emit
 from runs.training.finiteness import after_training, of_census
 from runs.training.newborns import bear, founder
 from runs.training.optimise import batches, learning_rate, train
@@ -125,5 +126,7 @@ JOBS: Mapping[str, Callable[..., Answer]] = {
     "interface": interface,
     "reference": reference,
     "assays": assays,
+    "emit": emit,
+    "conceive": conceive,
 }
-TIMED: Sequence[str] = ("advance", "audit")  # jobs that take a clock
+TIMED: Sequence[str] = ("advance", "audit", "emit")  # jobs that take a clock

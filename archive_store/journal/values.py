@@ -12,6 +12,7 @@ from archive_store.errors import ChainError, JournalError
 from archive_store.journal.chain import Event
 from archive_store.shown import shown
 from qd.canonical import LATER
+from qd.emitters.records import Emission, Emitted
 from qd.measures import FEWEST_MEASURES, MOST_MEASURES, Ranges
 from qd.records import Census, Decision, Outcome, read
 from qd.typed import Finite, Positive, Share, T, Within, reader
@@ -64,6 +65,7 @@ class Calibrated:
     largest_flops: Positive
     verdict: Check
     outlook: Foreseen | None = field(default=None, metadata={LATER: True})
+    gradients: tuple[Finite, ...] = field(default=(), metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,9 @@ class Summary:
     out_of_range: tuple[int, ...]
 
 
-Value: TypeAlias = Calibrated | Moved | Decision | Census | Quarantined | Outcome | Checked | Summary
+Value: TypeAlias = (
+    Calibrated | Moved | Decision | Census | Quarantined | Emission | Emitted | Outcome | Checked | Summary
+)
 
 KINDS: Mapping[str, type[Any]] = {
     "calibration": Calibrated,
@@ -123,6 +127,8 @@ KINDS: Mapping[str, type[Any]] = {
     "decision": Decision,
     "census": Census,
     "quarantine": Quarantined,
+    "emission": Emission,
+    "emitted": Emitted,
     "outcome": Outcome,
     "validity": Checked,
     "summary": Summary,
@@ -182,6 +188,8 @@ def measures_of(value: Value) -> set[int]:
             return _measures_of_check(value.verdict)
         case Census():
             return {len(record.measures) for record in value.records}
+        case Emitted():
+            return {len(child.measures) for child in value.contenders}
         case Outcome():
             return {len(value.candidate.behaviour), len(value.candidate.out_of_range)}
         case Summary():
@@ -206,6 +214,16 @@ def _check_round(round: int, value: Value) -> None:
                 _check_since(round, born=record.component.born, line=record.lineage.born)
                 if any(parent.born >= record.component.born for parent in record.parents):
                     raise ValueError(f"component {record.component} has a parent that was not born before it")
+        case Emission():
+            if any(place >= len(value.parents) for child in value.children for place in child):
+                raise ValueError(f"a child has a parent that is none of the {len(value.parents)} there are")
+            for parent in value.parents:
+                _check_since(round, born=parent.component.born, line=parent.lineage.born)
+        case Emitted():
+            for child in value.contenders:
+                _check_since(round, born=child.component.born, line=child.lineage.born)
+                if any(parent.born >= child.component.born for parent in child.parents):
+                    raise ValueError(f"component {child.component} has a parent that was not born before it")
         case Outcome():
             _check_since(round, born=value.candidate.component.born, line=value.candidate.lineage.born)
         case Calibrated():

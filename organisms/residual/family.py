@@ -11,10 +11,10 @@ from torch import Tensor
 from organisms.nn import Interface, new_interface
 from organisms.options import FamilyOptions, Sizes
 from organisms.pool import Layout, Pool
-from organisms.residual.assay import Host, assay
+from organisms.residual.assay import Host, assay, guest_losses
 from organisms.residual.organism import ResidualOrganism
 from organisms.residual.probe import look
-from organisms.species import Probe
+from organisms.species import Assay, Probe
 from organisms.task import Task
 from qd.genes import GeneSpace
 from qd.records import Genes, Genome
@@ -99,7 +99,7 @@ class ResidualFamily(ABC):
         return self.around(interface, Pool(self.family, self.layout, self.depth, self.capacity, device))
 
     def probe(self, organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
-        """Measure every living slot, with its gate gradient and its ablation (`organisms.probe.look`).
+        """Measure what every living slot is to its organism (`organisms.residual.probe.look`).
 
         Parameters
         ----------
@@ -111,20 +111,37 @@ class ResidualFamily(ABC):
         return look(organism, inputs, targets)
 
     def host(self, organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Host:
-        """Freeze an organism into a reference host with cached activations.
+        """Freeze an organism into a host with cached activations.
 
         Parameters
         ----------
         organism
             A trained organism, with the slots that a graft needs emptied.
         inputs, targets
-            The P examples of the probe split.
+            P examples.
         """
         return Host.freeze(organism, inputs, targets)
 
-    def assay(self, organism: ResidualOrganism, hosts: Sequence[Host]) -> Tensor:
-        """Return the drop of the hosts' mean loss, for each living slot and probe example, float64 [n, P]."""
-        return assay(organism, hosts)
+    def assay(self, organism: ResidualOrganism, hosts: Sequence[Host], losses: bool = True) -> Assay:
+        """Graft each living slot alone into each host, and measure what it does there.
+
+        Parameters
+        ----------
+        organism
+            Has the slots to graft in its pool.
+        hosts
+            Of the same examples.
+        losses
+            Whether the drops of the loss are wanted, or the measures alone.
+        """
+        return assay(organism, hosts, losses)
+
+    def guest_losses(self, organism: ResidualOrganism, host: Host) -> Tensor:
+        """Return a host's loss of each of its examples with each living slot alone grafted, [n, P].
+
+        It can be differentiated with respect to the stacks of the organism's pool.
+        """
+        return guest_losses(organism, host)
 
     def analytic_ranges(self) -> Mapping[str, tuple[float, float]]:
         """Return no ranges, so that all come from samples.

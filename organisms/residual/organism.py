@@ -23,29 +23,28 @@ QUIET = 0.1  # an activation under this share of the component's RMS counts as o
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """What every slot of a layer writes, and four of its measures.
+    """What every slot of a layer writes, and which tokens are routed to it.
 
-    The gates here multiply what a slot writes; a family whose slots compete overrides `by_gates` and `without`.
+    The gates here multiply what a slot writes; a family whose slots compete overrides `without`.
     """
 
     writes: Writes
-    span: Tensor  # [C], in the unit of the task's distances
-    sparsity: Tensor  # [C]: share of quiet activations, see `quiet_share`
-    locality: Tensor  # [C], as a share: of the largest distance, or of the largest entropy
-    intensity: Tensor  # float64 [C]: log2 of counted FLOPs over counted bytes
     # int64 [B, C]: tokens of each example that are routed to it; None: all are
     routed_tokens: Tensor | None = None
-
-    def by_gates(self, slots: Sequence[int], slope_BSD: Tensor) -> Tensor:
-        """Return the gradients of a loss with respect to the gates of n slots, [B, n].
-
-        `slope_BSD` is its gradient with respect to the stream after the layer.
-        """
-        return self.writes[slots].along(slope_BSD)
 
     def without(self, slots: Sequence[int]) -> Writes | Iterable[Tensor]:
         """Return the change of what the layer adds when each of n slots alone is gated off, n times [B, S, D]."""
         return -self.writes[slots]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """Four measures of each of n guests in a host, float64 [n] each."""
+
+    span: Tensor  # in the unit of the task's distances
+    sparsity: Tensor  # share of quiet activations, see `quiet_share`
+    locality: Tensor  # as a share: of the largest distance, or of the largest entropy
+    intensity: Tensor  # log2 of counted FLOPs over counted bytes
 
 
 def quiet_share(activations: Tensor) -> Tensor:
@@ -82,10 +81,10 @@ class ResidualOrganism(nn.Module, ABC):
 
     @abstractmethod
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
-        """Measure what every slot of a layer writes when it reads the normalised stream h."""
+        """Observe what every slot of a layer writes when it reads the normalised stream h."""
 
     @abstractmethod
-    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Any:
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], statistics: bool = False) -> Any:
         """Return what `grafted` needs to know of n components that are to be grafted into a host.
 
         Parameters
@@ -96,6 +95,8 @@ class ResidualOrganism(nn.Module, ABC):
             The normalised stream that the host's components read in this layer.
         slots
             Slots of this organism's layer, counted from its first.
+        statistics
+            Whether `described` is to be asked for these guests.
         """
 
     @abstractmethod
@@ -114,6 +115,18 @@ class ResidualOrganism(nn.Module, ABC):
             What `guests` returned for the n components.
         x_BSD
             The host's stream after the layer.
+        """
+
+    @abstractmethod
+    def described(self, residents: Any, guests: Any) -> Described:
+        """Measure n guests, each alone among a host's own components of the layer.
+
+        Parameters
+        ----------
+        residents
+            What `residents` returned for the host's layer.
+        guests
+            What `guests` returned, with statistics, for the n components.
         """
 
     @abstractmethod

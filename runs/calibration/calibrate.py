@@ -1,8 +1,9 @@
 """Calibration, step by step: what makes components of different organisms comparable is settled before round 1.
 
 Trainers train the interface, which is frozen then, and reference organisms on it; some of these become the hosts of
-the assay, and the others are assayed in them. `runs.calibration.constants` finds the rest in what was measured: the
-range of every measure, the centroids, and a verdict on the behaviour space.
+the assay, and the components of all are measured in the hosts that they are not themselves.
+`runs.calibration.constants` finds the rest in what was measured: the range of every measure, the centroids, and a
+verdict on the behaviour space.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from runs.training.calibration_jobs import INTERFACE, Fit
 from runs.training.world import WorldSpec
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import Done, Job
+from runs.workers.pool import WorkerPool
 
 
 def calibrate(
@@ -40,7 +42,7 @@ def calibrate(
     """
     settings = config.calibration
     numbers = [INTERFACE - 1 - index for index in range(settings.organisms)]
-    stages = 1 + 2 * len(numbers) - settings.hosts
+    stages = 1 + 2 * len(numbers)
     finished = 0
 
     def progress() -> None:
@@ -61,11 +63,15 @@ def calibrate(
     states = {number_: pool.fetch(done.payload) for number_, done in references.items()}
     spec = replace(spec, hosts=tuple(states[number_] for number_ in numbers[: settings.hosts]))
     pool.configure(spec)
-    guests = numbers[settings.hosts :]
-    assays = gather(dispatcher, [Job("assays", 0, guest, (states[guest],)) for guest in guests], progress)
-    samples = [sample for number_ in numbers for sample in references[number_].report]
-    values = [value for guest in guests for value in assays[guest].report]
-    return spec, constants(config, spec, fit, samples, values)
+    jobs = [Job("assays", 0, number_, (number_, _states(references[number_], pool))) for number_ in numbers]
+    sampled = gather(dispatcher, jobs, progress)
+    return spec, constants(config, spec, fit, [sampled[number_].report for number_ in numbers])
+
+
+def _states(reference: Done, pool: WorkerPool) -> list[bytes]:
+    """Return the states of a reference organism at its checkpoints, in rising order."""
+    by_digest = pool.fetch(reference.genomes)
+    return [by_digest[digest] for _, digest in reference.report]
 
 
 def gather(dispatcher: Dispatcher, jobs: Sequence[Job], progress: Callable[[], None]) -> dict[int, Done]:

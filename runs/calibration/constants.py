@@ -10,6 +10,7 @@ import numpy as np
 from archive_store.encoding import encode
 from qd import centroids as tessellations
 from qd.canonical import number, sha256
+from qd.fitness import Weights, Yardstick
 from qd.measures import Ranges, ranges_from_samples
 from qd.validity.reliability import split_half
 from qd.validity.remedies import other_measures, ways_out
@@ -18,11 +19,11 @@ from runs.calibration.outlook import Outlook, outlook
 from runs.config.schema import Config
 from runs.errors import ConfigError, RunError, readable
 from runs.training.build import build
-from runs.training.calibration_jobs import Assay, Fit, Sample
+from runs.training.calibration_jobs import Fit, Sampled
 from runs.training.world import WorldSpec
 
 LARGEST_CENTROIDS = 1 << 26  # bytes, a million cells of eight measures
-REFERENCE_QUANTILE = 0.99  # of the assays in calibration: what counts as full marks
+REFERENCE_QUANTILE = 0.99  # of the assays in calibration: what counts as half of full marks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,11 +31,18 @@ class Calibration:
     """The constants that calibration found."""
 
     ranges: Ranges
-    reference: float  # assay that counts as full marks, in nats
+    reference: float  # assay that counts as half of full marks, in nats
+    gradients: tuple[
+        float, ...
+    ]  # sizes of gate gradients in the hosts, rising: a component's place among them counts
     largest_flops: float  # of the costliest component that the genes allow
     centroids: np.ndarray  # float64 [cells, p] for p measures, in the unit cube
     verdict: Mapping[str, Any]  # canonical form of a `qd.validity.verdict.Verdict`
     outlook: Outlook | None = None  # None in runs that were made before it was kept
+
+    def yardstick(self, weights: Weights) -> Yardstick:
+        """Return what makes objectives and behaviours of measurements in this run."""
+        return Yardstick(self.ranges, self.reference, self.largest_flops, self.gradients, weights)
 
     def event(self, spec: WorldSpec) -> dict[str, Any]:
         """Return what the journal holds of it: digests of interface, hosts and centroids, and the rest itself."""
@@ -45,6 +53,7 @@ class Calibration:
             "hosts": [sha256(host) for host in spec.hosts],
             "ranges": self.ranges,
             "reference": self.reference,
+            "gradients": self.gradients,
             "largest_flops": self.largest_flops,
             "centroids": sha256(self.encoded_centroids()),
             "verdict": self.verdict,
@@ -72,6 +81,7 @@ class Calibration:
             return cls(
                 ranges=Ranges(low, high),
                 reference=number(event["reference"]),
+                gradients=tuple(number(value) for value in event["gradients"]),
                 largest_flops=number(event["largest_flops"]),
                 centroids=centroids,
                 verdict=event["verdict"],
@@ -79,9 +89,7 @@ class Calibration:
             )
 
 
-def constants(
-    config: Config, spec: WorldSpec, fit: Fit, samples: Sequence[Sample], assays: Sequence[Assay]
-) -> Calibration:
+def constants(config: Config, spec: WorldSpec, fit: Fit, sampled: Sequence[Sampled]) -> Calibration:
     """Find ranges, reference, centroids and verdict from what calibration measured.
 
     Parameters
@@ -92,10 +100,8 @@ def constants(
         The world, with interface and hosts.
     fit
         Of the organism that trained the interface.
-    samples
-        Of every calibration organism and checkpoint, with raw measures [n, p].
-    assays
-        Of the fully trained components of the organisms that are no hosts.
+    sampled
+        Every calibration organism, with raw measures [n, p] at its checkpoints.
 
     Raises
     ------
@@ -103,10 +109,10 @@ def constants(
         If a measure is constant, the behaviour space is not sound, no component helps a host, or centroids
         cannot be placed.
     """
+    samples = [sample for each in sampled for sample in each.samples]
     measures = np.array([row for sample in samples for row in sample.measures])
     groups = [sample.organism for sample in samples for _ in sample.measures]
-    last = max(sample.step for sample in samples)
-    ends = [sample for sample in samples if sample.step == last]
+    worth = [value for each in sampled for value in each.worth]
     world = build(replace(spec, hosts=()))
     try:
         known = world.species.analytic_ranges()
@@ -121,7 +127,7 @@ def constants(
         groups,
         config.measures,
         split_half(
-            [row for sample in ends for row in sample.even], [row for sample in ends for row in sample.odd]
+            [row for each in sampled for row in each.even], [row for each in sampled for row in each.odd]
         ),
         ranges,
         config.validity.gate,
@@ -129,10 +135,10 @@ def constants(
         stops=True,
     )
     _pass_or_stop(verdict)
-    reference = float(np.quantile([assay.mean for assay in assays], REFERENCE_QUANTILE))
+    reference = float(np.quantile([value.mean for value in worth], REFERENCE_QUANTILE))
     if not reference > 0:
         raise RunError(
-            f"no component of {len(assays)} helps the reference hosts (99th percentile of the assay: "
+            f"no component of {len(worth)} helps the reference hosts (99th percentile of the assay: "
             f"{reference:.3g} nats; a training loss of {fit.loss:.4g}, where the best constant answer has "
             f"{fit.constant:.4g}); raise calibration.steps or organism.dim"
         )
@@ -140,10 +146,11 @@ def constants(
     return Calibration(
         ranges=ranges,
         reference=reference,
+        gradients=tuple(sorted(value.gradient for value in worth)),
         largest_flops=float(world.species.cost(costliest)[0]),
         centroids=_centroids(config, ranges, measures),
         verdict=plain_verdict(verdict),
-        outlook=outlook(fit, assays),
+        outlook=outlook(fit, worth),
     )
 
 

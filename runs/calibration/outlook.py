@@ -7,7 +7,7 @@ from typing import Any
 from qd.canonical import number
 from qd.validity.remedies import ways_out
 from runs.errors import RunError
-from runs.training.calibration_jobs import Assay, Fit
+from runs.training.calibration_jobs import Fit, Worth
 
 DIVERGED = 2.0  # times the loss before training and that of a constant answer
 LEARNED_NOTHING = 0.98  # of the loss of a constant answer
@@ -34,9 +34,9 @@ class Outlook:
         )
 
 
-def outlook(fit: Fit, assays: Sequence[Assay]) -> Outlook:
-    """Return what calibration lets foresee, from the interface's fit and the assays of its components."""
-    return Outlook(fit.loss, fit.constant, sum(assay.lower > 0 for assay in assays), len(assays))
+def outlook(fit: Fit, worth: Sequence[Worth]) -> Outlook:
+    """Return what calibration lets foresee, from the interface's fit and what its components are worth."""
+    return Outlook(fit.loss, fit.constant, sum(each.lower > 0 for each in worth), len(worth))
 
 
 def stop_if_diverged(fit: Fit) -> None:

@@ -20,7 +20,7 @@ from runs.machine.fingerprint import differences
 from runs.prepared import Prepared
 from runs.training.world import WorldSpec
 
-FORMAT = 3  # of the journal's content and the states; part of every digest
+FORMAT = 4  # of the journal's content and the states; part of every digest
 
 
 def write_round_0(

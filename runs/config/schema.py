@@ -20,6 +20,7 @@ from runs.config.sections import (
     ArchiveConfig,
     CalibrationConfig,
     ChemotaxisConfig,
+    EmittersConfig,
     ExecutionConfig,
     LifecycleConfig,
     ObjectiveConfig,
@@ -65,6 +66,7 @@ class Config(Section):
     lifecycle: LifecycleConfig = LifecycleConfig()
     variation: VariationConfig = VariationConfig()
     chemotaxis: ChemotaxisConfig = ChemotaxisConfig()
+    emitters: EmittersConfig = EmittersConfig()
     validity: ValidityConfig = ValidityConfig()
     execution: ExecutionConfig = ExecutionConfig()
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from organisms.families import FAMILIES
 from organisms.layers.config import Count, NotNegative, Positive, Section
 from organisms.options import Sizes
+from qd.emitters.kinds import KINDS
 from runs.config.problems import nearest, shown
 from runs.config.tables import TASKS
 
@@ -227,6 +228,45 @@ class VariationConfig(Section):
     """Share of births from two elites (the iso+line operator); the rest are Gaussian mutations of one."""
     line_sigma: NotNegative = 0.3
     """Standard deviation along the line between two elites, relative to their distance."""
+
+
+class EmittersConfig(Section):
+    """Children of elites that are scored in the reference hosts between two rounds and compete like components."""
+
+    kinds: Annotated[
+        tuple[str, ...],
+        Field(
+            strict=False,
+            description=f"Emitters: any of {', '.join(KINDS)}, or the import path package.module:Name of your own.",
+        ),
+    ] = tuple(KINDS)
+    children: Annotated[int, Field(ge=0, le=100_000)] = 128
+    """Children a round; 0: the archive holds only what organisms became while they trained."""
+    chunk: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Children of one emitter that one worker scores at a time."""
+    shares: Literal["bandit", "even"] = "bandit"
+    """bandit: more children of the emitters that raised the QD score more for their cost; even: they take turns."""
+    exploration: NotNegative = 0.3
+    """Weight of what is not known well in the bandit's upper confidence bound."""
+    iso_sigma: NotNegative = 0.03
+    """Standard deviation of the noise of iso_line, relative to the RMS of each array; its step is variation.line_sigma."""
+    sigma: NotNegative = 0.1
+    """Standard deviation of the noise of gaussian, relative to the RMS of each array."""
+    gene_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Probability that gene draws each structural gene anew; it draws at least one."""
+    steps: Count = 10
+    """Optimizer steps of a child of gradient, in one reference host after the other, on training examples."""
+    learning_rate: Positive = 4e-3
+    """Learning rate of these steps."""
+    race: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of the probe split that rules out hopeless children before the whole of it is used; 1: no race."""
+
+    @field_validator("kinds")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError(f"must name one or more different emitters, not {shown(list(value))}")
+        return tuple(named(kind, KINDS) for kind in value)
 
 
 class ChemotaxisConfig(Section):

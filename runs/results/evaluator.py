@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from archive_store.reading import Run
-from qd.fitness import Weights, objective, percentiles
-from qd.records import ComponentId, Genome
+from qd.fitness import Weights
+from qd.records import Genome
 from runs.config.reader import changed
 from runs.config.schema import plain
 from runs.errors import RunError
@@ -23,16 +23,13 @@ from runs.machine import settings
 if TYPE_CHECKING:
     from ribs.archives import CVTArchive
 
-_GUEST = ComponentId(0, 0, 0)
-
 
 class Evaluator:
-    """Scores genomes in the frozen reference hosts of a run, one at a time: equal genomes, equal scores.
+    """Scores genomes in the frozen reference hosts of a run, as the run itself does.
 
-    The objective is that of the run (`qd.fitness.objective`), and the measures are its behaviours in [0, 1], but both
-    are taken inside the hosts, with the means over them: the measures and the percentile of the gate gradient of a
-    journaled elite are those of the organism that it lived in. The run's own code (`task.name`, `organism.kind`,
-    `measures` by import path) is imported.
+    The objective is that of the run (`qd.fitness.Yardstick`), and the measures are its behaviours in [0, 1]. Many
+    genomes are scored together; beside others a genome's last bits may change. The run's own code (`task.name`,
+    `organism.kind`, `measures` by import path) is imported.
 
     Parameters
     ----------
@@ -55,7 +52,7 @@ class Evaluator:
         from organisms.flat import FlatGenomes
         from runs import tasks
         from runs.calibration.stored import calibrated, config_of, constants_of, with_calibrated
-        from runs.training.build import build, reference_organism
+        from runs.training.build import build
         from runs.training.world import WorldSpec
 
         config = changed(config_of(run.directory), {"device": "cpu"})
@@ -65,10 +62,10 @@ class Evaluator:
         spec = with_calibrated(WorldSpec(plain(config), corpus), event, run.directory.blobs)
         self._run = run
         self._world = build(spec)
-        self._organisms = [reference_organism(self._world, host) for host in spec.hosts]
-        self._constants = constants_of(event, run.directory.blobs)
         weights = config.objective
-        self._weights = Weights(weights.task, weights.efficiency, weights.gradient)
+        self._yardstick = constants_of(event, run.directory.blobs).yardstick(
+            Weights(weights.task, weights.efficiency, weights.gradient)
+        )
         species = self._world.species
         self._flat = FlatGenomes(species.organism(self._world.interface).pool, species.genes)
 
@@ -95,10 +92,18 @@ class Evaluator:
         ValueError
             If a vector has another length or is not finite.
         """
+        from runs.training.guests import scored
+
         genomes = [each if isinstance(each, Genome) else self.genome(each) for each in solutions]
-        scored = [self._score(genome) for genome in genomes]
-        measures = np.array([behaviour for _, behaviour in scored]).reshape(len(scored), -1)
-        return np.array([value for value, _ in scored]), measures
+        world, yardstick = self._world, self._yardstick
+        found = scored(world, genomes, world.hosts, world.probe)
+        flops = [float(world.species.cost(genome.genes)[0]) for genome in genomes]
+        objectives = [
+            yardstick.objective(each.assay, cost, each.gradient)
+            for each, cost in zip(found, flops, strict=True)
+        ]
+        behaviours = [yardstick.ranges.behaviour(each.measures)[0] for each in found]
+        return np.array(objectives), np.array(behaviours).reshape(len(genomes), -1)
 
     def archive(self, round: int | None = None) -> "CVTArchive":
         """Return a new ribs archive with the run's elites as vectors, each scored again in the hosts.
@@ -121,32 +126,3 @@ class Evaluator:
         if genomes:
             archive.add(np.stack([self.vector(genome) for genome in genomes]), *self.evaluate(genomes))
         return archive
-
-    def _score(self, genome: Genome) -> tuple[float, tuple[float, ...]]:
-        from organisms.pool import Occupant
-        from runs.training.measures import measured
-
-        world, rows, places = self._world, [], []
-        for organism in self._organisms:
-            pool = organism.pool
-            first = genome.depth * pool.capacity
-            free = [slot for slot in range(first, first + pool.capacity) if pool.occupants[slot] is None]
-            pool.graft(free[0], genome, Occupant(_GUEST, (), _GUEST, genome.genes))
-            probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
-            place = probe.slots.index(free[0])
-            rows.append(measured(world, organism, probe, world.probe)[place].tolist())
-            places.append(percentiles(probe.gradients.tolist())[place])
-            pool.retire(free[0])
-        alone = world.species.organism(world.interface)
-        alone.pool.graft(
-            genome.depth * alone.pool.capacity, genome, Occupant(_GUEST, (), _GUEST, genome.genes)
-        )
-        value = objective(
-            float(world.species.assay(alone, world.hosts).mean()),
-            self._constants.reference,
-            float(world.species.cost(genome.genes)[0]),
-            self._constants.largest_flops,
-            float(np.mean(places)),
-            self._weights,
-        )
-        return value, self._constants.ranges.behaviour(np.mean(rows, axis=0).tolist())[0]

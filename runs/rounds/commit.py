@@ -47,7 +47,7 @@ class RoundWriter:
         self._written = clock()  # when the last round was
         self.journaled = journal.last_round() or 0
 
-    def write(self, closed: Closed, answers: Mapping[int, Done]) -> list[int]:
+    def write(self, closed: Closed, answers: Mapping[int, Done], chunks: Mapping[int, Done]) -> list[int]:
         """Write a round, durably, unless something of it was lost.
 
         Parameters
@@ -55,26 +55,29 @@ class RoundWriter:
         closed
             The round.
         answers
-            The answers of its jobs, by organism.
+            The answers of its organisms' jobs, by organism.
+        chunks
+            Those of its emitters' jobs, by chunk.
 
         Returns
         -------
         list of int
-            The organisms whose states or genomes were lost with their machine; where there are any, nothing is
-            written.
+            The organisms whose states or genomes were lost with their machine, and likewise chunks, counted on from the
+            number of organisms; where there are any, nothing is written.
         """
+        makers = {**answers, **{len(answers) + chunk: done for chunk, done in chunks.items()}}
         won: dict[int, list[str]] = {}
         for organism, digest in closed.genomes:
             won.setdefault(organism, []).append(digest)
         keeps = self._keeps(closed.round)
-        genomes, gone = self._fetched({organism: answers[organism].genomes for organism in won})
+        genomes, gone = self._fetched({maker: makers[maker].genomes for maker in won})
         states, also_gone = self._fetched({o: done.payload for o, done in answers.items() if keeps})
         if gone or also_gone:
             return sorted({*gone, *also_gone})
         self._blobs.put_all(
             genomes[organism][digest] for organism, digests in won.items() for digest in digests
         )
-        self._commit(closed, self._put(states), _timings(answers))
+        self._commit(closed, self._put(states), _timings(answers, chunks))
         if keeps:
             forget_old_states(self._journal, self._blobs)
         return []
@@ -120,9 +123,14 @@ def forget_old_states(journal: Journal, blobs: BlobStore) -> None:
             blobs.remove(state.digest)
 
 
-def _timings(answers: Mapping[int, Done]) -> list[Timing]:
-    return [
+def _timings(answers: Mapping[int, Done], chunks: Mapping[int, Done]) -> list[Timing]:
+    of_organisms = [
         Timing(organism=organism, name=name, seconds=seconds, worker=done.worker)
         for organism, done in answers.items()
+        for name, seconds in done.report.seconds.items()
+    ]
+    return of_organisms + [
+        Timing(organism=None, name=f"emit_{name}", seconds=seconds, worker=done.worker)
+        for _, done in sorted(chunks.items())
         for name, seconds in done.report.seconds.items()
     ]

@@ -1,8 +1,8 @@
 """The run in logical time: which orders can be decided, what they are, and the events of each closed round.
 
-Nothing here knows of workers, files or clocks. Censuses may come in any order; a decision reads the organism's own
-censuses and a view of the archive that is old enough, and rounds are closed in order. So the ledger's events are a
-function of configuration, calibration and censuses alone.
+Nothing here knows of workers, files or clocks. Censuses and what emitters made may come in any order; a decision reads
+the organism's own censuses, an emission nothing but what was closed, both a view of the archive that is old enough, and
+rounds are closed in order. So the ledger's events are a function of configuration, calibration and what came alone.
 """
 
 import math
@@ -15,11 +15,15 @@ import numpy as np
 from qd import annealing
 from qd.archive import Archive
 from qd.centroids import neighbours
-from qd.fitness import Weights, candidates
+from qd.emitters.contest import Contest
+from qd.emitters.plan import Plan, emissions
+from qd.emitters.records import Emission, Emitted
+from qd.emitters.shares import Success
+from qd.fitness import Weights, candidate, candidates
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
 from qd.lifecycle.rules import Rules, phase
-from qd.records import Census, Decision, Outcome
+from qd.records import Candidate, Census, Decision, Outcome
 from qd.validity.verdict import assess
 from qd.view import View
 from runs.calibration.constants import Calibration, plain_verdict
@@ -34,7 +38,7 @@ class Closed:
 
     round: int
     items: tuple[Item, ...]
-    genomes: tuple[tuple[int, str], ...]  # organism and digest, of the round's own elites
+    genomes: tuple[tuple[int, str], ...]  # organism (or their number + chunk) and digest, of the round's own elites
     view: View
     temperature: float
     score: float | None  # best validation score of an organism
@@ -76,6 +80,18 @@ def rules(config: Config) -> Rules:
     )
 
 
+def plan(config: Config) -> Plan:
+    """Return what emissions depend on, from a configuration."""
+    settings = config.emitters
+    return Plan(
+        seed=config.seed,
+        emitters=settings.kinds,
+        children=settings.children,
+        chunk=settings.chunk,
+        exploration=settings.exploration if settings.shares == "bandit" else None,
+    )
+
+
 class Ledger:
     """Decisions, views and the archive of a run, up to the last closed round.
 
@@ -91,12 +107,18 @@ class Ledger:
         self._config = config
         self._calibration = calibration
         self._rules = rules(config)
-        self._weights = Weights(config.objective.task, config.objective.efficiency, config.objective.gradient)
+        weights = config.objective
+        self._yardstick = calibration.yardstick(Weights(weights.task, weights.efficiency, weights.gradient))
         self._neighbours = neighbours(calibration.centroids)
-        self._archive = Archive(calibration.centroids, config.archive.qd_offset)
+        self._offset = config.archive.qd_offset
+        self._archive = Archive(calibration.centroids, self._offset)
         self._views = {0: self._archive.view()}
         self._decisions: dict[tuple[int, int], Decision] = {}
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
+        self._plan = plan(config)
+        self._emissions: dict[int, tuple[Emission, ...]] = {}
+        self._emitted: dict[tuple[int, int], Emitted] = {}  # by round and chunk
+        self._successes: dict[int, list[Success]] = {}  # of the chunks of each closed round
         self.closed = 0
         self.births = self.deaths = 0  # that happened in closed rounds
 
@@ -144,10 +166,48 @@ class Ledger:
             )
         self._censuses[census.organism].append(census)
 
+    def may_emit(self, round: int) -> bool:
+        """Return whether everything that the emissions of a round depend on is known."""
+        return round <= self._config.rounds and self._seen(round) <= self.closed
+
+    def emissions(self, round: int) -> tuple[Emission, ...]:
+        """Return the emissions of a round, which are decided on the first call."""
+        if round not in self._emissions:
+            seen = self._seen(round)
+            past = [each for closed in range(1, seen + 1) for each in self._successes.get(closed, ())]
+            self._emissions[round] = emissions(self._plan, round, self._views[seen], past)
+        return self._emissions[round]
+
+    def contest(self, round: int) -> Contest:
+        """Return what the children of a round have to beat."""
+        return Contest.of(self._views[self._seen(round)], self._calibration.centroids, self._yardstick)
+
+    def emitted(self, round: int, chunk: int) -> Emitted | None:
+        """Return what is known to have come of an emission."""
+        return self._emitted.get((round, chunk))
+
+    def accept_emitted(self, emitted: Emitted) -> None:
+        """Add what came of an emission of a round that is not closed.
+
+        Raises
+        ------
+        ValueError
+            If nothing like it was asked for, or it is known already.
+        """
+        key = (emitted.round, emitted.chunk)
+        asked = emitted.round > self.closed and emitted.chunk < len(self.emissions(emitted.round))
+        if not asked or key in self._emitted:
+            raise ValueError(f"chunk {emitted.chunk} of round {emitted.round} was not asked for, or came before")
+        self._emitted[key] = emitted
+
     def complete(self) -> bool:
         """Return whether the next round can be closed."""
         following = self.closed + 1
-        return following <= self._config.rounds and all(self.known(o) >= following for o in self.organisms)
+        return (
+            following <= self._config.rounds
+            and all(self.known(o) >= following for o in self.organisms)
+            and all((following, each.chunk) in self._emitted for each in self.emissions(following))
+        )
 
     def close(self, validity: bool = True) -> Closed:
         """Close the next round: its components compete, in order of organism and component, and it is summed up.
@@ -160,19 +220,25 @@ class Ledger:
         round = self.closed + 1
         censuses = [self.census(organism, round) for organism in self.organisms]
         decisions = [self.decision(organism, round) for organism in self.organisms]
-        outcomes = self._archive.commit(self.competitors(censuses))
+        asked = self.emissions(round)
+        brought = [self._emitted[round, each.chunk] for each in asked]
+        outcomes = self._archive.commit([*self.competitors(censuses), *self._children(brought)])
+        successes = self._succeed(round, asked, brought, outcomes)
         self._advance(self._archive.view())
         items: list[Item] = []
         for decision, census in zip(decisions, censuses, strict=True):
             items += [("decision", decision), ("census", census)]
             if census.quarantine is not None:
                 items.append(("quarantine", self._quarantine(census)))
+        for emission, emitted in zip(asked, brought, strict=True):
+            items += [("emission", emission), ("emitted", emitted)]
         items += [("outcome", outcome) for outcome in outcomes]
         due = round % self._config.lifecycle.slow_every == 0 or round == self._config.rounds
         if validity and due:
             items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
         births, deaths = self._count(decisions, censuses)
         summary = self._summary(round, decisions, censuses, births, deaths)
+        summary |= self._emitting(asked, brought, successes)
         items.append(("summary", summary))
         won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
         held = {elite.genome for elite in self.view.elites}
@@ -187,7 +253,12 @@ class Ledger:
         )
 
     def restore(
-        self, decisions: Sequence[Decision], censuses: Sequence[Census], outcomes: Sequence[Outcome]
+        self,
+        decisions: Sequence[Decision],
+        censuses: Sequence[Census],
+        outcomes: Sequence[Outcome],
+        asked: Sequence[Emission] = (),
+        brought: Sequence[Emitted] = (),
     ) -> None:
         """Restore the next round as it was journaled.
 
@@ -197,6 +268,8 @@ class Ledger:
             One for each organism.
         outcomes
             Of the round's competitions, in order.
+        asked, brought
+            Emissions, and what came of them.
 
         Raises
         ------
@@ -209,23 +282,49 @@ class Ledger:
             self.accept(census)
         self._count(decisions, censuses)
         self._archive.restore(outcomes)
+        self._emissions[self.closed + 1] = tuple(asked)
+        self._succeed(self.closed + 1, asked, brought, outcomes)
         self._advance(self._archive.view())
 
     def competitors(self, censuses: Sequence[Census]) -> list[Any]:
         """Return the candidates of a round in order."""
-        calibration = self._calibration
+        maturity = self._config.objective.maturity
+        return [each for census in censuses for each in candidates(census, self._yardstick, maturity)]
+
+    def _children(self, brought: Sequence[Emitted]) -> list[Candidate]:
+        """Return the candidates that emitters made, in order."""
         return [
-            candidate
-            for census in censuses
-            for candidate in candidates(
-                census,
-                calibration.ranges,
-                calibration.reference,
-                calibration.largest_flops,
-                self._config.objective.maturity,
-                self._weights,
-            )
+            candidate(child, emitted.round, self._yardstick)
+            for emitted in brought
+            for child in emitted.contenders
         ]
+
+    def _succeed(
+        self, round: int, asked: Sequence[Emission], brought: Sequence[Emitted], outcomes: Sequence[Outcome]
+    ) -> list[Success]:
+        """Remember what each chunk of a round brought to the archive."""
+        gains: dict[int, list[float]] = {}
+        for outcome in outcomes:
+            if outcome.status != "reject":
+                before = outcome.incumbent_objective
+                gain = outcome.candidate.objective - (self._offset if before is None else before)
+                gains.setdefault(outcome.candidate.component.organism, []).append(gain)
+        self._successes[round] = [
+            Success(emission.emitter, emitted.flops, math.fsum(gains.get(len(self.organisms) + emission.chunk, ())))
+            for emission, emitted in zip(asked, brought, strict=True)
+        ]
+        return self._successes[round]
+
+    def _emitting(
+        self, asked: Sequence[Emission], brought: Sequence[Emitted], successes: Sequence[Success]
+    ) -> dict[str, Any]:
+        return {
+            "children": sum(len(emission.children) for emission in asked),
+            "children_scored": sum(emitted.scored for emitted in brought),
+            "children_useful": sum(emitted.useful for emitted in brought),
+            "emitters_gain": math.fsum(success.gain for success in successes),
+            "emitters_flops": math.fsum(emitted.flops for emitted in brought),
+        }
 
     def _seen(self, round: int) -> int:
         """Return the round whose view an order for `round` reads."""
@@ -261,6 +360,9 @@ class Ledger:
         self.closed += 1
         self._views[self.closed] = view
         self._views.pop(self.closed - self._config.lag - 1, None)  # no order will read it any more
+        asked = self._emissions.pop(self.closed, ())
+        for emission in asked:
+            self._emitted.pop((self.closed, emission.chunk), None)
 
     def _quarantine(self, census: Census) -> dict[str, Any]:
         return {

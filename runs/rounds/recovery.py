@@ -12,9 +12,10 @@ from archive_store.blobs import BlobStore
 from archive_store.errors import BlobError
 from archive_store.journal.journal import Journal
 from archive_store.journal.values import values
+from qd.emitters.records import Emission
 from qd.records import Outcome
 from runs.errors import RunError
-from runs.workers.jobs import Done, Handle
+from runs.workers.jobs import Done, Gone, Handle
 
 
 @dataclass(slots=True)
@@ -33,11 +34,15 @@ class Recovery:
     ----------
     blobs, journal
         Of the run: genomes and states, and the rounds that made them.
+    organisms
+        Of the population; components of higher numbers are children of emitters.
     """
 
-    def __init__(self, blobs: BlobStore, journal: Journal) -> None:
+    def __init__(self, blobs: BlobStore, journal: Journal, organisms: int) -> None:
         self._blobs = blobs
         self._journal = journal
+        self._organisms = organisms
+        self._chunks: dict[tuple[int, int], bool] = {}  # round and chunk to be made again; whether it is under way
         self._rounds: dict[int, set[int]] = {}  # to be done again, by organism
         self._genomes: dict[tuple[int, int], set[str]] = {}  # to be stored again, by organism and round
         self._positions: dict[int, Position] = {}
@@ -45,7 +50,7 @@ class Recovery:
     @property
     def needed(self) -> bool:
         """Whether anything is still to be made again."""
-        return bool(self._rounds)
+        return bool(self._rounds or self._chunks)
 
     def needs(self, organism: int, round: int) -> bool:
         """Return whether an organism's round is to be done again."""
@@ -84,8 +89,12 @@ class Recovery:
                     f"blob {self._blobs.path(digest)} is missing or damaged, and the journal does not say what "
                     "made it; restore the file from a copy"
                 )
-            self._genomes.setdefault(makers[digest], set()).add(digest)
-            self.need(*makers[digest])
+            organism, round = makers[digest]
+            self._genomes.setdefault((organism, round), set()).add(digest)
+            if organism < self._organisms:
+                self.need(organism, round)
+            else:
+                self._chunks.setdefault((round, organism - self._organisms), False)
 
     def due(self) -> list[tuple[int, int, Handle]]:
         """Return organism, round and state of the orders that are to be sent again now."""
@@ -134,6 +143,37 @@ class Recovery:
             self._rounds.pop(organism, None)
             self._positions.pop(organism, None)
 
+    def lost_chunks(self) -> list[Emission]:
+        """Return the emissions whose children are to be made again and that are not under way."""
+        wanted = [key for key, sent in self._chunks.items() if not sent]
+        return [
+            emission
+            for round in sorted({round for round, _ in wanted})
+            for emission in values(self._journal.events(round, "emission"), Emission)
+            if (round, emission.chunk) in wanted
+        ]
+
+    def sent_chunk(self, emission: Emission) -> None:
+        """Note that children are being made again."""
+        self._chunks[emission.round, emission.chunk] = True
+
+    def take_chunk(self, done: Done, fetch: Callable[[Handle], Any]) -> None:
+        """Take children that were made again: store the genomes that were looked for.
+
+        Raises
+        ------
+        RunError
+            If they have other genomes now.
+        """
+        round, chunk = done.job.round, done.job.organism
+        try:
+            genomes = fetch(done.genomes)
+        except Gone:
+            self._chunks[round, chunk] = False
+            return
+        self._store(done, self._genomes.pop((self._organisms + chunk, round)), genomes)
+        del self._chunks[round, chunk]
+
     def _position(self, organism: int) -> Position:
         rounds, position = self._rounds[organism], self._positions.get(organism)
         if position is None or (not position.sent and position.round >= min(rounds)):
@@ -151,8 +191,8 @@ class Recovery:
         for digest in sorted(wanted):
             if digest not in genomes:
                 raise RunError(
-                    f"genome {digest} is lost: its file is missing or damaged, and round {done.job.round} of "
-                    f"organism {done.job.organism}, which made it, comes out differently here; restore "
+                    f"genome {digest} is lost: its file is missing or damaged, and the {done.job} which made it, "
+                    f"comes out differently here; restore "
                     f"{self._blobs.path(digest)} from a copy"
                 )
         self._blobs.put_all(genomes[digest] for digest in sorted(wanted))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from qd.emitters.records import Emitted
 from qd.records import Census
 
 Answer = tuple[Any, bytes, dict[str, bytes]]  # report, payload and genomes by digest; see `runs.trainer`
@@ -13,4 +14,12 @@ class RoundReport:
     """The report of `runs.trainer.advance`: the census, and seconds by part, which no digest covers."""
 
     census: Census
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EmitReport:
+    """The report of `runs.training.emit.emit`: what came of an emission, and seconds by part."""
+
+    emitted: Emitted
     seconds: dict[str, float]

@@ -56,12 +56,19 @@ def build(spec: WorldSpec) -> World:
         validation=examples(task.validation),
         test=examples(task.test),
         interface={} if spec.interface is None else decode_interface(spec.interface, device),
+        host_organisms=(),
         hosts=(),
     )
     if spec.interface is not None:
         with readable("the interface"):
             check_interface(world.interface, family.interface(torch.Generator().manual_seed(0)))
-    return replace(world, hosts=tuple(_host(world, data) for data in spec.hosts))
+    organisms = tuple(reference_organism(world, data) for data in spec.hosts)
+    return replace(world, host_organisms=organisms, hosts=frozen(world, organisms, world.probe))
+
+
+def frozen(world: World, organisms: Sequence[Organism], examples: Examples) -> tuple[Any, ...]:
+    """Return organisms as hosts of grafts that are scored on these examples."""
+    return tuple(world.species.host(each, examples.inputs, examples.targets) for each in organisms)
 
 
 def family_of(config: Config, task: Task) -> Species:
@@ -97,10 +104,6 @@ def _check_contract(kind: str, family: object, names: Sequence[str]) -> None:
         raise ConfigError(
             f"organism.kind {kind!r} is no family: it has no {', '.join(missing)}; see organisms.species.Species"
         )
-
-
-def _host(world: World, state: bytes) -> Any:
-    return world.species.host(reference_organism(world, state), world.probe.inputs, world.probe.targets)
 
 
 def reference_organism(world: World, state: bytes) -> Organism:

@@ -1,6 +1,7 @@
 """The jobs of calibration: the interface, the reference organisms, their assays."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +9,11 @@ import torch
 
 from organisms.species import Organism
 from organisms.task import Task
+from qd.canonical import sha256
 from qd.seeding import torch_seed
 from runs.errors import RunError
 from runs.training.answer import Answer
+from runs.training.build import frozen
 from runs.training.census import evaluate, lower_bounds
 from runs.training.measures import measured
 from runs.training.newborns import founder
@@ -32,22 +35,31 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Assay:
-    """Assay of one component over the probe examples, in nats."""
+class Worth:
+    """What one component is worth to the reference hosts, over the probe examples."""
 
-    mean: float
-    lower: float  # 95 % bound of the mean
+    mean: float  # of its assay, in nats
+    lower: float  # 95 % bound of that mean
+    gradient: float  # size of the gate gradient
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Components of one calibration organism at one checkpoint."""
+    """Components of one calibration organism at one checkpoint, in the reference hosts that it is not itself."""
 
     organism: int
     step: int
     measures: list[list[float]]  # raw, a row for each component
-    even: list[list[float]]  # the same over every second probe example
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A calibration organism: its components at every checkpoint, and more of the last one's."""
+
+    samples: tuple[Sample, ...]
+    even: list[list[float]]  # measures at the last checkpoint over every second probe example
     odd: list[list[float]]
+    worth: tuple[Worth, ...]
 
 
 def interface(world: World) -> Answer:
@@ -72,7 +84,10 @@ def interface(world: World) -> Answer:
 
 
 def reference(world: World, number: int) -> Answer:
-    """Train a gene-diverse organism on the interface and measure its components as it goes.
+    """Train a gene-diverse organism on the interface.
+
+    The report is a pair of optimizer step and digest of the state for each checkpoint, and the genomes are these states
+    by digest.
 
     Raises
     ------
@@ -83,21 +98,45 @@ def reference(world: World, number: int) -> Answer:
     settings = world.config.calibration
     indices = batches(world, number, 0, settings.steps)
     rate = learning_rate(world, settings.steps)
-    samples = []
+    marks, states = [], {}
     for share in settings.checkpoints:
         until = max(1, round(share * settings.steps))
         if until == individual.step:
             continue
         _check(individual, train(world, individual, indices[individual.step : until], rate))
-        samples.append(_sample(world, individual))
-    return samples, encode_state(individual), {}
+        state = encode_state(individual)
+        marks.append((individual.step, sha256(state)))
+        states[marks[-1][1]] = state
+    return marks, encode_state(individual), states
 
 
-def assays(world: World, state: bytes) -> Answer:
-    """Assay every component of a calibration organism in the reference hosts; the report is an `Assay` of each."""
-    drops = world.species.assay(decode_state(world, state).organism, world.hosts)
-    pairs = zip(drops.mean(-1).tolist(), lower_bounds(drops).tolist(), strict=True)
-    return [Assay(mean, lower) for mean, lower in pairs], b"", {}
+def assays(world: World, number: int, states: Sequence[bytes]) -> Answer:
+    """Assay and measure the components of a calibration organism in the reference hosts; the report is `Sampled`.
+
+    Parameters
+    ----------
+    world
+        Configuration, data, interface and reference hosts.
+    number
+        Of the organism; if it is a host itself, the other hosts are used.
+    states
+        Of the organism at every checkpoint, in rising order.
+    """
+    itself = INTERFACE - 1 - number
+    others = [host for place, host in enumerate(world.host_organisms) if place != itself]
+    hosts = frozen(world, others, world.probe)
+    samples = []
+    for state in states:
+        individual = decode_state(world, state)
+        last = state is states[-1]
+        assay = world.species.assay(individual.organism, hosts, losses=last)
+        rows = measured(world, individual.organism, assay, others, world.probe).tolist()
+        samples.append(Sample(number, individual.step, rows))
+    halves = [_every_second(world.probe, first) for first in (0, 1)]
+    even, odd = (_measures(world, individual.organism, others, half) for half in halves)
+    drops = assay.drops
+    worth = zip(drops.mean(-1).tolist(), lower_bounds(drops).tolist(), assay.gradients.tolist(), strict=True)
+    return Sampled(tuple(samples), even, odd, tuple(Worth(*each) for each in worth)), b"", {}
 
 
 def fit(world: World, individual: Individual) -> Fit:
@@ -129,16 +168,11 @@ def _check(individual: Individual, loss: float) -> None:
         )
 
 
-def _sample(world: World, individual: Individual) -> Sample:
-    examples = world.probe
-    parts = (examples, _every_second(examples, 0), _every_second(examples, 1))
-    whole, even, odd = (_measures(world, individual.organism, part) for part in parts)
-    return Sample(individual.number, individual.step, whole, even, odd)
-
-
-def _measures(world: World, organism: Organism, examples: Examples) -> list[list[float]]:
-    probe = world.species.probe(organism, examples.inputs, examples.targets)
-    return measured(world, organism, probe, examples).tolist()
+def _measures(
+    world: World, organism: Organism, hosts: Sequence[Organism], examples: Examples
+) -> list[list[float]]:
+    assay = world.species.assay(organism, frozen(world, hosts, examples), losses=False)
+    return measured(world, organism, assay, hosts, examples).tolist()
 
 
 def _every_second(examples: Examples, first: int) -> Examples:

@@ -70,7 +70,7 @@ def take_census(
 def take_records(
     world: World, individual: Individual, clock: Clock
 ) -> tuple[list[Record], dict[str, bytes], Probe, dict[str, float]]:
-    """Measure, ablate and assay every component, and encode its genome.
+    """Ablate every component at home, assay and measure it in the hosts, and encode its genome.
 
     Parameters
     ----------
@@ -90,11 +90,11 @@ def take_records(
     organism, pool = individual.organism, individual.organism.pool
     started = clock()
     probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
-    measures = measured(world, organism, probe, world.probe).tolist()
     used = usage(world.task, probe)
     looked = clock()
-    drops = world.species.assay(organism, world.hosts)
-    means, lower = drops.mean(-1).tolist(), lower_bounds(drops).tolist()
+    assay = world.species.assay(organism, world.hosts)
+    measures = measured(world, organism, assay, world.host_organisms, world.probe).tolist()
+    means, lower = assay.drops.mean(-1).tolist(), lower_bounds(assay.drops).tolist()
     assayed = clock()
     records, encoded = [], {}
     for index, (slot, occupant) in enumerate(pool.alive()):
@@ -115,7 +115,7 @@ def take_records(
                 assay=means[index],
                 assay_lower=lower[index],
                 ablation=float(probe.ablations[index]),
-                gradient=float(probe.gradients[index]),
+                gradient=float(assay.gradients[index]),
                 flops=float(flops),
                 bytes=float(bytes_moved),
                 load=used[index].load,

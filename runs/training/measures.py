@@ -1,51 +1,85 @@
-"""The measures of a census: those of the family's that the configuration names, and a user's."""
+"""The measures of components in the reference hosts: the family's own that are configured, and a user's."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from organisms.arrays import numeric
-from organisms.species import Organism, Probe
+from organisms.pool import Occupant
+from organisms.species import Assay, Organism
 from qd.measures import MEASURES
+from qd.records import Genome
 from runs.config.import_path import imported
 from runs.errors import RunError
 from runs.training.world import Examples, World
 
 
-def measured(world: World, organism: Organism, probe: Probe, examples: Examples) -> Tensor:
+def measured(
+    world: World, organism: Organism, assay: Assay, hosts: Sequence[Organism], examples: Examples
+) -> Tensor:
     """Return the raw measures of every living slot in the order of the configuration, float64 [n, p].
 
-    A measure given by import path is a function ``(organism, inputs, targets) -> n numbers``, one for each
-    living slot in order.
+    A measure given by import path is a function ``(organism, inputs, targets) -> numbers``, one for each living slot in
+    order. It is called once for each component and host, which then has the component as a guest, and the mean of the
+    guest's numbers counts.
 
     Parameters
     ----------
     world
         Names the p measures, in its configuration.
     organism
-        Passed on to the user's measures.
-    probe
-        What the family measured of the same organism and examples, of which columns are taken by name.
+        Has the components in its pool.
+    assay
+        Of the organism in these hosts and on these examples; columns are taken by name.
+    hosts
+        The reference organisms, with free places.
     examples
-        The probe split, passed on to the user's measures.
+        Passed on to the user's measures.
 
     Raises
     ------
     RunError
-        If a user's measure does not give n numbers, or no numbers at all.
+        If a user's measure does not give as many numbers, or no numbers at all, or a host has no free place.
     """
-    return torch.stack([_column(name, organism, probe, examples) for name in world.config.measures], dim=-1)
+    columns = [
+        assay.measures[:, MEASURES.index(name)]
+        if name in MEASURES
+        else _own(name, organism, hosts, examples).to(assay.measures)
+        for name in world.config.measures
+    ]
+    return torch.stack(columns, dim=-1)
 
 
-def _column(name: str, organism: Organism, probe: Probe, examples: Examples) -> Tensor:
-    if name in MEASURES:
-        return probe.measures[:, MEASURES.index(name)]
-    given = imported(name, "measures")(organism, examples.inputs, examples.targets)
-    wanted = f"measure {name} must give {len(probe.slots)} numbers, one for each living slot"
+def _own(name: str, organism: Organism, hosts: Sequence[Organism], examples: Examples) -> Tensor:
+    guests = [organism.pool.genome(slot) for slot, _ in organism.pool.alive()]
+    rows = [[_in_host(name, guest, host, examples) for host in hosts] for guest in guests]
+    return torch.tensor(rows, dtype=torch.float64).reshape(len(guests), len(hosts)).mean(1)
+
+
+def _in_host(name: str, guest: Genome, host: Organism, examples: Examples) -> float:
+    pool = host.pool
+    first = guest.depth * pool.capacity
+    free = [slot for slot in range(first, first + pool.capacity) if pool.occupants[slot] is None]
+    if not free:
+        raise RunError(
+            f"measure {name} is taken of components as guests, and a reference host has no free place in layer "
+            f"{guest.depth}; lower calibration.host_share or raise organism.capacity"
+        )
+    pool.graft(free[0], guest, Occupant.guest(guest.genes))
     try:
-        values = torch.from_numpy(numeric(f"measure {name}", given).astype(np.float64))
+        given = imported(name, "measures")(host, examples.inputs, examples.targets)
+    finally:
+        place = [slot for slot, _ in pool.alive()].index(free[0])
+        living = sum(1 for _ in pool.alive())
+        pool.retire(free[0])
+    try:
+        values = numeric(f"measure {name}", given).astype(np.float64)
     except ValueError as error:
         raise RunError(str(error)) from error
-    if values.shape != (len(probe.slots),):
-        raise RunError(f"{wanted}; it gave shape {tuple(values.shape)}")
-    return values.to(probe.measures.device)
+    if values.shape != (living,):
+        raise RunError(
+            f"measure {name} must give {living} numbers, one for each living slot; it gave shape {values.shape}"
+        )
+    return float(values[place])

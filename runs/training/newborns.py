@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from archive_store.encoding import decode_genome
-from archive_store.lowrank import factors
+from archive_store.lowrank import refactored
 from organisms.memory import Trace
 from organisms.nn import Interface
 from organisms.pool import Occupant
@@ -81,7 +81,7 @@ def _newborn(
         return family.fitted(genome, genes, stream)
 
     def resize(genome: Genome, genes: Genes) -> Genome:
-        return variation.resize(fit(genome, genes), genes, family.ranks, factors, stream)
+        return variation.resize(fit(genome, genes), genes, family.ranks, refactored, stream)
 
     if birth.operator == "random":
         return family.random_genome(depth, random_genes(space, stream), stream)
@@ -96,7 +96,7 @@ def _newborn(
             settings.gene_rate,
             space,
             stream,
-            factors,
+            refactored,
             family.ranks,
             fit,
             family.aligned,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from organisms.species import Species
+from organisms.species import Organism, Species
 from organisms.task import Task
 from runs.config.schema import Config
 
@@ -50,4 +50,5 @@ class World:
     validation: Examples
     test: Examples
     interface: dict[str, Tensor]  # empty before calibration
-    hosts: tuple[Any, ...]
+    host_organisms: tuple[Organism, ...]  # with free places for a graft
+    hosts: tuple[Any, ...]  # the same, frozen on the probe split

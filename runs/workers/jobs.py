@@ -6,7 +6,8 @@ from typing import Any
 from runs.errors import RunError
 
 Handle = Any  # stands for bytes or genomes that stay where they are until they are fetched
-Key = tuple[str, int, int]  # (name, round, organism): what identifies a job, whatever its attempt
+Key = tuple[str, int, int]  # (name, round, organism or chunk): what identifies a job, whatever its attempt
+EMITTERS = ("emit", "conceive")  # jobs of chunks
 
 
 class Exhausted(RunError):
@@ -23,7 +24,7 @@ class Job:
 
     name: str
     round: int
-    organism: int
+    organism: int  # of the jobs of emitters the chunk
     arguments: tuple[Any, ...]
 
     @property
@@ -34,6 +35,8 @@ class Job:
     def __str__(self) -> str:
         if self.organism < 0:  # an organism of calibration (`runs.training.calibration_jobs.INTERFACE`)
             return f"{self.name} of calibration"
+        if self.name in EMITTERS:
+            return f"{self.name} of chunk {self.organism}, round {self.round},"
         return f"{self.name} of organism {self.organism}, round {self.round},"
 
 

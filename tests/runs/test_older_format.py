@@ -46,7 +46,7 @@ def test_it_is_shown_drawn_verified_and_its_digest_is_checked(older):
 def test_it_is_not_made_again_or_its_predictions_in_one_sentence_and_nothing_is_changed(older):
     before = files(older)
     message = (
-        r"has the content of format 2 and this version works with format 3; use the version that launched it"
+        r"has the content of format 2 and this version works with format 4; use the version that launched it"
     )
     for again in (lambda: replay.replay(older, None, {}), lambda: replay.decisions(older)):
         with pytest.raises(RunError, match=message):

@@ -174,7 +174,7 @@ class TestRefusals:
         run = older(copied(cut_off, tmp_path))
         path = run / "environment.json"
         path.write_text(path.read_text().replace('"MKL_NUM_THREADS": "1"', '"MKL_NUM_THREADS": "2"'))
-        told = refused(run, RunError, "has the content of format 2 and this version works with format 3; use")
+        told = refused(run, RunError, "has the content of format 2 and this version works with format 4; use")
         for other in (lambda: replay(run, None, {}), lambda: decisions(run)):
             with pytest.raises(RunError) as caught:
                 other()

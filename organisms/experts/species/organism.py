@@ -20,12 +20,12 @@ from organisms.experts.dispatch.placement import collected, spread
 from organisms.experts.routing.choice import best
 from organisms.experts.routing.losses import load_balance
 from organisms.experts.species.component import GENE_ACTIVATIONS
-from organisms.experts.species.observed import observe
+from organisms.experts.species.observed import Candidates, describe, observe
 from organisms.experts.species.shares import every_output, mixture, redirected, shares
 from organisms.layers.norms import rms_norm
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
-from organisms.residual.organism import Observed, ResidualOrganism
+from organisms.residual.organism import Described, Observed, ResidualOrganism
 from organisms.task import Task
 
 
@@ -36,14 +36,6 @@ class Routed:
     slots_Tk: Tensor  # int64, best first
     weights_Tk: Tensor  # see `mixture`
     balance: Tensor  # scalar: load-balancing loss over these experts, 1 where all are equally loaded
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Logits and outputs of n experts for T tokens."""
-
-    logits_Tn: Tensor
-    outputs_nTD: Tensor
 
 
 class ExpertOrganism(ResidualOrganism):
@@ -176,7 +168,7 @@ class ExpertOrganism(ResidualOrganism):
         slots_C = torch.arange(C, device=h_BSD.device)
         return self._activated(layer, hidden_BSCH, slots_C).transpose(1, 2)
 
-    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Candidates:
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], statistics: bool = False) -> Candidates:
         """Return the logits and outputs of some slots for every token, routed to them or not.
 
         Parameters
@@ -187,11 +179,16 @@ class ExpertOrganism(ResidualOrganism):
             The normalised stream that the host's experts read.
         slots
             Slots of the layer, counted from its first.
+        statistics
+            Not used: nothing more is needed for them.
         """
-        hidden_BCSH, (_, down_CHD) = self.hidden(layer, h_BSD), self.matrices(layer)
+        hidden_BnSH, (_, down_CHD) = self.hidden(layer, h_BSD)[:, slots], self.matrices(layer)
+        genes = self.pool.genes(layer)
         return Candidates(
             self.logits(layer, h_BSD).flatten(0, 1)[:, slots],
-            every_output(hidden_BCSH[:, slots], down_CHD[slots]),
+            hidden_BnSH,
+            every_output(hidden_BnSH, down_CHD[slots]),
+            [genes[slot] for slot in slots],
         )
 
     def residents(self, layer: int, h_BSD: Tensor) -> Candidates:
@@ -220,10 +217,22 @@ class ExpertOrganism(ResidualOrganism):
             yield (change_TD + after_Tn[:, -1:] * outputs_TD).view_as(x_BSD)
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
-        """Measure the experts of a layer (`organisms.experts.species.observed.observe`)."""
+        """Observe the experts of a layer (`organisms.experts.species.observed.observe`)."""
         logits_BSC, hidden_BCSH = self.logits(layer, h_BSD), self.hidden(layer, h_BSD)
-        genes, (_, down_CHD) = self.pool.genes(layer), self.matrices(layer)
-        return observe(self.task, self.k, genes, logits_BSC, hidden_BCSH, down_CHD)
+        return observe(self.k, self.pool.living(layer), logits_BSC, hidden_BCSH, self.matrices(layer)[1])
+
+    def described(self, residents: Candidates, guests: Candidates) -> Described:
+        """Measure the guests in a host (`organisms.experts.species.observed.describe`).
+
+        Parameters
+        ----------
+        residents
+            Logits and outputs of the host's own experts.
+        guests
+            Those of the n experts to graft.
+        """
+        dim = self.interface["embed"].shape[1]
+        return describe(self.task, self.k, dim, residents, guests)
 
     def _activated(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:
         """Apply to each row [..., H] the activation of its slot."""

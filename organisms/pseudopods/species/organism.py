@@ -6,6 +6,7 @@ sizes of the QK and OV circuits.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,9 +17,17 @@ from kernels.linear import linear
 from organisms.nn import Interface, example_losses
 from organisms.pool import Pool
 from organisms.pseudopods.species.cost import cost
-from organisms.residual.organism import Observed, ResidualOrganism, quiet_share
+from organisms.residual.organism import Described, Observed, ResidualOrganism, quiet_share
 from organisms.residual.writes import Writes
 from organisms.task import Task
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heads:
+    """What n heads write when they read a host's stream, and what `described` makes of where they attend."""
+
+    writes: Writes
+    seen: Described | None  # None: it was not asked for
 
 
 class PseudopodOrganism(ResidualOrganism):
@@ -58,7 +67,7 @@ class PseudopodOrganism(ResidualOrganism):
         found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
         return Writes(found.output, write_CWD).total()
 
-    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int]) -> Writes:
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], statistics: bool = False) -> Heads:
         """Return what some heads of a layer write when they read a host's stream.
 
         Parameters
@@ -69,14 +78,29 @@ class PseudopodOrganism(ResidualOrganism):
             The normalised stream that the host's heads read.
         slots
             Slots of the layer, counted from its first.
+        statistics
+            Whether where they attend is wanted; locality is a standard deviation of distance.
         """
-        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
-        return Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
+        options = self.attention_options(layer)
+        found = attention(*self.circuits(layer, h_BSD), **options, statistics=statistics)
+        writes = Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
+        if found.statistics is None:
+            return Heads(writes, None)
+        quiet = [quiet_share(y_BSD) for y_BSD in writes.dense()]
+        return Heads(
+            writes,
+            Described(
+                span=found.statistics.span[slots].double(),
+                sparsity=torch.stack(quiet).double() if quiet else h_BSD.new_zeros(0, dtype=torch.float64),
+                locality=found.statistics.locality[slots].double() / max(self.task.distances.max(), 1e-12),
+                intensity=self._intensities(layer)[slots].to(h_BSD.device),
+            ),
+        )
 
     def residents(self, layer: int, h_BSD: Tensor) -> None:
         """Return nothing: what a head adds to the stream does not depend on other heads."""
 
-    def grafted(self, residents: None, guests: Writes, x_BSD: Tensor) -> Writes:
+    def grafted(self, residents: None, guests: Heads, x_BSD: Tensor) -> Writes:
         """Return what each guest writes.
 
         Parameters
@@ -88,22 +112,25 @@ class PseudopodOrganism(ResidualOrganism):
         x_BSD
             Not used.
         """
-        return guests
+        return guests.writes
+
+    def described(self, residents: None, guests: Heads) -> Described:
+        """Return where each guest attends, which does not depend on other heads.
+
+        Parameters
+        ----------
+        residents
+            Nothing; see `residents`.
+        guests
+            What the n heads to graft write, with statistics.
+        """
+        assert guests.seen is not None  # they were asked for
+        return guests.seen
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
-        """Measure what every head of a layer writes and attends to; locality is a standard deviation of distance."""
-        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer), statistics=True)
-        assert found.statistics is not None  # they were asked for
-        writes = Writes(found.output, self.pool.layers("ov.V")[layer])
-        with torch.no_grad():
-            sparsity = torch.stack([quiet_share(y_BSD) for y_BSD in writes.dense()])
-        return Observed(
-            writes=writes,
-            span=found.statistics.span,
-            sparsity=sparsity,
-            locality=found.statistics.locality / max(self.task.distances.max(), 1e-12),
-            intensity=self._intensities(layer).to(h_BSD.device),
-        )
+        """Observe what every head of a layer writes."""
+        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
+        return Observed(Writes(found.output, self.pool.layers("ov.V")[layer]))
 
     def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of a layer, [B, C, S, *]."""

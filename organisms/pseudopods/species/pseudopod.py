@@ -68,7 +68,7 @@ def observe(organism: PseudopodOrganism, slot: int, inputs: Tensor) -> Pseudopod
     for before in range(layer):
         x = x + organism.mixed(before, rms_norm(x))
     read = rms_norm(x)
-    (written,) = organism.guests(layer, read, [slot - first]).dense()
+    (written,) = organism.guests(layer, read, [slot - first]).writes.dense()
     q_BCSR, k_BCSR, _ = organism.circuits(layer, read)
     pattern_CSS = attention_weights(q_BCSR, k_BCSR, **organism.attention_options(layer)).mean(0)
     others = [other for other in pool.living(layer) if other != slot - first]

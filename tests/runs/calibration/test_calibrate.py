@@ -252,7 +252,7 @@ class TestShared:
 
     def test_a_run_of_another_format_is_refused(self, undisturbed, tmp_path):
         with pytest.raises(
-            RunError, match="has the content of format 2 and this version works with format 3"
+            RunError, match="has the content of format 2 and this version works with format 4"
         ):
             self.take(older(copied(undisturbed, tmp_path)))
 

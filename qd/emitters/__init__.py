@@ -1,0 +1,1 @@
+"""Emitters: children of elites, made and scored between two rounds, and who is asked for how many of them."""

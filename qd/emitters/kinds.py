@@ -1,0 +1,26 @@
+"""The table of emitters: how each makes a child of elites."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is to be known of an emitter before it is asked for children."""
+
+    parents: int  # elites of one layer that a child is made of, where the archive has so many
+    trained: bool = False  # in the reference hosts, after variation
+
+
+KINDS: Mapping[str, Kind] = {
+    "iso_line": Kind(parents=2),
+    "gaussian": Kind(parents=1),
+    "gene": Kind(parents=1),
+    "gradient": Kind(parents=1, trained=True),
+}
+OWN = Kind(parents=2)  # a user's, given by import path
+
+
+def kind_of(emitter: str) -> Kind:
+    """Return the kind of an emitter of the table, or given by import path."""
+    return KINDS.get(emitter, OWN)

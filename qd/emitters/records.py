@@ -1,0 +1,44 @@
+"""The values of emitters: what is asked for, what came of it, and what children have to beat."""
+
+from dataclasses import dataclass
+
+from qd.records import Child, ComponentId
+from qd.typed import Finite
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """An elite of the view that children are made of."""
+
+    component: ComponentId
+    lineage: ComponentId
+    genome: str  # SHA-256 of the stored genome
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """An order: children that one emitter is to make of elites, a chunk that one worker scores."""
+
+    round: int
+    chunk: int  # number within the round, from 0
+    emitter: str  # name of the table, or import path
+    parents: tuple[Parent, ...]
+    children: tuple[tuple[int, ...], ...]  # for each child, which of the parents it is made of
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What came of an emission: the children that may win a cell, and numbers of the others.
+
+    A child may win if its assay's lower bound is above 0, its objective is over that of its cell's elite in the view,
+    and no child of the chunk is better in that cell: whoever fails could not hold the cell at the end of the round.
+    """
+
+    round: int
+    chunk: int
+    scored: int  # children that were assayed on the whole probe split; a part of it had ruled out the others
+    useful: int  # of these, with a lower bound of the assay above 0
+    mean_assay: Finite | None  # of those scored, in nats; None where there are none
+    flops: float  # counted, of assays and of training in the hosts
+    contenders: tuple[Child, ...]  # by component id

@@ -1,0 +1,196 @@
+"""The job of emitters: children are made of elites, scored in the reference hosts, and those that may win are returned."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from archive_store.encoding import decode_genome, encode_genome
+from qd.canonical import sha256
+from qd.emitters.contest import Contest
+from qd.emitters.kinds import kind_of
+from qd.emitters.plan import child_id
+from qd.emitters.records import Emission, Emitted
+from qd.fitness import candidate
+from qd.records import Child, Genome
+from qd.seeding import generator
+from runs.errors import RAISED, RunError, readable, told
+from runs.machine.clock import Clock
+from runs.training.answer import Answer, EmitReport
+from runs.training.build import frozen
+from runs.training.emitters import emitter_of
+from runs.training.fostering import fostered
+from runs.training.guests import Scored, scored
+from runs.training.variator import Variator
+from runs.training.world import Examples, World
+
+
+def emit(
+    world: World, order: Emission, genomes: Mapping[str, bytes], contest: Contest, clock: Clock
+) -> Answer:
+    """Make the children of an emission and score them; the report says what came of it.
+
+    Parameters
+    ----------
+    world
+        Configuration, data, interface and reference hosts.
+    order
+        What is asked for.
+    genomes
+        Encoded parents, by digest.
+    contest
+        What the children have to beat.
+    clock
+        Seconds, for the report's timings alone.
+    """
+    started = clock()
+    children = conceived(world, order, genomes)
+    made = clock()
+    places, spent = _raced(world, order, children, contest)
+    found = scored(world, [children[place] for place in places], world.hosts, world.probe)
+    spent += _assay_flops(world, [children[place] for place in places], len(world.probe))
+    rows = dict(zip(places, found, strict=True))
+    useful = {place: row for place, row in rows.items() if _is_finite(row) and row.assay_lower > 0}
+    records = {place: _child(world, order, place, children[place], row) for place, row in useful.items()}
+    competing = list(records.values())
+    entrants = [candidate(each, order.round, contest.yardstick) for each in competing]
+    contenders, encoded = [], {}
+    for index in contest.contenders(entrants):
+        contenders.append(competing[index])
+        data = encode_genome(children[competing[index].component.slot])
+        encoded[sha256(data)] = data
+    assays = [row.assay for row in rows.values() if math.isfinite(row.assay)]
+    report = Emitted(
+        round=order.round,
+        chunk=order.chunk,
+        scored=len(places),
+        useful=len(useful),
+        mean_assay=math.fsum(assays) / len(assays) if assays else None,
+        flops=spent + _training_flops(world, order, children),
+        contenders=tuple(contenders),
+    )
+    seconds = {"vary": made - started, "score": clock() - made, "total": clock() - started}
+    return EmitReport(report, seconds), b"", encoded
+
+
+def conceive(world: World, order: Emission, genomes: Mapping[str, bytes]) -> Answer:
+    """Make the children of an emission again, all of them, without scoring any: for genomes that were lost.
+
+    Parameters
+    ----------
+    world
+        Configuration, data, interface and reference hosts.
+    order
+        As it is journaled.
+    genomes
+        Encoded parents, by digest.
+    """
+    encoded = [encode_genome(child) for child in conceived(world, order, genomes)]
+    return None, b"", {sha256(data): data for data in encoded}
+
+
+def conceived(world: World, order: Emission, genomes: Mapping[str, bytes]) -> list[Genome]:
+    """Return the children of an emission, each from a stream of its own.
+
+    Parameters
+    ----------
+    world
+        Configuration, data, interface and reference hosts.
+    order
+        What is asked for.
+    genomes
+        Encoded parents, by digest.
+
+    Raises
+    ------
+    RunError
+        If a parent or a child does not fit the family, or a user's emitter raises.
+    """
+    pool = world.species.organism(world.interface).pool
+    parents = [decode_genome(genomes[parent.genome]) for parent in order.parents]
+    with readable("a parent's genome"):
+        for parent in parents:
+            pool.check(parent)
+    emitter, children = emitter_of(order.emitter), []
+    for place, drawn in enumerate(order.children):
+        stream = generator(world.config.seed, order.round, f"child:{order.chunk}:{place}")
+        try:
+            child = emitter([parents[one] for one in drawn], Variator(world.species, stream), world.config)
+            pool.check(child)
+        except RAISED as error:
+            raise RunError(f"the emitter {order.emitter} made no child: {told(error)}") from error
+        children.append(child)
+    if kind_of(order.emitter).trained:
+        children = fostered(world, children, _batches(world, order), world.config.emitters.learning_rate)
+    return children
+
+
+def _batches(world: World, order: Emission) -> torch.Tensor:
+    settings = world.config
+    stream = generator(settings.seed, order.round, f"fostering:{order.chunk}")
+    size = (settings.emitters.steps, settings.training.batch)
+    return torch.from_numpy(stream.integers(0, len(world.train), size=size)).to(world.device)
+
+
+def _raced(
+    world: World, order: Emission, children: Sequence[Genome], contest: Contest
+) -> tuple[list[int], float]:
+    """Return the children that a part of the probe split does not rule out, and the counted FLOPs of finding out.
+
+    Ruled out is whose assay's upper bound there, one-sided at 95 %, is not above 0 or would not beat the elite of the
+    cell in which it lies there.
+    """
+    every = round(1 / world.config.emitters.race)
+    if every == 1 or len(world.probe) < 2 * every:
+        return list(range(len(children))), 0.0
+    part = Examples(world.probe.inputs[::every], world.probe.targets[::every])
+    hosts = frozen(world, world.host_organisms, part)
+    found = scored(world, children, hosts, part)
+    hopeful = [
+        place
+        for place, row in enumerate(found)
+        if _is_finite(row) and row.assay_upper > 0 and _may_win(world, children[place], row, contest)
+    ]
+    return hopeful, _assay_flops(world, children, len(part))
+
+
+def _may_win(world: World, child: Genome, row: Scored, contest: Contest) -> bool:
+    behaviour, _ = contest.yardstick.ranges.behaviour(row.measures)
+    best = contest.yardstick.objective(row.assay_upper, float(world.species.cost(child.genes)[0]), row.gradient)
+    return best > float(contest.held[contest.cells([behaviour])[0]])
+
+
+def _is_finite(row: Scored) -> bool:
+    return bool(np.isfinite([*row.measures, row.assay, row.assay_lower, row.gradient]).all())
+
+
+def _child(world: World, order: Emission, place: int, child: Genome, row: Scored) -> Child:
+    parents = [order.parents[one] for one in order.children[place]]
+    return Child(
+        component=child_id(world.config.organism.count, order, place),
+        parents=tuple(parent.component for parent in parents),
+        lineage=parents[0].lineage,
+        depth=child.depth,
+        genes=child.genes,
+        genome=sha256(encode_genome(child)),
+        measures=row.measures,
+        assay=row.assay,
+        assay_lower=row.assay_lower,
+        gradient=row.gradient,
+        flops=float(world.species.cost(child.genes)[0]),
+    )
+
+
+def _assay_flops(world: World, genomes: Sequence[Genome], examples: int) -> float:
+    """Return the counted FLOPs of grafts: in the first layer, before which all hosts are the same, once for all."""
+    costs = [world.species.cost(each.genes)[0] * (len(world.hosts) if each.depth else 1) for each in genomes]
+    return examples * math.fsum(costs)
+
+
+def _training_flops(world: World, order: Emission, children: Sequence[Genome]) -> float:
+    """Return the counted FLOPs of training in the hosts: a step is three forward passes."""
+    if not kind_of(order.emitter).trained:
+        return 0.0
+    examples = world.config.emitters.steps * world.config.training.batch
+    return 3.0 * examples * math.fsum(world.species.cost(child.genes)[0] for child in children)
