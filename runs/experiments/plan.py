@@ -34,6 +34,19 @@ class Arm:
     calibrator: str  # name of an arm: this one or an earlier one
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Task:
+    """One thing to do: the calibration of an arm and a seed, or the run of a cell."""
+
+    kind: str  # calibration or cell
+    arm: str
+    seed: int
+
+    def __str__(self) -> str:
+        what = f"{self.arm}, seed {self.seed}"
+        return f"calibration of {what}" if self.kind == "calibration" else what
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """An experiment whose every configuration is valid."""
@@ -48,18 +61,22 @@ class Plan:
         """The arms that calibrate."""
         return tuple(dict.fromkeys(arm.calibrator for arm in self.arms))
 
+    @property
+    def cells(self) -> tuple[Task, ...]:
+        """All pairs of an arm and a seed, seed by seed."""
+        return tuple(Task("cell", arm.name, seed) for seed in self.seeds for arm in self.arms)
 
-@dataclass(frozen=True, slots=True, order=True)
-class Task:
-    """One thing to do: the calibration of an arm and a seed, or the run of a cell."""
-
-    kind: str  # calibration or cell
-    arm: str
-    seed: int
-
-    def __str__(self) -> str:
-        what = f"{self.arm}, seed {self.seed}"
-        return f"calibration of {what}" if self.kind == "calibration" else what
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what cannot be compared."""
+        if len(self.calibrators) == 1:
+            return ()
+        groups = ([arm.name for arm in self.arms if arm.calibrator == name] for name in self.calibrators)
+        named = "; ".join(", ".join(group) for group in groups)
+        return (
+            f"arms that share a calibration: {named}; between these groups coverage, QD scores and objectives are "
+            "measured with different rulers",
+        )
 
 
 def planned(asked: Description, overrides: Sequence[str] = (), options: Settings | None = None) -> Plan:
@@ -104,8 +121,7 @@ def tasks(plan: Plan) -> Iterator[Task]:
     for seed in plan.seeds:
         for calibrator in plan.calibrators:
             yield Task("calibration", calibrator, seed)
-        for arm in plan.arms:
-            yield Task("cell", arm.name, seed)
+        yield from (cell for cell in plan.cells if cell.seed == seed)
 
 
 def _configured(base: str, name: str, before: Sequence[str], changes: Settings, options: Settings) -> Config:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from archive_store.errors import StoreError
 from archive_store.run_directory import RunDirectory
+from runs.config.sections import ExecutionConfig
 from runs.errors import Stopped, command
 from runs.experiments.folder import ExperimentFolder
 from runs.experiments.plan import Plan, Task, tasks
 from runs.experiments.work import calibrate, carry_out
 from runs.observability.progress import Progress, Reporter
-from runs.prepared import Prepared
 from runs.workers.start import cores
 from runs.workers.tasks import InlineTasks, Outcome, TaskPool
 
@@ -23,17 +23,8 @@ POLL = 1.0  # seconds between two looks at how far the runs are
 
 
 @contextmanager
-def pool_for(prepared: Prepared, runs: int) -> Iterator[TaskPool]:
-    """Start the processes that a configuration's section ``execution`` asks for, and end them afterwards.
-
-    Parameters
-    ----------
-    prepared
-        The configuration, and modules of the user's own.
-    runs
-        How many runs there are: more processes have nothing to do.
-    """
-    execution = prepared.config.execution
+def pool_for(execution: ExecutionConfig, runs: int) -> Iterator[TaskPool]:
+    """Start the processes that a section ``execution`` asks for, at most one a run, and end them afterwards."""
     pool: TaskPool
     if execution.executor == "inline":
         pool = InlineTasks()
@@ -41,7 +32,7 @@ def pool_for(prepared: Prepared, runs: int) -> Iterator[TaskPool]:
         from runs.workers.ray_tasks import RayTasks
 
         workers = min(runs, cores()) if execution.workers == "auto" else execution.workers
-        pool = RayTasks(workers, execution.num_gpus, prepared.modules)
+        pool = RayTasks(workers, execution.num_gpus)
     try:
         yield pool
     finally:
@@ -147,14 +138,14 @@ class Running:
             self._tell(f"{task}: {outcome.sentence}")
 
     def _cells(self) -> int:
-        return len(self.plan.arms) * len(self.plan.seeds)
+        return len(self.plan.cells)
 
     def _finished(self) -> int:
-        return sum(self.folder.done(task) for task in tasks(self.plan) if task.kind == "cell")
+        return sum(map(self.folder.done, self.plan.cells))
 
     def _tell(self, message: str = "") -> None:
         rounds = {arm.name: arm.config.rounds for arm in self.plan.arms}
-        cells = [task for task in tasks(self.plan) if task.kind == "cell"]
+        cells = self.plan.cells
         made = sum(min(self._rounds(task, rounds[task.arm]), rounds[task.arm]) for task in cells)
         whole = sum(rounds[task.arm] for task in cells)
         self.report(Progress("runs", done=made / whole, message=message))

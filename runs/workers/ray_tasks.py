@@ -50,13 +50,11 @@ class RayTasks:
         Number of actors, with a core and `num_gpus` each.
     num_gpus
         GPUs of each; may be a fraction.
-    modules
-        Modules of the user's import paths.
     """
 
-    def __init__(self, workers: int, num_gpus: float = 0.0, modules: Sequence[str] = ()) -> None:
+    def __init__(self, workers: int, num_gpus: float = 0.0) -> None:
         self._options = {"num_cpus": 1, "num_gpus": num_gpus, "max_restarts": 0, "max_task_retries": 0}
-        self._connection = connect("local", workers, modules)
+        self._connection = connect("local", workers, ())
         self._workers: list[_Worker] = []
         self._stopping = False
         try:
