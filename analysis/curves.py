@@ -78,16 +78,19 @@ def panel(courses: Courses, axes: Axes, metric: str, along: str) -> Axes:
     along
         Column of the horizontal axis: ``round`` or ``flops``.
     """
+    seen: list[np.ndarray] = []
     for place, (arm, frames) in enumerate(courses.items()):
         if not frames:
             continue
         points, values = gathered(frames, metric, along)
-        colour, line = _COLOURS[place % len(_COLOURS)], _LINES[place // len(_COLOURS) % len(_LINES)]
+        colour, line = _COLOURS[place % len(_COLOURS)], _LINES[place % len(_LINES)]
+        seen.append(values)
         label = f"{style.drawable(arm)} ({len(frames)})"
         axes.plot(points, values.mean(axis=0), color=colour, linestyle=line, label=label)
         if len(frames) > 1:
             low, high = band(values, generator(0, 0, f"band of {metric} of {arm} along {along}"))
             axes.fill_between(points, low, high, color=colour, alpha=0.15, linewidth=0)
+    _look_at(axes, seen)
     if along == ROUND and any(courses.values()):
         style.round_axis(
             axes, pd.concat([frame[ROUND] for frames in courses.values() for frame in frames]), ""
@@ -116,6 +119,14 @@ def gathered(frames: Sequence[pd.DataFrame], metric: str, along: str) -> tuple[n
     start, end = max(points[0] for points, _ in pairs), min(points[-1] for points, _ in pairs)
     points = np.linspace(start, max(start, end), _POINTS)
     return points, np.stack([np.interp(points, places, values) for places, values in pairs])
+
+
+def _look_at(axes: Axes, seen: Sequence[np.ndarray]) -> None:
+    """Show what the runs have, and half as much around it: intervals of two seeds reach far beyond."""
+    finite = np.concatenate([values[np.isfinite(values)] for values in seen]) if seen else np.array([])
+    if len(finite) and finite.max() > finite.min():
+        margin = 0.5 * (finite.max() - finite.min())
+        axes.set_ylim(finite.min() - margin, finite.max() + margin)
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:

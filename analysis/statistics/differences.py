@@ -34,10 +34,7 @@ def improvement(first: np.ndarray, second: np.ndarray, rng: np.random.Generator)
     Source: Agarwal et al. 2021; the same as rliable's ``probability_of_improvement`` for one task. Differs from the
     source: arms share their seeds, which are therefore resampled together.
     """
-    found = paired(first, second, _probability, rng)
-    if found.low is None or found.high is None:
-        return found
-    return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
+    return paired(first, second, _probability, rng).within(0.0, 1.0)
 
 
 def _mean_difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:

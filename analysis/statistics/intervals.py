@@ -26,6 +26,12 @@ class Estimate:
         """Whether the interval holds a value; None where there is none."""
         return None if self.low is None or self.high is None else self.low <= value <= self.high
 
+    def within(self, low: float, high: float) -> "Estimate":
+        """Return the same with an interval that does not reach beyond what is possible."""
+        if self.low is None or self.high is None:
+            return self
+        return Estimate(self.value, max(self.low, low), min(self.high, high))
+
 
 def mean(*strata: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return the mean of all values of all strata along an axis."""

@@ -61,7 +61,9 @@ def _row(results: Results, arm: str, against: str, metric: Metric) -> Row:
         return Row(metric.name, arm, 0, None, None, None)
     stratum = [np.array(list(values.values()))]
     whole, middle = (
-        estimate(stratum, statistic, generator(0, 0, f"{name} of {metric.name} of {arm}"))
+        estimate(stratum, statistic, generator(0, 0, f"{name} of {metric.name} of {arm}")).within(
+            metric.low, metric.high
+        )
         for name, statistic in (("mean", mean), ("interquartile mean", interquartile_mean))
     )
     other = None if arm == against else _difference(results, arm, against, metric)

@@ -21,6 +21,8 @@ class Metric:
     label: str
     better: int = 0  # 1: more is, -1: less is, 0: neither
     digits: str = ".4f"
+    low: float = -math.inf  # what no value is below
+    high: float = math.inf  # or above
 
 
 RELATIVE_TIME = (
@@ -28,21 +30,21 @@ RELATIVE_TIME = (
 )
 KINDS = ("training", "emitters", "assays")  # of counted FLOPs
 METRICS = (
-    Metric("validation_score", "validation {score}, best organism", 1),
-    Metric("test_score", "its test {score}", 1),
-    Metric("mean_test_score", "test {score}, mean of organisms", 1),
-    Metric("validation_loss", "validation loss, mean of organisms", -1),
-    Metric("best_objective", "best objective", 1),
-    Metric("held_out_best_objective", "best held-out objective", 1),
-    Metric("coverage", "coverage [share of cells]", 1),
-    Metric("held_out_coverage", "held-out coverage", 1),
+    Metric("validation_score", "validation {score}, best organism", 1, high=1.0),
+    Metric("test_score", "its test {score}", 1, high=1.0),
+    Metric("mean_test_score", "test {score}, mean of organisms", 1, high=1.0),
+    Metric("validation_loss", "validation loss, mean of organisms", -1, low=0.0),
+    Metric("best_objective", "best objective", 1, low=0.0, high=1.0),
+    Metric("held_out_best_objective", "best held-out objective", 1, low=0.0, high=1.0),
+    Metric("coverage", "coverage [share of cells]", 1, low=0.0, high=1.0),
+    Metric("held_out_coverage", "held-out coverage", 1, low=0.0, high=1.0),
     Metric("qd_score", "QD score", 1, ".3f"),
     Metric("held_out_qd_score", "held-out QD score", 1, ".3f"),
-    Metric("network_flops", "counted FLOPs of the best network's parts, an example", 0, ".4g"),
-    Metric(RELATIVE_TIME, "measured time of the best network, as a ratio", -1, ".3f"),
-    Metric("births", "births", 0, ".1f"),
-    Metric("deaths", "deaths", 0, ".1f"),
-    *(Metric(f"{kind}_flops", f"counted FLOPs of {kind}", 0, ".4g") for kind in KINDS),
+    Metric("network_flops", "counted FLOPs of the best network's parts, an example", 0, ".4g", low=0.0),
+    Metric(RELATIVE_TIME, "measured time of the best network, as a ratio", -1, ".3f", low=0.0),
+    Metric("births", "births", 0, ".1f", low=0.0),
+    Metric("deaths", "deaths", 0, ".1f", low=0.0),
+    *(Metric(f"{kind}_flops", f"counted FLOPs of {kind}", 0, ".4g", low=0.0) for kind in KINDS),
 )
 FLOPS = "flops"  # counted so far, of all kinds
 _OF_ARCHIVE = ("best_objective", "coverage", "qd_score")

@@ -23,7 +23,7 @@ class Known:
     """A finished run: its settings by key path, its seed, its data, and what it was measured with."""
 
     path: Path
-    settings: Mapping[str, str]
+    settings: Mapping[str, Any]
     seed: int
     data: Any
     ruler: Any
@@ -55,7 +55,7 @@ def compared_runs(paths: Sequence[Path], each: bool = False) -> Report:
             f"{other.path} and {runs[0].path} cannot be compared: their tasks hold other data "
             f"({other.settings['task.name']}, {runs[0].settings['task.name']})"
         )
-    differing = [key for key in _keys(runs) if len({run.settings.get(key) for run in runs}) > 1]
+    differing = [key for key in _keys(runs) if len({_text(run, key) for run in runs}) > 1]
     arms = _each(runs) if each else _grouped(runs, differing)
     return Report(
         f"{len(runs)} runs",
@@ -77,7 +77,7 @@ def _known(path: Path) -> Known:
     with directory.journal() as journal:
         base, event = journaled(directory, journal)
     config = base["config"]
-    settings = {key: json.dumps(value) for key, value in _flat(config).items() if key not in IGNORED}
+    settings = {key: value for key, value in _flat(config).items() if key not in IGNORED}
     return Known(path, settings, config["seed"], base["data"], {key: event[key] for key in _RULER})
 
 
@@ -102,7 +102,7 @@ def _each(runs: Sequence[Known]) -> dict[str, list[Known]]:
 def _grouped(runs: Sequence[Known], differing: Sequence[str]) -> dict[str, list[Known]]:
     groups: dict[tuple[str | None, ...], list[Known]] = {}
     for run in runs:
-        own = groups.setdefault(tuple(run.settings.get(key) for key in differing), [])
+        own = groups.setdefault(tuple(_text(run, key) for key in differing), [])
         twin = next((known for known in own if known.seed == run.seed), None)
         if twin is not None:
             raise ConfigError(
@@ -121,8 +121,13 @@ def _grouped(runs: Sequence[Known], differing: Sequence[str]) -> dict[str, list[
     return dict(zip(names, groups.values(), strict=True))
 
 
+def _text(run: Known, key: str) -> str | None:
+    """Return a setting as JSON; None where it came later and has its default."""
+    return json.dumps(run.settings[key]) if key in run.settings else None
+
+
 def _setting(key: str, value: str | None) -> str:
-    return f"{key} by default" if value is None else f"{key}={value.strip(chr(34))}"
+    return f"{key} by default" if value is None else f"{key}={json.loads(value)}"
 
 
 def _notes(arms: Mapping[str, Sequence[Known]]) -> list[str]:
