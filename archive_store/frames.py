@@ -15,6 +15,7 @@ from archive_store.journal.chain import Event
 from archive_store.journal.journal import Timing
 from archive_store.journal.values import values
 from qd.canonical import NON_FINITE, number
+from qd.lifecycle.trial import ROOM
 from qd.records import Census, ComponentId, Decision, Genes, Outcome
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ _DECISIONS = {
     "parents": "object", "probability": "float64", "draw": "float64", "happens": "bool", "phase": "object",
     "temperature": "float64", "operator": "object", "z": "float64", "arm": "object", "lineage": "object",
     "objective": "float64", "threshold": "float64", "sigma": "float64", "reason": "object",
+    "candidates": "float64", "chosen": "float64", "gain": "float64",
+}  # fmt: skip
+_TRIALS = {
+    "organism": "int64", "round": "int64", "slot": "int64", "candidate": "int64", "operator": "object",
+    "parents": "object", "loss": "float64", "gain": "float64", "chosen": "bool",
 }  # fmt: skip
 _OUTCOMES = {
     "round": "int64", "component": "object", "cell": "int64", "status": "object", "objective": "float64",
@@ -142,25 +148,75 @@ def records(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
     return frame(rows, _RECORDS | _numbers(measures) | _gene_columns(rows) | _numbers(kinds))
 
 
-def decisions(events: Iterable[Event]) -> "pd.DataFrame":
+def decisions(events: Iterable[Event], censuses: Iterable[Event] = ()) -> "pd.DataFrame":
     """One row per birth or death that was considered; ``kind`` says which, ``happens`` what came of it.
 
-    The component of a birth is the newborn, its ``objective`` the first parent's. What happened is undone where
-    the same round of the organism ends in quarantine (see `census`).
+    The component of a birth is the newborn; its operator, parents and lineage are those of the candidate that was
+    chosen, of the first where none was. What happened is undone where the same round of the organism ends in
+    quarantine (see `census`).
+
+    Parameters
+    ----------
+    events
+        Decisions.
+    censuses
+        Those of the same organisms and rounds, whose trials say which births that were tried came true.
     """
+    trials = {
+        (value.organism, value.round, trial.slot): trial
+        for value in values(censuses, Census)
+        for trial in value.trials
+    }
     rows = []
     for value in values(events, Decision):
         shared = {name: getattr(value, name) for name in ("organism", "round", "phase", "temperature")}
+        filled = set()
         for birth in value.births:
             row = {name: getattr(birth, name) for name in _DECISIONS if hasattr(birth, name)}
+            trial = trials.get((value.organism, value.round, birth.slot)) if birth.tried else None
+            if trial is not None:
+                chosen = birth.proposals[trial.chosen or 0]
+                row |= {"operator": chosen.operator, "happens": trial.chosen is not None}
+                row |= {"chosen": trial.chosen}
+                row |= {"gain": None if trial.chosen is None else trial.gains[trial.chosen]}
+            else:
+                chosen = birth.proposals[0]
+            if row["happens"]:
+                filled.add(birth.slot)
             newborn = ComponentId(value.organism, value.round, birth.slot)
-            row |= _names(newborn, birth.lineage or newborn, birth.parents)
-            rows.append(shared | row | {"kind": "birth"})
+            row |= _names(newborn, chosen.lineage or newborn, chosen.parents)
+            rows.append(shared | row | {"kind": "birth", "candidates": len(birth.proposals)})
         for death in value.deaths:
             row = {name: getattr(death, name) for name in _DECISIONS if hasattr(death, name)}
             row |= {"component": str(death.component), "parents": (), "slot": death.component.slot}
+            row["happens"] = death.happens and (death.reason != ROOM or death.component.slot in filled)
             rows.append(shared | row | {"kind": "death"})
     return frame(rows, _DECISIONS)
+
+
+def trials(events: Iterable[Event], censuses: Iterable[Event]) -> "pd.DataFrame":
+    """One row per candidate of a birth that was tried: what it is made of, its gain, and whether it was born.
+
+    Parameters
+    ----------
+    events, censuses
+        As in `decisions`.
+    """
+    births = {
+        (value.organism, value.round, birth.slot): birth
+        for value in values(events, Decision)
+        for birth in value.births
+    }
+    rows = []
+    for value in values(censuses, Census):
+        for trial in value.trials:
+            birth = births[value.organism, value.round, trial.slot]
+            for place, (proposal, gain) in enumerate(zip(birth.proposals, trial.gains, strict=True)):
+                row: Row = {"organism": value.organism, "round": value.round, "slot": trial.slot}
+                row |= {"candidate": place, "operator": proposal.operator, "loss": trial.loss}
+                row |= {"parents": tuple(map(str, proposal.parents))}
+                rows.append(row | {"gain": gain, "chosen": place == trial.chosen})
+    return frame(rows, _TRIALS)
 
 
 def outcomes(events: Iterable[Event]) -> "pd.DataFrame":

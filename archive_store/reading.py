@@ -137,7 +137,11 @@ class Run:
 
     def decisions(self) -> "pd.DataFrame":
         """One row per birth or death that was considered: probability, draw and whether it happened."""
-        return frames.decisions(self._events("decision"))
+        return frames.decisions(self._events("decision"), self._events("census"))
+
+    def trials(self) -> "pd.DataFrame":
+        """One row per candidate of a birth that was tried: what it is made of, its gain, whether it was born."""
+        return frames.trials(self._events("decision"), self._events("census"))
 
     def outcomes(self) -> "pd.DataFrame":
         """One row per competition for a cell of the archive, in order."""

@@ -83,6 +83,14 @@ class Occupant:
         return cls(nobody, (), nobody, genes)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Retired:
+    """What was in a slot: who, with parameters, optimizer moments and step count."""
+
+    occupant: Occupant
+    tensors: Mapping[str, Tensor]
+
+
 class Pool(nn.Module):
     """The stacked parameters and the occupants of `depth` layers of `capacity` slots each.
 
@@ -173,8 +181,7 @@ class Pool(nn.Module):
         ValueError
             If the slot is taken, or the genome is of another layer or not as `check` wants it.
         """
-        if self.occupants[slot] is not None:
-            raise ValueError(f"slot {slot} is taken by {self.occupants[slot]}; retire it before a graft")
+        self._check_free(slot)
         if (genome.family, genome.depth) != (self.family, self.layer(slot)):
             raise ValueError(
                 f"a genome of {genome.family}, layer {genome.depth}, cannot be born in slot {slot} of "
@@ -210,17 +217,32 @@ class Pool(nn.Module):
             if array.dtype != np.float32:
                 raise ValueError(f"{name} must be float32, not {array.dtype}")
 
-    def retire(self, slot: int) -> None:
-        """Clear a living slot: it contributes nothing from now on.
+    def retire(self, slot: int) -> Retired:
+        """Clear a living slot: it contributes nothing from now on. What was in it can be restored.
 
         Raises
         ------
         ValueError
             If the slot is empty already.
         """
-        self._occupant(slot)
+        occupant = self._occupant(slot)
+        retired = Retired(occupant, {name: tensor[slot].clone() for name, tensor in self.tensors().items()})
         self._clear(slot)
         self.occupants[slot] = None
+        return retired
+
+    def restore(self, slot: int, retired: Retired) -> None:
+        """Undo the `retire` of a slot.
+
+        Raises
+        ------
+        ValueError
+            If the slot is taken again.
+        """
+        self._check_free(slot)
+        for name, tensor in self.tensors().items():
+            tensor[slot] = retired.tensors[name]
+        self.occupants[slot] = retired.occupant
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the pool by name: step counts, parameters and moments."""
@@ -258,6 +280,10 @@ class Pool(nn.Module):
         if occupant is None:
             raise ValueError(f"slot {slot} is empty; living slots: {[s for s, _ in self.alive()]}")
         return occupant
+
+    def _check_free(self, slot: int) -> None:
+        if self.occupants[slot] is not None:
+            raise ValueError(f"slot {slot} is taken by {self.occupants[slot]}; retire it before a graft")
 
     def _own(self, genes: Genes) -> dict[str, tuple[float, ...]]:
         return {name: shape for part in self.layout for name, shape in part.own(dict(genes)).items()}

@@ -1,7 +1,7 @@
-"""Parent selection by chemotaxis: good elites attract, and, when hungry, so do empty surroundings.
+"""Parent selection by chemotaxis: good elites attract, and, when hungry, so do elites far from one's own kind.
 
-A cell attracts by the objective of its elite and by how empty its surroundings are; hunger, the lack of
-recent improvement, shifts the balance from the first to the second.
+A cell attracts by the objective of its elite, and by how empty the archive is around it and how far away from it the
+organism's own components are; hunger, the lack of recent improvement, shifts the balance from the first to the second.
 """
 
 import math
@@ -48,11 +48,16 @@ def hunger(validation_losses: Sequence[float], window: int = 5) -> float:
 
 
 def attraction(
-    view: View, neighbours: Int64[np.ndarray, "cells k"], hunger: float
+    view: View,
+    neighbours: Int64[np.ndarray, "cells k"],
+    hunger: float,
+    own: Float64[np.ndarray, "m measures"] | None = None,
 ) -> Float64[np.ndarray, " n"]:
-    """Return the attraction of each filled cell: empty surroundings weighed against the objective.
+    """Return the attraction of each filled cell: what is strange there weighed against the objective.
 
-    ``a = hunger * (empty share of the nearest cells) + (1 - hunger) * objective``
+    ``a = hunger * strange + (1 - hunger) * objective``, where ``strange`` is the empty share of the nearest cells, or,
+    where the organism's own components are given, the mean of that share and of the distance between the elite and the
+    nearest of them, as a share of the largest such distance of an elite.
 
     Parameters
     ----------
@@ -62,6 +67,8 @@ def attraction(
         The nearest other cells of each cell [cells, k] (`qd.centroids.neighbours`).
     hunger
         In [0, 1].
+    own
+        Where the organism's own components are, in the unit cube.
 
     Returns
     -------
@@ -81,8 +88,20 @@ def attraction(
     cells = list(view.cells)
     filled = np.zeros(view.size)
     filled[cells] = 1.0
-    empty_share = 1.0 - filled[neighbours[cells]].mean(axis=1)
-    return hunger * empty_share + (1 - hunger) * view.objectives
+    strange = 1.0 - filled[neighbours[cells]].mean(axis=1)
+    if own is not None and len(own) and cells:
+        strange = (strange + _remoteness(view, own)) / 2
+    return hunger * strange + (1 - hunger) * view.objectives
+
+
+def _remoteness(view: View, own: Float64[np.ndarray, "m measures"]) -> Float64[np.ndarray, " n"]:
+    places = np.array([elite.behaviour for elite in view.elites], dtype=np.float64)
+    squares = np.zeros((len(places), len(own)))
+    for theirs, ours in zip(places.T, own.T, strict=True):
+        squares += (theirs[:, None] - ours[None, :]) ** 2
+    distances = np.sqrt(squares.min(axis=1))
+    largest = distances.max()
+    return distances / largest if largest > 0 else distances
 
 
 def probabilities(
@@ -91,6 +110,7 @@ def probabilities(
     hunger: float,
     tau: float,
     depth: int | None = None,
+    own: Float64[np.ndarray, "m measures"] | None = None,
 ) -> Float64[np.ndarray, " n"]:
     """Return the probability of each elite to be a parent: a softmax of the attraction.
 
@@ -98,7 +118,7 @@ def probabilities(
 
     Parameters
     ----------
-    view, neighbours, hunger
+    view, neighbours, hunger, own
         As in `attraction`.
     tau
         In units of the objective, above 0; a small one nearly always takes the most attractive cell.
@@ -116,7 +136,7 @@ def probabilities(
     """
     if not 0 < tau < math.inf:
         raise ValueError(f"tau must be finite and above 0, got {tau}; a small one is nearly greedy")
-    pull = attraction(view, neighbours, hunger)
+    pull = attraction(view, neighbours, hunger, own)
     if depth is not None:
         pull[[elite.depth != depth for elite in view.elites]] = -math.inf
     highest = pull.max(initial=-math.inf)
@@ -150,3 +170,41 @@ def sample(
     """
     chances = probabilities(view, neighbours, hunger, tau, depth)
     return view.sample(chances, rng, 1)[0] if chances.any() else None
+
+
+def apart(
+    view: View,
+    neighbours: Int64[np.ndarray, "cells k"],
+    chances: Float64[np.ndarray, " n"],
+    rng: np.random.Generator,
+    count: int,
+) -> tuple[Candidate, ...]:
+    """Draw elites of different regions, without replacement: fewer than `count` where fewer have a chance.
+
+    After each draw its cell and the cells nearest to it are left out, until no other is left to be drawn; then the
+    neighbourhoods, but not the cells, are open again.
+
+    Parameters
+    ----------
+    view, neighbours
+        As in `attraction`.
+    chances
+        Of each elite, in the order of the cells, as `probabilities` gives them.
+    rng
+        A named stream; each elite takes one uniform number of it.
+    count
+        How many to draw.
+    """
+    left, open_ = chances.copy(), np.ones(view.size, dtype=bool)
+    cells = np.array(view.cells, dtype=np.int64)
+    drawn: list[Candidate] = []
+    while len(drawn) < count and left.any():
+        weights = np.where(open_[cells], left, 0.0)
+        if not weights.any():
+            open_[:] = True
+            continue
+        (place,) = view.places(weights, rng, 1)
+        drawn.append(view.elites[place])
+        left[place] = 0.0
+        open_[neighbours[cells[place]]] = False
+    return tuple(drawn)

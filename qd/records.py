@@ -86,6 +86,16 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of a birth: its candidates, each grafted alone into the organism before the round is trained."""
+
+    slot: int
+    loss: float  # of the organism on the examples of the trial, before the birth and the death that makes room for it
+    gains: tuple[float, ...]  # by how much each candidate lowers that loss, in nats
+    chosen: int | None  # which one was born; None: none was, and nothing died for it
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """What a trainer returns for one organism and round, apart from the state and the genomes."""
 
@@ -108,6 +118,9 @@ class Census:
     quarantine: str | None
     # What the task itself reports of the test split, by name; only in the last round and where it has such.
     test_metrics: tuple[tuple[str, float], ...] = field(default=(), metadata={LATER: True})
+    trials: tuple[Trial, ...] = field(
+        default=(), metadata={LATER: True}
+    )  # of the order's births, in their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,34 +151,63 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
-    """A birth that was considered: it happens iff the draw says so."""
+class Proposal:
+    """What a newborn may be made of: one of the candidates of a birth."""
 
-    slot: int
-    arm: str  # archive, random, genes, clone, or none (in a re-seed)
     operator: str  # what makes the newborn: gaussian (once called bootstrap), line, random, genes or clone
     parents: tuple[ComponentId, ...]
     genomes: tuple[str, ...]  # the parents' stored genomes
     lineage: ComponentId | None  # of the first parent; None starts a new line
-    objective: Finite | None  # of the first parent; None in a re-seed without one
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A birth that was considered: it may happen iff the draw says so, and where it is tried the trial says the rest.
+
+    Operator, parents, genomes and lineage are those of the first candidate.
+    """
+
+    slot: int
+    arm: str  # archive, random, genes, clone, or none (in a re-seed)
+    operator: str
+    parents: tuple[ComponentId, ...]
+    genomes: tuple[str, ...]
+    lineage: ComponentId | None
+    objective: Finite | None  # mean of the elites that were drawn; None in a re-seed without one
     threshold: Finite | None  # the view's median objective; None in a re-seed from an empty view
     sigma: Positive  # relative mutation noise
     probability: Share
     draw: Share  # uniform(seed, round, context)
-    context: str  # birth:<organism>:<slot>:<behaviour hash>, or reseed:<organism>:<slot>
+    context: str  # birth:<organism>:<slot>:<hash of the elites' behaviours>, or reseed:<organism>:<slot>
     happens: bool
+    others: tuple[Proposal, ...] = field(default=(), metadata={LATER: True})  # the further candidates
+    tried: bool = field(default=False, metadata={LATER: True})  # whether a trial chooses among the candidates
+    exploration: Share = field(
+        default=0.0, metadata={LATER: True}
+    )  # chance that not the best of them is taken
+    exploration_draw: Share = field(
+        default=0.0, metadata={LATER: True}
+    )  # uniform(seed, round, f"other:{context}")
+
+    @property
+    def proposals(self) -> tuple[Proposal, ...]:
+        """All candidates, in the order in which they were drawn."""
+        return (Proposal(self.operator, self.parents, self.genomes, self.lineage), *self.others)
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A death that was considered: it happens iff the draw says so, within the cull's limits."""
+    """A death that was considered: it happens iff the draw says so, within the cull's limits.
+
+    One for room happens only if the trial of the birth in its slot chooses a candidate.
+    """
 
     component: ComponentId
     z: float  # living fitness against the k nearest in behaviour space
     floor: float
     probability: Share
     draw: Share  # uniform(seed, round, f"cull:{component}")
-    reason: str  # fitness or budget
+    reason: str  # fitness, budget or room
     happens: bool
 
 

@@ -94,7 +94,11 @@ class View:
         return float(np.median(self.objectives)) if self.elites else None
 
     def sample(self, weights: ArrayLike, generator: np.random.Generator, n: int) -> tuple[Candidate, ...]:
-        """Draw `n` elites with replacement.
+        """Draw `n` elites with replacement: those at the places that `places` draws."""
+        return tuple(self.elites[place] for place in self.places(weights, generator, n))
+
+    def places(self, weights: ArrayLike, generator: np.random.Generator, n: int) -> list[int]:
+        """Draw places of `n` elites, counted in the order of the cells, with replacement.
 
         Parameters
         ----------
@@ -122,6 +126,5 @@ class View:
                 "an empty view has nothing to draw"
             )
         points = generator.random(n) * cumulative[-1]
-        return tuple(
-            self.elites[index] for index in np.searchsorted(cumulative, points, side="right").tolist()
-        )
+        found: list[int] = np.searchsorted(cumulative, points, side="right").tolist()
+        return found

@@ -141,7 +141,11 @@ class Driver:
         order = self._ledger.decision(organism, round)
         genomes = {}
         for digest in dict.fromkeys(
-            digest for birth in order.births if birth.happens for digest in birth.genomes
+            digest
+            for birth in order.births
+            if birth.happens
+            for proposal in birth.proposals
+            for digest in proposal.genomes
         ):
             try:
                 genomes[digest] = self._blobs.get(digest)

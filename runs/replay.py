@@ -6,7 +6,7 @@ from the journaled measurements, without training.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from archive_store.journal.journal import Journal
 from archive_store.journal.values import value_of
 from archive_store.run_directory import RunDirectory
 from qd.emitters.records import Emitted
-from qd.records import Census
+from qd.lifecycle.trial import chosen_again
+from qd.records import Census, Decision
 from runs.calibration.stored import calibrated, config_of, constants_of
 from runs.config.reader import changed
 from runs.config.schema import Config
@@ -128,8 +129,10 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     for round, journaled in enumerate(rounds, 1):
         with readable(f"round {round} of the journal"):
             derived = _derived(ledger, journaled)
+            orders = [ledger.decision(census.organism, round) for census in journaled.censuses]
+            chosen = _chosen(config, orders, journaled)
         count += sum(_weight(event) for event in derived)
-        difference = first_difference(journaled.derived, derived)
+        difference = first_difference(journaled.derived, derived) or chosen
         if difference is not None:
             break
     return count, time.perf_counter() - started_at, difference
@@ -141,6 +144,7 @@ class _Journaled:
 
     censuses: list[Census]
     emitted: list[Emitted]
+    measured: list[Event]  # those of the censuses
     derived: list[Event]
 
 
@@ -152,7 +156,18 @@ def _journaled(config: Config, round: int, events: Sequence[Event]) -> _Journale
         raise RunError(f"round {round} has not one census of each organism; the journal was altered")
     if any(len(record.measures) != len(config.measures) for each in censuses for record in each.records):
         raise RunError(f"round {round} has records of another number of measures; the journal was altered")
-    return _Journaled(censuses, emitted, [event for event in events if event.kind in DERIVED])
+    measured = [event for event in events if event.kind == "census"]
+    return _Journaled(censuses, emitted, measured, [event for event in events if event.kind in DERIVED])
+
+
+def _chosen(config: Config, orders: Sequence[Decision], journaled: _Journaled) -> Difference | None:
+    """Return the first census in which something else was born than the gains of the trials say."""
+    for order, census, event in zip(orders, journaled.censuses, journaled.measured, strict=True):
+        derived = chosen_again(order, census, config.lifecycle.only_gains)
+        if derived != census:
+            (again,) = numbered(event.round, [("census", derived)])
+            return first_difference([event], [replace(again, seq=event.seq)])
+    return None
 
 
 def _derived(ledger: Ledger, journaled: _Journaled) -> list[Event]:
@@ -170,7 +185,7 @@ def _derived(ledger: Ledger, journaled: _Journaled) -> list[Event]:
 
 
 def _weight(event: Event) -> int:
-    """Count a freeze check, and each birth, death, child and competition that was considered."""
+    """Count a freeze check, and each birth (with its choice), death, child and competition that was considered."""
     if event.kind == "decision":
         value = event.value
         return 1 + len(value["births"]) + len(value["deaths"])

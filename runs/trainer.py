@@ -7,10 +7,12 @@ cell.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from organisms.memory import Trace
 from qd.canonical import sha256
-from qd.records import Census, Decision
+from qd.lifecycle.trial import ROOM
+from qd.records import Census, Decision, Trial
 from runs.machine.clock import Clock
 from runs.training.answer import Answer, RoundReport
 from runs.training.calibration_jobs import assays, interface, reference
@@ -45,7 +47,7 @@ def advance(
         Seconds, for the report's timings alone.
     """
     started = clock()
-    individual, newborn = _prepared(world, state, order, genomes)
+    individual, trials, newborn = _prepared(world, state, order, genomes)
     remembered = individual.trace.recall()
     steps = world.config.training.steps_per_round
     rate = learning_rate(world, steps * world.config.rounds)
@@ -62,6 +64,7 @@ def advance(
     if reason is None:
         individual.quarantines = 0
         census, after, encoded, looking = take_census(world, individual, loss, remembered, clock)
+        census = replace(census, trials=tuple(trials))
         seconds |= looking
         reason = of_census(census, world.config.measures)
     if reason is not None:
@@ -72,15 +75,18 @@ def advance(
 
 def _prepared(
     world: World, state: bytes | None, order: Decision, genomes: Mapping[str, bytes]
-) -> tuple[Individual, list[int]]:
-    """Return an organism after the deaths and births of a round, and the slots whose gates rise from 0."""
+) -> tuple[Individual, list[Trial], list[int]]:
+    """Return an organism after the deaths and births of a round, the trials, and the slots whose gates rise from 0."""
     individual = _reseeded(world, order) if order.reseed else _before(world, state, order.organism)
+    gave_way = {}
     for death in order.deaths:
         if death.happens:
-            individual.organism.pool.retire(death.component.slot)
-    newborn = bear(world, individual.organism, order, genomes)
+            retired = individual.organism.pool.retire(death.component.slot)
+            if death.reason == ROOM:
+                gave_way[death.component.slot] = retired
+    trials, unproven = bear(world, individual.organism, order, genomes, gave_way)
     individual.round = order.round
-    return individual, [] if order.reseed else newborn  # a new organism has no others to be spared
+    return individual, trials, [] if order.reseed else unproven  # a new organism has no others to be spared
 
 
 def _before(world: World, state: bytes | None, number: int) -> Individual:

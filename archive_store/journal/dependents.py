@@ -98,7 +98,7 @@ def _of_genomes(
             stored.setdefault(genome, first)
             phrases[genome].append(f"the elite of cell {cell} {_span(first, end, last)}")
     for genome, born in children.items():
-        phrases[genome].append(f"a parent of {', '.join(born)}")
+        phrases[genome].append(f"a possible parent of {', '.join(born)}")
     return {genome: Use(stored[genome], "; ".join(phrases[genome])) for genome in stored}
 
 
@@ -122,12 +122,13 @@ def _span(first: int, end: int | None, last: int) -> str:
 
 
 def _children(decisions: Iterable[Decision]) -> dict[str, list[str]]:
-    """Map each genome to the components that were born of it."""
+    """Map each genome to the components that may have been born of it: a replay tries all candidates again."""
     born: dict[str, list[str]] = defaultdict(list)
     for decision in decisions:
         for birth in decision.births:
             if birth.happens:
                 child = str(ComponentId(decision.organism, decision.round, birth.slot))
-                for genome in dict.fromkeys(birth.genomes):
+                genomes = [genome for proposal in birth.proposals for genome in proposal.genomes]
+                for genome in dict.fromkeys(genomes):
                     born[genome].append(child)
     return born

@@ -14,7 +14,7 @@ from archive_store.shown import shown
 from qd.canonical import LATER
 from qd.emitters.records import Emission, Emitted
 from qd.measures import FEWEST_MEASURES, MOST_MEASURES, Ranges
-from qd.records import Census, Decision, Outcome, read
+from qd.records import Census, Child, Decision, Outcome, Record, read
 from qd.typed import Finite, Positive, Share, T, Within, reader
 
 MOST_ROUNDS = 1_000_000
@@ -210,25 +210,30 @@ def _check_round(round: int, value: Value) -> None:
         raise ValueError(f"round is {own} and must be {round}")
     match value:
         case Census():
-            for record in value.records:
-                _check_since(round, born=record.component.born, line=record.lineage.born)
-                if any(parent.born >= record.component.born for parent in record.parents):
-                    raise ValueError(f"component {record.component} has a parent that was not born before it")
+            _check_born(round, value.records)
         case Emission():
-            if any(place >= len(value.parents) for child in value.children for place in child):
-                raise ValueError(f"a child has a parent that is none of the {len(value.parents)} there are")
-            for parent in value.parents:
-                _check_since(round, born=parent.component.born, line=parent.lineage.born)
+            _check_emission(round, value)
         case Emitted():
-            for child in value.contenders:
-                _check_since(round, born=child.component.born, line=child.lineage.born)
-                if any(parent.born >= child.component.born for parent in child.parents):
-                    raise ValueError(f"component {child.component} has a parent that was not born before it")
+            _check_born(round, value.contenders)
         case Outcome():
             _check_since(round, born=value.candidate.component.born, line=value.candidate.lineage.born)
         case Calibrated():
             if not FEWEST_MEASURES <= len(value.ranges.low) <= MOST_MEASURES:
                 raise ValueError(f"ranges are of {len(value.ranges.low)} measures")
+
+
+def _check_born(round: int, components: Iterable[Record | Child]) -> None:
+    for each in components:
+        _check_since(round, born=each.component.born, line=each.lineage.born)
+        if any(parent.born >= each.component.born for parent in each.parents):
+            raise ValueError(f"component {each.component} has a parent that was not born before it")
+
+
+def _check_emission(round: int, value: Emission) -> None:
+    for parent in value.parents:
+        _check_since(round, born=parent.component.born, line=parent.lineage.born)
+    if any(place >= len(value.parents) for child in value.children for place in child):
+        raise ValueError(f"a child has a parent that is none of the {len(value.parents)} there are")
 
 
 def _check_since(round: int, **since: int) -> None:

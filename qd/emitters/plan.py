@@ -44,7 +44,9 @@ def emissions(plan: Plan, round: int, view: View, past: Sequence[Success]) -> tu
     sizes = [plan.chunk] * full + [rest] * (rest > 0)
     return tuple(
         _emission(plan, round, number, emitter, size, view)
-        for number, (emitter, size) in enumerate(zip(_asked(plan, round, past, len(sizes)), sizes, strict=True))
+        for number, (emitter, size) in enumerate(
+            zip(_asked(plan, round, past, len(sizes)), sizes, strict=True)
+        )
     )
 
 
@@ -72,11 +74,8 @@ def _parents(elites: Sequence[Candidate], number: int, stream: np.random.Generat
     """Draw an elite, and further ones of its layer, different where there are so many."""
     first = elites[int(stream.integers(len(elites)))]
     others = [elite for elite in elites if elite.depth == first.depth and elite.genome != first.genome]
-    chosen = [first]
-    for _ in range(number - 1):
-        if others:
-            chosen.append(others.pop(int(stream.integers(len(others)))))
-    return chosen
+    more = min(number - 1, len(others))
+    return [first, *(others.pop(int(stream.integers(len(others)))) for _ in range(more))]
 
 
 def child_id(organisms: int, emission: Emission, place: int) -> ComponentId:

@@ -21,11 +21,11 @@ class Success:
 def shares(
     emitters: Sequence[str], past: Sequence[Success], chunks: int, exploration: float
 ) -> tuple[str, ...]:
-    """Return the emitters of the next chunks: those of the highest upper confidence bound (UCB1), one after the other.
+    """Return the emitters of the next chunks: one for each, the rest by the highest upper confidence bound (UCB1).
 
     ``gain per cost / largest gain per cost + exploration sqrt(log N / n)``, where n of the N latest chunks (at most 50)
-    are the emitter's; those that are only asked for count as well. One that has none goes first. Equal ones follow in
-    the order that they are given in.
+    are the emitter's; those that are only asked for count as well. Where there are fewer chunks than emitters, those
+    that were asked for least go first. Equal ones follow in the order that they are given in.
 
     Parameters
     ----------
@@ -39,13 +39,16 @@ def shares(
         Weight of what is not known well, 0 or above.
 
     Source: Cully, "Multi-emitter MAP-Elites", GECCO 2021. Differs from the source: success is the gain of the QD score
-    by counted FLOP instead of the number of additions by child, because children cost unequally much.
+    by counted FLOP instead of the number of additions by child, because children cost unequally much; and nobody is
+    left out, because what fills empty cells soon and what lifts elites later pay at different times.
     """
     known = [each for each in past[-WINDOW:] if each.emitter in emitters]
     rates = _rates(emitters, known)
     asked = {name: sum(each.emitter == name for each in known) for name in emitters}
-    chosen = []
-    for _ in range(chunks):
+    chosen = sorted(emitters, key=lambda name: asked[name])[:chunks]
+    for name in chosen:
+        asked[name] += 1
+    for _ in range(chunks - len(chosen)):
         total = sum(asked.values())
         best = max(emitters, key=lambda name: _bound(rates[name], asked[name], total, exploration))
         asked[best] += 1
@@ -65,6 +68,4 @@ def _rates(emitters: Sequence[str], known: Sequence[Success]) -> Mapping[str, fl
 
 
 def _bound(rate: float, asked: int, total: int, exploration: float) -> float:
-    if asked == 0:
-        return math.inf
     return rate + exploration * math.sqrt(log(total) / asked)

@@ -6,9 +6,10 @@ record; trainers act on it, and replay derives it again.
 
 import math
 from collections.abc import Sequence
+from itertools import cycle, islice
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from qd import chemotaxis
 from qd.annealing import metropolis
@@ -16,9 +17,10 @@ from qd.canonical import canonical, sha256
 from qd.fitness import shares
 from qd.lifecycle import quarantine
 from qd.lifecycle.comonad import relative_fitness_all
-from qd.lifecycle.rules import Rules, culls, phase
+from qd.lifecycle.rules import Rules, culls, deadly, phase
+from qd.lifecycle.trial import ROOM
 from qd.measures import Ranges
-from qd.records import Birth, Candidate, Census, ComponentId, Death, Decision, Record
+from qd.records import Birth, Candidate, Census, Death, Decision, Proposal, Record
 from qd.seeding import generator, happens, uniform
 from qd.view import View
 
@@ -82,7 +84,12 @@ def decide(
         if now in ("gentle", "full") and rules.arm != "none":
             gone = {death.component for death in deaths if death.happens}
             survivors = [record for record in census.records if record.component not in gone]
-            births = _births(rules, round, census, survivors, temperature, hunger, view, neighbours)
+            for_room = None if culls(rules, round) else _for_room(rules, round, survivors, ranges)
+            if for_room is not None:
+                survivors = [record for record in survivors if record.component != for_room.component]
+            births = _births(rules, round, census, survivors, temperature, hunger, view, neighbours, ranges)
+            if for_room is not None and any(birth.happens for birth in births):
+                deaths = (for_room,)
     return Decision(
         organism=census.organism,
         round=round,
@@ -101,9 +108,7 @@ def _deaths(
     rules: Rules, round: int, census: Census, temperature: float, ranges: Ranges
 ) -> tuple[Death, ...]:
     records = census.records
-    fitness = shares([record.ablation for record in records])
-    behaviours, _ = ranges.behaviours([record.measures for record in records])
-    z = relative_fitness_all(behaviours, fitness, min(rules.neighbours, len(records) - 1))
+    fitness, z = _living_fitness(rules, records, ranges)
     median = float(np.median(fitness))
     weakest_first = sorted(range(len(records)), key=lambda i: (fitness[i], records[i].component))
     over_budget = _over_budget(rules, records)
@@ -122,6 +127,15 @@ def _deaths(
         dies = happens(probability, draw) and allowed.take(record, reason)
         deaths.append(Death(record.component, float(z[index]), rules.floor, probability, draw, reason, dies))
     return tuple(deaths)
+
+
+def _living_fitness(
+    rules: Rules, records: Sequence[Record], ranges: Ranges
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+    """Return each component's share of the uses of all, and its z-score among the nearest in behaviour space."""
+    fitness = shares([record.ablation for record in records])
+    behaviours, _ = ranges.behaviours([record.measures for record in records])
+    return fitness, relative_fitness_all(behaviours, fitness, min(rules.neighbours, len(records) - 1))
 
 
 def _over_budget(rules: Rules, records: Sequence[Record]) -> bool:
@@ -148,6 +162,21 @@ class _Allowance:
         return True
 
 
+def _for_room(rules: Rules, round: int, records: Sequence[Record], ranges: Ranges) -> Death | None:
+    """Return the death of the weakest component that leaves room in a full pool; the trial of the birth confirms it."""
+    full = _free_slot(rules, {record.component.slot for record in records}) is None
+    if not (full and rules.room and deadly(rules, round)):
+        return None
+    alive = [sum(record.depth == depth for record in records) for depth in range(rules.depth)]
+    old = [r for r in records if r.age >= rules.min_age and alive[r.depth] > rules.min_alive]
+    if not old:
+        return None
+    weakest = min(old, key=lambda record: (record.ablation, record.component))
+    _, z = _living_fitness(rules, records, ranges)
+    draw = uniform(rules.seed, round, f"cull:{weakest.component}")
+    return Death(weakest.component, float(z[records.index(weakest)]), rules.floor, 1.0, draw, ROOM, True)
+
+
 def _births(
     rules: Rules,
     round: int,
@@ -157,6 +186,7 @@ def _births(
     hunger: float,
     view: View,
     neighbours: Int64[np.ndarray, "cells k"],
+    ranges: Ranges,
 ) -> tuple[Birth, ...]:
     taken = {record.component.slot for record in survivors}
     births: list[Birth] = []
@@ -165,7 +195,10 @@ def _births(
         if slot is None:
             break
         taken.add(slot)
-        birth = _birth(rules, round, census.organism, slot, survivors, temperature, hunger, view, neighbours)
+        mates = [record for record in survivors if record.depth == slot // rules.capacity]
+        own, _ = ranges.behaviours([record.measures for record in mates]) if mates else (None, None)
+        chances = chemotaxis.probabilities(view, neighbours, hunger, rules.tau, slot // rules.capacity, own)
+        birth = _birth(rules, round, census.organism, slot, mates, temperature, view, neighbours, chances)
         if birth is not None:
             births.append(birth)
     return tuple(births)
@@ -184,71 +217,84 @@ def _birth(
     round: int,
     organism: int,
     slot: int,
-    survivors: Sequence[Record],
+    mates: Sequence[Record],
     temperature: float,
-    hunger: float,
     view: View,
     neighbours: Int64[np.ndarray, "cells k"],
+    chances: Float64[np.ndarray, " n"],
 ) -> Birth | None:
-    depth = slot // rules.capacity
     stream = generator(rules.seed, round, f"parent:{organism}:{slot}")
-    parent = chemotaxis.sample(view, neighbours, hunger, rules.tau, stream, depth)
+    elites = chemotaxis.apart(view, neighbours, chances, stream, rules.candidates)
     median = view.median_objective
-    if parent is None or median is None:
+    if not elites or median is None:
         return None
-    context = f"birth:{organism}:{slot}:{behaviour_hash(parent)}"
+    objective = math.fsum(elite.objective for elite in elites) / len(elites)
+    context = f"birth:{organism}:{slot}:{behaviour_hash(elites)}"
     draw = uniform(rules.seed, round, context)
-    probability = metropolis(median - parent.objective, temperature)
-    second = None
-    if rules.arm == "archive" and stream.random() < rules.line_share:
-        second = chemotaxis.sample(view, neighbours, hunger, rules.tau, stream, depth)
-    operator, parents, genomes, lineage = _material(rules.arm, parent, second, survivors, depth)
+    probability = metropolis(median - objective, temperature)
+    first, *others = _proposals(rules, elites, mates, view, chances, stream)
+    cooled = temperature / rules.start_temperature
     return Birth(
         slot=slot,
         arm=rules.arm,
-        operator=operator,
-        parents=parents,
-        genomes=genomes,
-        lineage=lineage,
-        objective=parent.objective,
+        operator=first.operator,
+        parents=first.parents,
+        genomes=first.genomes,
+        lineage=first.lineage,
+        objective=objective,
         threshold=median,
-        sigma=rules.sigma * temperature / rules.start_temperature,
+        sigma=rules.sigma * cooled,
         probability=probability,
         draw=draw,
         context=context,
         happens=happens(probability, draw),
+        others=tuple(others),
+        tried=True,
+        exploration=rules.exploration * cooled,
+        exploration_draw=uniform(rules.seed, round, f"other:{context}"),
     )
 
 
-def _material(
-    arm: str, parent: Candidate, second: Candidate | None, survivors: Sequence[Record], depth: int
-) -> tuple[str, tuple[ComponentId, ...], tuple[str, ...], ComponentId | None]:
-    """Return operator, parents, genomes to be fetched and lineage of a newborn.
+def _proposals(
+    rules: Rules,
+    elites: Sequence[Candidate],
+    mates: Sequence[Record],
+    view: View,
+    chances: Float64[np.ndarray, " n"],
+    stream: np.random.Generator,
+) -> list[Proposal]:
+    """Return what each candidate is made of: operator, parents, genomes to be fetched and lineage.
 
-    All arms draw the same parent and the same chance, so that they differ in the newborn's material
-    alone: random weights and genes, the parent's genes with random weights, or a copy of the
-    organism's own fittest component.
+    All arms draw the same elites and the same chance, so that they differ in the newborn's material alone: random
+    weights and genes, an elite's genes with random weights, or copies of the organism's own components of the layer,
+    the fittest first, again and again until there are as many.
     """
-    if arm == "random":
-        return "random", (), (), None
-    if arm == "genes":
-        return "genes", (parent.component,), (parent.genome,), None
-    if arm == "clone":
-        own = max(
-            (record for record in survivors if record.depth == depth),
-            key=lambda record: (record.ablation, record.component),
+    if rules.arm == "random":
+        return [Proposal("random", (), (), None) for _ in elites]
+    if rules.arm == "genes":
+        return [Proposal("genes", (elite.component,), (elite.genome,), None) for elite in elites]
+    if rules.arm == "clone":
+        ranked = sorted(mates, key=lambda record: (record.ablation, record.component), reverse=True)
+        copied = islice(cycle(ranked), len(elites))
+        return [Proposal("clone", (own.component,), (), own.lineage) for own in copied]
+    proposals = []
+    for elite in elites:
+        parents = [elite]
+        if stream.random() < rules.line_share:
+            parents += view.sample(chances, stream, 1)
+        if len({parent.component for parent in parents}) == 1:
+            parents = [elite]
+        proposals.append(
+            Proposal(
+                operator="line" if len(parents) == 2 else "gaussian",
+                parents=tuple(parent.component for parent in parents),
+                genomes=tuple(parent.genome for parent in parents),
+                lineage=elite.lineage,
+            )
         )
-        return "clone", (own.component,), (), own.lineage
-    if second is None or second.component == parent.component:
-        return "gaussian", (parent.component,), (parent.genome,), parent.lineage
-    return (
-        "line",
-        (parent.component, second.component),
-        (parent.genome, second.genome),
-        parent.lineage,
-    )
+    return proposals
 
 
-def behaviour_hash(candidate: Candidate) -> str:
-    """Return the hash of a candidate's behaviour, 16 hexadecimal digits."""
-    return sha256(canonical(candidate.behaviour))[:16]
+def behaviour_hash(candidates: Sequence[Candidate]) -> str:
+    """Return the hash of the behaviours of candidates, 16 hexadecimal digits."""
+    return sha256(canonical([candidate.behaviour for candidate in candidates]))[:16]

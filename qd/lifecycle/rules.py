@@ -23,6 +23,11 @@ class Rules:
     gentle: float
     quiet: float
     births_per_round: int
+    candidates: int  # of a birth
+    exploration: (
+        float  # chance, at the starting temperature, that a birth takes not the best of its candidates
+    )
+    room: bool  # whether the weakest component may die for a birth in a full pool
     slow_every: int
     min_alive: int  # per layer
     min_age: int
@@ -51,5 +56,9 @@ def _within(round: int, share: float, rounds: int) -> bool:
 
 def culls(rules: Rules, round: int) -> bool:
     """Whether deaths are considered before a round: at every `slow_every`-th, neither early nor at the end."""
-    due = round % rules.slow_every == 0
-    return due and phase(rules, round) == "full" and _within(round, 1 - rules.quiet, rules.rounds)
+    return round % rules.slow_every == 0 and deadly(rules, round)
+
+
+def deadly(rules: Rules, round: int) -> bool:
+    """Whether a component may die before a round: neither early nor at the end."""
+    return phase(rules, round) == "full" and _within(round, 1 - rules.quiet, rules.rounds)

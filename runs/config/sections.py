@@ -201,6 +201,16 @@ class LifecycleConfig(Section):
     """Share of the rounds at the end without deaths."""
     births_per_round: Annotated[int, Field(ge=0)] = 1
     """Births considered per organism and round, at most."""
+    candidates: Count = 8
+    """Candidates of a birth, drawn from different regions: the organism tries each, and the best gain is born."""
+    trial: Count = 256
+    """Training examples on which births are tried and which no batch uses; at most an eighth of all."""
+    only_gains: bool = True
+    """Whether nothing is born that does not lower the organism's loss in the trial."""
+    exploration: Share = 0.1
+    """Chance that not the best candidate is born, at the starting temperature; it cools with it."""
+    room: bool = True
+    """Whether, in a full pool, the weakest component dies for a newborn that is worth more in the trial."""
     slow_every: Count = 10
     """Deaths are decided, and the validity of the behaviour space is checked, every so many rounds."""
     min_alive: Count = 4
@@ -240,7 +250,7 @@ class EmittersConfig(Section):
             description=f"Emitters: any of {', '.join(KINDS)}, or the import path package.module:Name of your own.",
         ),
     ] = tuple(KINDS)
-    children: Annotated[int, Field(ge=0, le=100_000)] = 128
+    children: Annotated[int, Field(ge=0, le=100_000)] = 192
     """Children a round; 0: the archive holds only what organisms became while they trained."""
     chunk: Annotated[int, Field(ge=1, le=1024)] = 16
     """Children of one emitter that one worker scores at a time."""
@@ -249,7 +259,7 @@ class EmittersConfig(Section):
     exploration: NotNegative = 0.3
     """Weight of what is not known well in the bandit's upper confidence bound."""
     iso_sigma: NotNegative = 0.03
-    """Standard deviation of the noise of iso_line, relative to the RMS of each array; its step is variation.line_sigma."""
+    """Standard deviation of iso_line's noise, relative to the RMS of each array; its step is variation.line_sigma."""
     sigma: NotNegative = 0.1
     """Standard deviation of the noise of gaussian, relative to the RMS of each array."""
     gene_share: Annotated[float, Field(gt=0, le=1)] = 0.5

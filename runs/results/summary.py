@@ -108,7 +108,7 @@ def summarise(path: Path) -> Summary:
             score_name=shown(journal.meta(SCORE_NAME) or "score", NAME),
             **_entrants(journal, last, config),
             **_validity(journal),
-            **_lifecycle(_bodies(journal, "decision"), _bodies(journal, "quarantine")),
+            **_lifecycle(_bodies(journal, "summary"), _bodies(journal, "quarantine")),
             environments=1 + len(journal.moves()),
             digest=shown(journal.digest(last)),
             wall_seconds=_wall(journal),
@@ -199,14 +199,10 @@ def _validity(journal: "Journal") -> dict[str, Any]:
 
 
 def _lifecycle(
-    decisions: Sequence[Mapping[str, Any]], quarantines: Sequence[Mapping[str, Any]]
+    summaries: Sequence[Mapping[str, Any]], quarantines: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    undone = {(event["round"], event["organism"]) for event in quarantines}
-    kept = [one for one in decisions if (one["round"], one["organism"]) not in undone]
-    counts = {
-        kind: sum(event["happens"] for one in kept for event in one[kind]) for kind in ("births", "deaths")
-    }
-    return counts | {"quarantines": len(undone)}
+    counts = {kind: sum(one[kind] for one in summaries) for kind in ("births", "deaths")}
+    return counts | {"quarantines": len({(event["round"], event["organism"]) for event in quarantines})}
 
 
 def _wall(journal: "Journal") -> float | None:

@@ -36,7 +36,9 @@ class Chunks:
         self._blobs = blobs
         self._recovery = recovery
         self._dispatcher = dispatcher
-        self._jobs: dict[tuple[int, int], Job] = {}  # by round and chunk, of the rounds that are not journaled
+        self._jobs: dict[
+            tuple[int, int], Job
+        ] = {}  # by round and chunk, of the rounds that are not journaled
         self._done: dict[tuple[int, int], Done] = {}
         self._lost: set[tuple[int, int]] = set()  # answered, but what they brought is gone; under way again
 

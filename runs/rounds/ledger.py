@@ -16,18 +16,18 @@ from qd import annealing
 from qd.archive import Archive
 from qd.centroids import neighbours
 from qd.emitters.contest import Contest
-from qd.emitters.plan import Plan, emissions
 from qd.emitters.records import Emission, Emitted
-from qd.emitters.shares import Success
 from qd.fitness import Weights, candidate, candidates
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
 from qd.lifecycle.rules import Rules, phase
+from qd.lifecycle.trial import born, died
 from qd.records import Candidate, Census, Decision, Outcome
 from qd.validity.verdict import assess
 from qd.view import View
 from runs.calibration.constants import Calibration, plain_verdict
 from runs.config.schema import Config
+from runs.rounds.emitting import Emitting
 
 Item = tuple[str, Any]  # kind and value of an event
 
@@ -38,7 +38,9 @@ class Closed:
 
     round: int
     items: tuple[Item, ...]
-    genomes: tuple[tuple[int, str], ...]  # organism (or their number + chunk) and digest, of the round's own elites
+    genomes: tuple[
+        tuple[int, str], ...
+    ]  # organism (or their number + chunk) and digest, of the round's own elites
     view: View
     temperature: float
     score: float | None  # best validation score of an organism
@@ -66,6 +68,9 @@ def rules(config: Config) -> Rules:
         gentle=life.gentle,
         quiet=life.quiet,
         births_per_round=life.births_per_round,
+        candidates=life.candidates,
+        exploration=life.exploration,
+        room=life.room,
         slow_every=life.slow_every,
         min_alive=life.min_alive,
         min_age=life.min_age,
@@ -77,18 +82,6 @@ def rules(config: Config) -> Rules:
         line_share=config.variation.line_share,
         tau=config.chemotaxis.tau,
         window=config.chemotaxis.window,
-    )
-
-
-def plan(config: Config) -> Plan:
-    """Return what emissions depend on, from a configuration."""
-    settings = config.emitters
-    return Plan(
-        seed=config.seed,
-        emitters=settings.kinds,
-        children=settings.children,
-        chunk=settings.chunk,
-        exploration=settings.exploration if settings.shares == "bandit" else None,
     )
 
 
@@ -110,15 +103,11 @@ class Ledger:
         weights = config.objective
         self._yardstick = calibration.yardstick(Weights(weights.task, weights.efficiency, weights.gradient))
         self._neighbours = neighbours(calibration.centroids)
-        self._offset = config.archive.qd_offset
-        self._archive = Archive(calibration.centroids, self._offset)
+        self._archive = Archive(calibration.centroids, config.archive.qd_offset)
         self._views = {0: self._archive.view()}
         self._decisions: dict[tuple[int, int], Decision] = {}
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
-        self._plan = plan(config)
-        self._emissions: dict[int, tuple[Emission, ...]] = {}
-        self._emitted: dict[tuple[int, int], Emitted] = {}  # by round and chunk
-        self._successes: dict[int, list[Success]] = {}  # of the chunks of each closed round
+        self._emitting = Emitting(config)
         self.closed = 0
         self.births = self.deaths = 0  # that happened in closed rounds
 
@@ -172,33 +161,26 @@ class Ledger:
 
     def emissions(self, round: int) -> tuple[Emission, ...]:
         """Return the emissions of a round, which are decided on the first call."""
-        if round not in self._emissions:
-            seen = self._seen(round)
-            past = [each for closed in range(1, seen + 1) for each in self._successes.get(closed, ())]
-            self._emissions[round] = emissions(self._plan, round, self._views[seen], past)
-        return self._emissions[round]
+        seen = self._seen(round)
+        return self._emitting.decide(round, seen, self._views[seen])
 
     def contest(self, round: int) -> Contest:
         """Return what the children of a round have to beat."""
         return Contest.of(self._views[self._seen(round)], self._calibration.centroids, self._yardstick)
 
-    def emitted(self, round: int, chunk: int) -> Emitted | None:
-        """Return what is known to have come of an emission."""
-        return self._emitted.get((round, chunk))
+    def knows(self, round: int, chunk: int) -> bool:
+        """Return whether it is known what came of an emission of a round that is not closed."""
+        return self._emitting.known(round, chunk)
 
     def accept_emitted(self, emitted: Emitted) -> None:
-        """Add what came of an emission of a round that is not closed.
+        """Add what came of an emission.
 
         Raises
         ------
         ValueError
             If nothing like it was asked for, or it is known already.
         """
-        key = (emitted.round, emitted.chunk)
-        asked = emitted.round > self.closed and emitted.chunk < len(self.emissions(emitted.round))
-        if not asked or key in self._emitted:
-            raise ValueError(f"chunk {emitted.chunk} of round {emitted.round} was not asked for, or came before")
-        self._emitted[key] = emitted
+        self._emitting.accept(emitted)
 
     def complete(self) -> bool:
         """Return whether the next round can be closed."""
@@ -206,7 +188,7 @@ class Ledger:
         return (
             following <= self._config.rounds
             and all(self.known(o) >= following for o in self.organisms)
-            and all((following, each.chunk) in self._emitted for each in self.emissions(following))
+            and all(self.knows(following, each.chunk) for each in self.emissions(following))
         )
 
     def close(self, validity: bool = True) -> Closed:
@@ -220,25 +202,22 @@ class Ledger:
         round = self.closed + 1
         censuses = [self.census(organism, round) for organism in self.organisms]
         decisions = [self.decision(organism, round) for organism in self.organisms]
-        asked = self.emissions(round)
-        brought = [self._emitted[round, each.chunk] for each in asked]
-        outcomes = self._archive.commit([*self.competitors(censuses), *self._children(brought)])
-        successes = self._succeed(round, asked, brought, outcomes)
+        children = self._children(self._emitting.brought(round))
+        outcomes = self._archive.commit([*self.competitors(censuses), *children])
+        emitting, of_emitters = self._emitting.close(round, outcomes)
         self._advance(self._archive.view())
         items: list[Item] = []
         for decision, census in zip(decisions, censuses, strict=True):
             items += [("decision", decision), ("census", census)]
             if census.quarantine is not None:
                 items.append(("quarantine", self._quarantine(census)))
-        for emission, emitted in zip(asked, brought, strict=True):
-            items += [("emission", emission), ("emitted", emitted)]
+        items += emitting
         items += [("outcome", outcome) for outcome in outcomes]
         due = round % self._config.lifecycle.slow_every == 0 or round == self._config.rounds
         if validity and due:
             items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
         births, deaths = self._count(decisions, censuses)
-        summary = self._summary(round, decisions, censuses, births, deaths)
-        summary |= self._emitting(asked, brought, successes)
+        summary = self._summary(round, decisions, censuses, births, deaths) | of_emitters
         items.append(("summary", summary))
         won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
         held = {elite.genome for elite in self.view.elites}
@@ -282,8 +261,7 @@ class Ledger:
             self.accept(census)
         self._count(decisions, censuses)
         self._archive.restore(outcomes)
-        self._emissions[self.closed + 1] = tuple(asked)
-        self._succeed(self.closed + 1, asked, brought, outcomes)
+        self._emitting.restore(self.closed + 1, asked, brought, outcomes)
         self._advance(self._archive.view())
 
     def competitors(self, censuses: Sequence[Census]) -> list[Any]:
@@ -298,33 +276,6 @@ class Ledger:
             for emitted in brought
             for child in emitted.contenders
         ]
-
-    def _succeed(
-        self, round: int, asked: Sequence[Emission], brought: Sequence[Emitted], outcomes: Sequence[Outcome]
-    ) -> list[Success]:
-        """Remember what each chunk of a round brought to the archive."""
-        gains: dict[int, list[float]] = {}
-        for outcome in outcomes:
-            if outcome.status != "reject":
-                before = outcome.incumbent_objective
-                gain = outcome.candidate.objective - (self._offset if before is None else before)
-                gains.setdefault(outcome.candidate.component.organism, []).append(gain)
-        self._successes[round] = [
-            Success(emission.emitter, emitted.flops, math.fsum(gains.get(len(self.organisms) + emission.chunk, ())))
-            for emission, emitted in zip(asked, brought, strict=True)
-        ]
-        return self._successes[round]
-
-    def _emitting(
-        self, asked: Sequence[Emission], brought: Sequence[Emitted], successes: Sequence[Success]
-    ) -> dict[str, Any]:
-        return {
-            "children": sum(len(emission.children) for emission in asked),
-            "children_scored": sum(emitted.scored for emitted in brought),
-            "children_useful": sum(emitted.useful for emitted in brought),
-            "emitters_gain": math.fsum(success.gain for success in successes),
-            "emitters_flops": math.fsum(emitted.flops for emitted in brought),
-        }
 
     def _seen(self, round: int) -> int:
         """Return the round whose view an order for `round` reads."""
@@ -344,14 +295,10 @@ class Ledger:
         )
 
     def _count(self, decisions: Sequence[Decision], censuses: Sequence[Census]) -> tuple[int, int]:
-        """Count the births and deaths of a round, without those that a quarantine undid, and add them to the totals."""
-        kept = [
-            decision
-            for decision, census in zip(decisions, censuses, strict=True)
-            if census.quarantine is None
-        ]
-        births = sum(birth.happens for decision in kept for birth in decision.births)
-        deaths = sum(death.happens for decision in kept for death in decision.deaths)
+        """Count the births and deaths of a round that came true, and add them to the totals."""
+        pairs = list(zip(decisions, censuses, strict=True))
+        births = sum(len(born(decision, census)) for decision, census in pairs)
+        deaths = sum(len(died(decision, census)) for decision, census in pairs)
         self.births += births
         self.deaths += deaths
         return births, deaths
@@ -360,9 +307,6 @@ class Ledger:
         self.closed += 1
         self._views[self.closed] = view
         self._views.pop(self.closed - self._config.lag - 1, None)  # no order will read it any more
-        asked = self._emissions.pop(self.closed, ())
-        for emission in asked:
-            self._emitted.pop((self.closed, emission.chunk), None)
 
     def _quarantine(self, census: Census) -> dict[str, Any]:
         return {

@@ -42,7 +42,9 @@ class Recovery:
         self._blobs = blobs
         self._journal = journal
         self._organisms = organisms
-        self._chunks: dict[tuple[int, int], bool] = {}  # round and chunk to be made again; whether it is under way
+        self._chunks: dict[
+            tuple[int, int], bool
+        ] = {}  # round and chunk to be made again; whether it is under way
         self._rounds: dict[int, set[int]] = {}  # to be done again, by organism
         self._genomes: dict[tuple[int, int], set[str]] = {}  # to be stored again, by organism and round
         self._positions: dict[int, Position] = {}

@@ -12,6 +12,7 @@ from organisms.families import FAMILIES
 from organisms.nn import check_interface
 from organisms.species import CONTRACT, Organism, Species
 from organisms.task import Split, Task
+from qd.seeding import generator
 from runs import tasks
 from runs.config.import_path import imported
 from runs.config.model import configured
@@ -19,6 +20,8 @@ from runs.config.schema import Config
 from runs.errors import RAISED, ConfigError, PlasmodiaError, RunError, readable, told
 from runs.training.state import decode_interface, decode_state
 from runs.training.world import Examples, World, WorldSpec
+
+LEAST_TRAINED = 8  # training examples for each that is kept for trials
 
 
 def build(spec: WorldSpec) -> World:
@@ -46,12 +49,15 @@ def build(spec: WorldSpec) -> World:
             targets if task.regression else targets.long(),
         )
 
+    training = examples(task.train)
+    tried = set_aside(config, len(training))
     world = World(
         config=config,
         task=task,
         species=family,
         device=device,
-        train=examples(task.train),
+        train=Examples(training.inputs[~tried], training.targets[~tried]),
+        trial=Examples(training.inputs[tried], training.targets[tried]),
         probe=examples(task.probe),
         validation=examples(task.validation),
         test=examples(task.test),
@@ -69,6 +75,22 @@ def build(spec: WorldSpec) -> World:
 def frozen(world: World, organisms: Sequence[Organism], examples: Examples) -> tuple[Any, ...]:
     """Return organisms as hosts of grafts that are scored on these examples."""
     return tuple(world.species.host(each, examples.inputs, examples.targets) for each in organisms)
+
+
+def set_aside(config: Config, examples: int) -> torch.Tensor:
+    """Return which training examples are kept for the trials of births, bool [examples]: at most an eighth of them.
+
+    Parameters
+    ----------
+    config
+        Says how many, and the seed that draws them.
+    examples
+        Number of training examples.
+    """
+    count = min(config.lifecycle.trial, max(1, examples // LEAST_TRAINED), examples - 1)
+    aside = np.zeros(examples, dtype=bool)
+    aside[generator(config.seed, 0, "trial").permutation(examples)[:count]] = True
+    return torch.from_numpy(aside).to(config.execution.device)
 
 
 def family_of(config: Config, task: Task) -> Species:

@@ -1,4 +1,4 @@
-"""The job of emitters: children are made of elites, scored in the reference hosts, and those that may win are returned."""
+"""The job of emitters: children are made of elites and scored in the reference hosts; those that may win come back."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -157,7 +157,9 @@ def _raced(
 
 def _may_win(world: World, child: Genome, row: Scored, contest: Contest) -> bool:
     behaviour, _ = contest.yardstick.ranges.behaviour(row.measures)
-    best = contest.yardstick.objective(row.assay_upper, float(world.species.cost(child.genes)[0]), row.gradient)
+    best = contest.yardstick.objective(
+        row.assay_upper, float(world.species.cost(child.genes)[0]), row.gradient
+    )
     return best > float(contest.held[contest.cells([behaviour])[0]])
 
 
@@ -183,9 +185,8 @@ def _child(world: World, order: Emission, place: int, child: Genome, row: Scored
 
 
 def _assay_flops(world: World, genomes: Sequence[Genome], examples: int) -> float:
-    """Return the counted FLOPs of grafts: in the first layer, before which all hosts are the same, once for all."""
-    costs = [world.species.cost(each.genes)[0] * (len(world.hosts) if each.depth else 1) for each in genomes]
-    return examples * math.fsum(costs)
+    """Return the counted FLOPs of grafts: one forward pass of the component for each host and example."""
+    return examples * len(world.hosts) * math.fsum(world.species.cost(each.genes)[0] for each in genomes)
 
 
 def _training_flops(world: World, order: Emission, children: Sequence[Genome]) -> float:

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 
 from archive_store.encoding import decode_genome
-from archive_store.lowrank import refactored
 from organisms.memory import Trace
 from organisms.nn import Interface
-from organisms.pool import Occupant
+from organisms.pool import Occupant, Retired
 from organisms.species import Organism
 from qd import variation
 from qd.genes import random_genes
-from qd.records import Birth, ComponentId, Decision, Genes, Genome
+from qd.records import Birth, ComponentId, Decision, Genome, Proposal, Trial
 from qd.seeding import generator
 from runs.errors import readable
 from runs.training.state import Individual
+from runs.training.trial import tried
+from runs.training.variator import Variator
 from runs.training.world import World
 
 
@@ -41,68 +42,87 @@ def found(world: World, number: int, interface: Interface | None = None) -> Orga
     return organism
 
 
-def bear(world: World, organism: Organism, order: Decision, genomes: Mapping[str, bytes]) -> list[int]:
-    """Put the newborns of an order into the organism's pool, and return their slots.
+def bear(
+    world: World,
+    organism: Organism,
+    order: Decision,
+    genomes: Mapping[str, bytes],
+    before: Mapping[int, Retired],
+) -> tuple[list[Trial], list[int]]:
+    """Put the newborns of an order into the organism's pool, one after the other.
 
     Parameters
     ----------
     world
-        Says how genomes are varied.
+        Says how genomes are varied and has the examples of the trials.
     organism
         Has the slots of the births empty.
     order
         What was decided for this round.
     genomes
         Encoded parents, by digest.
+    before
+        Who made room for a birth, by its slot: whoever did comes back where nothing is born.
+
+    Returns
+    -------
+    trials, slots
+        What became of each birth that was tried, and the slots of the newborns that did not lower the loss in a trial.
 
     Raises
     ------
     RunError
         If a parent does not fit the organism's pool.
     """
-    newborn = [birth for birth in order.births if birth.happens]
-    grown = [(birth, _newborn(world, organism, order, birth, genomes)) for birth in newborn]
-    for birth, genome in grown:
-        identity = ComponentId(order.organism, order.round, birth.slot)
-        lineage = birth.lineage or identity
-        organism.pool.graft(birth.slot, genome, Occupant(identity, birth.parents, lineage, genome.genes))
-    return [birth.slot for birth in newborn]
+    trials: list[Trial] = []
+    unproven: list[int] = []
+    for birth in order.births:
+        if not birth.happens:
+            continue
+        newborns = [
+            _newborn(world, organism, order, birth, each, genomes) for each in range(len(birth.proposals))
+        ]
+        trial, gave_way = None, before.get(birth.slot)
+        if birth.tried:
+            trial = tried(world, organism, birth, newborns, gave_way)
+            trials.append(trial)
+        chosen = 0 if trial is None else trial.chosen
+        if chosen is not None:
+            _graft(organism, order, birth.slot, birth.proposals[chosen], newborns[chosen])
+            if trial is None or not trial.gains[chosen] > 0:
+                unproven.append(birth.slot)
+        elif gave_way is not None:
+            organism.pool.restore(birth.slot, gave_way)
+    return trials, unproven
+
+
+def _graft(organism: Organism, order: Decision, slot: int, proposal: Proposal, genome: Genome) -> None:
+    identity = ComponentId(order.organism, order.round, slot)
+    occupant = Occupant(identity, proposal.parents, proposal.lineage or identity, genome.genes)
+    organism.pool.graft(slot, genome, occupant)
 
 
 def _newborn(
-    world: World, organism: Organism, order: Decision, birth: Birth, genomes: Mapping[str, bytes]
+    world: World,
+    organism: Organism,
+    order: Decision,
+    birth: Birth,
+    number: int,
+    genomes: Mapping[str, bytes],
 ) -> Genome:
-    settings, family = world.config.variation, world.species
-    space, depth = family.genes, organism.pool.layer(birth.slot)
-    stream = generator(world.config.seed, order.round, f"newborn:{order.organism}:{birth.slot}")
-    parents = [_parent(organism, genomes[digest]) for digest in birth.genomes]
-
-    def fit(genome: Genome, genes: Genes) -> Genome:
-        return family.fitted(genome, genes, stream)
-
-    def resize(genome: Genome, genes: Genes) -> Genome:
-        return variation.resize(fit(genome, genes), genes, family.ranks, refactored, stream)
-
-    if birth.operator == "random":
-        return family.random_genome(depth, random_genes(space, stream), stream)
-    if birth.operator == "genes":
+    """Make one of the candidates of a birth, from a stream of its own."""
+    settings, proposal = world.config.variation, birth.proposals[number]
+    stream = generator(world.config.seed, order.round, f"newborn:{order.organism}:{birth.slot}:{number}")
+    vary = Variator(world.species, stream)
+    parents = [_parent(organism, genomes[digest]) for digest in proposal.genomes]
+    if proposal.operator == "random":
+        return vary.random(organism.pool.layer(birth.slot))
+    if proposal.operator == "genes":
         return variation.norm_matched(parents[0], stream)
-    if birth.operator == "line":
-        return variation.line(
-            parents[0],
-            parents[1],
-            birth.sigma,
-            settings.line_sigma,
-            settings.gene_rate,
-            space,
-            stream,
-            refactored,
-            family.ranks,
-            fit,
-            family.aligned,
-        )
-    source = organism.pool.genome(birth.parents[0].slot) if birth.operator == "clone" else parents[0]
-    return variation.gaussian(source, birth.sigma, settings.gene_rate, space, resize, stream)
+    if proposal.operator == "line":
+        return vary.line(parents[0], parents[1], birth.sigma, settings.line_sigma, settings.gene_rate)
+    source = organism.pool.genome(proposal.parents[0].slot) if proposal.operator == "clone" else parents[0]
+    return vary.gaussian(source, birth.sigma, settings.gene_rate)
 
 
 def _parent(organism: Organism, data: bytes) -> Genome:

@@ -93,4 +93,6 @@ class Variator:
         return self.family.fitted(genome, genes, self.stream)
 
     def _resized(self, genome: Genome, genes: Genes) -> Genome:
-        return variation.resize(self._fitted(genome, genes), genes, self.family.ranks, refactored, self.stream)
+        return variation.resize(
+            self._fitted(genome, genes), genes, self.family.ranks, refactored, self.stream
+        )

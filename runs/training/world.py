@@ -45,7 +45,8 @@ class World:
     task: Task
     species: Species
     device: torch.device
-    train: Examples
+    train: Examples  # without those of trials
+    trial: Examples  # training examples on which births are tried, and which no batch uses
     probe: Examples
     validation: Examples
     test: Examples

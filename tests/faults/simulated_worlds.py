@@ -22,13 +22,14 @@ from archive_store import durable
 from archive_store.journal import connection
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
+from qd.emitters.contest import Contest
 from runs.config.schema import Config
 from runs.errors import RunError, Stopped
 from runs.launch import RunSession
 from runs.resume import restore
 from runs.rounds.commit import forget_old_states
 from tests.faults.crashes import memory
-from tests.faults.fake_trainers import advance, calibration
+from tests.faults.fake_trainers import answer, calibration
 from tests.faults.killed_drivers import LATE
 from tests.faults.simulated_pool import DriverDied, Perils, SimulatedPool, drawn_perils
 from tests.fixtures.miniature import begin, miniature, prepared, world
@@ -84,6 +85,7 @@ def configuration(seed: int, large: bool) -> Config:
             "organism.initial": 4 if large else 2,
             "lifecycle.min_alive": 1,
             "lifecycle.slow_every": draw.randint(1, 4),
+            "emitters.children": draw.choice((0, 3, 7)),
             "archive.cells": draw.randint(8, 256 if large else 64),
             "execution.checkpoint_every": draw.randint(1, 6),
             "execution.audit": draw.choice((0.0, 0.0, 0.1, 1.0)),
@@ -147,13 +149,22 @@ class Trials:
         """Do an order, or remember what it came to: equal values, equal answers."""
         key = config.model_dump_json()
 
-        def work(state: bytes | None, order: Any, genomes: dict[str, bytes]) -> Any:
-            values = (key, sha256(f"{state!r} {canonical(order)} {sorted(genomes)}"))
+        def work(*arguments: Any) -> Any:
+            values = (key, sha256(" ".join(map(_told, arguments))))
             if values not in self._known:
-                self._known[values] = advance(config, state, order, genomes, explosions(config))
+                self._known[values] = answer(config, *arguments, explodes=explosions(config))
             return self._known[values]
 
         return work
+
+
+def _told(argument: Any) -> str:
+    """Tell the value of an argument; genomes are known by their digests."""
+    if isinstance(argument, dict):
+        return f"{sorted(argument)}"
+    if isinstance(argument, Contest):
+        return f"{argument.held.tolist()}"
+    return repr(argument) if isinstance(argument, bytes) else canonical(argument)
 
 
 def live(world: World, run: Path, work: Callable[..., Any]) -> dict[str, int]:

@@ -1,12 +1,14 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
-from qd.chemotaxis import attraction, hunger, probabilities, sample
+from qd.chemotaxis import apart, attraction, hunger, probabilities, sample
 from qd.records import Candidate, ComponentId
 from qd.seeding import generator
 from qd.view import View
@@ -95,6 +97,43 @@ def test_hunger_is_a_share_and_forgets_what_is_past_the_window(losses, window):
 )
 def test_hunger_values(losses, window, expected):
     assert hunger(losses, window) == pytest.approx(expected)
+
+
+@given(VIEWS, st.floats(0, 1), st.lists(st.tuples(*[st.floats(0, 1)] * 5), min_size=1, max_size=4))
+def test_distance_to_ones_own_is_half_of_what_is_strange(sight, hungry, own):
+    elites = [replace(one, behaviour=(one.component.slot / SIZE,) * 5) for one in sight.elites]
+    sight = View(sight.cells, tuple(elites), SIZE)
+    far = cdist([one.behaviour for one in elites], own).min(axis=1)
+    empty = [np.mean([n not in sight.cells for n in NEIGHBOURS[cell].tolist()]) for cell in sight.cells]
+    strange = (np.array(empty) + far / (far.max() or 1.0)) / 2
+    expected = hungry * strange + (1 - hungry) * sight.objectives
+    np.testing.assert_allclose(attraction(sight, NEIGHBOURS, hungry, np.array(own)), expected, atol=1e-12)
+    nobody = np.zeros((0, 5))
+    assert (attraction(sight, NEIGHBOURS, hungry, nobody) == attraction(sight, NEIGHBOURS, hungry)).all()
+
+
+@given(VIEWS, st.integers(1, 12), st.integers(0, 9))
+def test_draws_apart_are_different_and_leave_a_neighbourhood_only_when_nothing_else_is_left(
+    sight, count, seed
+):
+    chances = probabilities(sight, NEIGHBOURS, 0.5, 0.3)
+    cells = [one.component.slot for one in apart(sight, NEIGHBOURS, chances, generator(0, seed, ""), count)]
+    assert len(set(cells)) == len(cells) == min(count, len(sight.cells))
+    shut = set()
+    for cell in cells:
+        open_ = set(sight.cells) - set(cells[: cells.index(cell)]) - shut
+        if not open_:
+            shut = set()
+        assert cell not in shut
+        shut |= set(NEIGHBOURS[cell].tolist())
+
+
+def test_draws_apart_leave_out_what_has_no_chance():
+    sight = view({0: 0.2, 1: 0.9, 2: 0.3}, {0: 1, 2: 1})
+    chances = probabilities(sight, NEIGHBOURS, 0.0, 0.1, depth=1)
+    found = apart(sight, NEIGHBOURS, chances, generator(0, 0, ""), 3)
+    assert sorted(one.component.slot for one in found) == [0, 2]
+    assert apart(sight, NEIGHBOURS, np.zeros(3), generator(0, 0, ""), 3) == ()
 
 
 def test_refusals():

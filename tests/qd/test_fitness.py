@@ -1,15 +1,15 @@
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import rankdata
+from scipy.stats import percentileofscore
 
-from qd.fitness import Weights, candidates, entrants, ineligible, objective, percentiles, shares
+from qd.fitness import Weights, Yardstick, candidate, candidates, entrants, ineligible, shares
 from qd.measures import Ranges
-from qd.records import Census, ComponentId, Record
+from qd.records import Census, Child, ComponentId, Record
 
 FINITE = st.floats(-1e9, 1e9)
 RANGES = Ranges(low=(0.0, 0.0, -2.0, 0.0, 0.0), high=(1.0, 1.0, 2.0, 0.5, 4.0))
@@ -40,39 +40,72 @@ def census(*records: Record) -> Census:
     return Census(3, 7, 70, 1.0, 1.0, 2.0, 1.0, 1.0, 0.5, None, None, "cd" * 32, records, None)
 
 
+GRADIENTS = (1.0, 2.0, 2.0, 8.0)
+YARDSTICK = Yardstick(RANGES, reference=2.0, largest_flops=100.0, gradients=GRADIENTS)
+EITHER = st.floats(-1e9, 1e9) | st.sampled_from([-2.0, 0.0, 1e-9, 2.0])
+
+
 def test_objective_is_the_weighted_sum_by_hand():
-    # 0.7 * 0.25 + 0.2 * (1 - 0.25) + 0.1 * 0.5
-    value = objective(0.5, 2.0, 25.0, 100.0, 0.5, Weights())
-    assert value == pytest.approx(0.175 + 0.15 + 0.05, abs=1e-15)
+    # 0.7 * 0.5 / 1.5 + 0.2 * (1 - 0.25) + 0.1 * 3.5 / 4: three are smaller, and none is the same
+    assert YARDSTICK.objective(1.0, 25.0, 3.0) == pytest.approx(0.7 / 3 + 0.15 + 0.075, abs=1e-15)
+    assert YARDSTICK.objective(1.0, 25.0, 2.0) == pytest.approx(0.7 / 3 + 0.15 + 0.05, abs=1e-15)
 
 
 @pytest.mark.parametrize(
-    ("assay", "flops", "expected"),
-    [(9.0, 0.0, 1.0), (-9.0, 200.0, 0.1), (2.0, 100.0, 0.8)],
+    ("assay", "flops", "gradient", "expected"),
+    [(-9.0, 200.0, 0.0, 0.0), (-9.0, 0.0, 9.0, 0.3), (0.0, 100.0, 0.5, 0.0), (2.0, 100.0, 0.5, 0.35)],
 )
-def test_objective_clips_each_term(assay, flops, expected):
-    assert objective(assay, 2.0, flops, 100.0, 1.0, Weights()) == pytest.approx(expected, abs=1e-15)
-
-
-@given(FINITE, st.floats(1e-6, 1e6), st.floats(0, 1e9), st.floats(1e-6, 1e9), st.floats(0, 1), FINITE)
-def test_objective_lies_in_the_unit_interval_and_rises_with_the_assay(
-    assay, reference, flops, largest, place, other
+def test_what_harms_costs_more_or_moves_less_than_all_known_has_nothing_of_a_term(
+    assay, flops, gradient, expected
 ):
-    first, second = (
-        objective(value, reference, flops, largest, place, Weights()) for value in sorted((assay, other))
-    )
-    assert 0 <= first <= second <= 1
+    assert YARDSTICK.objective(assay, flops, gradient) == pytest.approx(expected, abs=1e-15)
 
 
-@pytest.mark.parametrize(("reference", "largest"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.0)])
-def test_objective_refuses_scales_that_are_not_positive(reference, largest):
+@given(EITHER, EITHER, st.floats(0, 1e9), st.floats(1e-6, 1e6), st.floats(0, 1e9))
+def test_the_objective_rises_with_the_assay_and_never_reaches_one(assay, other, flops, reference, gradient):
+    yardstick = replace(YARDSTICK, reference=reference)
+    low, high = (yardstick.objective(each, flops, gradient) for each in sorted((assay, other)))
+    assert 0 <= low <= high < 1
+
+
+@given(st.floats(0, 1e6), st.floats(1e-3, 1e6), st.floats(1e-6, 1e6))
+def test_every_better_assay_counts_however_good_it_is_already(assay, more, reference):
+    yardstick = replace(YARDSTICK, reference=reference)
+    one, other = (yardstick.objective(each * reference, 1.0, 1.0) for each in (assay, assay * 1.01 + more))
+    assert one < other
+
+
+@given(st.floats(1e-9, 1e9))
+def test_the_task_term_is_one_half_at_the_reference(reference):
+    yardstick = replace(YARDSTICK, reference=reference, weights=Weights(1.0, 0.0, 0.0))
+    assert yardstick.objective(reference, 0.0, 0.0) == pytest.approx(0.5)
+    assert yardstick.objective(3 * reference, 0.0, 0.0) == pytest.approx(0.75)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 3.0]) | st.floats(0, 1e9), min_size=1), st.floats(0, 1e9))
+def test_the_gradient_counts_as_scipys_mean_percentile(known, gradient):
+    yardstick = replace(YARDSTICK, gradients=tuple(sorted(known)), weights=Weights(0.0, 0.0, 1.0))
+    for each in (gradient, known[0]):
+        expected = percentileofscore(known, each, kind="mean") / 100
+        assert yardstick.objective(0.0, 0.0, each) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("reference", "largest"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.0), (math.inf, 1.0)])
+def test_a_yardstick_refuses_scales_that_are_not_positive(reference, largest):
     with pytest.raises(ValueError, match="reference and largest_flops must be above 0"):
-        objective(1.0, reference, 1.0, largest, 0.5, Weights())
+        Yardstick(RANGES, reference, largest, GRADIENTS)
 
 
-def test_objective_refuses_numbers_that_are_not_finite():
+@pytest.mark.parametrize("gradients", [(), (2.0, 1.0)])
+def test_a_yardstick_refuses_gradients_that_do_not_rise(gradients):
+    with pytest.raises(ValueError, match="gradients must be one or more and rise"):
+        Yardstick(RANGES, 1.0, 1.0, gradients)
+
+
+@pytest.mark.parametrize("numbers", [(math.nan, 1.0, 1.0), (1.0, math.inf, 1.0), (1.0, 1.0, math.nan)])
+def test_objective_refuses_numbers_that_are_not_finite(numbers):
     with pytest.raises(ValueError, match="the objective needs finite numbers"):
-        objective(math.nan, 1.0, 1.0, 1.0, 0.5, Weights())
+        YARDSTICK.objective(*numbers)
 
 
 @pytest.mark.parametrize("values", [{"task": -0.1, "efficiency": 1.0}, {"task": math.nan}])
@@ -84,18 +117,6 @@ def test_weights_must_be_shares(values):
 def test_weights_must_add_up_to_one():
     with pytest.raises(ValueError, match="must add up to 1"):
         Weights(task=0.8)
-
-
-@given(st.lists(st.sampled_from([-2.0, 0.0, 0.5, 3.0]) | FINITE, min_size=2, max_size=12))
-def test_percentiles_are_average_ranks(values):
-    expected = (rankdata(values, method="average") - 1) / (len(values) - 1)
-    np.testing.assert_allclose(percentiles(values), expected, atol=1e-15)
-
-
-def test_percentile_of_few():
-    assert percentiles([4.0]) == (0.5,)
-    assert percentiles([]) == ()
-    assert percentiles([7.0, 7.0]) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -144,16 +165,16 @@ def test_shares_refuse_rises_that_are_not_finite():
 
 def test_candidates_are_the_eligible_records_in_order():
     records = (
-        record(0, gradient=1.0, assay=0.2),
-        record(1, gradient=2.0, age=1),  # immature, but its gradient counts among the slots
-        record(2, gradient=3.0, measures=(2.0, 0.25, 0.0, 0.25, 1.0)),
+        record(0, gradient=0.5, assay=2.0),
+        record(1, gradient=2.0, age=1),  # immature
+        record(2, gradient=9.0, measures=(2.0, 0.25, 0.0, 0.25, 1.0)),
         record(3, gradient=math.nan),
     )
-    found = candidates(census(*records), RANGES, 0.2, 100.0, 2, Weights())
+    found = candidates(census(*records), YARDSTICK, 2)
     assert [candidate.component.slot for candidate in found] == [0, 2]
     assert [candidate.round for candidate in found] == [7, 7]
-    assert found[0].objective == pytest.approx(0.7 * 1 + 0.2 * 0.5 + 0.1 * 0.0)
-    assert found[1].objective == pytest.approx(0.7 * 0.5 + 0.2 * 0.5 + 0.1 * 1.0)
+    assert found[0].objective == pytest.approx(0.7 * 0.5 + 0.2 * 0.5)
+    assert found[1].objective == pytest.approx(0.7 * 0.05 / 1.05 + 0.2 * 0.5 + 0.1)
     assert found[0].behaviour == (0.5, 0.25, 0.5, 0.5, 0.25)
     assert found[1].behaviour[0] == 1.0
     assert found[1].out_of_range == (True, False, False, False, False)
@@ -165,4 +186,10 @@ def test_candidates_are_the_eligible_records_in_order():
 
 
 def test_an_empty_census_gives_no_candidates():
-    assert candidates(census(), RANGES, 0.2, 100.0, 2, Weights()) == ()
+    assert candidates(census(), YARDSTICK, 2) == ()
+
+
+def test_a_child_of_an_emitter_and_a_record_with_the_same_measurements_compete_alike():
+    one = record(gradient=3.0)
+    shared = {field.name: getattr(one, field.name) for field in fields(Child)}
+    assert candidate(Child(**shared), 4, YARDSTICK) == candidate(one, 4, YARDSTICK)

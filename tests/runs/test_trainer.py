@@ -20,12 +20,13 @@ from qd.records import ComponentId
 from runs import trainer
 from runs.errors import RunError
 from runs.trainer import JOBS, TIMED, advance
-from runs.training import calibration_jobs
-from runs.training.build import build
+from runs.training import calibration_jobs, emit
+from runs.training.build import build, frozen
 from runs.training.census import evaluate, lower_bounds, own_metrics, take_records
+from runs.training.measures import measured
 from runs.training.newborns import found
 from runs.training.state import decode_interface, decode_state, encode_state
-from runs.training.world import WorldSpec
+from runs.training.world import Examples, WorldSpec
 from tests.fixtures.small_worlds import (
     birth,
     calibrated_spec,
@@ -235,15 +236,14 @@ class TestRecords:
         individual, records, _, _, _ = taken
         organism, family = individual.organism, world.species
         probe = family.probe(organism, world.probe.inputs, world.probe.targets)
-        drops = family.assay(organism, world.hosts)
+        assay = family.assay(organism, world.hosts)
+        measures = measured(world, organism, assay, world.host_organisms, world.probe)
         for record in records:
             row = probe.slots.index(record.component.slot)
-            assert record.measures == tuple(probe.measures[row].tolist())
-            assert (record.ablation, record.gradient) == (
-                probe.ablations[row].item(),
-                probe.gradients[row].item(),
-            )
-            assert record.assay == pytest.approx(drops[row].mean().item(), rel=1e-12)
+            assert record.measures == tuple(measures[row].tolist())
+            assert record.ablation == probe.ablations[row].item()
+            assert record.gradient == assay.gradients[row].item()
+            assert record.assay == pytest.approx(assay.drops[row].mean().item(), rel=1e-12)
             assert (record.flops, record.bytes) == family.cost(record.genes)
             occupant = organism.pool.occupants[record.component.slot]
             assert (record.component, record.parents, record.lineage, record.genes) == (
@@ -315,32 +315,42 @@ class TestCalibrationJobs:
         with pytest.raises(RunError, match=told.format(-5)):
             calibration_jobs.reference(wild, -5)
 
-    def test_a_reference_is_measured_at_every_checkpoint(self, world):
-        samples, state, _ = calibration_jobs.reference(world, -5)
-        assert [(sample.organism, sample.step) for sample in samples] == [(-5, 3), (-5, 6)]
-        for sample in samples:
-            assert {np.shape(part) for part in (sample.measures, sample.even, sample.odd)} == {(3, 5)}
-            assert sample.even != sample.odd
+    def test_a_reference_leaves_its_state_at_every_checkpoint(self, world):
+        marks, state, states = calibration_jobs.reference(world, -5)
+        assert [step for step, _ in marks] == [3, 6]
+        assert {digest: sha256(encoded) for digest, encoded in states.items()} == {d: d for _, d in marks}
+        assert states[marks[-1][1]] == state
         individual = decode_state(world, state)
         assert (individual.number, individual.step) == (-5, 6)
-        probe = world.species.probe(individual.organism, world.probe.inputs, world.probe.targets)
-        assert samples[-1].measures == probe.measures.tolist()
-        for first, half in ((0, samples[-1].even), (1, samples[-1].odd)):
-            inputs, targets = world.probe.inputs[first::2], world.probe.targets[first::2]
-            assert world.species.probe(individual.organism, inputs, targets).measures.tolist() == half
 
     def test_measuring_in_between_does_not_disturb_training(self, world):
         config = small_config(organism={"kind": world.species.family}, calibration={"checkpoints": [1.0]})
         once = small_world(config, interface=spec_of(world).interface)
         assert calibration_jobs.reference(once, -5)[1] == calibration_jobs.reference(world, -5)[1]
 
-    def test_assays_are_the_means_over_examples_with_their_lower_bounds(self, world):
-        _, state, _ = calibration_jobs.reference(world, -5)
-        values, payload, genomes = calibration_jobs.assays(world, state)
-        drops = world.species.assay(decode_state(world, state).organism, world.hosts)
-        np.testing.assert_allclose([value.mean for value in values], drops.mean(-1).tolist())
-        np.testing.assert_allclose([value.lower for value in values], lower_bounds(drops).tolist())
+    def test_components_are_measured_in_the_hosts_at_every_checkpoint_and_assayed_at_the_last(self, world):
+        states = states_of(world, -5)
+        report, payload, genomes = calibration_jobs.assays(world, -5, states)
         assert (payload, genomes) == (b"", {})
+        assert [(sample.organism, sample.step) for sample in report.samples] == [(-5, 3), (-5, 6)]
+        for sample, state in zip(report.samples, states, strict=True):
+            assert sample.measures == measures_in(world, state, world.host_organisms, world.probe)
+        drops = world.species.assay(decode_state(world, states[-1]).organism, world.hosts).drops
+        np.testing.assert_allclose([each.mean for each in report.worth], drops.mean(-1).tolist())
+        np.testing.assert_allclose([each.lower for each in report.worth], lower_bounds(drops).tolist())
+        assert report.even != report.odd
+        for first, half in ((0, report.even), (1, report.odd)):
+            examples = Examples(world.probe.inputs[first::2], world.probe.targets[first::2])
+            assert half == measures_in(world, states[-1], world.host_organisms, examples)
+
+    def test_a_host_is_measured_in_the_other_hosts(self, world):
+        states = states_of(world, -3)
+        report, _, _ = calibration_jobs.assays(world, -3, states)
+        others = [world.host_organisms[0], world.host_organisms[2]]
+        assert report.samples[-1].measures == measures_in(world, states[-1], others, world.probe)
+        assert report.samples[-1].measures != measures_in(
+            world, states[-1], world.host_organisms, world.probe
+        )
 
     def test_jobs_are_named_and_only_rounds_take_a_clock(self):
         assert dict(JOBS) == {
@@ -349,8 +359,21 @@ class TestCalibrationJobs:
             "interface": calibration_jobs.interface,
             "reference": calibration_jobs.reference,
             "assays": calibration_jobs.assays,
+            "emit": emit.emit,
+            "conceive": emit.conceive,
         }
-        assert tuple(TIMED) == ("advance", "audit")
+        assert tuple(TIMED) == ("advance", "audit", "emit")
+
+
+def states_of(world, number):
+    marks, _, states = calibration_jobs.reference(world, number)
+    return [states[digest] for _, digest in marks]
+
+
+def measures_in(world, state, hosts, examples):
+    organism = decode_state(world, state).organism
+    assay = world.species.assay(organism, frozen(world, hosts, examples))
+    return measured(world, organism, assay, hosts, examples).tolist()
 
 
 TASKS = {

@@ -177,7 +177,8 @@ class TestEveryDecision:
             assert event.happens <= happens(event.probability, event.draw)
         for birth in decision.births:
             assert birth.happens == happens(birth.probability, birth.draw)
-            parents = [sight.elites[sight.cells.index(parent.slot)] for parent in birth.parents]
+            named = [parent for proposal in birth.proposals for parent in proposal.parents]
+            parents = [sight.elites[sight.cells.index(parent.slot)] for parent in named]
             assert all(parent.depth == birth.slot // rules.capacity for parent in parents)
         young = {r.component for r in records if r.age < rules.min_age}
         assert not any(death.component in young for death in decision.deaths)
@@ -193,5 +194,5 @@ class TestEveryDecision:
             for t in (hot, cold)
         ]
         for warm, cool in zip(*births, strict=True):
-            assert warm.parents[0] == cool.parents[0]
+            assert warm.proposals == cool.proposals
             assert cool.probability <= warm.probability

@@ -16,7 +16,7 @@ from runs.errors import ConfigError, RunError
 from runs.launch import launch
 from runs.prepared import prepare
 from runs.training.build import build
-from runs.training.calibration_jobs import Assay, Fit, Sample
+from runs.training.calibration_jobs import Fit, Sample, Sampled, Worth
 from runs.training.world import WorldSpec
 from tests.fixtures.small_runs import copied, older, small
 
@@ -27,17 +27,40 @@ def spec_of(config):
     return WorldSpec(config.model_dump(mode="json", by_alias=True))
 
 
-def samples(p=5, noise=1.2):
-    """Two checkpoints of five organisms; p measures share two causes, so that their KMO is fair."""
+def sampled(p=5, noise=1.2):
+    """Five organisms at two checkpoints; p measures share two causes, so that their KMO is fair."""
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(2, p))
 
-    def sample(organism, step):
-        values = rng.normal(size=(COMPONENTS, 2)) @ mixing + noise * rng.normal(size=(COMPONENTS, p))
+    def organism(number):
+        samples = []
+        for step in (6, 12):
+            values = rng.normal(size=(COMPONENTS, 2)) @ mixing + noise * rng.normal(size=(COMPONENTS, p))
+            samples.append(Sample(number, step, values.tolist()))
         halves = [(values + 0.05 * rng.normal(size=values.shape)).tolist() for _ in range(2)]
-        return Sample(organism, step, values.tolist(), *halves)
+        return Sampled(tuple(samples), *halves, ())
 
-    return [sample(organism, step) for organism in range(-2, -7, -1) for step in (6, 12)]
+    return [organism(number) for number in range(-2, -7, -1)]
+
+
+def rows_of(given):
+    return [row for each in given for sample in each.samples for row in sample.measures]
+
+
+def changed(given, change):
+    """The same with another row of measures in place of each, halves included."""
+    return [
+        dataclasses.replace(
+            each,
+            samples=tuple(
+                dataclasses.replace(sample, measures=[change(row) for row in sample.measures])
+                for sample in each.samples
+            ),
+            even=[change(row) for row in each.even],
+            odd=[change(row) for row in each.odd],
+        )
+        for each in given
+    ]
 
 
 ASSAYS = np.linspace(-0.1, 0.9, 101).tolist()
@@ -46,9 +69,9 @@ FIT = Fit(loss=0.4, first=2.5, constant=2.3)
 
 def found(*overrides, given=None, assays=ASSAYS):
     config = small("validity.gate=robust", *overrides)
-    return constants(
-        config, spec_of(config), FIT, given or samples(), [Assay(mean, mean - 0.05) for mean in assays]
-    )
+    first, *rest = given or sampled()
+    worth = tuple(Worth(mean, mean - 0.05, 1 - mean) for mean in assays)
+    return constants(config, spec_of(config), FIT, [dataclasses.replace(first, worth=worth), *rest])
 
 
 def measures(p):
@@ -59,9 +82,9 @@ def measures(p):
 class TestConstants:
     def test_ranges_are_quantiles_of_all_checkpoints_and_the_reference_is_the_99th_percentile(self):
         calibration = found()
-        rows = [row for sample in samples() for row in sample.measures]
-        assert calibration.ranges == ranges_from_samples(rows, {})
+        assert calibration.ranges == ranges_from_samples(rows_of(sampled()), {})
         assert calibration.reference == pytest.approx(0.89)
+        assert calibration.gradients == tuple(sorted(1 - assay for assay in ASSAYS))
         assert calibration.centroids.shape == (32, 5)
         assert calibration.verdict["status"] in ("ok", "warn")
         assert (calibration.verdict["n"], calibration.verdict["organisms"]) == (400, 5)
@@ -74,20 +97,15 @@ class TestConstants:
         flops = 2 * length * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
         assert found().largest_flops == flops
 
-    def test_reliability_is_taken_from_the_halves_of_the_last_checkpoint(self):
-        given = samples()
-        rng = np.random.default_rng(3)
-        noise = rng.normal(size=(COMPONENTS, 5)).tolist()
-        early = [dataclasses.replace(s, odd=noise) if s.step == 6 else s for s in given]
-        assert min(found(given=early).verdict["reliability"]) > 0.9
-        late = [dataclasses.replace(s, odd=noise) if s.step == 12 else s for s in given]
+    def test_reliability_is_taken_from_the_halves_of_the_probe(self):
+        assert min(found().verdict["reliability"]) > 0.9
+        noise = np.random.default_rng(3).normal(size=(COMPONENTS, 5)).tolist()
+        given = [dataclasses.replace(each, odd=noise) for each in sampled()]
         with pytest.raises(RunError, match=r"the behaviour space is not sound: .*reliab"):
-            found(given=late)
+            found(given=given)
 
     def test_an_unsound_space_stops_with_one_sentence(self):
-        given = [
-            dataclasses.replace(s, measures=[[*row[:4], row[0]] for row in s.measures]) for s in samples()
-        ]
+        given = changed(sampled(), lambda row: [*row[:4], row[0]])
         with pytest.raises(RunError, match="the behaviour space is not sound: ") as caught:
             found(given=given)
         assert str(caught.value).endswith(
@@ -99,10 +117,9 @@ class TestConstants:
         assert found("validity.gate=off", given=given).verdict["status"] == "warn"
 
     def test_too_few_samples_for_validity_stop_with_one_sentence(self):
-        first = {"measures": 1, "even": 1, "odd": 1}
         given = [
-            dataclasses.replace(s, **{name: getattr(s, name)[:rows] for name, rows in first.items()})
-            for s in samples()[1::2]
+            Sampled((Sample(-2, 6, each.samples[-1].measures[:1]),), each.even[:1], each.odd[:1], ())
+            for each in sampled()
         ]
         with pytest.raises(
             RunError, match="the behaviour space is not sound: 5 rows are too few for 5 measures; sample"
@@ -111,30 +128,27 @@ class TestConstants:
         assert "\n" not in str(caught.value)
 
     def test_a_constant_measure_has_no_range(self):
-        given = [dataclasses.replace(s, measures=[[1.0, *row[1:]] for row in s.measures]) for s in samples()]
+        given = changed(sampled(), lambda row: [1.0, *row[1:]])
         with pytest.raises(RunError, match=r"cannot be calibrated: attention_span is 1\.0 for nearly all"):
             found("validity.gate=off", given=given)
         without = "measures=[attention_span,gradient_flow]"
-        cut = [dataclasses.replace(s, measures=[row[:2] for row in s.measures]) for s in given]
+        cut = changed(given, lambda row: row[:2])
         with pytest.raises(RunError, match="there are also activation_sparsity, access_locality, compute_in"):
             found(without, given=cut)
 
     @pytest.mark.parametrize("p", [2, 3, 8])
     @pytest.mark.parametrize("gate", ["robust", "blueprint"])
     def test_there_are_ranges_and_centroids_for_any_number_of_measures(self, p, gate):
-        calibration = found(measures(p), f"validity.gate={gate}", given=samples(p, 2.0))
-        rows = [row for sample in samples(p, 2.0) for row in sample.measures]
-        assert calibration.ranges == ranges_from_samples(rows, {}, list("abcdefgh")[:p])
+        calibration = found(measures(p), f"validity.gate={gate}", given=sampled(p, 2.0))
+        expected = ranges_from_samples(rows_of(sampled(p, 2.0)), {}, list("abcdefgh")[:p])
+        assert calibration.ranges == expected
         assert calibration.centroids.shape == (32, p)
         assert len(calibration.verdict["names"]) == p
         assert (calibration.verdict["kmo"] is None) == (p == 2)
 
     @pytest.mark.parametrize("gate", ["robust", "blueprint"])
     def test_two_measures_stop_for_other_reasons_than_the_kmo(self, gate):
-        given = [
-            dataclasses.replace(s, measures=[[row[0], row[0] + 1e-3 * row[1]] for row in s.measures])
-            for s in samples(2)
-        ]
+        given = changed(sampled(2), lambda row: [row[0], row[0] + 1e-3 * row[1]])
         with pytest.raises(RunError, match=r"is not sound: attention_span and activation_sparsity are "):
             found(measures(2), f"validity.gate={gate}", given=given)
 
@@ -152,7 +166,7 @@ class TestCentroids:
         )
         assert ((even >= 0) & (even <= 1)).all()
         assert observed.centroids.shape == (4, 5)
-        behaviours, _ = observed.ranges.behaviours([row for s in samples() for row in s.measures])
+        behaviours, _ = observed.ranges.behaviours(rows_of(sampled()))
         distances = np.linalg.norm(behaviours[:, None] - observed.centroids, axis=-1).min(1)
         spread = np.linalg.norm(behaviours - behaviours.mean(0), axis=-1)
         assert (distances**2).mean() < 0.6 * (spread**2).mean()
@@ -160,7 +174,7 @@ class TestCentroids:
     def test_too_few_samples_for_kmeans_are_found_when_there_are_fewer_than_planned(self):
         with pytest.raises(RunError, match=r"archive\.centroids=kmeans: .*10"):
             found(
-                "archive.centroids=kmeans", "archive.cells=8", "calibration.organisms=20", given=samples()[:1]
+                "archive.centroids=kmeans", "archive.cells=8", "calibration.organisms=20", given=sampled()[:1]
             )
 
     def test_a_file_is_taken_as_it_is(self, tmp_path):
@@ -172,14 +186,14 @@ class TestCentroids:
     @pytest.mark.parametrize("p", [2, 3, 8])
     def test_kmeans_and_files_have_a_column_for_each_measure(self, p, tmp_path):
         options = measures(p), "archive.cells=4", "calibration.organisms=5"
-        assert found(*options, "archive.centroids=kmeans", given=samples(p, 2.0)).centroids.shape == (4, p)
+        assert found(*options, "archive.centroids=kmeans", given=sampled(p, 2.0)).centroids.shape == (4, p)
         points = np.random.default_rng(p).uniform(size=(4, p))
         np.save(tmp_path / "mine.npy", points)
         file = f"archive.centroids={tmp_path / 'mine.npy'}"
-        np.testing.assert_array_equal(found(*options, file, given=samples(p, 2.0)).centroids, points)
+        np.testing.assert_array_equal(found(*options, file, given=sampled(p, 2.0)).centroids, points)
         message = rf"mine\.npy: centroids must be \[cells, 4\], one column per measure, got shape \(4, {p}\)"
         with pytest.raises(RunError, match=message):
-            found(measures(4), file, given=samples(4))
+            found(measures(4), file, given=sampled(4))
 
     def test_points_outside_the_cube_are_refused(self, tmp_path):
         np.save(tmp_path / "mine.npy", np.full((7, 5), 2.0))

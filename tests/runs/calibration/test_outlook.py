@@ -10,7 +10,7 @@ from runs import tasks
 from runs.calibration.outlook import Outlook, foreseen, outlook, stop_if_diverged, warnings
 from runs.errors import RunError
 from runs.launch import launch
-from runs.training.calibration_jobs import Assay, Fit, constant_loss
+from runs.training.calibration_jobs import Fit, Worth, constant_loss
 from tests.fixtures.small_runs import small
 from tests.runs.tasks.test_tasks import Asked
 
@@ -29,7 +29,8 @@ def test_the_best_constant_answer_is_the_shares_of_the_classes_or_the_means_of_t
 
 def test_a_component_counts_as_useful_if_its_lower_bound_is_above_0():
     found = outlook(
-        Fit(0.5, 2.5, 2.3), [Assay(0.2, 0.1), Assay(0.2, -0.1), Assay(0.1, 0.0), Assay(1.0, math.nan)]
+        Fit(0.5, 2.5, 2.3),
+        [Worth(mean, lower, 1.0) for mean, lower in ((0.2, 0.1), (0.2, -0.1), (0.1, 0.0), (1.0, math.nan))],
     )
     assert found == Outlook(0.5, 2.3, useful=1, assayed=4)
     assert Outlook.read(plain(found)) == found

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from runs.errors import RunError
+from runs.training.answer import RoundReport
 from runs.workers.jobs import Job
 from tests.faults import simulated_worlds
 from tests.faults.crashes import memory
-from tests.faults.fake_trainers import advance
+from tests.faults.fake_trainers import answer
 from tests.faults.simulated_pool import FATES, Perils, SimulatedPool
 from tests.faults.simulated_worlds import (
     CONFIGURATIONS,
@@ -81,7 +82,9 @@ def test_a_worker_that_computes_otherwise_is_found_by_an_audit(trials, monkeypat
         draw = random.Random(5)
 
         def work(*arguments):
-            report, state, genomes = advance(config, *arguments, simulated_worlds.explosions(config))
+            report, state, genomes = answer(config, *arguments, explodes=simulated_worlds.explosions(config))
+            if not isinstance(report, RoundReport):
+                return report, state, genomes
             loss = report.census.probe_loss + (1e-12 if draw.random() < 0.1 else 0.0)
             return replace(report, census=replace(report.census, probe_loss=loss)), state, genomes
 

@@ -48,7 +48,9 @@ def parents(run, round):
     with RunDirectory.open(run).journal() as journal:
         orders = [event.value for event in journal.events(round, "decision")]
     births = [birth for order in orders for birth in order["births"] if birth["happens"]]
-    return [digest for birth in births for digest in birth["genomes"]]
+    return [
+        digest for birth in births for one in (birth, *birth.get("others", ())) for digest in one["genomes"]
+    ]
 
 
 def check_whole(run, undisturbed):
@@ -132,7 +134,7 @@ def test_a_genome_that_nobody_made_is_named_as_lost(cut_off, tmp_path):
     directory = RunDirectory.open(run)
     told = r"blob .*0{64}.* is missing or damaged, and the journal does not say"
     with directory.journal() as journal, pytest.raises(RunError, match=told):
-        Recovery(directory.blobs, journal).look_for(["0" * 64])
+        Recovery(directory.blobs, journal, 3).look_for(["0" * 64])
 
 
 def test_a_genome_that_comes_out_otherwise_is_named_as_lost(cut_off, tmp_path, monkeypatch):

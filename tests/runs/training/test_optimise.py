@@ -227,9 +227,9 @@ def test_batches_belong_to_organism_and_round_and_cover_the_training_split():
     for other in (batches(WORLD, 4, 7, 50), batches(WORLD, 3, 8, 50), batches(seeded, 3, 7, 50)):
         assert not torch.equal(found, other)
     counts = np.bincount(found.flatten().numpy(), minlength=len(WORLD.train))
-    assert len(counts) == len(WORLD.train) == 200
+    assert len(counts) == len(WORLD.train) == 175
     assert counts.min() >= 0
-    assert (counts > 0).mean() > 0.95  # 800 draws of 200
+    assert (counts > 0).mean() > 0.95  # 800 draws of 175
 
 
 @pytest.mark.parametrize("family", FAMILIES)

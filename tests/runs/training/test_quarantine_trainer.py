@@ -154,5 +154,5 @@ class TestTrainer:
 def newborn_organism(world, decision):
     """The organism of a re-seed before it is trained."""
     organism = world.species.organism(world.interface)
-    bear(world, organism, decision, {})
+    bear(world, organism, decision, {}, {})
     return Individual(1, organism, decision.round, decision.step, Trace(world.config.training.ema), None)

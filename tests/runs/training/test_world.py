@@ -38,7 +38,7 @@ def spec(**sections) -> WorldSpec:
 def lived(number=5) -> Individual:
     """An organism with a newborn, an empty slot, moments and a memory."""
     organism = found(calibrated_world(), number)
-    bear(calibrated_world(), organism, order(number, 2, [birth(3, "random")]), {})
+    bear(calibrated_world(), organism, order(number, 2, [birth(3, "random")]), {}, {})
     organism.pool.retire(1)
     for index, tensor in enumerate(organism.pool.tensors().values()):
         tensor += index / 7
@@ -48,12 +48,17 @@ def lived(number=5) -> Individual:
 class TestBuild:
     def test_splits_are_the_tasks(self):
         world = build(spec())
-        for name in ("train", "probe", "validation", "test"):
-            split, examples = getattr(world.task, name), getattr(world, name)
+        aside = set_aside(world.config, 200).numpy()
+        training = world.task.train
+        splits = {name: getattr(world.task, name) for name in ("probe", "validation", "test")}
+        splits["train"] = Split(training.inputs[~aside], training.targets[~aside])
+        splits["trial"] = Split(training.inputs[aside], training.targets[aside])
+        for name, split in splits.items():
+            examples = getattr(world, name)
             assert len(examples) == len(split)
             np.testing.assert_array_equal(examples.inputs.numpy(), split.inputs)
             np.testing.assert_array_equal(examples.targets.numpy(), split.targets)
-        assert len(world.train) == 200
+        assert (len(world.train), len(world.trial)) == (175, 25)
         assert (world.interface, world.hosts) == ({}, ())
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, ">i8", bool, np.float64])
@@ -70,7 +75,7 @@ class TestBuild:
         monkeypatch.setitem(sys.modules, "mine", mine)
         world = build(spec(task={"name": "mine:task", "examples": None}))
         assert (world.train.inputs.dtype, world.train.targets.dtype) == (torch.float32, torch.int64)
-        assert world.train.targets.tolist() == (task.train.targets > 0).tolist()
+        assert world.probe.targets.tolist() == (task.probe.targets > 0).tolist()
         world.train.inputs.zero_()
         assert given["train"].inputs.any()
 

@@ -1,0 +1,65 @@
+"""Trials of births: each candidate is grafted alone into the organism, on training examples that no batch uses."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from organisms.pool import Retired
+from organisms.species import Organism
+from qd.lifecycle.trial import choose
+from qd.records import Birth, Genome, Trial
+from runs.training.census import evaluate
+from runs.training.guests import filled
+from runs.training.world import World
+
+
+def tried(
+    world: World, organism: Organism, birth: Birth, candidates: Sequence[Genome], gave_way: Retired | None
+) -> Trial:
+    """Return what each candidate would do for the organism at once, at full gate, and which of them is born.
+
+    The gain is the mean loss of the organism before the birth minus that with the candidate, in nats. Where a component
+    gave way for the birth, "before" is with it, so that the newborn must be worth more than that one.
+
+    Parameters
+    ----------
+    world
+        Has the examples of trials.
+    organism
+        Has the slot of the birth empty.
+    birth
+        The birth.
+    candidates
+        Its newborns, of which one may be born.
+    gave_way
+        What was in the slot before, if it is for this birth that it was emptied.
+    """
+    alone, _ = evaluate(world, organism, world.trial)
+    before = alone
+    if gave_way is not None:
+        organism.pool.restore(birth.slot, gave_way)
+        before, _ = evaluate(world, organism, world.trial)
+        organism.pool.retire(birth.slot)
+    drops = drops_of(world, organism, candidates)
+    gains = tuple((drops.mean(-1) + (before - alone)).tolist())
+    chosen = choose(birth, gains, world.config.lifecycle.only_gains)
+    return Trial(birth.slot, before, gains, chosen)
+
+
+def drops_of(world: World, organism: Organism, candidates: Sequence[Genome]) -> Tensor:
+    """Return the drop of the organism's loss on each example of a trial with each candidate alone, float64 [K, P].
+
+    Parameters
+    ----------
+    world
+        Has the examples of trials.
+    organism
+        The organism, with room in the layer of the candidates.
+    candidates
+        Genomes of one layer.
+    """
+    host = world.species.host(organism, world.trial.inputs, world.trial.targets)
+    with torch.no_grad():
+        losses = [world.species.guest_losses(guests, host) for guests, _ in filled(world, candidates)]
+    return host.losses.double() - torch.cat(losses).double()
