@@ -87,9 +87,10 @@ def panel(courses: Courses, axes: Axes, metric: str, along: str) -> Axes:
         seen.append(values)
         label = f"{style.drawable(arm)} ({len(frames)})"
         axes.plot(points, values.mean(axis=0), color=colour, linestyle=line, label=label)
-        if len(frames) > 1:
-            low, high = band(values, generator(0, 0, f"band of {metric} of {arm} along {along}"))
-            axes.fill_between(points, low, high, color=colour, alpha=0.15, linewidth=0)
+        known = np.isfinite(values).all(axis=0)
+        if len(frames) > 1 and known.any():
+            low, high = band(values[:, known], generator(0, 0, f"band of {metric} of {arm} along {along}"))
+            axes.fill_between(points[known], low, high, color=colour, alpha=0.15, linewidth=0)
     _look_at(axes, seen)
     if along == ROUND and any(courses.values()):
         style.round_axis(

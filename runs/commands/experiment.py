@@ -148,6 +148,13 @@ def resume(
     experiment: ExperimentPath,
     workers: Workers = None,
     executor: Executor = None,
+    accept_environment: Annotated[
+        bool,
+        typer.Option(
+            "--accept-environment",
+            help="Go on although this machine computes otherwise; marks all later digests of runs that were begun.",
+        ),
+    ] = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -159,7 +166,7 @@ def resume(
     with named_as(experiment, experiment.absolute()) as directory:
         folder = ExperimentFolder(directory)
         plan = folder.plan()
-        failures = _carry_out(folder, plan, experiment, (workers, executor), quiet)
+        failures = _carry_out(folder, plan, experiment, (workers, executor), quiet, accept_environment)
         _finish(experiment, folder, plan, json, failures)
 
 
@@ -245,7 +252,12 @@ def _arms(given: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _carry_out(
-    folder: "ExperimentFolder", plan: "Plan", given: Path, options: tuple[str | None, str | None], quiet: bool
+    folder: "ExperimentFolder",
+    plan: "Plan",
+    given: Path,
+    options: tuple[str | None, str | None],
+    quiet: bool,
+    accept_environment: bool = False,
 ) -> "dict[Task, str]":
     from archive_store.lock import held
     from runs.config.reader import execution_changes
@@ -268,7 +280,7 @@ def _carry_out(
             return {}
         report(Progress("starting workers"))
         with pool_for(execution, len(plan.cells)) as pool:
-            running = Running(folder, plan, pool, report, execution.attempts)
+            running = Running(folder, plan, pool, report, execution.attempts, accept_environment)
             running.run(stop.patiently)
             return running.failures
 

@@ -44,7 +44,7 @@ METRICS = (
     Metric(RELATIVE_TIME, "measured time of the best network, as a ratio", -1, ".3f", low=0.0),
     Metric("births", "births", 0, ".1f", low=0.0),
     Metric("deaths", "deaths", 0, ".1f", low=0.0),
-    *(Metric(f"{kind}_flops", f"counted FLOPs of {kind}", 0, ".4g", low=0.0) for kind in KINDS),
+    *(Metric(f"flops_{kind}", f"counted FLOPs of {kind}", 0, ".4g", low=0.0) for kind in KINDS),
 )
 FLOPS = "flops"  # counted so far, of all kinds
 _OF_ARCHIVE = ("best_objective", "coverage", "qd_score")
@@ -71,7 +71,7 @@ def came_to(path: Path) -> dict[str, float]:
         "network_flops": _flops_of(run, summary.best_organism),
         "births": summary.births,
         "deaths": summary.deaths,
-        **{f"{kind}_flops": course[f"{kind}_flops"].sum() for kind in KINDS if f"{kind}_flops" in course},
+        **{f"flops_{kind}": course[f"flops_{kind}"].sum() for kind in KINDS if f"flops_{kind}" in course},
     }
     return {name: float(value) for name, value in found.items() if _is_number(value)}
 
@@ -81,8 +81,8 @@ def course_of(run: Run) -> "pd.DataFrame":
     rounds, census = run.rounds(), run.census()
     losses = census.groupby("round")["validation_loss"].mean()
     rounds["validation_loss"] = rounds["round"].map(losses)
-    counted = [f"{kind}_flops" for kind in KINDS if f"{kind}_flops" in rounds]
-    if f"{KINDS[0]}_flops" in counted:  # else what is counted is the smaller part
+    counted = [f"flops_{kind}" for kind in KINDS if f"flops_{kind}" in rounds]
+    if f"flops_{KINDS[0]}" in counted:  # else what is counted is the smaller part
         rounds[FLOPS] = rounds[counted].sum(axis=1).cumsum()
     return rounds
 

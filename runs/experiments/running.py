@@ -53,6 +53,8 @@ class Running:
         Called with the progress.
     attempts
         How often a task is begun whose process is lost.
+    accept_environment
+        Whether runs are gone on with that another environment began.
     """
 
     folder: ExperimentFolder
@@ -60,6 +62,7 @@ class Running:
     pool: TaskPool
     report: Reporter
     attempts: int = 3
+    accept_environment: bool = False
     failures: dict[Task, str] = field(default_factory=dict)  # what cannot go on, and why
     _waiting: list[Task] = field(default_factory=list)
     _lost: dict[Task, int] = field(default_factory=dict)
@@ -122,7 +125,7 @@ class Running:
             self.pool.submit(str(task), calibrate, arm, task.seed, calibration)
         else:
             out = folder.cell(task.arm, task.seed)
-            self.pool.submit(str(task), carry_out, arm, task.seed, calibration, out)
+            self.pool.submit(str(task), carry_out, arm, task.seed, calibration, out, self.accept_environment)
 
     def _take(self, task: Task, outcome: Outcome, stopping: bool) -> None:
         if outcome.status == 0:

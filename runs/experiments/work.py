@@ -63,7 +63,7 @@ def calibrate(arm: Path, seed: int, out: Path) -> None:
     _patiently(begin, out)
 
 
-def carry_out(arm: Path, seed: int, calibration: Path, out: Path) -> None:
+def carry_out(arm: Path, seed: int, calibration: Path, out: Path, accept_environment: bool = False) -> None:
     """Launch the run of a cell, or resume it, so that it has ended afterwards.
 
     Parameters
@@ -76,11 +76,13 @@ def carry_out(arm: Path, seed: int, calibration: Path, out: Path) -> None:
         Directory of the run whose calibration it takes.
     out
         Directory of the run.
+    accept_environment
+        Whether a run is gone on with that another environment began.
     """
 
     def go_on() -> None:
         if out.is_dir():
-            resume(out, INLINE)
+            resume(out, INLINE, accept_environment=accept_environment)
         else:
             launch(configured(arm, seed, calibration), out)
 

@@ -57,7 +57,11 @@ def test_the_full_version_changes_settings_and_seeds(tmp_path):
     text = "name: x\nsettings: {rounds: 3, lifecycle: {warmup: 0.2}}\narms: {a: {}}\nseeds: 0:2\n"
     short = described(write(tmp_path, f"{text}full: {{settings: {{rounds: 9}}, seeds: 0:7}}\n"))
     long = full(short)
-    assert (long.name, long.settings, long.seeds) == ("x-full", {"rounds": 9, "lifecycle": {"warmup": 0.2}}, "0:7")
+    assert (long.name, long.settings, long.seeds) == (
+        "x-full",
+        {"rounds": 9, "lifecycle": {"warmup": 0.2}},
+        "0:7",
+    )
     with pytest.raises(ConfigError, match="the experiment x has no full version; leave --full out"):
         full(described(write(tmp_path, text)))
 
