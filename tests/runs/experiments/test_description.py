@@ -70,7 +70,7 @@ def test_the_full_version_changes_settings_and_seeds(tmp_path):
     ("text", "told"),
     [
         ("rounds: 3\n", "is no experiment: it needs arms"),
-        ("arms: {a: {}}\nseed: 0:2\n", "seed: unknown key; did you mean seeds"),
+        ("arms: {a: {}}\nbas: smoke\n", "bas: unknown key; did you mean base"),
         ("arms: {a: {}, a: {}}\n", "the key a was already given"),
         ("arms: 3\n", "arms: must be"),
         ("arms: {a: {}}\nspeed: 1\n", "speed: must be true or false"),

@@ -228,7 +228,7 @@ def test_a_killed_driver_costs_no_bit_and_neither_does_ray(done, tmp_path):
     assert [folder.done(task) for task in plan.cells] == [True, False, False, False]
     assert set(digests(folder.cell("static", 0))) == {0, 1}
     first = (folder.cell("archive", 0) / "manifest.json").stat()
-    pool = ray_tasks.RayTasks(2)
+    pool = ray_tasks.RayTasks(1)
     try:
         again = going_on(folder, plan, pool)
         again.run(lambda: False)
