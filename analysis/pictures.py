@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib.style
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis import (
@@ -34,10 +35,12 @@ from archive_store.shown import shown
 from qd.measures import Ranges
 from qd.validity.findings import FEWEST_FOR_KMO
 
-# What each format must leave out (date, versions) for the bytes to depend on the run alone.
-FORMATS: Mapping[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
+# How each format is written, without what would let the bytes depend on more than the run (date, versions).
+FORMATS: Mapping[str, Callable[[Figure, io.BytesIO], None]] = {
+    "png": lambda figure, file: FigureCanvasAgg(figure).print_png(file, metadata={"Software": None}),
+    "svg": lambda figure, file: FigureCanvasSVG(figure).print_svg(
+        file, metadata={"Date": None, "Creator": None}
+    ),
 }
 _TITLE_WIDTH, _NOTE_WIDTH, _LONGEST_TITLE = 84, 125, 300  # characters
 MOST_PANELS, MOST_ROWS = 64, 1000  # of organisms and of slots in one picture
@@ -157,14 +160,17 @@ def rendered(fill: Callable[[Figure], None], format: str) -> bytes:
         FigureCanvasAgg(figure)
         fill(figure)
         _settle(figure)
+        # Not by `savefig`, which draws everything once more beforehand, for a layout that is settled already.
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=format, metadata=FORMATS[format])
+        FORMATS[format](figure, buffer)
     return buffer.getvalue()
 
 
 def _settle(figure: Figure) -> None:
     """Solve the layout once and round it: the solver's last bits depend on memory addresses."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None, "a figure comes with one"
+    engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         left, bottom, width, height = (round(edge, 4) for edge in axes.get_position(original=True).bounds)

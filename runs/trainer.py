@@ -21,6 +21,7 @@ from runs.training.emit import conceive, emit
 from runs.training.finiteness import after_training, of_census
 from runs.training.newborns import bear, founder
 from runs.training.optimise import batches, learning_rate, train
+from runs.training.rescore import rescore
 from runs.training.state import Individual, decode_state, encode_state
 from runs.training.world import World
 
@@ -134,5 +135,6 @@ JOBS: Mapping[str, Callable[..., Answer]] = {
     "assays": assays,
     "emit": emit,
     "conceive": conceive,
+    "rescore": rescore,
 }
 TIMED: Sequence[str] = ("advance", "audit", "emit")  # jobs that take a clock

@@ -11,9 +11,7 @@ from runs.rounds.ledger import Ledger
 from runs.rounds.recovery import Recovery
 from runs.training.answer import EmitReport
 from runs.workers.dispatch import Dispatcher, Priority
-from runs.workers.jobs import Done, Job
-
-EMIT, CONCEIVE = "emit", "conceive"
+from runs.workers.jobs import CONCEIVE, EMIT, Done, Job
 
 
 class Chunks:

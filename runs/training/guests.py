@@ -4,9 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from organisms.pool import Occupant
 from organisms.species import Organism
 from qd.records import Genome
@@ -24,6 +21,7 @@ class Scored:
     assay_lower: float
     assay_upper: float
     gradient: float
+    flops: float  # counted, per example, forward
 
 
 def filled(world: World, genomes: Sequence[Genome]) -> Iterator[tuple[Organism, list[int]]]:
@@ -76,11 +74,14 @@ def scored(world: World, genomes: Sequence[Genome], hosts: Sequence[Any], exampl
         assay = world.species.assay(organism, hosts)
         rows = measured(world, organism, assay, world.host_organisms, examples).tolist()
         means, lower = assay.drops.mean(-1), lower_bounds(assay.drops)
-        numbers = zip(rows, *(_listed(means, lower, 2 * means - lower, assay.gradients)), strict=True)
-        for place, (row, *rest) in zip(places, numbers, strict=True):
-            found[place] = Scored(tuple(row), *rest)
+        columns = (
+            rows,
+            means.tolist(),
+            lower.tolist(),
+            (2 * means - lower).tolist(),
+            assay.gradients.tolist(),
+        )
+        for place, row, mean, low, high, gradient in zip(places, *columns, strict=True):
+            flops = float(world.species.cost(genomes[place].genes)[0])
+            found[place] = Scored(tuple(row), mean, low, high, gradient, flops)
     return [found[place] for place in range(len(genomes))]
-
-
-def _listed(*columns: Tensor) -> list[list[float]]:
-    return torch.stack(columns).tolist()
