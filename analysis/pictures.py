@@ -150,10 +150,15 @@ def render(run: Run, picture: Picture, format: str) -> bytes:
     format
         One of `FORMATS`.
     """
+    return rendered(lambda figure: picture(run, figure), format)
+
+
+def rendered(fill: Callable[[Figure], None], format: str) -> bytes:
+    """Return the bytes of the file of a picture that a function fills."""
     with matplotlib.style.context(style.QUIET, after_reset=True):  # nothing of the user's matplotlibrc
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
-        picture(run, figure)
+        fill(figure)
         _settle(figure)
         # Not by `savefig`, which draws everything once more beforehand, for a layout that is settled already.
         buffer = io.BytesIO()
@@ -193,6 +198,11 @@ def _instead(figure: Figure, title: str, text: str) -> None:
     figure.set_size_inches(style.WIDTH, 2.4)
     style.message(figure.subplots(), text)
     _title(figure, title)
+
+
+def titled(figure: Figure, text: str) -> None:
+    """Write a title over a figure, in as many lines as it takes."""
+    _title(figure, text)
 
 
 def _title(figure: Figure, text: str) -> None:
