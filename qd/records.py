@@ -79,6 +79,18 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """Measurements of one genome in the reference hosts, as those of a `Record`."""
+
+    measures: tuple[float, ...]
+    assay: float
+    assay_lower: float
+    assay_upper: float
+    gradient: float
+    flops: float  # counted, per example, forward
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """A child that an emitter made of elites, and what it is in the reference hosts; it never lived in an organism."""
 

@@ -15,14 +15,13 @@ from qd.emitters.records import Emission, Emitted
 from qd.fitness import candidate
 from qd.lifecycle.trial import born, choose, died
 from qd.measures import Ranges
-from qd.records import Birth, Census, Child, ComponentId, Decision, Record, Trial, component_id
+from qd.records import Birth, Census, Child, ComponentId, Decision, Record, Scored, Trial, component_id
 from qd.seeding import generator, uniform
 from runs.calibration.constants import Calibration
 from runs.config.reader import load
 from runs.config.schema import Config
 from runs.rounds.ledger import Closed, Ledger
 from runs.training.answer import EmitReport, RoundReport
-from runs.training.guests import Scored
 
 Change = Callable[[Census], Census]
 
