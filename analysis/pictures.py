@@ -11,10 +11,12 @@ from typing import Any
 import matplotlib.style
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis import (
     coverage,
+    emitters,
     emptiness,
     lifecycle,
     lineage,
@@ -34,10 +36,12 @@ from archive_store.shown import shown
 from qd.measures import Ranges
 from qd.validity.findings import FEWEST_FOR_KMO
 
-# What each format must leave out (date, versions) for the bytes to depend on the run alone.
-FORMATS: Mapping[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
+# How each format is written, without what would let the bytes depend on more than the run (date, versions).
+FORMATS: Mapping[str, Callable[[Figure, io.BytesIO], None]] = {
+    "png": lambda figure, file: FigureCanvasAgg(figure).print_png(file, metadata={"Software": None}),
+    "svg": lambda figure, file: FigureCanvasSVG(figure).print_svg(
+        file, metadata={"Date": None, "Creator": None}
+    ),
 }
 _TITLE_WIDTH, _NOTE_WIDTH, _LONGEST_TITLE = 84, 125, 300  # characters
 MOST_PANELS, MOST_ROWS = 64, 1000  # of organisms and of slots in one picture
@@ -147,19 +151,27 @@ def render(run: Run, picture: Picture, format: str) -> bytes:
     format
         One of `FORMATS`.
     """
+    return rendered(lambda figure: picture(run, figure), format)
+
+
+def rendered(fill: Callable[[Figure], None], format: str) -> bytes:
+    """Return the bytes of the file of a picture that a function fills."""
     with matplotlib.style.context(style.QUIET, after_reset=True):  # nothing of the user's matplotlibrc
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
-        picture(run, figure)
+        fill(figure)
         _settle(figure)
+        # Not by `savefig`, which draws everything once more beforehand, for a layout that is settled already.
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=format, metadata=FORMATS[format])
+        FORMATS[format](figure, buffer)
     return buffer.getvalue()
 
 
 def _settle(figure: Figure) -> None:
     """Solve the layout once and round it: the solver's last bits depend on memory addresses."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None, "a figure comes with one"
+    engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         left, bottom, width, height = (round(edge, 4) for edge in axes.get_position(original=True).bounds)
@@ -187,6 +199,11 @@ def _instead(figure: Figure, title: str, text: str) -> None:
     figure.set_size_inches(style.WIDTH, 2.4)
     style.message(figure.subplots(), text)
     _title(figure, title)
+
+
+def titled(figure: Figure, text: str) -> None:
+    """Write a title over a figure, in as many lines as it takes."""
+    _title(figure, text)
 
 
 def _title(figure: Figure, text: str) -> None:
@@ -251,6 +268,23 @@ def _parallel(run: Run, figure: Figure) -> None:
     figure.set_size_inches(style.WIDTH, 4.6 if len(elites) else 2.4)
     parallel.parallel(elites, run.archive(), figure.subplots(), run.measures, _ranges(run))
     _title(figure, _heading(run, f"the {len(elites)} elites across the measures"))
+
+
+def _emitters(run: Run, figure: Figure) -> None:
+    chunks, rounds = run.emitters(), run.rounds()
+    if not len(chunks):
+        raise NothingToDraw(
+            "no emitter has made a child yet (emitters.children, and an archive that is empty)"
+        )
+    figure.set_size_inches(style.WIDTH, 3.6)
+    again = run.held_out()
+    panels = figure.subplots(1, 2 + (len(again) > 0), squeeze=False)[0]
+    emitters.gain(chunks, panels[0])
+    emitters.children(chunks, panels[1])
+    if len(again):
+        last = int(again["round"].max())
+        emitters.held_out(run.elites(last), again[again["round"] == last], chunks, panels[2])
+    _title(figure, _heading(run, "what emitters bring to the archive", rounds))
 
 
 def _lifecycle(run: Run, figure: Figure) -> None:
@@ -369,6 +403,7 @@ def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
 KINDS: Mapping[str, Picture] = {
     "coverage": _coverage,
     "progress": _progress,
+    "emitters": _emitters,
     "parallel": _parallel,
     "lifecycle": _lifecycle,
     "lineage": _lineage,

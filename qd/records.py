@@ -79,6 +79,18 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """Measurements of one genome in the reference hosts, as those of a `Record`."""
+
+    measures: tuple[float, ...]
+    assay: float
+    assay_lower: float
+    assay_upper: float
+    gradient: float
+    flops: float  # counted, per example, forward
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """A child that an emitter made of elites, and what it is in the reference hosts; it never lived in an organism."""
 
@@ -118,9 +130,12 @@ class Census:
     quarantine: str | None
     # What the task itself reports of the test split, by name; only in the last round and where it has such.
     test_metrics: tuple[tuple[str, float], ...] = field(default=(), metadata={LATER: True})
-    trials: tuple[Trial, ...] = field(
-        default=(), metadata={LATER: True}
-    )  # of the order's births, in their order
+    # Of the order's births, in their order.
+    trials: tuple[Trial, ...] = field(default=(), metadata={LATER: True})
+    # Counted FLOPs of the components in the round: of its training (an optimizer step is three forward passes), and of
+    # measuring them (at home, in the hosts, and the trials of births).
+    flops_training: float = field(default=0.0, metadata={LATER: True})
+    flops_assays: float = field(default=0.0, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from archive_store.errors import StoreError
-from runs.commands import inspect, run, setup, streams
+from runs.commands import compare, experiment, inspect, run, setup, streams
 from runs.commands.options import INTERRUPTED, stop
 from runs.errors import ConfigError, PlasmodiaError, RunError
 from runs.machine.search_path import ours_first
@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "show": inspect.show,
     "schema": setup.schema,
     "doctor": setup.doctor,
+    "compare": compare.compare,
 }
 
 _UNMAPPED = "failed to map segment"  # what the loader of shared libraries says where memory is limited
@@ -109,6 +110,10 @@ def plasmodia(
 
 for _name, _function in COMMANDS.items():
     app.command(_name)(guarded(_function))
+_experiment = typer.Typer(cls=experiment.Group, no_args_is_help=True, rich_markup_mode=None)
+for _name, _function in experiment.COMMANDS.items():
+    _experiment.command(_name, cls=experiment.WithArms)(guarded(_function))
+app.add_typer(_experiment, name="experiment", help=experiment.HELP)
 
 
 if __name__ == "__main__":

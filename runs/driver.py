@@ -8,7 +8,7 @@ barrier. What is written never depends on which worker was faster, because `runs
 was lost on the way, because `runs.rounds.recovery` makes it again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archive_store.errors import BlobError
@@ -21,14 +21,15 @@ from runs.config.schema import Config
 from runs.errors import RunError, Stopped, command
 from runs.machine.clock import Clock
 from runs.observability.progress import Progress
-from runs.rounds.chunks import CONCEIVE, EMIT, Chunks
+from runs.rounds.chunks import Chunks
 from runs.rounds.commit import RoundWriter
 from runs.rounds.differences import difference_of
 from runs.rounds.ledger import Closed, Ledger
 from runs.rounds.recovery import Position, Recovery
+from runs.rounds.rescoring import Rescoring
 from runs.training.answer import EmitReport, RoundReport
 from runs.workers.dispatch import Dispatcher
-from runs.workers.jobs import Done, Gone, Handle, InputLost, Job
+from runs.workers.jobs import CONCEIVE, EMIT, RESCORE, Done, Gone, Handle, InputLost, Job
 
 AUDIT = "audit"
 
@@ -90,6 +91,7 @@ class Driver:
         self._answers: dict[tuple[int, int], Done] = {}  # (round, organism), from the last journaled round on
         self._audits: set[tuple[int, int]] = set()  # (round, organism) under way
         self._recovery = Recovery(directory.blobs, journal, len(ledger.organisms))
+        self._rescoring = Rescoring(config, ledger.centroids, ledger.yardstick, directory.blobs, dispatcher)
         self._chunks = Chunks(ledger, directory.blobs, self._recovery, dispatcher)
 
     def run(self, until: int | None = None) -> None:
@@ -179,6 +181,9 @@ class Driver:
         if done.job.name == EMIT:
             self._chunks.take(done)
             return
+        if done.job.name == RESCORE:
+            self._rescoring.take(done)
+            return
         if done.job.name == CONCEIVE:
             self._recovery.take_chunk(done, self._dispatcher.pool.fetch)
             return
@@ -247,13 +252,10 @@ class Driver:
                     return
                 self._closed = self._ledger.close()
             answers = {o: self._answers[self._closed.round, o] for o in self._ledger.organisms}
-            lost = self._writer.write(self._closed, answers, self._chunks.answers(following))
-            for maker in lost:
-                if maker in self._ledger.organisms:
-                    self._recovery.need(maker, following)
-                else:
-                    self._chunks.again(following, maker - len(self._ledger.organisms))
-            if lost:
+            chunks = self._chunks.answers(following)
+            if self._rescoring.due(following) and not self._looked_again(self._closed, answers, chunks):
+                return
+            if self._lose(self._writer.write(self._closed, answers, chunks), following):
                 return
             self._chunks.forget(following)
             for organism in self._ledger.organisms:
@@ -262,6 +264,29 @@ class Driver:
                 self._on_round(self._closed)
             self._tell(self._closed)
             self._closed = None
+
+    def _looked_again(self, closed: Closed, answers: Mapping[int, Done], chunks: Mapping[int, Done]) -> bool:
+        """Have the elites of a closed round scored again on held-out examples; return whether they all are."""
+        if self._rescoring.asked(closed.round):
+            finished = self._rescoring.finished(closed)
+            self._closed = finished or closed
+            return finished is not None
+        if self._lose(self._writer.keep_genomes(closed, answers, chunks), closed.round):
+            return False
+        damaged = [elite.genome for elite in closed.view.elites if not self._blobs.intact(elite.genome)]
+        self._recovery.look_for(damaged)
+        if not damaged:
+            self._rescoring.ask(closed.view, closed.round)
+        return False
+
+    def _lose(self, makers: Sequence[int], round: int) -> bool:
+        """Have made again what of a round was lost, by whom it was made; return whether anything was."""
+        for maker in makers:
+            if maker in self._ledger.organisms:
+                self._recovery.need(maker, round)
+            else:
+                self._chunks.again(round, maker - len(self._ledger.organisms))
+        return bool(makers)
 
     def _stop(self) -> None:
         journaled = self._writer.journaled

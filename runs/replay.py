@@ -178,6 +178,7 @@ def _derived(ledger: Ledger, journaled: _Journaled) -> list[Event]:
         ledger.decision(census.organism, census.round)  # before the census of its own round is known
     for census in journaled.censuses:
         ledger.accept(census)
+    ledger.emissions(ledger.closed + 1)
     for emitted in journaled.emitted:
         ledger.accept_emitted(emitted)
     if not ledger.complete():

@@ -21,6 +21,7 @@ from runs.training.emit import conceive, emit
 from runs.training.finiteness import after_training, of_census
 from runs.training.newborns import bear, founder
 from runs.training.optimise import batches, learning_rate, train
+from runs.training.rescore import rescore
 from runs.training.state import Individual, decode_state, encode_state
 from runs.training.world import World
 
@@ -66,7 +67,7 @@ def advance(
         census, after, encoded, looking = take_census(world, individual, loss, remembered, clock)
         census = replace(census, trials=tuple(trials))
         seconds |= looking
-        reason = of_census(census, world.config.measures)
+        reason = of_census(census, world.measures)
     if reason is not None:
         census, after = _quarantined(world, state, order, reason)
         encoded = {}
@@ -134,5 +135,6 @@ JOBS: Mapping[str, Callable[..., Answer]] = {
     "assays": assays,
     "emit": emit,
     "conceive": conceive,
+    "rescore": rescore,
 }
 TIMED: Sequence[str] = ("advance", "audit", "emit")  # jobs that take a clock

@@ -12,7 +12,7 @@ from archive_store.errors import ChainError, JournalError
 from archive_store.journal.chain import Event
 from archive_store.shown import shown
 from qd.canonical import LATER
-from qd.emitters.records import Emission, Emitted
+from qd.emitters.records import Emission, Emitted, HeldOut
 from qd.measures import FEWEST_MEASURES, MOST_MEASURES, Ranges
 from qd.records import Census, Child, Decision, Outcome, Record, read
 from qd.typed import Finite, Positive, Share, T, Within, reader
@@ -118,7 +118,17 @@ class Summary:
 
 
 Value: TypeAlias = (
-    Calibrated | Moved | Decision | Census | Quarantined | Emission | Emitted | Outcome | Checked | Summary
+    Calibrated
+    | Moved
+    | Decision
+    | Census
+    | Quarantined
+    | Emission
+    | Emitted
+    | Outcome
+    | Checked
+    | Summary
+    | HeldOut
 )
 
 KINDS: Mapping[str, type[Any]] = {
@@ -132,6 +142,7 @@ KINDS: Mapping[str, type[Any]] = {
     "outcome": Outcome,
     "validity": Checked,
     "summary": Summary,
+    "held_out": HeldOut,
 }
 
 
@@ -188,6 +199,8 @@ def measures_of(value: Value) -> set[int]:
             return _measures_of_check(value.verdict)
         case Census():
             return {len(record.measures) for record in value.records}
+        case HeldOut():
+            return {len(elite.behaviour) for elite in value.elites}
         case Emitted():
             return {len(child.measures) for child in value.contenders}
         case Outcome():

@@ -1,9 +1,9 @@
-"""The values of emitters: what is asked for, what came of it, and what children have to beat."""
+"""The values of the search: what emitters are asked for, what came of it, and what elites are worth elsewhere."""
 
 from dataclasses import dataclass
 
 from qd.records import Child, ComponentId
-from qd.typed import Finite
+from qd.typed import Finite, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +42,27 @@ class Emitted:
     mean_assay: Finite | None  # of those scored, in nats; None where there are none
     flops: float  # counted, of assays and of training in the hosts
     contenders: tuple[Child, ...]  # by component id
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutElite:
+    """An elite on examples that the search has not seen."""
+
+    cell: int  # that it holds in the archive
+    objective: Finite
+    assay: Finite
+    assay_lower: Finite
+    behaviour: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A second look at all elites, and the archive that they make where they are scored and placed anew."""
+
+    round: int
+    elites: tuple[HeldOutElite, ...]  # cells ascending
+    useful: int  # of them, with a lower bound of the assay above 0; they make the archive
+    coverage: Share
+    qd_score: Finite
+    best_objective: Finite | None
+    mean_objective: Finite | None

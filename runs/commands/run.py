@@ -1,17 +1,14 @@
 """The subcommands that run: launch, resume, replay."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runs.commands.drawing import drawn, reason
 from runs.commands.options import (
-    INTERRUPTED,
     AsJson,
     Executor,
     Overrides,
@@ -23,15 +20,14 @@ from runs.commands.options import (
     committed_rounds,
     prepare_machine,
     scalar_of,
-    stop,
 )
 from runs.commands.places import named_as
 from runs.commands.streams import messages_only, say, warn
+from runs.commands.watching import watched
 from runs.errors import RunError, command
 from runs.machine.search_path import working_directory_last
 
 if TYPE_CHECKING:
-    from runs.observability.progress import Writer
     from runs.rounds.differences import Difference
 
 
@@ -74,7 +70,7 @@ def launch(
     given = Path("out") / config.name if out is None else out
     with named_as(given, started_in / given) as directory:
         check_place(directory)
-        with _reporting(quiet, given, directory) as report:
+        with watched(quiet, _hint(given, directory)) as report:
             prepare_machine()
             from runs.launch import launch as start
 
@@ -99,7 +95,7 @@ def resume(
     working_directory_last()
     changes = _execution(workers, executor)
     with named_as(run, run.absolute()) as directory:
-        with _reporting(quiet, run, directory) as report:
+        with watched(quiet, _hint(run, directory)) as report:
             prepare_machine()
             from runs.resume import resume as go_on
 
@@ -129,7 +125,7 @@ def replay(
             rate = f" ({count / seconds:,.0f} per second)" if seconds > 0 else ""
             say(f"equal: {count:,} decisions re-derived in {seconds:.2f} s{rate}")
             return
-        with _reporting() as report:
+        with watched() as report:
             difference = replaying.replay(directory, until, changes, report)
         _differ(directory, difference)
         last, text = committed_rounds(directory, until)[-1]
@@ -142,26 +138,9 @@ def _execution(workers: str | None, executor: str | None) -> dict[str, Any]:
     return execution_changes(workers=scalar_of(workers), executor=executor)
 
 
-@contextmanager
-def _reporting(
-    quiet: bool = False, given: Path | None = None, directory: Path | None = None
-) -> Iterator["Writer"]:
-    """Show progress on stderr; after an interrupt, tell how to go on with the run, if there is one."""
-    from runs.observability.progress import Lasting, reporting
-
-    try:
-        # What a user's task or measure prints is a message. On a terminal it passes through the bar, which takes the
-        # place of sys.stderr.
-        with (
-            redirect_stderr(cast(TextIO, Lasting(sys.stderr))),
-            reporting(sys.stderr, quiet) as report,
-            messages_only(),
-        ):
-            yield report
-    except KeyboardInterrupt:
-        is_there = directory is not None and directory.exists()
-        hint = f"; go on with: {command('resume', given)}" if is_there else ""
-        stop(f"interrupted{hint}", INTERRUPTED)
+def _hint(given: Path, directory: Path) -> Callable[[], str]:
+    """Return what tells how to go on with a run, if there is one by then."""
+    return lambda: f"; go on with: {command('resume', given)}" if directory.exists() else ""
 
 
 def _finish(given: Path, run: Path, as_json: bool) -> None:

@@ -53,7 +53,7 @@ def load(
     path = _find(source)
     values, found = _file(path, source)
     _anchor(values, path.parent.resolve())
-    changes, wrong = _parsed(overrides)
+    changes, wrong = parsed(overrides)
     changes += [(key, value) for key, value in (options or {}).items() if value is not None]
     extra: dict[str, Any] = {}
     for key, value in changes:
@@ -213,7 +213,8 @@ def _read(data: bytes | str, source: str) -> Document:
         raise ConfigError(str(error)) from None
 
 
-def _parsed(overrides: Sequence[str]) -> tuple[list[tuple[str, Any]], list[Problem]]:
+def parsed(overrides: Sequence[str]) -> tuple[list[tuple[str, Any]], list[Problem]]:
+    """Return key path and value of texts ``key.path=value``, and what is wrong with the others."""
     changes: list[tuple[str, Any]] = []
     wrong: list[Problem] = []
     for text in overrides:

@@ -151,6 +151,8 @@ class ArchiveConfig(Section):
     """Cells of the centroidal Voronoi tessellation."""
     centroids: str = "halton"
     """halton, kmeans (on samples), or a .npy file [cells, measures] (relative to the configuration's file)."""
+    rescore_every: Count | None = None
+    """Rounds after which all elites are scored again on held-out examples; at the end they are in any case."""
     qd_offset: float = 0.0
     """Subtracted from each elite's objective before they are summed to the QD score."""
 

@@ -97,11 +97,7 @@ class Evaluator:
         genomes = [each if isinstance(each, Genome) else self.genome(each) for each in solutions]
         world, yardstick = self._world, self._yardstick
         found = scored(world, genomes, world.hosts, world.probe)
-        flops = [float(world.species.cost(genome.genes)[0]) for genome in genomes]
-        objectives = [
-            yardstick.objective(each.assay, cost, each.gradient)
-            for each, cost in zip(found, flops, strict=True)
-        ]
+        objectives = [yardstick.objective(each.assay, each.flops, each.gradient) for each in found]
         behaviours = [yardstick.ranges.behaviour(each.measures)[0] for each in found]
         return np.array(objectives), np.array(behaviours).reshape(len(genomes), -1)
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from analysis.pictures import NothingToDraw, predicted
 from analysis.predictions import Forecast, Kind, Predictions
-from archive_store.frames import best_organism
 from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
-from runs.config.schema import Config, plain
+from runs.config.schema import Config
 from runs.errors import RunError
+from runs.results.best import newest, organism_of, world_of
 
 if TYPE_CHECKING:
     from organisms.task import Task
@@ -64,8 +64,13 @@ def predictions(run: Run, own_code: bool = False) -> Predictions:
     if not _may_forecast(run, config):
         raise _no_sequences(run, config)
     _check_code(run, config, own_code)
-    state = _newest(run)
-    world = _world(run, config)
+    state = newest(run)
+    if state is None:
+        raise NothingToDraw(
+            f"{run.directory.path} keeps no state of an organism with a score yet; look again after "
+            "execution.checkpoint_every rounds"
+        )
+    world = world_of(run, config)
     if world.task.kind != "sequence":
         raise _no_sequences(run, config)
     return Predictions(state.organism, state.round, tuple(_kinds(world.task, _outputs(run, world, state))))
@@ -105,44 +110,10 @@ def _check_code(run: Run, config: Config, allowed: bool) -> None:
         )
 
 
-def _newest(run: Run) -> State:
-    """Return the state of the best organism among the newest that are kept."""
-    with run.directory.journal() as journal:
-        states = {(state.organism, state.round): state for state in journal.states()}
-    census = run.census()
-    kept = census[[place in states for place in zip(census["organism"], census["round"], strict=True)]]
-    organism = best_organism(kept)
-    if organism is None:
-        raise NothingToDraw(
-            f"{run.directory.path} keeps no state of an organism with a score yet; look again after "
-            "execution.checkpoint_every rounds"
-        )
-    return states[organism, kept["round"].max()]
-
-
-def _world(run: Run, config: Config) -> "World":
-    from runs.machine import settings
-
-    settings.prepare()  # before torch is imported
-    from runs import tasks
-    from runs.calibration.stored import calibrated
-    from runs.config.reader import changed
-    from runs.training.build import build
-    from runs.training.world import WorldSpec
-
-    here = changed(config, {"device": "cpu"})
-    corpus = tasks.corpus(here.task)
-    with run.directory.journal() as journal:
-        event = calibrated(run.directory, journal, here, tasks.load(here.task, corpus).digest)
-    return build(WorldSpec(plain(here), corpus, interface=run.directory.blobs.get(event["interface"])))
-
-
 def _outputs(run: Run, world: "World", state: State) -> np.ndarray:
     from runs.training.census import outputs
-    from runs.training.state import decode_state
 
-    organism = decode_state(world, run.directory.blobs.get(state.digest)).organism
-    return outputs(world, organism, world.test).numpy()
+    return outputs(world, organism_of(run, world, state), world.test).numpy()
 
 
 def _kinds(task: "Task", outputs: np.ndarray) -> Iterator[Kind]:

@@ -65,22 +65,38 @@ class RoundWriter:
             The organisms whose states or genomes were lost with their machine, and likewise chunks, counted on from the
             number of organisms; where there are any, nothing is written.
         """
-        makers = {**answers, **{len(answers) + chunk: done for chunk, done in chunks.items()}}
-        won: dict[int, list[str]] = {}
-        for organism, digest in closed.genomes:
-            won.setdefault(organism, []).append(digest)
         keeps = self._keeps(closed.round)
-        genomes, gone = self._fetched({maker: makers[maker].genomes for maker in won})
-        states, also_gone = self._fetched({o: done.payload for o, done in answers.items() if keeps})
-        if gone or also_gone:
-            return sorted({*gone, *also_gone})
-        self._blobs.put_all(
-            genomes[organism][digest] for organism, digests in won.items() for digest in digests
-        )
+        states, gone = self._fetched({o: done.payload for o, done in answers.items() if keeps})
+        lost = sorted({*gone, *self.keep_genomes(closed, answers, chunks)})
+        if lost:
+            return lost
         self._commit(closed, self._put(states), _timings(answers, chunks))
         if keeps:
             forget_old_states(self._journal, self._blobs)
         return []
+
+    def keep_genomes(
+        self, closed: Closed, answers: Mapping[int, Done], chunks: Mapping[int, Done]
+    ) -> list[int]:
+        """Store the genomes that a round put into the archive, before it is written.
+
+        Parameters
+        ----------
+        closed, answers, chunks
+            As in `write`.
+
+        Returns
+        -------
+        list of int
+            Who lost theirs, as in `write`; where there are any, nothing is stored.
+        """
+        won, makers = _won(closed), _makers(answers, chunks)
+        genomes, gone = self._fetched({maker: makers[maker].genomes for maker in won})
+        if not gone:
+            self._blobs.put_all(
+                genomes[maker][digest] for maker, digests in won.items() for digest in digests
+            )
+        return sorted(gone)
 
     def keep_states(self, answers: Mapping[int, Done]) -> None:
         """Keep the states at the end of the last round that was written, as far as they are still there."""
@@ -121,6 +137,18 @@ def forget_old_states(journal: Journal, blobs: BlobStore) -> None:
         kept[state.organism] = kept.get(state.organism, 0) + 1
         if kept[state.organism] > KEPT_STATES:
             blobs.remove(state.digest)
+
+
+def _makers(answers: Mapping[int, Done], chunks: Mapping[int, Done]) -> dict[int, Done]:
+    return {**answers, **{len(answers) + chunk: done for chunk, done in chunks.items()}}
+
+
+def _won(closed: Closed) -> dict[int, list[str]]:
+    """Return the genomes of the round's own elites by who made them."""
+    won: dict[int, list[str]] = {}
+    for maker, digest in closed.genomes:
+        won.setdefault(maker, []).append(digest)
+    return won
 
 
 def _timings(answers: Mapping[int, Done], chunks: Mapping[int, Done]) -> list[Timing]:

@@ -17,7 +17,7 @@ from qd.archive import Archive
 from qd.centroids import neighbours
 from qd.emitters.contest import Contest
 from qd.emitters.records import Emission, Emitted
-from qd.fitness import Weights, candidate, candidates
+from qd.fitness import Weights, Yardstick, candidate, candidates
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
 from qd.lifecycle.rules import Rules, phase
@@ -115,6 +115,16 @@ class Ledger:
     def organisms(self) -> range:
         """Numbers of the population."""
         return range(self._config.organism.count)
+
+    @property
+    def centroids(self) -> np.ndarray:
+        """Those of the archive's cells, [cells, p]."""
+        return self._calibration.centroids
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """What makes objectives and behaviours of measurements."""
+        return self._yardstick
 
     @property
     def view(self) -> View:
@@ -359,6 +369,8 @@ class Ledger:
             "out_of_range": self._archive.out_of_range,
             "visited_cells": int((self._archive.visits > 0).sum()),
             "improvements": int(self._archive.improvements.sum()),
+            "flops_training": math.fsum(census.flops_training for census in censuses),
+            "flops_assays": math.fsum(census.flops_assays for census in censuses),
         }
 
 

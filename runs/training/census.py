@@ -14,7 +14,7 @@ from qd.canonical import sha256
 from qd.records import Census, Record
 from runs.errors import RunError
 from runs.machine.clock import Clock
-from runs.training.measures import measured
+from runs.training.measures import built_in, measured
 from runs.training.state import Individual, encode_state
 from runs.training.usage import usage
 from runs.training.world import Examples, World
@@ -47,6 +47,7 @@ def take_census(
     test_loss, test_score = evaluate(world, individual.organism, world.test) if last else (None, None)
     test_metrics = own_metrics(world, individual.organism) if last else ()
     assert individual.first_loss is not None
+    forward = math.fsum(record.flops for record in records)  # of all components, on one example
     census = Census(
         organism=individual.number,
         round=individual.round,
@@ -63,6 +64,8 @@ def take_census(
         records=tuple(records),
         quarantine=None,
         test_metrics=test_metrics,
+        flops_training=3.0 * world.config.training.steps_per_round * world.config.training.batch * forward,
+        flops_assays=(1 + len(world.hosts)) * len(world.probe) * forward,
     )
     return census, state, encoded, seconds
 
@@ -92,7 +95,7 @@ def take_records(
     probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
     used = usage(world.task, probe)
     looked = clock()
-    assay = world.species.assay(organism, world.hosts)
+    assay = world.species.assay(organism, world.hosts, built_in(world))
     measures = measured(world, organism, assay, world.host_organisms, world.probe).tolist()
     means, lower = assay.drops.mean(-1).tolist(), lower_bounds(assay.drops).tolist()
     assayed = clock()

@@ -13,7 +13,7 @@ from qd.emitters.kinds import kind_of
 from qd.emitters.plan import child_id
 from qd.emitters.records import Emission, Emitted
 from qd.fitness import candidate
-from qd.records import Child, Genome
+from qd.records import Child, Genome, Scored
 from qd.seeding import generator
 from runs.errors import RAISED, RunError, readable, told
 from runs.machine.clock import Clock
@@ -21,7 +21,7 @@ from runs.training.answer import Answer, EmitReport
 from runs.training.build import frozen
 from runs.training.emitters import emitter_of
 from runs.training.fostering import fostered
-from runs.training.guests import Scored, scored
+from runs.training.guests import scored
 from runs.training.variator import Variator
 from runs.training.world import Examples, World
 
@@ -150,16 +150,14 @@ def _raced(
     hopeful = [
         place
         for place, row in enumerate(found)
-        if _is_finite(row) and row.assay_upper > 0 and _may_win(world, children[place], row, contest)
+        if _is_finite(row) and row.assay_upper > 0 and _may_win(row, contest)
     ]
     return hopeful, _assay_flops(world, children, len(part))
 
 
-def _may_win(world: World, child: Genome, row: Scored, contest: Contest) -> bool:
+def _may_win(row: Scored, contest: Contest) -> bool:
     behaviour, _ = contest.yardstick.ranges.behaviour(row.measures)
-    best = contest.yardstick.objective(
-        row.assay_upper, float(world.species.cost(child.genes)[0]), row.gradient
-    )
+    best = contest.yardstick.objective(row.assay_upper, row.flops, row.gradient)
     return best > float(contest.held[contest.cells([behaviour])[0]])
 
 
@@ -180,7 +178,7 @@ def _child(world: World, order: Emission, place: int, child: Genome, row: Scored
         assay=row.assay,
         assay_lower=row.assay_lower,
         gradient=row.gradient,
-        flops=float(world.species.cost(child.genes)[0]),
+        flops=row.flops,
     )
 
 

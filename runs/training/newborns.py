@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 
 from archive_store.encoding import decode_genome
-from archive_store.lowrank import refactored
 from organisms.memory import Trace
 from organisms.nn import Interface
 from organisms.pool import Occupant, Retired
 from organisms.species import Organism
 from qd import variation
 from qd.genes import random_genes
-from qd.records import Birth, ComponentId, Decision, Genes, Genome, Proposal, Trial
+from qd.records import Birth, ComponentId, Decision, Genome, Proposal, Trial
 from qd.seeding import generator
 from runs.errors import readable
 from runs.training.state import Individual
 from runs.training.trial import tried
+from runs.training.variator import Variator
 from runs.training.world import World
 
 
@@ -111,38 +111,18 @@ def _newborn(
     genomes: Mapping[str, bytes],
 ) -> Genome:
     """Make one of the candidates of a birth, from a stream of its own."""
-    settings, family = world.config.variation, world.species
-    space, depth = family.genes, organism.pool.layer(birth.slot)
-    proposal = birth.proposals[number]
+    settings, proposal = world.config.variation, birth.proposals[number]
     stream = generator(world.config.seed, order.round, f"newborn:{order.organism}:{birth.slot}:{number}")
+    vary = Variator(world.species, stream)
     parents = [_parent(organism, genomes[digest]) for digest in proposal.genomes]
-
-    def fit(genome: Genome, genes: Genes) -> Genome:
-        return family.fitted(genome, genes, stream)
-
-    def resize(genome: Genome, genes: Genes) -> Genome:
-        return variation.resize(fit(genome, genes), genes, family.ranks, refactored, stream)
-
     if proposal.operator == "random":
-        return family.random_genome(depth, random_genes(space, stream), stream)
+        return vary.random(organism.pool.layer(birth.slot))
     if proposal.operator == "genes":
         return variation.norm_matched(parents[0], stream)
     if proposal.operator == "line":
-        return variation.line(
-            parents[0],
-            parents[1],
-            birth.sigma,
-            settings.line_sigma,
-            settings.gene_rate,
-            space,
-            stream,
-            refactored,
-            family.ranks,
-            fit,
-            family.aligned,
-        )
+        return vary.line(parents[0], parents[1], birth.sigma, settings.line_sigma, settings.gene_rate)
     source = organism.pool.genome(proposal.parents[0].slot) if proposal.operator == "clone" else parents[0]
-    return variation.gaussian(source, birth.sigma, settings.gene_rate, space, resize, stream)
+    return vary.gaussian(source, birth.sigma, settings.gene_rate)
 
 
 def _parent(organism: Organism, data: bytes) -> Genome:

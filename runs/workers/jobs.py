@@ -7,7 +7,7 @@ from runs.errors import RunError
 
 Handle = Any  # stands for bytes or genomes that stay where they are until they are fetched
 Key = tuple[str, int, int]  # (name, round, organism or chunk): what identifies a job, whatever its attempt
-EMITTERS = ("emit", "conceive")  # jobs of chunks
+EMIT, CONCEIVE, RESCORE = "emit", "conceive", "rescore"  # jobs of chunks
 
 
 class Exhausted(RunError):
@@ -24,7 +24,7 @@ class Job:
 
     name: str
     round: int
-    organism: int  # of the jobs of emitters the chunk
+    organism: int  # of the jobs of chunks the number of the chunk
     arguments: tuple[Any, ...]
 
     @property
@@ -35,7 +35,7 @@ class Job:
     def __str__(self) -> str:
         if self.organism < 0:  # an organism of calibration (`runs.training.calibration_jobs.INTERFACE`)
             return f"{self.name} of calibration"
-        if self.name in EMITTERS:
+        if self.name in (EMIT, CONCEIVE, RESCORE):
             return f"{self.name} of chunk {self.organism}, round {self.round},"
         return f"{self.name} of organism {self.organism}, round {self.round},"
 

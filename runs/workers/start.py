@@ -38,5 +38,9 @@ def pool_of(prepared: Prepared) -> Iterator[WorkerPool]:
 def workers(config: Config) -> int:
     """Return the number of workers: the configured one, or one for each core but no more than organisms."""
     asked = config.execution.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, config.organism.count) if asked == "auto" else asked
+    return min(cores(), config.organism.count) if asked == "auto" else asked
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

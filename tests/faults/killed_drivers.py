@@ -15,9 +15,12 @@ from archive_store.journal.journal import Journal
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
 from organisms.families import FAMILIES
-from runs.launch import launch
+from runs.experiments.folder import ExperimentFolder
+from runs.experiments.running import Running
+from runs.launch import launch, silent
 from runs.machine.scratch import scratch
 from runs.resume import resume
+from runs.workers.tasks import InlineTasks
 from tests.fixtures.small_runs import small
 
 # What a run imports when it comes to need it.
@@ -58,6 +61,21 @@ def die_in(round: int) -> Callable[[Any], None]:
 
 def launch_and_die(out: Path, round: int, *overrides: str) -> None:
     launch(small(*overrides), out, die_in(round))
+
+
+def carry_out_and_die(path: Path) -> None:
+    """Die before the last round of the second run of an experiment is written."""
+    write, ends = Journal.write_round, []
+
+    def dying(self: Journal, number: int, *rest: Any) -> None:
+        ends.extend([number] if number == 2 else [])
+        if len(ends) == 2:
+            die()
+        write(self, number, *rest)
+
+    Journal.write_round = dying
+    folder = ExperimentFolder(path)
+    Running(folder, folder.plan(), InlineTasks(), silent).run(lambda: False)
 
 
 def resume_and_die(run: Path, round: int) -> None:

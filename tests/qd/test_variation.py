@@ -21,10 +21,11 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def truncated(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Factor at a rank that the matrix can have, as the archive's own decomposition asks."""
-    assert 1 <= rank <= min(matrix.shape)
-    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+def truncated(U: np.ndarray, V: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factor a product at a rank, or at its inner size where that is less."""
+    assert rank >= 1
+    rank = min(rank, *U.shape, V.shape[1])
+    left, values, right = np.linalg.svd(U @ V, full_matrices=False)
     return left[:, :rank] * values[:rank], right[:rank]
 
 

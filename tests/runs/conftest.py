@@ -1,9 +1,11 @@
 import pytest
 
 from organisms.families import FAMILIES
+from runs import trainer
 from tests.faults import crashes
 from tests.faults.crashes import forks, memory, start
 from tests.faults.killed_drivers import killed, launch_and_die
+from tests.fixtures import calibrated_once
 from tests.fixtures.miniature import outcome
 from tests.fixtures.small_runs import launched
 
@@ -12,6 +14,17 @@ from tests.fixtures.small_runs import launched
 def undisturbed(tmp_path_factory):
     """A small run, launched inline and finished; copy it before changing it."""
     return launched(tmp_path_factory.mktemp("undisturbed") / "run")
+
+
+@pytest.fixture(scope="session")
+def known_calibrations():
+    return {}
+
+
+@pytest.fixture
+def calibrates_once(known_calibrations, monkeypatch):
+    """Calibrate once what is launched inline several times; for tests of what comes after calibration."""
+    monkeypatch.setattr(trainer, "JOBS", calibrated_once.jobs(known_calibrations))
 
 
 @pytest.fixture(scope="session", params=FAMILIES)

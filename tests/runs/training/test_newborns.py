@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from archive_store.encoding import encode_genome
-from archive_store.lowrank import factors
+from archive_store.lowrank import refactored
 from organisms.families import FAMILIES
 from organisms.pool import Occupant
 from qd import variation
@@ -85,7 +85,7 @@ def resizer(world, rng):
     """Outer sizes first, because inner ones may not be larger."""
     fit = fitter(world, rng)
     return lambda genome, genes: variation.resize(
-        fit(genome, genes), genes, world.species.ranks, factors, rng
+        fit(genome, genes), genes, world.species.ranks, refactored, rng
     )
 
 
@@ -166,7 +166,7 @@ class TestNewborns:
             settings.gene_rate,
             world.species.genes,
             rng,
-            factors,
+            refactored,
             world.species.ranks,
             fitter(world, rng),
             world.species.aligned,

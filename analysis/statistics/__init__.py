@@ -1,0 +1,1 @@
+"""Statistics over seeds: estimates with intervals, paired differences and the probability of improvement."""

@@ -1,0 +1,30 @@
+"""Progress on stderr while a command works, and what an interrupt says."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import TYPE_CHECKING, TextIO, cast
+
+from runs.commands.options import INTERRUPTED, stop
+from runs.commands.streams import messages_only
+
+if TYPE_CHECKING:
+    from runs.observability.progress import Writer
+
+
+@contextmanager
+def watched(quiet: bool = False, hint: Callable[[], str] = str) -> Iterator["Writer"]:
+    """Show progress on stderr; after an interrupt, tell what the hint says: how to go on."""
+    from runs.observability.progress import Lasting, reporting
+
+    try:
+        # What a user's task or measure prints is a message. On a terminal it passes through the bar, which takes the
+        # place of sys.stderr.
+        with (
+            redirect_stderr(cast(TextIO, Lasting(sys.stderr))),
+            reporting(sys.stderr, quiet) as report,
+            messages_only(),
+        ):
+            yield report
+    except KeyboardInterrupt:
+        stop(f"interrupted{hint()}", INTERRUPTED)

@@ -1,0 +1,105 @@
+"""What a run came to and how it went on, by metric; a metric that a run does not have is left out."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archive_store.reading import Run, open_run
+from runs.results.summary import summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that a run comes to."""
+
+    name: str
+    label: str
+    better: int = 0  # 1: more is, -1: less is, 0: neither
+    digits: str = ".4f"
+    low: float = -math.inf  # what no value is below
+    high: float = math.inf  # or above
+
+
+RELATIVE_TIME = (
+    "relative_time"  # of the best network's answers, where it was measured (`runs.experiments.speed`)
+)
+KINDS = ("training", "emitters", "assays")  # of counted FLOPs
+METRICS = (
+    Metric("validation_score", "validation {score}, best organism", 1, high=1.0),
+    Metric("test_score", "its test {score}", 1, high=1.0),
+    Metric("mean_test_score", "test {score}, mean of organisms", 1, high=1.0),
+    Metric("validation_loss", "validation loss, mean of organisms", -1, low=0.0),
+    Metric("best_objective", "best objective", 1, low=0.0, high=1.0),
+    Metric("held_out_best_objective", "best held-out objective", 1, low=0.0, high=1.0),
+    Metric("coverage", "coverage [share of cells]", 1, low=0.0, high=1.0),
+    Metric("held_out_coverage", "held-out coverage", 1, low=0.0, high=1.0),
+    Metric("qd_score", "QD score", 1, ".3f"),
+    Metric("held_out_qd_score", "held-out QD score", 1, ".3f"),
+    Metric("network_flops", "counted FLOPs of the best network's parts, an example", 0, ".4g", low=0.0),
+    Metric(RELATIVE_TIME, "measured time of the best network, as a ratio", -1, ".3f", low=0.0),
+    Metric("births", "births", 0, ".1f", low=0.0),
+    Metric("deaths", "deaths", 0, ".1f", low=0.0),
+    *(Metric(f"flops_{kind}", f"counted FLOPs of {kind}", 0, ".4g", low=0.0) for kind in KINDS),
+)
+FLOPS = "flops"  # counted so far, of all kinds
+_OF_ARCHIVE = ("best_objective", "coverage", "qd_score")
+_LAST = (*_OF_ARCHIVE, *(f"held_out_{name}" for name in _OF_ARCHIVE))
+
+
+def came_to(path: Path) -> dict[str, float]:
+    """Return what a run came to, by name of a metric.
+
+    Raises
+    ------
+    StoreError, RunError
+        If it is no run, is damaged, or has no finished round.
+    """
+    run, summary = open_run(path), summarise(path)
+    course, census = course_of(run), run.census()
+    last = course.iloc[-1]
+    found = {
+        "validation_score": last["best_validation_score"],
+        "test_score": summary.best_accuracy,
+        "mean_test_score": census.loc[census["round"] == census["round"].max(), "test_score"].mean(),
+        "validation_loss": last["validation_loss"],
+        **{name: last[name] for name in _LAST if name in course},
+        "network_flops": _flops_of(run, summary.best_organism),
+        "births": summary.births,
+        "deaths": summary.deaths,
+        **{f"flops_{kind}": course[f"flops_{kind}"].sum() for kind in KINDS if f"flops_{kind}" in course},
+    }
+    return {name: float(value) for name, value in found.items() if _is_number(value)}
+
+
+def course_of(run: Run) -> "pd.DataFrame":
+    """Return a row a round: that of `Run.rounds`, with the mean validation loss and the FLOPs counted so far."""
+    rounds, census = run.rounds(), run.census()
+    losses = census.groupby("round")["validation_loss"].mean()
+    rounds["validation_loss"] = rounds["round"].map(losses)
+    counted = [f"flops_{kind}" for kind in KINDS if f"flops_{kind}" in rounds]
+    if f"flops_{KINDS[0]}" in counted:  # else what is counted is the smaller part
+        rounds[FLOPS] = rounds[counted].sum(axis=1).cumsum()
+    return rounds
+
+
+def _flops_of(run: Run, organism: int | None) -> float | None:
+    """Return the counted FLOPs of all components of an organism in the last round, per example."""
+    if organism is None:
+        return None
+    records = run.records()
+    own = records[(records["organism"] == organism) & (records["round"] == records["round"].max())]
+    return float(own["flops"].sum())
+
+
+def labels(score: str) -> Mapping[str, str]:
+    """Return what each metric is called where the task's score has this name."""
+    return {metric.name: metric.label.format(score=score) for metric in METRICS}
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(float(value))
