@@ -41,7 +41,9 @@ def test_each_run_can_be_an_arm(cells):
 def test_seeds_that_were_measured_with_other_rulers_are_told(cells, alone):
     report = compared_runs([cells[0], cells[1], alone])
     assert list(report.arms) == ["calibration.steps=12", "calibration.steps=14"]
-    assert [note.partition(",")[0] for note in report.notes] == ["the runs of seed 0 have different calibrations"]
+    assert [note.partition(",")[0] for note in report.notes] == [
+        "the runs of seed 0 have different calibrations"
+    ]
 
 
 def test_what_cannot_be_compared_is_one_sentence(cells, tmp_path, done):
