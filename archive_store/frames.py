@@ -173,14 +173,14 @@ def decisions(events: Iterable[Event], censuses: Iterable[Event] = ()) -> "pd.Da
         filled = set()
         for birth in value.births:
             row = {name: getattr(birth, name) for name in _DECISIONS if hasattr(birth, name)}
-            trial = trials.get((value.organism, value.round, birth.slot)) if birth.tried else None
-            if trial is not None:
-                chosen = birth.proposals[trial.chosen or 0]
-                row |= {"operator": chosen.operator, "happens": trial.chosen is not None}
-                row |= {"chosen": trial.chosen}
-                row |= {"gain": None if trial.chosen is None else trial.gains[trial.chosen]}
-            else:
-                chosen = birth.proposals[0]
+            chosen = birth.proposals[0]
+            if birth.tried:
+                trial = trials.get((value.organism, value.round, birth.slot))
+                pick = None if trial is None else trial.chosen
+                row["happens"] = pick is not None
+                if trial is not None and pick is not None:
+                    chosen = birth.proposals[pick]
+                    row |= {"operator": chosen.operator, "chosen": pick, "gain": trial.gains[pick]}
             if row["happens"]:
                 filled.add(birth.slot)
             newborn = ComponentId(value.organism, value.round, birth.slot)

@@ -15,6 +15,7 @@ from organisms.options import FamilyOptions, Sizes
 from organisms.pool import Pool
 from organisms.task import Task
 from qd.genes import GeneSpace
+from qd.measures import MEASURES
 from qd.records import Genes, Genome
 
 
@@ -37,7 +38,7 @@ class Assay:
     """
 
     drops: Tensor  # float64 [n, P]: drop of a host's loss of each probe example, in nats; [n, 0] if not asked for
-    measures: Tensor  # float64 [n, 5], raw, in the order of qd.measures.MEASURES
+    measures: Mapping[str, Tensor]  # float64 [n] each, raw: those that were asked for, by name
     # float64 [n]: size, over examples, of the first-order change of a host's loss (`organisms.residual.assay.typical`)
     gradients: Tensor
 
@@ -79,6 +80,9 @@ class Species(Protocol):
     depth: int
     capacity: int
     genes: GeneSpace
+    measures: Sequence[
+        str
+    ]  # names of those that can be taken of its components, of `qd.measures.DESCRIPTIONS`
     ranks: Mapping[str, str]  # factored matrix -> the gene that sets its inner size
     # Axes of interchangeable units: name -> (array, axis) each. A permutation along all axes of one name leaves the
     # function as it is, and `aligned` undoes it. Inner axes of factored matrices do not count: variation works on the
@@ -134,7 +138,9 @@ class Species(Protocol):
             The P examples to look at it with.
         """
 
-    def assay(self, organism: Any, hosts: Sequence[Any], losses: bool = True) -> Assay:
+    def assay(
+        self, organism: Any, hosts: Sequence[Any], names: Sequence[str] = MEASURES, losses: bool = True
+    ) -> Assay:
         """Graft each living slot alone into each host, and measure what it does there.
 
         Parameters
@@ -143,6 +149,8 @@ class Species(Protocol):
             Has the slots to graft in its pool.
         hosts
             As `host` returns them.
+        names
+            Of the measures that are wanted, of those in `measures`; no others are computed.
         losses
             Whether the drops of the loss are wanted, which are most of the work, or the measures alone.
         """
@@ -180,7 +188,7 @@ class Species(Protocol):
 
 # Names that every family must have.
 CONTRACT = (
-    *("family", "options", "genes", "ranks", "hidden_axes", "analytic_ranges", "cost"),
+    *("family", "options", "genes", "measures", "ranks", "hidden_axes", "analytic_ranges", "cost"),
     *(
         "interface",
         "organism",

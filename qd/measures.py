@@ -41,6 +41,19 @@ DESCRIPTIONS: Mapping[str, Description] = {
         "spread of the positions that are read or answered", "share of the largest"
     ),
     "compute_intensity": Description("arithmetic per memory traffic", "log2 FLOP/byte"),
+    "attention_entropy": Description("how undecided attention or routing is", "share of the largest"),
+    "attention_sharpness": Description("largest weight of a query, or weight in a token's mixture", "share"),
+    "neighbour_coherence": Description(
+        "likeness of where it acts to where the host's parts do", "mean cosine"
+    ),
+    "effective_rank": Description("directions that are written to", "directions"),
+    "write_strength": Description("size of what is written against the stream's", "log10 share"),
+    "write_likeness": Description("likeness of what it writes to what the host's parts write", "cosine"),
+    "write_constancy": Description("what is written whatever the example", "share of its power"),
+    "served_share": Description("examples whose loss falls", "share"),
+    "effect_evenness": Description("how evenly examples are affected", "share"),
+    "effect_curvature": Description("effect on the loss beyond first order", "share"),
+    "effect_depth": Description("effect on the loss through later layers", "share"),
 }
 
 

@@ -69,6 +69,28 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of a birth: its candidates, each grafted alone into the organism before the round is trained."""
+
+    slot: int
+    loss: float  # of the organism on the examples of the trial, before the birth and the death that makes room for it
+    gains: tuple[float, ...]  # by how much each candidate lowers that loss, in nats
+    chosen: int | None  # which one was born; None: none was, and nothing died for it
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Measurements of one genome in the reference hosts, as those of a `Record`."""
+
+    measures: tuple[float, ...]
+    assay: float
+    assay_lower: float
+    assay_upper: float
+    gradient: float
+    flops: float  # counted, per example, forward
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """A child that an emitter made of elites, and what it is in the reference hosts; it never lived in an organism."""
 
@@ -83,16 +105,6 @@ class Child:
     assay_lower: float
     gradient: float
     flops: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What became of a birth: its candidates, each grafted alone into the organism before the round is trained."""
-
-    slot: int
-    loss: float  # of the organism on the examples of the trial, before the birth and the death that makes room for it
-    gains: tuple[float, ...]  # by how much each candidate lowers that loss, in nats
-    chosen: int | None  # which one was born; None: none was, and nothing died for it
 
 
 @dataclass(frozen=True, slots=True)

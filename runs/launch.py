@@ -16,10 +16,12 @@ from archive_store.journal.journal import Journal
 from archive_store.lock import check_free, held
 from archive_store.run_directory import RunDirectory
 from runs.calibration.borrow import borrowed
-from runs.calibration.calibrate import calibrate
+from runs.calibration.calibrate import calibrate, sample
 from runs.calibration.constants import Calibration
 from runs.calibration.outlook import foreseen
 from runs.calibration.stored import write_round_0
+from runs.calibration.survey import Survey
+from runs.calibration.survey import surveyed as rank
 from runs.config.schema import Config, to_yaml
 from runs.driver import Driver, evidence
 from runs.errors import ConfigError, RunError
@@ -29,6 +31,7 @@ from runs.machine.place import check_place
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
 from runs.rounds.ledger import Ledger
+from runs.training.build import build
 from runs.training.world import WorldSpec
 from runs.workers.dispatch import Dispatcher, Incident
 from runs.workers.jobs import Job
@@ -221,6 +224,32 @@ def calibrated(prepared: Prepared, pool: WorkerPool, report: Reporter) -> tuple[
     for sentence in foreseen(calibration.outlook, calibration.verdict):
         report(replace(_calibrating(config, 1.0), message=sentence))
     return spec, calibration
+
+
+def surveyed(prepared: Prepared, pool: WorkerPool, report: Reporter) -> Survey:
+    """Calibrate with all measures that the family offers and the user's own, and rank sets of them.
+
+    Parameters
+    ----------
+    prepared
+        Configuration, data and fingerprint.
+    pool
+        Does the work.
+    report
+        Called with the progress.
+
+    Raises
+    ------
+    RunError
+        If calibration fails, or too few measures vary.
+    """
+    config, spec = prepared.config, prepared.world()
+    own = [name for name in config.measures if ":" in name]
+    spec = replace(spec, measures=(*build(spec).species.measures, *own))
+    dispatcher = _dispatcher(config, pool, lambda kind, job, what: None)
+    spec, _, sampled = sample(config, spec, dispatcher, lambda done: report(_calibrating(config, done)))
+    assert spec.measures is not None
+    return rank(config, spec.measures, sampled)
 
 
 def _dispatcher(

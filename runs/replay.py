@@ -17,7 +17,7 @@ from archive_store.journal.values import value_of
 from archive_store.run_directory import RunDirectory
 from qd.emitters.records import Emitted
 from qd.lifecycle.trial import chosen_again
-from qd.records import Census, Decision
+from qd.records import Census
 from runs.calibration.stored import calibrated, config_of, constants_of
 from runs.config.reader import changed
 from runs.config.schema import Config
@@ -129,10 +129,11 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
     for round, journaled in enumerate(rounds, 1):
         with readable(f"round {round} of the journal"):
             derived = _derived(ledger, journaled)
-            orders = [ledger.decision(census.organism, round) for census in journaled.censuses]
-            chosen = _chosen(config, orders, journaled)
         count += sum(_weight(event) for event in derived)
-        difference = first_difference(journaled.derived, derived) or chosen
+        difference = first_difference(journaled.derived, derived)
+        if difference is None:
+            with readable(f"round {round} of the journal"):
+                difference = _chosen(config, ledger, journaled)
         if difference is not None:
             break
     return count, time.perf_counter() - started_at, difference
@@ -143,8 +144,8 @@ class _Journaled:
     """The events of a round in the journal: the measurements, and what must follow from them."""
 
     censuses: list[Census]
-    emitted: list[Emitted]
     measured: list[Event]  # those of the censuses
+    emitted: list[Emitted]
     derived: list[Event]
 
 
@@ -157,12 +158,13 @@ def _journaled(config: Config, round: int, events: Sequence[Event]) -> _Journale
     if any(len(record.measures) != len(config.measures) for each in censuses for record in each.records):
         raise RunError(f"round {round} has records of another number of measures; the journal was altered")
     measured = [event for event in events if event.kind == "census"]
-    return _Journaled(censuses, emitted, measured, [event for event in events if event.kind in DERIVED])
+    return _Journaled(censuses, measured, emitted, [event for event in events if event.kind in DERIVED])
 
 
-def _chosen(config: Config, orders: Sequence[Decision], journaled: _Journaled) -> Difference | None:
+def _chosen(config: Config, ledger: Ledger, journaled: _Journaled) -> Difference | None:
     """Return the first census in which something else was born than the gains of the trials say."""
-    for order, census, event in zip(orders, journaled.censuses, journaled.measured, strict=True):
+    for census, event in zip(journaled.censuses, journaled.measured, strict=True):
+        order = ledger.decision(census.organism, census.round)
         derived = chosen_again(order, census, config.lifecycle.only_gains)
         if derived != census:
             (again,) = numbered(event.round, [("census", derived)])

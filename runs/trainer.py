@@ -67,7 +67,7 @@ def advance(
         census, after, encoded, looking = take_census(world, individual, loss, remembered, clock)
         census = replace(census, trials=tuple(trials))
         seconds |= looking
-        reason = of_census(census, world.config.measures)
+        reason = of_census(census, world.measures)
     if reason is not None:
         census, after = _quarantined(world, state, order, reason)
         encoded = {}

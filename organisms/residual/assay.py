@@ -5,7 +5,7 @@ Components add to a residual stream; so a host's stream is cached once, and an a
 layers after it, not a forward pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,11 +15,19 @@ from torch import Tensor
 
 from organisms.layers.norms import rms_norm
 from organisms.nn import stem
+from organisms.residual.effects import (
+    EFFECTS,
+    OF_WRITES,
+    SMALLEST,
+    beyond,
+    evenness,
+    of_writes,
+    served,
+    wants_losses,
+)
 from organisms.residual.organism import ResidualOrganism
 from organisms.residual.writes import Writes
 from organisms.species import Assay
-
-SMALLEST = 1e-12  # gradient in nats that is still told from none
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +39,7 @@ class Host:
     reads: tuple[Tensor, ...]  # per layer: the normed stream that its components read, [P, S, D]
     streams: tuple[Tensor, ...]  # per layer: the stream after it, [P, S, D]
     residents: tuple[Any, ...]  # per layer: what its own components put beside a graft
+    written: tuple[Tensor, ...]  # per layer: what they write together, [P, S, D]
     losses: Tensor  # [P]
 
     @classmethod
@@ -46,15 +55,17 @@ class Host:
             P examples.
         """
         x = stem(organism.task, organism.interface, inputs)
-        reads, streams, residents = [], [], []
+        reads, streams, residents, written = [], [], [], []
         for layer in range(organism.pool.depth):
             x = organism.entering(layer, x)
             reads.append(rms_norm(x))
             residents.append(organism.residents(layer, reads[-1]))
-            x = x + organism.mixed(layer, reads[-1])
+            written.append(organism.mixed(layer, reads[-1]))
+            x = x + written[-1]
             streams.append(x)
         losses = organism.tail(organism.pool.depth, x, targets)
-        return cls(organism, targets, tuple(reads), tuple(streams), tuple(residents), losses)
+        layers = (tuple(reads), tuple(streams), tuple(residents), tuple(written))
+        return cls(organism, targets, *layers, losses)
 
     @cached_property
     def slopes(self) -> tuple[Tensor, ...]:
@@ -69,7 +80,9 @@ class Host:
 
 
 @torch.no_grad()
-def assay(organism: ResidualOrganism, hosts: Sequence[Host], losses: bool = True) -> Assay:
+def assay(
+    organism: ResidualOrganism, hosts: Sequence[Host], names: Sequence[str], losses: bool = True
+) -> Assay:
     """Graft each living slot alone into each host, and measure what it does there.
 
     The size of a gradient is that of ``<dloss/dx, y>``, where the graft changes the stream x after its layer by y: the
@@ -81,13 +94,15 @@ def assay(organism: ResidualOrganism, hosts: Sequence[Host], losses: bool = True
         Has the slots to graft in its pool.
     hosts
         Of the same examples and interface.
+    names
+        Of the measures that are wanted; no others are computed.
     losses
         Whether the drops of the loss are wanted, or the measures alone.
     """
-    layers = [_layer(organism, layer, hosts, losses) for layer in range(organism.pool.depth)]
+    layers = [_layer(organism, layer, hosts, names, losses) for layer in range(organism.pool.depth)]
     return Assay(
         torch.cat([each.drops for each in layers]),
-        torch.cat([each.measures for each in layers]),
+        {name: torch.cat([each.measures[name] for each in layers]) for name in names},
         torch.cat([each.gradients for each in layers]),
     )
 
@@ -112,36 +127,67 @@ def typical(slopes: Tensor) -> Tensor:
     return slopes.abs().sqrt().mean(1).square()
 
 
-def _layer(organism: ResidualOrganism, layer: int, hosts: Sequence[Host], losses: bool) -> Assay:
+def _layer(
+    organism: ResidualOrganism, layer: int, hosts: Sequence[Host], names: Sequence[str], losses: bool
+) -> Assay:
     """Assay the living slots of a layer. Before the first layer all hosts are the same, and so are their guests."""
     slots = organism.pool.living(layer)
-    guests = organism.guests(layer, hosts[0].reads[layer], slots, statistics=True)
-    drops, measures, gradients = [], [], []
+    guests = organism.guests(layer, hosts[0].reads[layer], slots, names)
+    found = []
     for place, host in enumerate(hosts):
         if layer > 0 and place > 0:
-            guests = organism.guests(layer, host.reads[layer], slots, statistics=True)
-        residents, stream = host.residents[layer], host.streams[layer]
-        changes = host.organism.grafted(residents, guests, stream)
-        if not isinstance(changes, Writes):
-            changes = list(changes)
-        if losses:
-            drops.append(host.losses.double() - _losses(host, layer, changes).double())
-        gradients.append(typical(_along(changes, host.slopes[layer]).double()))
-        seen = host.organism.described(residents, guests)
-        furthest = max(organism.task.distances.max(), 1e-12)
-        flow = gradients[-1].clamp_min(SMALLEST).log10()
-        measures.append(
-            torch.stack([seen.span / furthest, seen.sparsity, flow, seen.locality, seen.intensity], dim=-1)
-        )
-    empty = torch.zeros(len(slots), 0, dtype=torch.float64, device=hosts[0].losses.device)
+            guests = organism.guests(layer, host.reads[layer], slots, names)
+        found.append(_in_host(host, layer, guests, names, losses))
     return Assay(
-        torch.stack(drops).mean(0) if losses else empty,
-        torch.stack(measures).mean(0),
-        torch.stack(gradients).mean(0),
+        torch.stack([each.drops for each in found]).mean(0),
+        {name: torch.stack([each.measures[name] for each in found]).mean(0) for name in names},
+        torch.stack([each.gradients for each in found]).mean(0),
     )
 
 
+def _in_host(host: Host, layer: int, guests: Any, names: Sequence[str], losses: bool) -> Assay:
+    """Assay n guests in one host, whose own organism says what changes."""
+    changes = host.organism.grafted(host.residents[layer], guests, host.streams[layer])
+    if not isinstance(changes, Writes):
+        changes = list(changes)
+    first = -_along(changes, host.slopes[layer]).double()
+    drops = first.new_zeros(len(first), 0)
+    if losses or wants_losses(names):
+        drops = host.losses.double() - _losses(host, layer, changes).double()
+    own = [name for name in names if name not in EFFECTS]
+    measures = dict(host.organism.described(host.residents[layer], guests, own)) if own else {}
+    measures |= _of_writes(host, layer, guests, [name for name in names if name in OF_WRITES])
+    gradients = typical(first)
+    for name in names:
+        match name:
+            case "gradient_flow":
+                measures[name] = gradients.clamp_min(SMALLEST).log10()
+            case "served_share":
+                measures[name] = served(drops)
+            case "effect_evenness":
+                measures[name] = evenness(drops)
+            case "effect_curvature":
+                measures[name] = beyond(drops, first)
+            case "effect_depth":
+                measures[name] = beyond(drops, _direct(host, layer, changes, drops))
+    return Assay(drops if losses else drops[:, :0], measures, gradients)
+
+
+def _of_writes(host: Host, layer: int, guests: Any, names: Sequence[str]) -> Mapping[str, Tensor]:
+    if not names:
+        return {}
+    writes = host.organism.written(host.residents[layer], guests)
+    return {name: of_writes(name, writes, host.streams[layer], host.written[layer]) for name in names}
+
+
+def _direct(host: Host, layer: int, changes: Any, drops: Tensor) -> Tensor:
+    """Return the drops [n, P] when the changes reach the readout as they are; all of a drop in the last layer."""
+    last = host.organism.pool.depth - 1
+    return drops if layer == last else host.losses.double() - _losses(host, last, changes).double()
+
+
 def _losses(host: Host, layer: int, changes: Any) -> Tensor:
+    """Return the losses [n, P] when each change is added to the stream after a layer."""
     return host.organism.changed_losses(layer + 1, host.streams[layer], changes, host.targets)
 
 

@@ -17,6 +17,7 @@ from organisms.residual.probe import look
 from organisms.species import Assay, Probe
 from organisms.task import Task
 from qd.genes import GeneSpace
+from qd.measures import DESCRIPTIONS, MEASURES
 from qd.records import Genes, Genome
 
 
@@ -48,6 +49,11 @@ class ResidualFamily(ABC):
         self.capacity = sizes.capacity
         self.genes = genes
         self.layout = layout
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the built-in measures: all, but where there is one layer none that asks for a later one."""
+        return tuple(name for name in DESCRIPTIONS if self.depth > 1 or name != "effect_depth")
 
     @abstractmethod
     def around(self, interface: Interface, pool: Pool) -> ResidualOrganism:
@@ -122,7 +128,13 @@ class ResidualFamily(ABC):
         """
         return Host.freeze(organism, inputs, targets)
 
-    def assay(self, organism: ResidualOrganism, hosts: Sequence[Host], losses: bool = True) -> Assay:
+    def assay(
+        self,
+        organism: ResidualOrganism,
+        hosts: Sequence[Host],
+        names: Sequence[str] = MEASURES,
+        losses: bool = True,
+    ) -> Assay:
         """Graft each living slot alone into each host, and measure what it does there.
 
         Parameters
@@ -131,10 +143,12 @@ class ResidualFamily(ABC):
             Has the slots to graft in its pool.
         hosts
             Of the same examples.
+        names
+            Of the measures that are wanted; no others are computed.
         losses
             Whether the drops of the loss are wanted, or the measures alone.
         """
-        return assay(organism, hosts, losses)
+        return assay(organism, hosts, names, losses)
 
     def guest_losses(self, organism: ResidualOrganism, host: Host) -> Tensor:
         """Return a host's loss of each of its examples with each living slot alone grafted, [n, P].

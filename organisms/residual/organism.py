@@ -4,7 +4,7 @@ Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D r
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,16 +35,6 @@ class Observed:
     def without(self, slots: Sequence[int]) -> Writes | Iterable[Tensor]:
         """Return the change of what the layer adds when each of n slots alone is gated off, n times [B, S, D]."""
         return -self.writes[slots]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Described:
-    """Four measures of each of n guests in a host, float64 [n] each."""
-
-    span: Tensor  # in the unit of the task's distances
-    sparsity: Tensor  # share of quiet activations, see `quiet_share`
-    locality: Tensor  # as a share: of the largest distance, or of the largest entropy
-    intensity: Tensor  # log2 of counted FLOPs over counted bytes
 
 
 def quiet_share(activations: Tensor) -> Tensor:
@@ -84,8 +74,8 @@ class ResidualOrganism(nn.Module, ABC):
         """Observe what every slot of a layer writes when it reads the normalised stream h."""
 
     @abstractmethod
-    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], statistics: bool = False) -> Any:
-        """Return what `grafted` needs to know of n components that are to be grafted into a host.
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Any:
+        """Return what `grafted`, `written` and `described` need to know of n components to be grafted into a host.
 
         Parameters
         ----------
@@ -95,13 +85,13 @@ class ResidualOrganism(nn.Module, ABC):
             The normalised stream that the host's components read in this layer.
         slots
             Slots of this organism's layer, counted from its first.
-        statistics
-            Whether `described` is to be asked for these guests.
+        names
+            The measures for which `described` is to be asked.
         """
 
     @abstractmethod
     def residents(self, layer: int, h_BSD: Tensor) -> Any:
-        """Return what `grafted` needs to know of a host's own components of a layer; computed once for each host."""
+        """Return what `grafted` and `described` need to know of a host's own components; made once for each host."""
 
     @abstractmethod
     def grafted(self, residents: Any, guests: Any, x_BSD: Tensor) -> Writes | Iterable[Tensor]:
@@ -118,15 +108,30 @@ class ResidualOrganism(nn.Module, ABC):
         """
 
     @abstractmethod
-    def described(self, residents: Any, guests: Any) -> Described:
-        """Measure n guests, each alone among a host's own components of the layer.
+    def written(self, residents: Any, guests: Any) -> Writes:
+        """Return what each of n guests itself adds to the stream, where `grafted` counts what others lose by it too.
 
         Parameters
         ----------
         residents
             What `residents` returned for the host's layer.
         guests
-            What `guests` returned, with statistics, for the n components.
+            What `guests` returned for the n components.
+        """
+
+    @abstractmethod
+    def described(self, residents: Any, guests: Any, names: Sequence[str]) -> Mapping[str, Tensor]:
+        """Measure n guests, each alone among a host's own components of the layer, float64 [n] by name.
+
+        Parameters
+        ----------
+        residents
+            What `residents` returned for the host's layer.
+        guests
+            What `guests` returned for the n components and these names.
+        names
+            The measures that are wanted, without those that follow from what is written and from losses alone
+            (`organisms.residual.effects`).
         """
 
     @abstractmethod

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from kernels.linear import linear
@@ -76,6 +76,33 @@ class Writes:
             outputs = pooled @ interface["read"]
         return (outputs + interface["bias"]).transpose(0, 1)
 
+    def cosine(self, other: Float[Tensor, "B S D"]) -> Float64[Tensor, " n"]:
+        """Return ``<y_n, other> / (|y_n| |other|)`` over all examples, tokens and directions; 0 where one is 0."""
+        along = self.along(other).double().sum(0)
+        size = (self.size * other.double().square().sum()).sqrt()
+        return torch.where(size > 0, along / size.clamp_min(1e-30), 0.0).clamp(-1.0, 1.0)
+
+    @cached_property
+    def size(self) -> Float64[Tensor, " n"]:
+        """The squared Euclidean norm of what each component writes on all examples together."""
+        return self._power.clamp_min(0.0).double().sum((0, 2))
+
+    @cached_property
+    def effective_rank(self) -> Float64[Tensor, " n"]:
+        """The participation ratio ``tr(C)^2 / |C|^2`` of the Gram matrix ``C = y_n^T y_n`` [D, D]; 0 for zeros.
+
+        With ``C = write^T G write`` for ``G = values^T values`` it follows from matrices of the inner size alone.
+        """
+        flat = self.values.transpose(0, 1).flatten(1, 2)
+        return _participation(flat.transpose(1, 2) @ flat, self.write)
+
+    @cached_property
+    def constancy(self) -> Float64[Tensor, " n"]:
+        """The power of the mean over examples as a share of all, ``|mean_B y_n|^2 / mean_B |y_n|^2``; 0 for zeros."""
+        common = (self.values.mean(0) @ self.write).double().square().sum((-2, -1))
+        whole = self.size / max(1, len(self.values))
+        return torch.where(whole > 0, common / whole.clamp_min(1e-30), 0.0).clamp(0.0, 1.0)
+
     @cached_property
     def _power(self) -> Float[Tensor, "B n S"]:
         return ((self.values @ (self.write @ self.write.transpose(-1, -2))) * self.values).sum(-1)
@@ -89,3 +116,10 @@ class Writes:
         cross = (self.values * self._read(stream)).sum(-1)
         power = stream.square().sum(-1).unsqueeze(1) + 2 * cross + self._power
         return torch.rsqrt(power.clamp_min(0.0) / stream.shape[-1] + EPSILON)
+
+
+def _participation(gram: Float[Tensor, "n W W"], write: Float[Tensor, "n W D"]) -> Float64[Tensor, " n"]:
+    product = gram.double() @ (write @ write.transpose(-1, -2)).double()
+    trace = product.diagonal(dim1=-2, dim2=-1).sum(-1)
+    square = (product * product.transpose(-1, -2)).sum((-2, -1))
+    return torch.where(square > 0, trace.square() / square.clamp_min(1e-300), 0.0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qd.measures import FEWEST_MEASURES, MEASURES, short_name
+from qd.measures import DESCRIPTIONS, FEWEST_MEASURES, short_name
 
 
 def ways_out(names: Sequence[str], advice: Sequence[str]) -> str:
@@ -24,6 +24,9 @@ def ways_out(names: Sequence[str], advice: Sequence[str]) -> str:
 
 def other_measures(names: Sequence[str]) -> str:
     """Return which measures there are besides these."""
-    others = [name for name in MEASURES if name not in map(short_name, names)]
+    others = [name for name in DESCRIPTIONS if name not in map(short_name, names)]
     built_in = f"of the built-in measures there are also {', '.join(others)}; " if others else ""
-    return f"{built_in}a measure of your own is named package.module:name in measures"
+    return (
+        f"{built_in}a measure of your own is named package.module:name in measures; "
+        "`plasmodia validate --measures` ranks what there is"
+    )

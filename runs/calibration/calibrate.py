@@ -12,7 +12,7 @@ from dataclasses import replace
 from runs.calibration.constants import Calibration, constants
 from runs.calibration.outlook import stop_if_diverged
 from runs.config.schema import Config
-from runs.training.calibration_jobs import INTERFACE, Fit
+from runs.training.calibration_jobs import INTERFACE, Fit, Sampled
 from runs.training.world import WorldSpec
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import Done, Job
@@ -40,6 +40,31 @@ def calibrate(
     RunError
         If training diverges, the behaviour space degenerates, no component helps any host, or a job fails.
     """
+    spec, fit, sampled = sample(config, spec, dispatcher, report)
+    return spec, constants(config, spec, fit, sampled)
+
+
+def sample(
+    config: Config, spec: WorldSpec, dispatcher: Dispatcher, report: Callable[[float], None]
+) -> tuple[WorldSpec, Fit, list[Sampled]]:
+    """Train interface and calibration organisms, and measure what constants are found from.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    spec
+        The world without interface and hosts, which names the measures; it is returned with both.
+    dispatcher
+        Sends the jobs to trainers.
+    report
+        Called after each job with the share of the jobs that are done.
+
+    Raises
+    ------
+    RunError
+        If training diverges or a job fails.
+    """
     settings = config.calibration
     numbers = [INTERFACE - 1 - index for index in range(settings.organisms)]
     stages = 1 + 2 * len(numbers)
@@ -65,7 +90,7 @@ def calibrate(
     pool.configure(spec)
     jobs = [Job("assays", 0, number_, (number_, _states(references[number_], pool))) for number_ in numbers]
     sampled = gather(dispatcher, jobs, progress)
-    return spec, constants(config, spec, fit, [sampled[number_].report for number_ in numbers])
+    return spec, fit, [sampled[number_].report for number_ in numbers]
 
 
 def _states(reference: Done, pool: WorkerPool) -> list[bytes]:

@@ -31,12 +31,20 @@ def validate(
         bool,
         typer.Option("--calibrate", help="Also calibrate, without a run, and say what that lets foresee."),
     ] = False,
+    measures: Annotated[
+        bool,
+        typer.Option("--measures", help="Also calibrate with all measures on offer, and rank sets of them."),
+    ] = False,
+    json: AsJson = False,
 ) -> None:
     """Check a configuration, build its task and family, and name everything that is wrong with it."""
     from runs.config.reader import load
 
-    if no_import and calibrate:
-        raise ConfigError("--calibrate trains networks, which --no-import forbids; choose one of them")
+    for name, asked in (("--calibrate", calibrate), ("--measures", measures)):
+        if no_import and asked:
+            raise ConfigError(f"{name} trains networks, which --no-import forbids; choose one of them")
+    if json and not measures:
+        raise ConfigError("--json is of the sets that --measures ranks; add it")
     prepared = None
     if not no_import:
         working_directory_last()
@@ -49,6 +57,10 @@ def validate(
             prepared = prepare(config)
     if calibrate and prepared is not None:
         say(_calibrated(prepared))
+    if measures and prepared is not None:
+        say(_surveyed(prepared, json), nl=not json)
+        if json:
+            return
     say(f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})")
 
 
@@ -61,6 +73,18 @@ def _calibrated(prepared: "Prepared") -> str:
     with messages_only(), reporting(sys.stderr) as report, pool_of(prepared) as pool:
         _, calibration = calibrated(prepared, pool, report)
     return prospect(prepared.config.measures, calibration)
+
+
+def _surveyed(prepared: "Prepared", json: bool) -> str:
+    from qd.canonical import plain
+    from runs.calibration.survey import table
+    from runs.launch import surveyed
+    from runs.observability.progress import reporting
+    from runs.workers.start import pool_of
+
+    with messages_only(), reporting(sys.stderr) as report, pool_of(prepared) as pool:
+        survey = surveyed(prepared, pool, report)
+    return as_text(plain(survey)) if json else table(survey)
 
 
 def schema(

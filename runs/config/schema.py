@@ -13,7 +13,7 @@ from archive_store.frames import taken
 from archive_store.strict_yaml import write
 from organisms.layers.config import Count, Section
 from organisms.options import FamilyOptions
-from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
+from qd.measures import DESCRIPTIONS, FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
 from runs.config.problems import shown
 from runs.config.sections import (
     AnnealingConfig,
@@ -55,7 +55,8 @@ class Config(Section):
         tuple[str, ...],
         Field(strict=False, json_schema_extra={"minItems": FEWEST_MEASURES, "maxItems": MOST_MEASURES}),
     ] = MEASURES
-    """Two to eight axes of the behaviour space, five by default; any may be the import path package.module:Name."""
+    """Two to eight axes of the behaviour space, five by default; any may be the import path package.module:Name of your
+    own. `plasmodia validate --measures` ranks sets of the built-in ones."""
     task: TaskConfig = TaskConfig()
     organism: OrganismConfig = OrganismConfig()
     training: TrainingConfig = TrainingConfig()
@@ -77,7 +78,7 @@ class Config(Section):
             raise ValueError(
                 f"must be a list of {FEWEST_MEASURES} to {MOST_MEASURES} measures, not of {len(value)}"
             )
-        paths = tuple(named(path, MEASURES) for path in value)
+        paths = tuple(named(path, DESCRIPTIONS) for path in value)
         names = [short_name(path) for path in paths]
         alike = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
         if alike:
@@ -85,7 +86,7 @@ class Config(Section):
                 f"must be measures of different names, not {' and '.join(alike)}; rename or replace one"
             )
         for path, name in zip(paths, names, strict=True):
-            if path != name and (name in MEASURES or taken(name)):
+            if path != name and (name in DESCRIPTIONS or taken(name)):
                 raise ValueError(
                     "must not be called like a built-in measure or another column of the run's frames, "
                     f"as {path} is; rename it"

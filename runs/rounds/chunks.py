@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from archive_store.blobs import BlobStore
 from archive_store.errors import BlobError
 from qd.canonical import canonical
-from qd.emitters.records import Emission
+from qd.emitters.records import Emission, Emitted
 from runs.errors import RunError
 from runs.rounds.ledger import Ledger
 from runs.rounds.recovery import Recovery
-from runs.training.answer import EmitReport
 from runs.workers.dispatch import Dispatcher, Priority
 from runs.workers.jobs import CONCEIVE, EMIT, Done, Job
 
@@ -57,12 +56,12 @@ class Chunks:
         RunError
             If it is the second one and differs from the first.
         """
-        report: EmitReport = done.report
+        emitted: Emitted = done.report.emitted
         key = (done.job.round, done.job.organism)
         known = self._done.get(key)
         if known is None:
-            self._ledger.accept_emitted(report.emitted)
-        elif canonical(known.report.emitted) != canonical(report.emitted):
+            self._ledger.accept_emitted(emitted)
+        elif canonical(known.report.emitted) != canonical(emitted):
             raise RunError(
                 f"chunk {key[1]} of round {key[0]} came out differently the second time; a task, family, measure or "
                 "emitter gives different results for equal input"

@@ -14,11 +14,10 @@ from archive_store.blobs import BlobStore
 from qd.archive import Archive
 from qd.emitters.records import HeldOut, HeldOutElite
 from qd.fitness import Yardstick
-from qd.records import Candidate, ComponentId
+from qd.records import Candidate, ComponentId, Scored
 from qd.view import View
 from runs.config.schema import Config
 from runs.rounds.ledger import Closed
-from runs.training.guests import Scored
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import RESCORE, Done, Job
 

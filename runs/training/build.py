@@ -53,6 +53,7 @@ def build(spec: WorldSpec) -> World:
     tried = set_aside(config, len(training))
     world = World(
         config=config,
+        measures=spec.measures or config.measures,
         task=task,
         species=family,
         device=device,
@@ -112,12 +113,23 @@ def family_of(config: Config, task: Task) -> Species:
     except RAISED as error:
         raise ConfigError(f"organism.kind {kind!r} raised {told(error)}") from error
     _check_contract(kind, family, CONTRACT)
+    _check_measures(config, family)
     return family
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
     """Return an array as a tensor; one that cannot be written is copied, because torch warns of it otherwise."""
     return torch.from_numpy(np.require(array, requirements=("C_CONTIGUOUS", "WRITEABLE")))
+
+
+def _check_measures(config: Config, family: Species) -> None:
+    missing = [name for name in config.measures if ":" not in name and name not in family.measures]
+    if missing:
+        deeper = "; effect_depth needs two layers (organism.depth)" if "effect_depth" in missing else ""
+        raise ConfigError(
+            f"measures: {', '.join(missing)} cannot be taken of the family {config.organism.kind} here{deeper}; "
+            f"it offers {', '.join(family.measures)}"
+        )
 
 
 def _check_contract(kind: str, family: object, names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from runs.errors import RunError
 from runs.training.answer import Answer
 from runs.training.build import frozen
 from runs.training.census import evaluate, lower_bounds
-from runs.training.measures import measured
+from runs.training.measures import built_in, measured
 from runs.training.newborns import founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state, encode_interface, encode_state
@@ -129,7 +129,7 @@ def assays(world: World, number: int, states: Sequence[bytes]) -> Answer:
     for state in states:
         individual = decode_state(world, state)
         last = state is states[-1]
-        assay = world.species.assay(individual.organism, hosts, losses=last)
+        assay = world.species.assay(individual.organism, hosts, built_in(world), losses=last)
         rows = measured(world, individual.organism, assay, others, world.probe).tolist()
         samples.append(Sample(number, individual.step, rows))
     halves = [_every_second(world.probe, first) for first in (0, 1)]
@@ -171,7 +171,7 @@ def _check(individual: Individual, loss: float) -> None:
 def _measures(
     world: World, organism: Organism, hosts: Sequence[Organism], examples: Examples
 ) -> list[list[float]]:
-    assay = world.species.assay(organism, frozen(world, hosts, examples), losses=False)
+    assay = world.species.assay(organism, frozen(world, hosts, examples), built_in(world), losses=False)
     return measured(world, organism, assay, hosts, examples).tolist()
 
 

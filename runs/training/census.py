@@ -14,7 +14,7 @@ from qd.canonical import sha256
 from qd.records import Census, Record
 from runs.errors import RunError
 from runs.machine.clock import Clock
-from runs.training.measures import measured
+from runs.training.measures import built_in, measured
 from runs.training.state import Individual, encode_state
 from runs.training.usage import usage
 from runs.training.world import Examples, World
@@ -92,7 +92,7 @@ def take_records(
     probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
     used = usage(world.task, probe)
     looked = clock()
-    assay = world.species.assay(organism, world.hosts)
+    assay = world.species.assay(organism, world.hosts, built_in(world))
     measures = measured(world, organism, assay, world.host_organisms, world.probe).tolist()
     means, lower = assay.drops.mean(-1).tolist(), lower_bounds(assay.drops).tolist()
     assayed = clock()

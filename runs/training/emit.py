@@ -13,7 +13,7 @@ from qd.emitters.kinds import kind_of
 from qd.emitters.plan import child_id
 from qd.emitters.records import Emission, Emitted
 from qd.fitness import candidate
-from qd.records import Child, Genome
+from qd.records import Child, Genome, Scored
 from qd.seeding import generator
 from runs.errors import RAISED, RunError, readable, told
 from runs.machine.clock import Clock
@@ -21,7 +21,7 @@ from runs.training.answer import Answer, EmitReport
 from runs.training.build import frozen
 from runs.training.emitters import emitter_of
 from runs.training.fostering import fostered
-from runs.training.guests import Scored, scored
+from runs.training.guests import scored
 from runs.training.variator import Variator
 from runs.training.world import Examples, World
 

@@ -1,27 +1,14 @@
 """Genomes as guests of the reference hosts: what each is worth and does there, without an organism of its own."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from organisms.pool import Occupant
 from organisms.species import Organism
-from qd.records import Genome
+from qd.records import Genome, Scored
 from runs.training.census import lower_bounds
-from runs.training.measures import measured
+from runs.training.measures import built_in, measured
 from runs.training.world import Examples, World
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Measurements of one genome in the reference hosts, as those of a `qd.records.Record`."""
-
-    measures: tuple[float, ...]
-    assay: float
-    assay_lower: float
-    assay_upper: float
-    gradient: float
-    flops: float  # counted, per example, forward
 
 
 def filled(world: World, genomes: Sequence[Genome]) -> Iterator[tuple[Organism, list[int]]]:
@@ -71,7 +58,7 @@ def scored(world: World, genomes: Sequence[Genome], hosts: Sequence[Any], exampl
     """
     found: dict[int, Scored] = {}
     for organism, places in filled(world, genomes):
-        assay = world.species.assay(organism, hosts)
+        assay = world.species.assay(organism, hosts, built_in(world))
         rows = measured(world, organism, assay, world.host_organisms, examples).tolist()
         means, lower = assay.drops.mean(-1), lower_bounds(assay.drops)
         columns = (

@@ -9,7 +9,6 @@ from torch import Tensor
 from organisms.arrays import numeric
 from organisms.pool import Occupant
 from organisms.species import Assay, Organism
-from qd.measures import MEASURES
 from qd.records import Genome
 from runs.config.import_path import imported
 from runs.errors import RunError
@@ -19,7 +18,7 @@ from runs.training.world import Examples, World
 def measured(
     world: World, organism: Organism, assay: Assay, hosts: Sequence[Organism], examples: Examples
 ) -> Tensor:
-    """Return the raw measures of every living slot in the order of the configuration, float64 [n, p].
+    """Return the raw measures of every living slot in the order of the world's, float64 [n, p].
 
     A measure given by import path is a function ``(organism, inputs, targets) -> numbers``, one for each living slot in
     order. It is called once for each component and host, which then has the component as a guest, and the mean of the
@@ -28,11 +27,11 @@ def measured(
     Parameters
     ----------
     world
-        Names the p measures, in its configuration.
+        Names the p measures.
     organism
         Has the components in its pool.
     assay
-        Of the organism in these hosts and on these examples; columns are taken by name.
+        Of the organism in these hosts and on these examples, with the measures of `built_in`.
     hosts
         The reference organisms, with free places.
     examples
@@ -44,12 +43,15 @@ def measured(
         If a user's measure does not give as many numbers, or no numbers at all, or a host has no free place.
     """
     columns = [
-        assay.measures[:, MEASURES.index(name)]
-        if name in MEASURES
-        else _own(name, organism, hosts, examples).to(assay.measures)
-        for name in world.config.measures
+        _own(name, organism, hosts, examples).to(world.device) if ":" in name else assay.measures[name]
+        for name in world.measures
     ]
     return torch.stack(columns, dim=-1)
+
+
+def built_in(world: World) -> tuple[str, ...]:
+    """Return which of the measures that are taken are the family's own, by name."""
+    return tuple(name for name in world.measures if ":" not in name)
 
 
 def _own(name: str, organism: Organism, hosts: Sequence[Organism], examples: Examples) -> Tensor:

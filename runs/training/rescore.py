@@ -13,7 +13,7 @@ from runs.training.world import Examples, World
 def rescore(world: World, genomes: Sequence[bytes]) -> Answer:
     """Score genomes in the reference hosts on validation examples, as many as the probe split has.
 
-    The report is a `runs.training.guests.Scored` of each.
+    The report is a `qd.records.Scored` of each.
 
     Parameters
     ----------

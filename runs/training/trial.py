@@ -35,31 +35,30 @@ def tried(
     gave_way
         What was in the slot before, if it is for this birth that it was emptied.
     """
-    alone, _ = evaluate(world, organism, world.trial)
-    before = alone
     if gave_way is not None:
         organism.pool.restore(birth.slot, gave_way)
-        before, _ = evaluate(world, organism, world.trial)
+    before, _ = evaluate(world, organism, world.trial)
+    if gave_way is not None:
         organism.pool.retire(birth.slot)
-    drops = drops_of(world, organism, candidates)
-    gains = tuple((drops.mean(-1) + (before - alone)).tolist())
-    chosen = choose(birth, gains, world.config.lifecycle.only_gains)
-    return Trial(birth.slot, before, gains, chosen)
+    gains = tuple((before - losses_with(world, organism, candidates).mean(-1)).tolist())
+    return Trial(birth.slot, before, gains, choose(birth, gains, world.config.lifecycle.only_gains))
 
 
-def drops_of(world: World, organism: Organism, candidates: Sequence[Genome]) -> Tensor:
-    """Return the drop of the organism's loss on each example of a trial with each candidate alone, float64 [K, P].
+@torch.no_grad()
+def losses_with(world: World, organism: Organism, candidates: Sequence[Genome]) -> Tensor:
+    """Return the organism's loss on each example of a trial with each candidate alone, float64 [K, P].
 
     Parameters
     ----------
     world
         Has the examples of trials.
     organism
-        The organism, with room in the layer of the candidates.
+        The organism.
     candidates
-        Genomes of one layer.
+        To be grafted beside its own components; they take no slots of it.
     """
     host = world.species.host(organism, world.trial.inputs, world.trial.targets)
-    with torch.no_grad():
-        losses = [world.species.guest_losses(guests, host) for guests, _ in filled(world, candidates)]
-    return host.losses.double() - torch.cat(losses).double()
+    losses = torch.zeros(len(candidates), len(world.trial), dtype=torch.float64)
+    for guests, places in filled(world, candidates):
+        losses[places] = world.species.guest_losses(guests, host).double().cpu()
+    return losses

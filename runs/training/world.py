@@ -24,6 +24,7 @@ class WorldSpec:
     data: str | None = None  # digest that the task must have; None: it is not checked
     interface: bytes | None = None
     hosts: tuple[bytes, ...] = ()  # encoded states
+    measures: tuple[str, ...] | None = None  # that are taken; None: those of the configuration
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,7 @@ class World:
     """Everything that a trainer's jobs read and never change."""
 
     config: Config
+    measures: tuple[str, ...]  # that are taken, in their order
     task: Task
     species: Species
     device: torch.device

@@ -8,7 +8,18 @@ from archive_store import frames
 from archive_store.errors import JournalError
 from archive_store.journal.chain import Event, numbered
 from qd.measures import MEASURES
-from qd.records import Birth, Candidate, Census, ComponentId, Death, Decision, Outcome, Record
+from qd.records import (
+    Birth,
+    Candidate,
+    Census,
+    ComponentId,
+    Death,
+    Decision,
+    Outcome,
+    Proposal,
+    Record,
+    Trial,
+)
 
 FOUNDER, CHILD = ComponentId(1, 0, 2), ComponentId(1, 4, 3)
 RECORD = Record(
@@ -109,11 +120,11 @@ def test_the_best_organism_is_that_of_the_last_round_by_its_finite_score(scores,
 def test_births_and_deaths_are_rows_of_one_frame():
     birth, death = frames.decisions(events("decision", DECISION)).to_dict("records")
     shared = {"organism": 1, "round": 5, "phase": "full", "temperature": 0.25}
-    assert math.isnan(birth.pop("z"))
+    assert all(math.isnan(birth.pop(name)) for name in ("z", "chosen", "gain"))
     assert birth == shared | {
         "kind": "birth", "slot": 3, "component": "1.5.3", "parents": ("1.0.2", "1.4.3"), "probability": 0.8,
         "draw": 0.7, "happens": True, "operator": "line", "arm": "archive", "lineage": "1.0.2",
-        "objective": 0.4, "threshold": 0.45, "sigma": 0.1, "reason": None,
+        "objective": 0.4, "threshold": 0.45, "sigma": 0.1, "reason": None, "candidates": 1.0,
     }  # fmt: skip
     expected = {
         "kind": "death", "slot": 2, "component": "1.0.2", "parents": (), "happens": False, "z": -1.5,
@@ -129,6 +140,41 @@ def test_a_birth_without_parents_starts_its_own_line():
     decision = Decision(1, 5, 100, "full", 0.25, 0.5, None, (birth,), (), False)
     (row,) = frames.decisions(events("decision", decision)).to_dict("records")
     assert row["lineage"] == row["component"] == "1.5.0"
+
+
+OTHER = ComponentId(7, 2, 1)
+TRIED = replace(BIRTH, tried=True, others=(Proposal("gaussian", (OTHER,), ("d" * 64,), OTHER),))
+FOR_ROOM = Death(ComponentId(1, 2, 3), -1.5, 0.0, 1.0, 0.9, "room", True)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "operator", "parents"),
+    [(0, "line", ("1.0.2", "1.4.3")), (1, "gaussian", ("7.2.1",)), (None, "line", ("1.0.2", "1.4.3"))],
+)
+def test_a_birth_that_was_tried_is_what_its_trial_chose(chosen, operator, parents):
+    decision = replace(DECISION, births=(TRIED,), deaths=(FOR_ROOM,))
+    told = replace(CENSUS, trials=(Trial(3, 0.5, (0.02, math.nan), chosen),))
+    given = events("decision", decision), events("census", told)
+    birth, death = frames.decisions(*given).to_dict("records")
+    assert (birth["operator"], birth["parents"], birth["candidates"]) == (operator, parents, 2)
+    assert birth["happens"] == death["happens"] == (chosen is not None)
+    assert birth["gain"] == 0.02 if chosen == 0 else math.isnan(birth["gain"])
+    found = frames.trials(*given)
+    assert found["chosen"].tolist() == [chosen == 0, chosen == 1]
+    first = found.to_dict("records")[0]
+    assert first == {
+        "organism": 1, "round": 5, "slot": 3, "candidate": 0, "operator": "line",
+        "parents": ("1.0.2", "1.4.3"), "loss": 0.5, "gain": 0.02, "chosen": chosen == 0,
+    }  # fmt: skip
+    assert math.isnan(found["gain"][1])
+
+
+def test_in_quarantine_a_birth_that_was_to_be_tried_did_not_happen():
+    quarantined = replace(CENSUS, records=(), quarantine="training loss became nan")
+    decision = replace(DECISION, births=(TRIED,), deaths=(FOR_ROOM,))
+    found = frames.decisions(events("decision", decision), events("census", quarantined))
+    assert found["happens"].tolist() == [False, False]
+    assert frames.trials(events("decision", decision), events("census", quarantined)).empty
 
 
 def test_an_outcome_is_one_row():

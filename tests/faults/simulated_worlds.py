@@ -86,6 +86,7 @@ def configuration(seed: int, large: bool) -> Config:
             "lifecycle.min_alive": 1,
             "lifecycle.slow_every": draw.randint(1, 4),
             "emitters.children": draw.choice((0, 3, 7)),
+            "archive.rescore_every": draw.choice(("null", "null", 2)),
             "archive.cells": draw.randint(8, 256 if large else 64),
             "execution.checkpoint_every": draw.randint(1, 6),
             "execution.audit": draw.choice((0.0, 0.0, 0.1, 1.0)),
@@ -164,7 +165,7 @@ def _told(argument: Any) -> str:
         return f"{sorted(argument)}"
     if isinstance(argument, Contest):
         return f"{argument.held.tolist()}"
-    return repr(argument) if isinstance(argument, bytes) else canonical(argument)
+    return repr(argument) if isinstance(argument, (bytes, tuple)) else canonical(argument)
 
 
 def live(world: World, run: Path, work: Callable[..., Any]) -> dict[str, int]:

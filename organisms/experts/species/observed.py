@@ -6,25 +6,33 @@ Shape suffixes: B examples, S tokens, T = B S, C slots, n experts, D residual wi
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from organisms.experts.species.cost import cost
 from organisms.experts.species.shares import chosen, every_output, redirected, shares
-from organisms.residual.organism import Described, Observed, quiet_share
+from organisms.residual.organism import Observed, quiet_share
 from organisms.residual.writes import Writes
 from organisms.task import Task
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """Logits, hidden activations and outputs of n experts for T tokens, routed to them or not."""
 
     logits_Tn: Tensor
     hidden_BnSH: Tensor
+    down_nHD: Tensor
     outputs_nTD: Tensor
     genes: Sequence[Mapping[str, float]]
+
+    @cached_property
+    def norms_nT(self) -> Tensor:
+        """The norm of every output."""
+        return torch.linalg.vector_norm(self.outputs_nTD, dim=-1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,14 +87,67 @@ def observe(
     )
 
 
-def describe(task: Task, k: int, dim: int, residents: Candidates, guests: Candidates) -> Described:
-    """Measure each of n experts when its column alone joins the router of a host.
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """An expert among a host's own: how tokens are routed when its column alone joins the router."""
+
+    logits_Tn: Tensor  # of all, its own last
+    others_Tn: Tensor  # weights of the host's own
+    weight_T: Tensor  # its own
+    answers_T: Tensor  # whether a token is routed to it
+
+    @classmethod
+    def among(cls, residents: Candidates, logits_T: Tensor, k: int) -> "Joined":
+        """Route every token anew.
+
+        Parameters
+        ----------
+        residents
+            The host's own experts of the layer.
+        logits_T
+            Those of the expert that joins.
+        k
+            Experts that each token is routed to.
+        """
+        joined_Tn = torch.cat([residents.logits_Tn, logits_T.unsqueeze(1)], 1)
+        weights_Tn = shares(joined_Tn, k)
+        return cls(joined_Tn, weights_Tn[:, :-1], weights_Tn[:, -1], chosen(joined_Tn, k)[:, -1])
+
+
+def written(k: int, residents: Candidates, guests: Candidates) -> Writes:
+    """Return what each of n experts alone adds to the stream: its output for the tokens that come to it, weighted.
+
+    Parameters
+    ----------
+    k
+        Experts that each token is routed to.
+    residents
+        The host's own experts of the layer.
+    guests
+        The n experts.
+    """
+    B, n, S, _ = guests.hidden_BnSH.shape
+    weights = [Joined.among(residents, logits_T, k).weight_T for logits_T in guests.logits_Tn.unbind(1)]
+    weight_Tn = torch.stack(weights, 1) if weights else guests.logits_Tn
+    weight_BnS1 = weight_Tn.unflatten(0, (B, S)).transpose(1, 2).unsqueeze(-1)
+    return Writes(guests.hidden_BnSH * weight_BnS1, guests.down_nHD)
+
+
+def describe(
+    task: Task, k: int, dim: int, residents: Candidates, guests: Candidates, names: Sequence[str]
+) -> Mapping[str, Tensor]:
+    """Measure each of n experts when its column alone joins the router of a host, float64 [n] by name.
 
     A token's mass m is the norm of what the expert adds to it, as a share of the example's. The span is the mean
     distance of two different tokens, ``sum_s sum_t m_s m_t d(s, t) / (1 - sum_s m_s^2)``, the locality the
     entropy of m over its largest value; both are means over the examples that have tokens routed to the expert, and 0
     where none has. The sparsity is that of its hidden units for the tokens routed to it, and the intensity that of all
     these tokens together, for which its matrices are read once.
+
+    Of the tokens routed to it, the entropy is the mean of ``-sum_e p_e log p_e / log n``, with p the router's softmax over
+    all n experts of the layer, and the sharpness the mean of its weight, both in [0, 1]; 0 where no token is. The
+    coherence is the mean, over the host's experts of the layer, of the cosine of the norms that the two add to all
+    tokens, in [0, 1]; 0 without any.
 
     Differs from the mean over all pairs of tokens, and from counts by example: those are almost functions of the number
     of tokens routed to an expert, and four measures would be one.
@@ -103,41 +164,90 @@ def describe(task: Task, k: int, dim: int, residents: Candidates, guests: Candid
         The host's own experts of the layer.
     guests
         The n experts.
+    names
+        The measures that are wanted.
     """
-    B, _, S, _ = guests.hidden_BnSH.shape
-    distances = torch.tensor(task.distances, dtype=torch.float64, device=guests.logits_Tn.device)
-    rows = []
-    for logits_T, hidden_BSH, outputs_TD, gene in zip(
-        guests.logits_Tn.unbind(1),
-        guests.hidden_BnSH.unbind(1),
-        guests.outputs_nTD,
-        guests.genes,
-        strict=True,
-    ):
-        joined_Tn = torch.cat([residents.logits_Tn, logits_T.unsqueeze(1)], 1)
-        weight_T = shares(joined_Tn, k)[:, -1]
-        answers_BS = chosen(joined_Tn, k)[:, -1].unflatten(0, (B, S))
+    one = _Measured(task, k, dim, residents)
+    rows = [
+        [one.measure(name, guests, place, joined) for name in names]
+        for place, joined in enumerate(
+            Joined.among(residents, logits_T, k) for logits_T in guests.logits_Tn.unbind(1)
+        )
+    ]
+    columns = torch.tensor(rows, dtype=torch.float64, device=guests.logits_Tn.device).reshape(-1, len(names))
+    return dict(zip(names, columns.unbind(1), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """The measures of a single expert in a host, each a number."""
+
+    task: Task
+    k: int
+    dim: int
+    residents: Candidates
+
+    def measure(self, name: str, guests: Candidates, place: int, joined: Joined) -> float:
+        B, _, S, _ = guests.hidden_BnSH.shape
+        gene, answers_T = guests.genes[place], joined.answers_T
+        match name:
+            case "attention_span":
+                return _span(self._mass(guests, place, joined), self.task.distances)
+            case "access_locality":
+                entropy = _spread(self._mass(guests, place, joined))
+                return entropy / max(math.log(self.task.length), 1e-12)
+            case "activation_sparsity":
+                answers_BS = answers_T.unflatten(0, (B, S))
+                return float(quiet_share(guests.hidden_BnSH[:, place][answers_BS][:, : int(gene["hidden"])]))
+            case "compute_intensity":
+                flops, bytes_moved = cost(self.task, self.dim, gene, int(answers_T.sum()), B)
+                return math.log2(flops / bytes_moved)
+            case "attention_entropy":
+                p_Tn = torch.softmax(joined.logits_Tn[answers_T].double(), 1)
+                entropy_T = -torch.xlogy(p_Tn, p_Tn).sum(1)
+                return _mean(entropy_T) / max(math.log(p_Tn.shape[1]), 1e-12)
+            case "attention_sharpness":
+                return _mean(joined.weight_T[answers_T].double())
+        return self._coherence(guests, place, joined)
+
+    def _mass(self, guests: Candidates, place: int, joined: Joined) -> Tensor:
+        """Return the norm of what the expert adds to every token, float64 [B, S]."""
         # In float64 for the difference from 1, of a token that has nearly all.
-        mass_BS = (weight_T * torch.linalg.vector_norm(outputs_TD, dim=-1)).double().unflatten(0, (B, S))
-        quiet = quiet_share(hidden_BSH[answers_BS][:, : int(gene["hidden"])]).double()
-        flops, bytes_moved = cost(task, dim, gene, int(answers_BS.sum()), B)
-        intensity = quiet.new_tensor(math.log2(flops / bytes_moved))
-        rows.append(torch.stack([*_spread(mass_BS, distances), quiet, intensity]))
-    span, locality, sparsity, intensity = (
-        torch.stack(rows, 1) if rows else distances.new_zeros(4, 0)
-    ).unbind(0)
-    return Described(span, sparsity, locality / max(math.log(task.length), 1e-12), intensity)
+        B, _, S, _ = guests.hidden_BnSH.shape
+        return (joined.weight_T * guests.norms_nT[place]).double().unflatten(0, (B, S))
+
+    def _coherence(self, guests: Candidates, place: int, joined: Joined) -> float:
+        own_T = self._mass(guests, place, joined).flatten()
+        others_nT = joined.others_Tn.T.double() * self.residents.norms_nT.double()
+        sizes_n = own_T.norm() * others_nT.norm(dim=1)
+        cosines_n = torch.where(sizes_n > 0, others_nT @ own_T / sizes_n.clamp_min(1e-300), 0.0)
+        return _mean(cosines_n)
 
 
-def _spread(mass_BS: Tensor, distances_SS: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean distance of two tokens and the entropy of one, drawn by their mass, over the examples used."""
+def _mean(values: Tensor) -> float:
+    """Return the mean, 0 of nothing."""
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _shares(mass_BS: Tensor) -> Tensor:
+    """Return the mass of each token as a share of its example's, of those examples that have any."""
     whole_B = mass_BS.sum(-1)
-    used = (whole_B > 0).sum().clamp_min(1)
-    share_BS = mass_BS / whole_B.clamp_min(1e-30).unsqueeze(-1)
+    return mass_BS[whole_B > 0] / whole_B[whole_B > 0].unsqueeze(-1)
+
+
+def _span(mass_BS: Tensor, distances: np.ndarray) -> float:
+    """Return the mean distance of two different tokens drawn by mass, as a share of the largest distance."""
+    share_BS = _shares(mass_BS)
     pairs_B = (1 - share_BS.square().sum(-1)).clamp_min(1e-12)
-    distance_B = ((share_BS @ distances_SS) * share_BS).sum(-1) / pairs_B
-    entropy_B = -torch.xlogy(share_BS, share_BS).sum(-1)
-    return distance_B.sum() / used, entropy_B.sum() / used
+    between_SS = torch.from_numpy(distances).to(share_BS)
+    distance_B = ((share_BS @ between_SS) * share_BS).sum(-1) / pairs_B
+    return _mean(distance_B) / max(float(distances.max()), 1e-12)
+
+
+def _spread(mass_BS: Tensor) -> float:
+    """Return the entropy of a token that is drawn by mass, in nats."""
+    share_BS = _shares(mass_BS)
+    return _mean(-torch.xlogy(share_BS, share_BS).sum(-1))
 
 
 def _at(slots: Sequence[int], values_Tn: Tensor, capacity: int) -> Tensor:

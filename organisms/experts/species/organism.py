@@ -8,7 +8,7 @@ Shape suffixes: B examples, S tokens, T = B S, C slots of a layer, n of them wit
 M = T k rows, D residual width, H hidden width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,12 +20,13 @@ from organisms.experts.dispatch.placement import collected, spread
 from organisms.experts.routing.choice import best
 from organisms.experts.routing.losses import load_balance
 from organisms.experts.species.component import GENE_ACTIVATIONS
-from organisms.experts.species.observed import Candidates, describe, observe
+from organisms.experts.species.observed import Candidates, describe, observe, written
 from organisms.experts.species.shares import every_output, mixture, redirected, shares
 from organisms.layers.norms import rms_norm
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
-from organisms.residual.organism import Described, Observed, ResidualOrganism
+from organisms.residual.organism import Observed, ResidualOrganism
+from organisms.residual.writes import Writes
 from organisms.task import Task
 
 
@@ -168,7 +169,9 @@ class ExpertOrganism(ResidualOrganism):
         slots_C = torch.arange(C, device=h_BSD.device)
         return self._activated(layer, hidden_BSCH, slots_C).transpose(1, 2)
 
-    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], statistics: bool = False) -> Candidates:
+    def guests(
+        self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()
+    ) -> Candidates:
         """Return the logits and outputs of some slots for every token, routed to them or not.
 
         Parameters
@@ -179,14 +182,15 @@ class ExpertOrganism(ResidualOrganism):
             The normalised stream that the host's experts read.
         slots
             Slots of the layer, counted from its first.
-        statistics
-            Not used: nothing more is needed for them.
+        names
+            Not used: nothing more is needed for any measure.
         """
         hidden_BnSH, (_, down_CHD) = self.hidden(layer, h_BSD)[:, slots], self.matrices(layer)
         genes = self.pool.genes(layer)
         return Candidates(
             self.logits(layer, h_BSD).flatten(0, 1)[:, slots],
             hidden_BnSH,
+            down_CHD[slots],
             every_output(hidden_BnSH, down_CHD[slots]),
             [genes[slot] for slot in slots],
         )
@@ -221,7 +225,13 @@ class ExpertOrganism(ResidualOrganism):
         logits_BSC, hidden_BCSH = self.logits(layer, h_BSD), self.hidden(layer, h_BSD)
         return observe(self.k, self.pool.living(layer), logits_BSC, hidden_BCSH, self.matrices(layer)[1])
 
-    def described(self, residents: Candidates, guests: Candidates) -> Described:
+    def written(self, residents: Candidates, guests: Candidates) -> Writes:
+        """Return what each guest itself adds to the stream (`organisms.experts.species.observed.written`)."""
+        return written(self.k, residents, guests)
+
+    def described(
+        self, residents: Candidates, guests: Candidates, names: Sequence[str]
+    ) -> Mapping[str, Tensor]:
         """Measure the guests in a host (`organisms.experts.species.observed.describe`).
 
         Parameters
@@ -230,9 +240,11 @@ class ExpertOrganism(ResidualOrganism):
             Logits and outputs of the host's own experts.
         guests
             Those of the n experts to graft.
+        names
+            The measures that are wanted.
         """
         dim = self.interface["embed"].shape[1]
-        return describe(self.task, self.k, dim, residents, guests)
+        return describe(self.task, self.k, dim, residents, guests, names)
 
     def _activated(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:
         """Apply to each row [..., H] the activation of its slot."""

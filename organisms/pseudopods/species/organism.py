@@ -5,29 +5,44 @@ sizes of the QK and OV circuits.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from kernels.attention import attention
+from kernels.attention import AttentionStatistics, attention, attention_weights
 from kernels.linear import linear
 from organisms.nn import Interface, example_losses
 from organisms.pool import Pool
 from organisms.pseudopods.species.cost import cost
-from organisms.residual.organism import Described, Observed, ResidualOrganism, quiet_share
+from organisms.residual.organism import Observed, ResidualOrganism, quiet_share
 from organisms.residual.writes import Writes
 from organisms.task import Task
 
+ATTENTION = ("attention_span", "access_locality", "attention_entropy", "attention_sharpness")
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class Heads:
-    """What n heads write when they read a host's stream, and what `described` makes of where they attend."""
+    """What n heads write when they read a host's stream, and the measures that depend on no other heads."""
 
+    organism: "PseudopodOrganism"
+    layer: int
+    slots: Sequence[int]
+    h_BSD: Tensor
     writes: Writes
-    seen: Described | None  # None: it was not asked for
+    seen: Mapping[str, Tensor]
+
+    @cached_property
+    def patterns(self) -> Tensor:
+        """The mean attention weights of each head over the examples, as unit vectors, [n, S S]."""
+        q_BCSR, k_BCSR, _ = self.organism.circuits(self.layer, self.h_BSD)
+        weights_BCSS = attention_weights(q_BCSR, k_BCSR, **self.organism.attention_options(self.layer))
+        return F.normalize(weights_BCSS.mean(0)[self.slots].flatten(1), dim=1)
 
 
 class PseudopodOrganism(ResidualOrganism):
@@ -67,7 +82,7 @@ class PseudopodOrganism(ResidualOrganism):
         found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
         return Writes(found.output, write_CWD).total()
 
-    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], statistics: bool = False) -> Heads:
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Heads:
         """Return what some heads of a layer write when they read a host's stream.
 
         Parameters
@@ -78,35 +93,36 @@ class PseudopodOrganism(ResidualOrganism):
             The normalised stream that the host's heads read.
         slots
             Slots of the layer, counted from its first.
-        statistics
-            Whether where they attend is wanted; locality is a standard deviation of distance.
+        names
+            The measures that are wanted; see `described`.
         """
+        statistics = any(name in ATTENTION for name in names)
         options = self.attention_options(layer)
         found = attention(*self.circuits(layer, h_BSD), **options, statistics=statistics)
         writes = Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
-        if found.statistics is None:
-            return Heads(writes, None)
-        quiet = [quiet_share(y_BSD) for y_BSD in writes.dense()]
-        return Heads(
-            writes,
-            Described(
-                span=found.statistics.span[slots].double(),
-                sparsity=torch.stack(quiet).double() if quiet else h_BSD.new_zeros(0, dtype=torch.float64),
-                locality=found.statistics.locality[slots].double() / max(self.task.distances.max(), 1e-12),
-                intensity=self._intensities(layer)[slots].to(h_BSD.device),
-            ),
-        )
+        seen = {}
+        if found.statistics is not None:
+            seen = self._attended(found.statistics, slots)
+        if "activation_sparsity" in names:
+            quiet = [quiet_share(y_BSD) for y_BSD in writes.dense()]
+            seen["activation_sparsity"] = torch.stack(quiet).double() if quiet else _none(h_BSD)
+        if "compute_intensity" in names:
+            seen["compute_intensity"] = self._intensities(layer)[slots].to(h_BSD.device)
+        return Heads(self, layer, slots, h_BSD, writes, seen)
 
-    def residents(self, layer: int, h_BSD: Tensor) -> None:
-        """Return nothing: what a head adds to the stream does not depend on other heads."""
+    def residents(self, layer: int, h_BSD: Tensor) -> Heads:
+        """Return the living heads of a layer, to which guests may be likened; what a guest writes depends on none."""
+        slots = self.pool.living(layer)
+        nothing = Writes(h_BSD.new_zeros(len(h_BSD), 0, 1, 1), h_BSD.new_zeros(0, 1, 1))
+        return Heads(self, layer, slots, h_BSD, nothing, {})
 
-    def grafted(self, residents: None, guests: Heads, x_BSD: Tensor) -> Writes:
+    def grafted(self, residents: Heads, guests: Heads, x_BSD: Tensor) -> Writes:
         """Return what each guest writes.
 
         Parameters
         ----------
         residents
-            Nothing; see `residents`.
+            Not used.
         guests
             What the n heads to graft write.
         x_BSD
@@ -114,18 +130,34 @@ class PseudopodOrganism(ResidualOrganism):
         """
         return guests.writes
 
-    def described(self, residents: None, guests: Heads) -> Described:
-        """Return where each guest attends, which does not depend on other heads.
+    def written(self, residents: Heads, guests: Heads) -> Writes:
+        """Return what each guest writes."""
+        return guests.writes
+
+    def described(self, residents: Heads, guests: Heads, names: Sequence[str]) -> Mapping[str, Tensor]:
+        """Return where each guest attends, and how like the host's own heads, float64 [n] by name.
+
+        With p [S, S] the weights of a head, a mean over examples and queries of
+        ``sum_j p_j d(i, j)`` is the span, of ``sqrt(sum_j p_j |x_j - sum p x|^2)`` the locality, both as shares of the
+        largest distance; of ``-sum_j p_j log p_j / log S`` the entropy, of ``max_j p_j`` the sharpness. The coherence is
+        the mean, over the host's heads of the layer, of the cosine of the two mean patterns p, in [0, 1]; 0 without any.
+        The sparsity is the share of what is written under a tenth of its root mean square, the intensity counted FLOPs
+        per byte, log2.
 
         Parameters
         ----------
         residents
-            Nothing; see `residents`.
+            The host's own heads.
         guests
-            What the n heads to graft write, with statistics.
+            What the n heads to graft write.
+        names
+            The measures that are wanted.
         """
-        assert guests.seen is not None  # they were asked for
-        return guests.seen
+        found = {name: guests.seen[name] for name in names if name in guests.seen}
+        if "neighbour_coherence" in names:
+            cosines_nm = guests.patterns.double() @ residents.patterns.double().T
+            found["neighbour_coherence"] = cosines_nm.sum(1) / max(1, cosines_nm.shape[1])
+        return found
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
         """Observe what every head of a layer writes."""
@@ -149,6 +181,16 @@ class PseudopodOrganism(ResidualOrganism):
             "causal": self.task.causal,
         }
 
+    def _attended(self, statistics: AttentionStatistics, slots: Sequence[int]) -> dict[str, Tensor]:
+        furthest, most = max(self.task.distances.max(), 1e-12), max(math.log(self.task.length), 1e-12)
+        by_name = {
+            "attention_span": statistics.span.double() / furthest,
+            "access_locality": statistics.locality.double() / furthest,
+            "attention_entropy": statistics.entropy.double() / most,
+            "attention_sharpness": statistics.largest.double(),
+        }
+        return {name: by_name[name][slots] for name in ATTENTION}
+
     def _intensities(self, layer: int) -> Tensor:
         dim = self.interface["embed"].shape[1]
         costs = [cost(self.task, dim, gene) if gene else (1.0, 1.0) for gene in self.pool.genes(layer)]
@@ -169,3 +211,7 @@ def _project(h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
     slots, _, inner = read_CDR.shape
     joined = linear(h_BSD, read_CDR.transpose(1, 2).flatten(0, 1))
     return joined.unflatten(-1, (slots, inner)).transpose(1, 2)
+
+
+def _none(like: Tensor) -> Tensor:
+    return like.new_zeros(0, dtype=torch.float64)

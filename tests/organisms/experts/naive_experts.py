@@ -20,7 +20,11 @@ class Passed:
 
     entering: list[Tensor]  # the stream that the experts of each layer read and add to, [S, D]
     shares: list[list[dict[int, Tensor]]]  # of each layer and token: the weights of the slots that it chose
-    leaving: Tensor  # the stream after the last layer, [S, D]
+    after: list[Tensor]  # the stream after each layer, [S, D]
+
+    @property
+    def leaving(self) -> Tensor:
+        return self.after[-1]
 
 
 def hidden(expert: Part, token: Tensor) -> Tensor:
@@ -58,7 +62,7 @@ def passed(
 ) -> Passed:
     """Send one example through."""
     x = ends.stem(organism.task, organism.interface, example)
-    entering, shares = [], []
+    entering, shares, after = [], [], []
     for layer in range(organism.pool.depth):
         x = ends.mixed(organism.task, organism.interface, layer, x)
         entering.append(x)
@@ -70,7 +74,21 @@ def passed(
             said = [weight * answer(own[slot], token) for slot, weight in weights.items()]
             added.append(sum(said, torch.zeros_like(token)))
         x = x + torch.stack(added)
-    return Passed(entering, shares, x)
+        after.append(x)
+    return Passed(entering, shares, after)
+
+
+passing = passed
+
+
+def wrote(organism: ExpertOrganism, experts: Mapping[int, Part], slot: int, example: Tensor) -> Tensor:
+    """What one expert of an organism adds to the stream [S, D] of one example."""
+    one, layer = passed(organism, experts, example), experts[slot].layer
+    rows = [
+        weights[slot] * answer(experts[slot], token) if slot in weights else torch.zeros_like(token)
+        for token, weights in zip(norm(one.entering[layer]), one.shares[layer], strict=True)
+    ]
+    return torch.stack(rows)
 
 
 def outputs(organism, experts, inputs, gates=None) -> Tensor:

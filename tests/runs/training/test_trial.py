@@ -16,7 +16,7 @@ from runs.trainer import advance
 from runs.training.build import build, set_aside
 from runs.training.newborns import bear, found
 from runs.training.state import decode_state
-from runs.training.trial import drops_of
+from runs.training.trial import losses_with
 from tests.fixtures.small_worlds import (
     birth,
     calibrated_spec,
@@ -109,10 +109,9 @@ class TestGains:
         for depth in (0, 1):
             slot = SLOT + 4 * depth
             candidates = [elite(deep, seed, depth) for seed in range(3)]
-            gains = drops_of(deep, found(deep, 0), candidates).mean(-1).tolist()
-            for gain, candidate in zip(gains, candidates, strict=True):
-                after = loss_with(deep, found(deep, 0), candidate, slot)
-                assert gain == pytest.approx(loss(deep, found(deep, 0)) - after, abs=1e-5)
+            losses = losses_with(deep, found(deep, 0), candidates).mean(-1).tolist()
+            for after, candidate in zip(losses, candidates, strict=True):
+                assert after == pytest.approx(loss_with(deep, found(deep, 0), candidate, slot), abs=1e-5)
 
 
 class TestChoice:

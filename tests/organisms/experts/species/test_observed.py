@@ -5,99 +5,148 @@ import pytest
 import torch
 
 from organisms.experts.species.cost import cost
-from organisms.experts.species.observed import observe
+from organisms.experts.species.observed import Candidates, describe
+from organisms.experts.species.shares import every_output
 from tests.fixtures.naive_interface import parts
-from tests.organisms.cases import CASES, Case, probed, rewrite
+from tests.organisms.cases import CASES, Case, rewrite
 from tests.organisms.experts import naive_experts as naive
+from tests.organisms.hosted import grafted, settled
 
-SPAN, SPARSITY, FLOW, LOCALITY, INTENSITY = range(5)
+OWN = (
+    *("attention_span", "activation_sparsity", "access_locality", "compute_intensity"),
+    *("attention_entropy", "attention_sharpness", "neighbour_coherence"),
+)
 EXPERTS = Case("experts", shape="one layer")
 
 
-def passes(organism, inputs):
-    experts = parts(organism)
-    return [naive.passed(organism, experts, one) for one in inputs]
+def mean(values):
+    return float(np.mean(values)) if len(values) else 0.0
 
 
-def measured(organism, slot, sent):
-    """Span, sparsity, locality and intensity of one expert by the words of their definitions."""
-    expert, task = parts(organism)[slot], organism.task
-    spans, localities, numbers, answered = [], [], [], 0
-    for one in sent:
-        masses = [0.0] * task.length
-        for s, token in enumerate(naive.norm(one.entering[expert.layer])):
-            weight = one.shares[expert.layer][s].get(slot)
-            if weight is not None:
-                answered += 1
+def masses(sent, experts, slot):
+    """What an expert adds to every token, its norm, [P][S]."""
+    layer = experts[slot].layer
+    return [
+        [
+            (weights[slot] * naive.answer(experts[slot], token)).norm().item() if slot in weights else 0.0
+            for token, weights in zip(naive.norm(one.entering[layer]), one.shares[layer], strict=True)
+        ]
+        for one in sent
+    ]
+
+
+def by_words(host, genome, inputs):
+    """Measures of one guest in one host by the words of their definitions."""
+    task, dim, k = host.task, host.interface["embed"].shape[1], host.k
+    with grafted(host, genome) as slot:
+        experts = parts(host)
+        sent = [naive.passed(host, experts, one) for one in inputs]
+    expert = experts[slot]
+    own = {other: one for other, one in experts.items() if one.layer == expert.layer}
+    spans, localities, numbers, entropies, weights = [], [], [], [], []
+    for one, mass in zip(sent, masses(sent, experts, slot), strict=True):
+        for token, chosen in zip(
+            naive.norm(one.entering[expert.layer]), one.shares[expert.layer], strict=True
+        ):
+            if slot in chosen:
                 numbers += naive.hidden(expert, token).tolist()
-                masses[s] = (weight * naive.answer(expert, token)).norm().item()
-        if sum(masses) == 0:
+                weights.append(chosen[slot].item())
+                p = list(naive.chosen(own, token, len(own)).values())
+                entropies.append(-sum(float(q * torch.log(q)) for q in p))
+        if sum(mass) == 0:
             continue
-        m = [mass / sum(masses) for mass in masses]
+        m = [each / sum(mass) for each in mass]
         pairs = [(s, t) for s in range(task.length) for t in range(task.length) if s != t]
         both = sum(m[s] * m[t] for s, t in pairs)
         apart = sum(m[s] * m[t] * math.dist(task.positions[s], task.positions[t]) for s, t in pairs)
         spans.append(apart / both if both else 0.0)
-        localities.append(-sum(mass * math.log(mass) for mass in m if mass))
-    flops, moved = cost(task, organism.interface["embed"].shape[1], expert.genes, answered, len(sent))
+        localities.append(-sum(each * math.log(each) for each in m if each))
+    flops, moved = cost(task, dim, expert.genes, len(weights), len(sent))
     small = 0.1 * math.sqrt(np.mean(np.square(numbers))) if numbers else 0.0
-    return (
-        np.mean(spans or [0]) / task.distances.max(),
-        np.mean(np.abs(numbers or [0]) < small),
-        np.mean(localities or [0]) / math.log(task.length),
-        math.log2(flops / moved),
-    )
+    a, cosines = np.ravel(masses(sent, experts, slot)), []
+    for other in own:
+        b = np.ravel(masses(sent, experts, other))
+        size = np.linalg.norm(a) * np.linalg.norm(b)
+        cosines += [float(a @ b / size) if size else 0.0] * (other != slot)
+    return {
+        "attention_span": mean(spans) / task.distances.max(),
+        "activation_sparsity": mean(np.abs(numbers) < small),
+        "access_locality": mean(localities) / math.log(task.length),
+        "compute_intensity": math.log2(flops / moved),
+        "attention_entropy": mean(entropies) / max(math.log(len(own)), 1e-12),
+        "attention_sharpness": mean(weights),
+        "neighbour_coherence": mean(cosines),
+    }
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.family == "experts"], ids=str)
 def test_measures_are_those_of_the_definition(case):
-    _, organism, inputs, _, probe = probed(case)
-    sent = passes(organism, inputs)
-    for slot, row in zip(probe.slots, probe.measures.tolist(), strict=True):
-        span, sparsity, locality, intensity = measured(organism, slot, sent)
-        assert row[SPAN] == pytest.approx(span, abs=1e-5)
-        assert row[SPARSITY] == pytest.approx(sparsity, abs=1e-6)
-        assert row[LOCALITY] == pytest.approx(locality, abs=1e-5)
-        assert row[INTENSITY] == intensity
+    at = settled(case)
+    assay = at.species.assay(at.guest, at.frozen, OWN)
+    for row, genome in enumerate(at.genomes()):
+        words = [by_words(host, genome, at.inputs) for host in at.hosts]
+        for name in OWN:
+            expected = mean([one[name] for one in words])
+            assert assay.measures[name][row].item() == pytest.approx(expected, rel=1e-4, abs=1e-5), name
+
+
+def in_one(at, host):
+    """What the second component is in one host, and all drops there."""
+    frozen = at.species.host(host, at.inputs, at.targets)
+    assay = at.species.assay(at.guest, [frozen], at.species.measures)
+    return {name: column[1].item() for name, column in assay.measures.items()}, assay
 
 
 def test_an_expert_that_no_token_likes_has_measures_and_no_worth():
-    family, organism, inputs, targets, _ = probed(EXPERTS)
-    organism.interface["position"][:, 0] = 30.0  # one direction that all tokens have
-    rewrite(organism, 2, route=[-50.0, *[0.0] * 8])
-    probe = family.probe(organism, inputs, targets)
-    assert not any(2 in token for one in passes(organism, inputs) for token in one.shares[0])
-    assert probe.ablations[1].item() == 0
-    assert probe.gradients[1].item() == 0
-    span, sparsity, locality, intensity = measured(organism, 2, passes(organism, inputs))
-    assert (span, sparsity, locality) == (0, 0, 0)
-    assert probe.measures[1].tolist() == [0, 0, -12, 0, intensity]
-    assert probe.measures[0, INTENSITY] > intensity
+    at = settled(EXPERTS)
+    for organism in (at.guest, *at.hosts):
+        organism.interface["position"] = organism.interface["position"].clone()
+        organism.interface["position"][:, 0] = 30.0  # one direction that all tokens have
+    rewrite(at.guest, 2, route=[-50.0, *[0.0] * 8])
+    host = at.hosts[0]  # as many experts as a token is routed to, or more
+    for slot, _ in host.pool.alive():
+        rewrite(host, slot, route=[1.0, *[0.0] * 8])
+    row, assay = in_one(at, host)
+    assert len(list(host.pool.alive())) >= host.k
+    assert (assay.drops[1] == 0).all()
+    assert assay.gradients[1].item() == 0
+    words = by_words(host, at.guest.pool.genome(2), at.inputs)
+    for name, value in row.items():
+        match name:
+            case "gradient_flow" | "write_strength":
+                assert value == -12
+            case "compute_intensity":
+                assert value == words[name]
+            case _:
+                assert value == 0, name
 
 
 def test_an_expert_that_writes_nothing_keeps_its_tokens_from_others_and_stays_finite():
-    family, organism, inputs, targets, _ = probed(EXPERTS)
-    rank = int(organism.pool.occupants[2].gene("rank"))
-    rewrite(organism, 2, **{"down.V": np.zeros((rank, 9))})
-    probe = family.probe(organism, inputs, targets)
-    assert probe.measures.isfinite().all()
-    assert (probe.measures[1, [SPAN, LOCALITY]] == 0).all()
-    assert probe.gradients[1].item() > 1e-4
-    assert abs(probe.ablations[1].item()) > 1e-4
+    at = settled(EXPERTS)
+    inner = int(at.guest.pool.occupants[2].gene("rank"))
+    rewrite(at.guest, 2, **{"down.V": np.zeros((inner, 9))})
+    row, assay = in_one(at, at.hosts[0])
+    assert all(math.isfinite(value) for value in row.values())
+    for name in ("attention_span", "access_locality", "effective_rank", "write_likeness", "write_constancy"):
+        assert row[name] == 0
+    assert assay.gradients[1].item() > 1e-4
+    assert assay.drops[1].abs().max() > 1e-4
+    assert row["attention_sharpness"] > 0.1
 
 
 def test_alone_and_equal_on_all_tokens_an_expert_bridges_the_mean_distance_of_two():
     """All tokens are alike, so that mass is even: the entropy is the largest there is."""
-    family, organism, _, _, _ = probed(EXPERTS, (2,))
-    organism.interface["position"].zero_()
-    inputs = torch.ones(4, 7, 3)
-    probe = family.probe(organism, inputs, torch.zeros(4, dtype=torch.int64))
-    row = probe.measures[0]
-    assert probe.gradients.tolist() == [0]  # exactly: its odds compete with nobody's
-    distances = family.task.distances
-    mean = distances.sum() / (7 * 6) / distances.max()
-    assert row[SPAN].item() == pytest.approx(mean, rel=1e-5)
-    assert row[LOCALITY].item() == pytest.approx(1, rel=1e-5)
+    at = settled(EXPERTS)
+    empty = at.hosts[2]
+    empty.interface["position"] = torch.zeros_like(empty.interface["position"])
+    frozen = at.species.host(empty, torch.ones(4, 7, 3), torch.zeros(4, dtype=torch.int64))
+    row = {
+        name: column[1].item() for name, column in at.species.assay(at.guest, [frozen], OWN).measures.items()
+    }
+    distances = at.species.task.distances
+    assert row["attention_span"] == pytest.approx(distances.sum() / (7 * 6) / distances.max(), rel=1e-5)
+    assert row["access_locality"] == pytest.approx(1, rel=1e-5)
+    assert (row["attention_entropy"], row["attention_sharpness"], row["neighbour_coherence"]) == (0, 1, 0)
 
 
 @pytest.mark.parametrize("ratio", [1e-2, 1e-5, 1e-7])
@@ -107,7 +156,10 @@ def test_two_tokens_are_as_far_apart_as_they_are_however_uneven_their_mass(ratio
     hidden = torch.ones(1, 1, task.length, 1)
     hidden[:, :, 2:] = 0
     hidden[:, :, 1] = ratio
-    logits, down = torch.zeros(1, task.length, 1), torch.ones(1, 1, 4)
     genes = [{"activation": 0.0, "hidden": 1.0, "rank": 1.0}]
-    found = observe(task, 2, genes, logits, hidden, down)
-    assert found.span.item() == pytest.approx(task.distances[0, 1], rel=1e-4)
+    down = torch.ones(1, 1, 4)
+    alone = Candidates(torch.zeros(task.length, 1), hidden, down, every_output(hidden, down), genes)
+    nobody = Candidates(torch.zeros(task.length, 0), hidden[:, :0], down[:0], torch.zeros(0, 7, 4), [])
+    found = describe(task, 2, 4, nobody, alone, ["attention_span"])
+    expected = task.distances[0, 1] / task.distances.max()
+    assert found["attention_span"].item() == pytest.approx(expected, rel=1e-4)

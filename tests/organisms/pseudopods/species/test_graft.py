@@ -21,6 +21,7 @@ from runs.training.world import World, WorldSpec
 
 HOSTS, GUESTS, HELD_OUT = (-2, -3, -4), (-5, -6, -7), (-8, -9, -10, -11)
 DRAWS = 4
+CALIBRATED = -99  # the number of an organism that is no host
 CONFIG = configured(
     {
         "organism": {"dim": 32, "capacity": 6, "initial": 4, "pseudopods": {"max_rank": 8, "max_width": 8}},
@@ -70,7 +71,7 @@ def grafts() -> Grafts:
 def best_component(world: World, state: bytes) -> Genome:
     """The component that the reference hosts value most."""
     organism = decode_state(world, state).organism
-    values = calibration_jobs.assays(world, state)[0]
+    values = calibration_jobs.assays(world, CALIBRATED, [state])[0].worth
     slots = [slot for slot, _ in organism.pool.alive()]
     return organism.pool.genome(slots[int(np.argmax([value.mean for value in values]))])
 
