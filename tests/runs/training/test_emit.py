@@ -127,7 +127,7 @@ class TestOperators:
         child = conceived(world, order, genomes)[0]
         np.testing.assert_array_equal(child.arrays["ov.V"], 2 * elites(world)[0].arrays["ov.V"])
         bad, _ = asked(world, "tests.runs.training.test_emit:broken")
-        with pytest.raises(RunError, match="the emitter tests.*broken made no child: ValueError: no idea"):
+        with pytest.raises(RunError, match=r"the emitter tests.*broken made no child: ValueError: no idea"):
             conceived(world, bad, genomes)
         other, _ = asked(world, "tests.runs.training.test_emit:of_another_family")
         with pytest.raises(RunError, match="made no child: ValueError: a genome of strangers does not fit"):
