@@ -20,7 +20,7 @@ PHASES: Mapping[str, str] = {
     "gentle": "#DCEBF5",
     "full": "#FBEBD0",
 }
-BUDGET = "budget"  # the reason of a death that is not one of fitness
+BUDGET, ROOM = "budget", "room"  # reasons of a death that is not one of fitness
 _BAR = 0.8  # rounds
 _LINE, _LINES = 130, 24  # characters; lines of names, of which there are thousands in a long run
 _CROSS: Mapping[str, Any] = {
@@ -164,15 +164,18 @@ def roll(died: pd.DataFrame) -> list[str]:
     """
     if died.empty:
         return ["Nobody has died."]
-    of_budget = int((died["reason"] == BUDGET).sum())
+    of_budget, for_room = (int((died["reason"] == reason).sum()) for reason in (BUDGET, ROOM))
+    of_fitness = len(died) - of_budget - for_room
     head = f"{len(died)} died and are named organism.born.slot."
-    if of_budget < len(died):
+    if of_fitness:
         head += (
-            f" {len(died) - of_budget} of their fitness: z is their share of their organism's work against that of the "
+            f" {of_fitness} of their fitness: z is their share of their organism's work against that of the "
             "nearest in behaviour space, in standard deviations."
         )
     if of_budget:
         head += f" {of_budget} of the budget: they were the weakest, and the pool larger than lifecycle.budget_bytes."
+    if for_room:
+        head += f" {for_room} for room: the pool was full, and a newborn was worth more in the trial."
     rounds = died["round"].unique()[-_LINES:]  # each has at least one line
     named = [line for round in rounds for line in _named(died[died["round"] == round])]
     if len(rounds) < died["round"].nunique() or len(named) > _LINES:
@@ -182,7 +185,7 @@ def roll(died: pd.DataFrame) -> list[str]:
 
 def _named(part: pd.DataFrame) -> Iterator[str]:
     whys = (
-        BUDGET if reason == BUDGET else f"z\N{NO-BREAK SPACE}{z:.2f}"
+        reason if reason in (BUDGET, ROOM) else f"z\N{NO-BREAK SPACE}{z:.2f}"
         for reason, z in zip(part["reason"], part["z"], strict=True)
     )
     names = (

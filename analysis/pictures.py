@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from analysis import (
     coverage,
+    emitters,
     emptiness,
     lifecycle,
     lineage,
@@ -269,6 +270,23 @@ def _parallel(run: Run, figure: Figure) -> None:
     _title(figure, _heading(run, f"the {len(elites)} elites across the measures"))
 
 
+def _emitters(run: Run, figure: Figure) -> None:
+    chunks, rounds = run.emitters(), run.rounds()
+    if not len(chunks):
+        raise NothingToDraw(
+            "no emitter has made a child yet (emitters.children, and an archive that is empty)"
+        )
+    figure.set_size_inches(style.WIDTH, 3.6)
+    again = run.held_out()
+    panels = figure.subplots(1, 2 + (len(again) > 0), squeeze=False)[0]
+    emitters.gain(chunks, panels[0])
+    emitters.children(chunks, panels[1])
+    if len(again):
+        last = int(again["round"].max())
+        emitters.held_out(run.elites(last), again[again["round"] == last], chunks, panels[2])
+    _title(figure, _heading(run, "what emitters bring to the archive", rounds))
+
+
 def _lifecycle(run: Run, figure: Figure) -> None:
     rounds, census = run.rounds(), run.census()
     title = _heading(run, "births and deaths", rounds)
@@ -385,6 +403,7 @@ def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
 KINDS: Mapping[str, Picture] = {
     "coverage": _coverage,
     "progress": _progress,
+    "emitters": _emitters,
     "parallel": _parallel,
     "lifecycle": _lifecycle,
     "lineage": _lineage,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from archive_store.errors import JournalError
 from archive_store.journal.chain import Event
 from archive_store.journal.journal import Timing
-from archive_store.journal.values import values
+from archive_store.journal.values import value_of, values
 from qd.canonical import NON_FINITE, number
+from qd.emitters.records import Emission, Emitted, HeldOut
 from qd.lifecycle.trial import ROOM
 from qd.records import Census, ComponentId, Decision, Genes, Outcome
 
@@ -62,7 +63,14 @@ _OUTCOMES = {
 }  # fmt: skip
 _ELITES = {
     "cell": "int64", "component": "object", "lineage": "object", "parents": "object", "depth": "int64",
-    "round": "int64", "objective": "float64", "genome": "object", "handle": "int64",
+    "round": "int64", "objective": "float64", "genome": "object", "handle": "int64", "emitter": "object",
+}  # fmt: skip
+_EMITTERS = {
+    "round": "int64", "chunk": "int64", "emitter": "object", "children": "int64", "scored": "int64",
+    "useful": "int64", "won": "int64", "gain": "float64", "mean_assay": "float64", "flops": "float64",
+}  # fmt: skip
+_HELD_OUT = {
+    "round": "int64", "cell": "int64", "objective": "float64", "assay": "float64", "assay_lower": "float64",
 }  # fmt: skip
 _TIMINGS = {
     "round": "int64",
@@ -71,6 +79,7 @@ _TIMINGS = {
     "seconds": "float64",
     "worker": "object",
 }
+_LOOKS = ("best_objective", "mean_objective", "coverage", "qd_score", "useful")
 _PER_MEASURE = ("out_of_range",)  # entries of a summary that are lists of one value per measure
 _VERDICT = ("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "largest_correlation")
 _SIZES = ("n", "organisms")  # of the sample; NaN where a verdict does not say
@@ -81,8 +90,13 @@ def taken(name: str) -> bool:
     return name in _RECORDS or name in _ELITES or name.startswith((_GENE, _USAGE))
 
 
-def rounds(events: Iterable[Event], digests: Mapping[int, str], measures: Sequence[str]) -> "pd.DataFrame":
-    """One row per summary, with all its entries and the round's digest.
+def rounds(
+    events: Iterable[Event],
+    digests: Mapping[int, str],
+    measures: Sequence[str],
+    looks: Iterable[Event] = (),
+) -> "pd.DataFrame":
+    """One row per summary, with its entries, the round's digest, and the second look at its elites if there was one.
 
     An entry with one value per measure becomes a column ``<entry>_<measure>`` of each.
 
@@ -94,13 +108,22 @@ def rounds(events: Iterable[Event], digests: Mapping[int, str], measures: Sequen
         Of the rounds.
     measures
         Names of the run's measures, in order.
+    looks
+        Second looks at elites, on held-out examples.
 
     Raises
     ------
     JournalError
         If an event has more or fewer values than there are names of measures, here and in the other frames.
     """
-    rows = [_summary(event.value, measures) | {"digest": digests.get(event.round)} for event in events]
+    seen = {
+        look.round: {f"held_out_{name}": getattr(look, name) for name in _LOOKS}
+        for look in values(looks, HeldOut)
+    }
+    rows = [
+        _summary(event.value, measures) | {"digest": digests.get(event.round)} | seen.get(event.round, {})
+        for event in events
+    ]
     if not rows:
         return frame(rows, _ROUNDS)
     names = dict.fromkeys([*_ROUNDS, *(name for row in rows for name in row)])
@@ -231,21 +254,83 @@ def outcomes(events: Iterable[Event]) -> "pd.DataFrame":
     return frame(rows, _OUTCOMES)
 
 
-def elites(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
+def emitters(events: Iterable[Event]) -> "pd.DataFrame":
+    """One row per chunk of children, from emissions, what came of them, and the competitions."""
+    rows: dict[tuple[int, int], Row] = {}
+    row: Row
+    chunks: dict[ComponentId, tuple[int, int]] = {}
+    for value in map(value_of, events):
+        match value:
+            case Emission():
+                row = {"round": value.round, "chunk": value.chunk, "emitter": value.emitter}
+                rows[value.round, value.chunk] = row | {
+                    "children": len(value.children),
+                    "won": 0,
+                    "gain": 0.0,
+                }
+            case Emitted():
+                row = rows.setdefault(
+                    (value.round, value.chunk), {"round": value.round, "chunk": value.chunk}
+                )
+                row |= {name: getattr(value, name) for name in ("scored", "useful", "mean_assay", "flops")}
+                chunks |= {child.component: (value.round, value.chunk) for child in value.contenders}
+            case Outcome(candidate, status) if status != "reject" and candidate.component in chunks:
+                before = value.incumbent_objective
+                row = rows[chunks[candidate.component]]
+                row["won"] += 1
+                row["gain"] += candidate.objective - (0.0 if before is None else before)
+    return frame(list(rows.values()), _EMITTERS)
+
+
+def held_out(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
+    """One row per elite and second look, on held-out examples; behaviours in the unit cube."""
+    rows = [
+        {"round": look.round, **{name: getattr(elite, name) for name in _HELD_OUT if name != "round"}}
+        | _by_measure(elite.behaviour, measures)
+        for look in values(events, HeldOut)
+        for elite in look.elites
+    ]
+    return frame(rows, _HELD_OUT | _numbers(measures))
+
+
+def elites(events: Iterable[Event], measures: Sequence[str], chunks: Iterable[Event] = ()) -> "pd.DataFrame":
     """One row per filled cell after these competitions, cells ascending; behaviours in the unit cube.
 
     ``round`` is when the elite was measured, ``handle`` counts the accepted candidates from 0.
+
+    Parameters
+    ----------
+    events
+        Competitions.
+    measures
+        Names of the run's measures, in order.
+    chunks
+        Emissions and what came of them, which say what emitter an elite is of.
     """
+    made = _made_by(chunks)
     filled: dict[int, Row] = {}
     accepted = (value for value in values(events, Outcome) if value.status != "reject")
     for handle, value in enumerate(accepted):
         item = value.candidate
         row: Row = {"cell": value.cell, "handle": handle, "depth": item.depth, "round": item.round}
         row |= {"objective": item.objective, "genome": item.genome} | _genes(item.genes)
-        row |= _names(item.component, item.lineage, item.parents)
+        row |= _names(item.component, item.lineage, item.parents) | {"emitter": made.get(item.component)}
         filled[value.cell] = row | _by_measure(item.behaviour, measures)
     rows = [filled[cell] for cell in sorted(filled)]
     return frame(rows, _ELITES | _numbers(measures) | _gene_columns(rows))
+
+
+def _made_by(chunks: Iterable[Event]) -> dict[ComponentId, str]:
+    """Return the emitter of every child that could win."""
+    names: dict[tuple[int, int], str] = {}
+    made: dict[ComponentId, str] = {}
+    for value in map(value_of, chunks):
+        if isinstance(value, Emission):
+            names[value.round, value.chunk] = value.emitter
+        elif isinstance(value, Emitted):
+            emitter = names.get((value.round, value.chunk), "")
+            made |= {child.component: emitter for child in value.contenders}
+    return made
 
 
 def validity(verdicts: Iterable[tuple[int, Mapping[str, Any]]], measures: Sequence[str]) -> "pd.DataFrame":

@@ -122,10 +122,11 @@ class Run:
         """One row per round from 1 on: coverage, QD score, births, deaths, temperature, digest and more."""
         with self.directory.journal() as journal:
             events = list(journal.events(kind="summary"))
+            looks = list(journal.events(kind="held_out"))
             digests = journal.rounds()
         for event in events:
             checked(event)
-        return frames.rounds(events, digests, self.measures)
+        return frames.rounds(events, digests, self.measures, looks)
 
     def census(self) -> "pd.DataFrame":
         """One row per organism and round: losses in nats per example, scores, components, quarantines."""
@@ -147,6 +148,16 @@ class Run:
         """One row per competition for a cell of the archive, in order."""
         return frames.outcomes(self._events("outcome"))
 
+    def emitters(self) -> "pd.DataFrame":
+        """One row per chunk of children: its emitter, what was scored, and what it brought to the archive."""
+        with self.directory.journal() as journal:
+            kinds = ("emission", "emitted", "outcome")
+            return frames.emitters([event for kind in kinds for event in journal.events(kind=kind)])
+
+    def held_out(self) -> "pd.DataFrame":
+        """One row per elite and second look: what it is on examples that the search has not seen."""
+        return frames.held_out(self._events("held_out"), self.measures)
+
     def elites(self, round: int | None = None) -> "pd.DataFrame":
         """One row per filled cell at the end of a round, by default the last; behaviours in [0, 1].
 
@@ -158,7 +169,10 @@ class Run:
         with self.directory.journal() as journal:
             if round is not None:
                 journal.digest(round)
-            elites = frames.elites(journal.events(kind="outcome", until=round), self.measures)
+            chunks = [
+                event for kind in ("emission", "emitted") for event in journal.events(kind=kind, until=round)
+            ]
+            elites = frames.elites(journal.events(kind="outcome", until=round), self.measures, chunks)
         if len(elites) and elites["cell"].max() >= (cells := len(self.centroids())):
             raise JournalError(
                 f"run {self.directory.path} has an elite in cell {elites['cell'].max()} of an archive of {cells} "

@@ -130,9 +130,12 @@ class Census:
     quarantine: str | None
     # What the task itself reports of the test split, by name; only in the last round and where it has such.
     test_metrics: tuple[tuple[str, float], ...] = field(default=(), metadata={LATER: True})
-    trials: tuple[Trial, ...] = field(
-        default=(), metadata={LATER: True}
-    )  # of the order's births, in their order
+    # Of the order's births, in their order.
+    trials: tuple[Trial, ...] = field(default=(), metadata={LATER: True})
+    # Counted FLOPs of the components in the round: of its training (an optimizer step is three forward passes), and of
+    # measuring them (at home, in the hosts, and the trials of births).
+    flops_training: float = field(default=0.0, metadata={LATER: True})
+    flops_assays: float = field(default=0.0, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archive_store import frames
 from archive_store.journal.journal import SCORE_NAME, WALL
 from archive_store.journal.values import Calibrated, checked, values
 from archive_store.reading import entrants_of
@@ -64,6 +65,11 @@ class Summary:
     kmo_reasons: tuple[str, ...]  # why it is not ok
     kmo_last: float | None  # at the last check
     kmo_last_verdict: str | None
+    held_out: dict[
+        str, float | None
+    ]  # the last second look at the elites: best_objective, coverage and others
+    emitters: dict[str, dict[str, float]]  # children, won cells and gain of the QD score of each
+    flops: dict[str, float]  # counted: training, assays, emitters
     births: int
     deaths: int
     quarantines: int  # rounds of single organisms that were undone
@@ -107,6 +113,7 @@ def summarise(path: Path) -> Summary:
             **_best(_bodies(journal, "census", last)),
             score_name=shown(journal.meta(SCORE_NAME) or "score", NAME),
             **_entrants(journal, last, config),
+            **_search(journal),
             **_validity(journal),
             **_lifecycle(_bodies(journal, "summary"), _bodies(journal, "quarantine")),
             environments=1 + len(journal.moves()),
@@ -117,6 +124,24 @@ def summarise(path: Path) -> Summary:
 
 def _bodies(journal: "Journal", kind: str, round: int | None = None) -> list[Mapping[str, Any]]:
     return [checked(event) for event in journal.events(round=round, kind=kind)]
+
+
+def _search(journal: "Journal") -> dict[str, Any]:
+    """Return what emitters made, and what the elites are on held-out examples."""
+    looks = _bodies(journal, "held_out")
+    names = ("best_objective", "mean_objective", "coverage", "qd_score")
+    kinds = ("emission", "emitted", "outcome")
+    chunks = frames.emitters([event for kind in kinds for event in journal.events(kind=kind)])
+    totals = chunks.groupby("emitter", sort=False)[["children", "won", "gain"]].sum()
+    rounds = _bodies(journal, "summary")
+    return {
+        "held_out": {name: _number(looks[-1][name]) for name in names} if looks else {},
+        "emitters": {shown(str(name), NAME): row.to_dict() for name, row in totals.iterrows()},
+        "flops": {
+            kind: math.fsum(float(body.get(f"flops_{kind}", 0.0)) for body in rounds)
+            for kind in ("training", "assays", "emitters")
+        },
+    }
 
 
 def hints(competing: int, ineligible: Mapping[str, int]) -> Iterator[str]:
@@ -234,12 +259,13 @@ def table(summary: Summary) -> str:
         ("seed and arm", f"{_text(summary.seed)}, births from {_text(summary.arm)}"),
         ("measures", ", ".join(summary.measures)),
         ("rounds", f"{summary.rounds}"),
-        ("coverage", f"{summary.coverage:.1%} of the cells"),
+        ("coverage", f"{summary.coverage:.1%} of the cells{_again(summary, 'coverage', '.1%')}"),
         ("competing", _competing(summary)),
         *(row for hint in summary.hints for row in _because(hint)),
-        ("QD score", f"{summary.qd_score:.3f}"),
-        ("best objective", _written(summary.best_objective)),
-        ("mean objective", _written(summary.mean_objective)),
+        ("QD score", f"{summary.qd_score:.3f}{_again(summary, 'qd_score', '.3f')}"),
+        ("best objective", f"{_written(summary.best_objective)}{_again(summary, 'best_objective')}"),
+        ("mean objective", f"{_written(summary.mean_objective)}{_again(summary, 'mean_objective')}"),
+        *_emitted(summary),
         ("best organism", best),
         (f"its test {summary.score_name}", _written(summary.best_accuracy)),
         *((f"its test {name}", _written(value, ".4g")) for name, value in summary.test_metrics.items()),
@@ -256,6 +282,21 @@ def table(summary: Summary) -> str:
     )
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _again(summary: Summary, name: str, format: str = ".4f") -> str:
+    """Return what a number of the archive is on held-out examples, in brackets."""
+    value = summary.held_out.get(name)
+    return "" if value is None else f" (on held-out examples {value:{format}})"
+
+
+def _emitted(summary: Summary) -> list[tuple[str, str]]:
+    """Return a line for each emitter: what it made, and what came of it."""
+    lines = [
+        f"{name}: {row['children']:,.0f} children, {row['won']:,.0f} cells won, QD score +{row['gain']:.2f}"
+        for name, row in summary.emitters.items()
+    ]
+    return [("emitters" if place == 0 else "", line) for place, line in enumerate(lines)]
 
 
 def _competing(summary: Summary) -> str:

@@ -369,6 +369,8 @@ class Ledger:
             "out_of_range": self._archive.out_of_range,
             "visited_cells": int((self._archive.visits > 0).sum()),
             "improvements": int(self._archive.improvements.sum()),
+            "flops_training": math.fsum(census.flops_training for census in censuses),
+            "flops_assays": math.fsum(census.flops_assays for census in censuses),
         }
 
 

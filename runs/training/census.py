@@ -47,6 +47,7 @@ def take_census(
     test_loss, test_score = evaluate(world, individual.organism, world.test) if last else (None, None)
     test_metrics = own_metrics(world, individual.organism) if last else ()
     assert individual.first_loss is not None
+    forward = math.fsum(record.flops for record in records)  # of all components, on one example
     census = Census(
         organism=individual.number,
         round=individual.round,
@@ -63,6 +64,8 @@ def take_census(
         records=tuple(records),
         quarantine=None,
         test_metrics=test_metrics,
+        flops_training=3.0 * world.config.training.steps_per_round * world.config.training.batch * forward,
+        flops_assays=(1 + len(world.hosts)) * len(world.probe) * forward,
     )
     return census, state, encoded, seconds
 

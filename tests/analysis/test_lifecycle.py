@@ -99,6 +99,16 @@ def test_the_dead_are_named_with_their_reason_unless_a_quarantine_undid_it() -> 
     assert lifecycle.roll(lifecycle.dead(census, DIED[:0])) == ["Nobody has died."]
 
 
+def test_those_who_gave_way_for_a_newborn_are_told_apart() -> None:
+    census = pd.DataFrame({"organism": [0, 0, 1], "round": [2, 3, 3], "quarantine": None})
+    died = DIED.assign(reason=DIED["reason"].replace("budget", "room"))
+    lines = lifecycle.roll(lifecycle.dead(census, died))
+    head = " ".join(lines[:-2])
+    assert " 2 of their fitness: " in head
+    assert head.endswith(" 1 for room: the pool was full, and a newborn was worth more in the trial.")
+    assert lines[-1].endswith("1.0.2\N{NO-BREAK SPACE}(room)")
+
+
 def test_the_last_of_very_many_dead_are_named() -> None:
     many = pd.DataFrame({"round": np.arange(5000), "reason": "fitness", "z": -1.0, "component": "0.0.0"})
     lines = lifecycle.roll(many)

@@ -7,7 +7,7 @@ round, with 95 % intervals (Student's t over the organisms, each a mean over its
 
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -32,17 +32,18 @@ from runs.config.schema import Config
 from runs.launch import launch
 from runs.prepared import prepare
 from runs.rounds.ledger import Ledger, rules
+from runs.trainer import _prepared as prepared_for
 from runs.trainer import advance
 from runs.training.build import build
 from runs.training.census import evaluate
-from runs.training.newborns import bear
+from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import decode_state
 from runs.training.world import World
 
 ARMS = ("archive", "random", "genes", "clone", "none")
-AT = (3, 6, 9, 12)  # rounds after which births are tried
+AT = (4, 8)  # rounds after which births are tried
 LATER = 5  # rounds that are trained after a birth
-SETTINGS = ("execution.executor=inline", "births=none", "lifecycle.enabled=false")
+SETTINGS = ("execution.executor=inline", "births=none", "lifecycle.enabled=false", "emitters.children=0")
 
 
 @dataclass
@@ -63,6 +64,8 @@ class Told:
     gain: float = 0.0  # in the trial, on training examples
     at_birth: float = 0.0  # change of the validation loss
     later: list[float] = field(default_factory=list)  # validation loss after each round
+    assay: float = 0.0  # mean over the components after the last round
+    use: float = 0.0  # the same of the ablation
 
 
 def main() -> None:
@@ -105,6 +108,7 @@ def lives(
             told, states[organism], made = advance(world, states.get(organism), order, {}, count().__next__)
             ledger.accept(told.census)
             genomes |= made
+        assert ledger.complete()
         ledger.close(validity=False)
         if round in rounds:
             known = {o: [ledger.census(o, r + 1) for r in range(round)] for o in ledger.organisms}
@@ -117,9 +121,8 @@ def order_for(
 ) -> Decision:
     """Decide on a birth that is certain, or on nothing in the arm `none`."""
     enabled = config.model_copy(update={"births": arm})
-    of_arm = replace(
-        rules(enabled), enabled=True, warmup=0.0, gentle=1.0, slow_every=10**6, exploration=0.0, **changes
-    )
+    settled = {"enabled": True, "warmup": 0.0, "gentle": 1.0, "slow_every": 10**6, "exploration": 0.0}
+    of_arm = replace(rules(enabled), **(settled | changes))
     near = neighbours(calibration.centroids)
     decision = decide(of_arm, past.round + 1, past.censuses[organism], past.view, near, past.ranges)
     return replace(decision, births=tuple(replace(birth, happens=True) for birth in decision.births))
@@ -132,22 +135,32 @@ def one(
     organism: int,
     arm: str,
     genomes: Mapping[str, bytes],
-    change: Callable[[Decision], Decision] = lambda order: order,
     **changes: object,
 ) -> Told:
     """Give an organism a birth, and train it on."""
-    order = change(order_for(world.config, calibration, past, organism, arm, **changes))
-    told = Told()
-    made = decode_state(world, past.states[organism])
-    before, _ = evaluate(world, made.organism, world.validation)
-    for trial in bear(world, made.organism, order, genomes, {})[0]:
+    order = order_for(world.config, calibration, past, organism, arm, **changes)
+    return trained_on(world, past, organism, order, genomes)
+
+
+def trained_on(
+    world: World, past: Past, organism: int, order: Decision, genomes: Mapping[str, bytes]
+) -> Told:
+    """Train an organism on after an order, without births and deaths in the later rounds."""
+    told, state = Told(), past.states[organism]
+    before, _ = evaluate(world, decode_state(world, state).organism, world.validation)
+    made, trials, slots = prepared_for(world, state, order, genomes)
+    for trial in trials:
         told.gain = 0.0 if trial.chosen is None else trial.gains[trial.chosen]
     told.at_birth = evaluate(world, made.organism, world.validation)[0] - before
-    state = past.states[organism]
+    steps = world.config.training.steps_per_round
+    rate = learning_rate(world, steps * world.config.rounds)
     for round in range(past.round + 1, past.round + 1 + LATER):
-        answer, state, _ = advance(world, state, order, genomes, count().__next__)
-        told.later.append(answer.census.validation_loss)
-        order = Decision(organism, round + 1, 0, "full", 0.1, 0.5, None, (), (), False)
+        train(world, made, batches(world, organism, round, steps), rate, slots)
+        told.later.append(evaluate(world, made.organism, world.validation)[0])
+        slots = []
+    examples = world.probe
+    told.assay = float(world.species.assay(made.organism, world.hosts).drops.mean())
+    told.use = float(world.species.probe(made.organism, examples.inputs, examples.targets).ablations.mean())
     return told
 
 
@@ -162,13 +175,14 @@ def interval(differences: Mapping[tuple[int, int, int], float]) -> tuple[float, 
 
 
 def numbers(told: Told) -> list[float]:
-    """Return what is compared: the gain, the change at birth, the losses after each round."""
-    return [told.gain, told.at_birth, *told.later]
+    """Return what is compared: gain, change at birth, losses after each round, and what components are worth."""
+    return [told.gain, told.at_birth, *told.later, told.assay, told.use]
 
 
 def report(told: Mapping[str, Mapping[tuple[int, int, int], Told]], base: str = "archive") -> None:
     """Print the means of every arm, and the paired differences of the first arm against the others."""
-    names = ["gain in trial", "at birth", *(f"round {number}" for number in range(1, LATER + 1))]
+    rounds = [f"round {number}" for number in range(1, LATER + 1)]
+    names = ["gain in trial", "at birth", *rounds, "assay", "ablation"]
     first = next(iter(told.values()))
     print(f"{len(first)} births an arm; validation losses in nats per example")
     print(f"{'':24}" + "".join(f"{name:>18}" for name in names))

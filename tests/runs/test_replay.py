@@ -49,6 +49,39 @@ def rechain(directory):
         journal.verify_chain()
 
 
+def born(run):
+    """The first round in which a trial chose a newborn."""
+    return int(open_run(run).trials().query("chosen")["round"].min())
+
+
+def prefer(census):
+    """Say that another candidate was chosen."""
+    for trial in census.get("trials", ()):
+        if trial["chosen"] is not None:
+            trial["chosen"] = (trial["chosen"] + 1) % len(trial["gains"])
+            return True
+    return False
+
+
+def exaggerate(census):
+    """Give another candidate the largest gain."""
+    for trial in census.get("trials", ()):
+        if trial["chosen"] is not None:
+            trial["gains"][trial["chosen"] - 1] = 1.0
+            return True
+    return False
+
+
+def adopt(census):
+    """Give a newborn of a trial another founder."""
+    slots = [trial["slot"] for trial in census.get("trials", ()) if trial["chosen"] is not None]
+    for record in census["records"]:
+        if record["component"][1] == census["round"] and record["component"][2] in slots:
+            record["lineage"] = [census["organism"], 0, 0]
+            return True
+    return False
+
+
 def flatter(outcome):
     outcome["candidate"]["objective"] += 0.01
 
@@ -216,6 +249,23 @@ class TestDecisions:
         difference = decisions(run)[2]
         assert place(difference) == where
         assert difference.organism is not None
+
+    @pytest.mark.parametrize("change", [prefer, exaggerate, adopt])
+    def test_a_tampered_trial_or_a_newborn_of_others(self, undisturbed, tmp_path, change):
+        run = copied(undisturbed, tmp_path)
+        where = tampered(run, born(run), "census", change, thorough=True)
+        assert place(decisions(run)[2]) == where
+
+    def test_a_lost_trial_is_one_sentence(self, undisturbed, tmp_path):
+        run = copied(undisturbed, tmp_path)
+        round = born(run)
+        tampered(
+            run, round, "census", lambda census: [census.pop("trials")] if "trials" in census else False, True
+        )
+        with pytest.raises(
+            RunError, match=rf"round {round} of the journal .* was to try \(slot, candidates\)"
+        ):
+            decisions(run)
 
     @pytest.mark.parametrize("change", [flatter, reject, move])
     def test_a_tampered_competition(self, undisturbed, tmp_path, change):
