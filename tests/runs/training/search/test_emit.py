@@ -20,12 +20,12 @@ from qd.records import ComponentId, Genome
 from qd.seeding import generator
 from runs.errors import RunError
 from runs.training.build import build
-from runs.training.emit import conceive, conceived, emit
-from runs.training.emitters import EMITTERS
-from runs.training.fostering import fostered
 from runs.training.guests import scored
 from runs.training.newborns import founder
-from runs.training.rescore import rescore
+from runs.training.search.emit import conceive, conceived, emit
+from runs.training.search.emitters import EMITTERS
+from runs.training.search.fostering import fostered
+from runs.training.search.rescore import rescore
 from tests.fixtures.small_worlds import DEFINED, calibrated_spec, calibrated_world
 
 CHILDREN = 7
@@ -122,14 +122,14 @@ class TestOperators:
         assert list(EMITTERS) == list(KINDS)
 
     def test_an_emitter_of_ones_own_is_used_and_one_that_raises_is_named(self):
-        world = world_of(kinds=["tests.runs.training.test_emit:doubled"])
-        order, genomes = asked(world, "tests.runs.training.test_emit:doubled")
+        world = world_of(kinds=["tests.runs.training.search.test_emit:doubled"])
+        order, genomes = asked(world, "tests.runs.training.search.test_emit:doubled")
         child = conceived(world, order, genomes)[0]
         np.testing.assert_array_equal(child.arrays["ov.V"], 2 * elites(world)[0].arrays["ov.V"])
-        bad, _ = asked(world, "tests.runs.training.test_emit:broken")
+        bad, _ = asked(world, "tests.runs.training.search.test_emit:broken")
         with pytest.raises(RunError, match=r"the emitter tests.*broken made no child: ValueError: no idea"):
             conceived(world, bad, genomes)
-        other, _ = asked(world, "tests.runs.training.test_emit:of_another_family")
+        other, _ = asked(world, "tests.runs.training.search.test_emit:of_another_family")
         with pytest.raises(RunError, match="made no child: ValueError: a genome of strangers does not fit"):
             conceived(world, other, genomes)
 
