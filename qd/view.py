@@ -94,7 +94,13 @@ class View:
         return float(np.median(self.objectives)) if self.elites else None
 
     def sample(self, weights: ArrayLike, generator: np.random.Generator, n: int) -> tuple[Candidate, ...]:
-        """Draw `n` elites with replacement: those at the places that `places` draws."""
+        """Draw `n` elites with replacement: those at the places that `places` draws.
+
+        Parameters
+        ----------
+        weights, generator, n
+            As in `places`.
+        """
         return tuple(self.elites[place] for place in self.places(weights, generator, n))
 
     def places(self, weights: ArrayLike, generator: np.random.Generator, n: int) -> list[int]:

@@ -17,11 +17,11 @@ from runs.machine.clock import Clock
 from runs.training.answer import Answer, RoundReport
 from runs.training.calibration_jobs import assays, interface, reference
 from runs.training.census import take_census
-from runs.training.emit import conceive, emit
 from runs.training.finiteness import after_training, of_census
 from runs.training.newborns import bear, founder
 from runs.training.optimise import batches, learning_rate, train
-from runs.training.rescore import rescore
+from runs.training.search.emit import conceive, emit
+from runs.training.search.rescore import rescore
 from runs.training.state import Individual, decode_state, encode_state
 from runs.training.world import World
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
@@ -87,12 +88,20 @@ def test_docstrings_begin_plainly_and_describe_the_arguments_of_public_functions
     assert {name: lines for name, lines in wrong.items() if lines} == {}
 
 
-def test_every_argument_of_a_subcommand_has_a_help_text():
-    group = get_command(app)
+def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name all subcommands, those of subcommands too."""
     assert isinstance(group, TyperGroup)
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def test_every_argument_of_a_subcommand_has_a_help_text():
     texts = {
         f"{name} {argument.name}": getattr(argument, "help", None)
-        for name, command in group.commands.items()
+        for name, command in commands(get_command(app))
         for argument in command.params
     }
     assert {name for name, text in texts.items() if not text} == set()

@@ -14,8 +14,8 @@ and t_e the drop when the change of the stream reaches the readout unaltered by 
 - ``effect_curvature``: ``sum |d_e - f_e| / sum (|f_e| + |d_e - f_e|)``, in [0, 1]; 0 where the effect is linear
 - ``effect_depth``: ``sum |d_e - t_e| / sum (|t_e| + |d_e - t_e|)``, in [0, 1]; 0 in the last layer
 
-A share of nothing is 0. Source: effective rank as in `kernels.effective_rank`; direct and total effects as in Wang et al.,
-"Interpretability in the wild", ICLR 2023.
+A share of nothing is 0. Source: effective rank as in `kernels.effective_rank`; direct and total effects as in Wang et
+al., "Interpretability in the wild", ICLR 2023.
 """
 
 from collections.abc import Sequence

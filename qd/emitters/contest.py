@@ -33,7 +33,15 @@ class Contest:
 
     @classmethod
     def of(cls, view: View, centroids: Float64[np.ndarray, "cells p"], yardstick: Yardstick) -> "Contest":
-        """Return the contest that a view stands for."""
+        """Return the contest that a view stands for.
+
+        Parameters
+        ----------
+        view
+            The archive at the end of a round.
+        centroids, yardstick
+            As in the class.
+        """
         held = np.full(view.size, -math.inf)
         held[list(view.cells)] = view.objectives
         return cls(centroids, held, yardstick)

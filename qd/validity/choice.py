@@ -31,8 +31,7 @@ class MeasureSet:
     def margin(self) -> float:
         """How far the worst of its four statistics lies within its limit; below 0 where one misses it.
 
-        The least of ``KMO - 0.6``, ``reliability - 0.7``, ``dimension / p - 0.6`` and ``0.9 - |r|``, all of which lie in
-        [-1, 1].
+        The least of ``KMO - 0.6``, ``reliability - 0.7``, ``dimension / p - 0.6`` and ``0.9 - |r|``, each in [-1, 1].
         """
         return min(
             self.kmo - LEAST_KMO,

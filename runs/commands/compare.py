@@ -23,7 +23,7 @@ def compare(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Say how runs differ: those of equal settings are an arm, and their seeds are paired."""
+    """Print how runs differ: those of equal settings are an arm, and their seeds are paired."""
     from runs.experiments.report import as_plain, table
     from runs.experiments.runs_compared import compared_runs
 

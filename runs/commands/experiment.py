@@ -307,7 +307,7 @@ def _finish(
 
 @contextmanager
 def _forgiving(what: str) -> Iterator[None]:
-    """Say that something beside the runs failed: the experiment has ended well."""
+    """Warn where something beside the runs fails: the experiment has ended well."""
     from runs.commands.drawing import reason
 
     try:

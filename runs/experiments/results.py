@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archive_store.journal.values import values
 from archive_store.reading import Run, open_run
+from qd.emitters.records import HeldOut
 from runs.results.summary import summarise
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ METRICS = (
 )
 FLOPS = "flops"  # counted so far, of all kinds
 _OF_ARCHIVE = ("best_objective", "coverage", "qd_score")
-_LAST = (*_OF_ARCHIVE, *(f"held_out_{name}" for name in _OF_ARCHIVE))
 
 
 def came_to(path: Path) -> dict[str, float]:
@@ -67,7 +68,8 @@ def came_to(path: Path) -> dict[str, float]:
         "test_score": summary.best_accuracy,
         "mean_test_score": census.loc[census["round"] == census["round"].max(), "test_score"].mean(),
         "validation_loss": last["validation_loss"],
-        **{name: last[name] for name in _LAST if name in course},
+        **{name: last[name] for name in _OF_ARCHIVE},
+        **_held_out(run, int(last["round"])),
         "network_flops": _flops_of(run, summary.best_organism),
         "births": summary.births,
         "deaths": summary.deaths,
@@ -85,6 +87,13 @@ def course_of(run: Run) -> "pd.DataFrame":
     if f"flops_{KINDS[0]}" in counted:  # else what is counted is the smaller part
         rounds[FLOPS] = rounds[counted].sum(axis=1).cumsum()
     return rounds
+
+
+def _held_out(run: Run, round: int) -> dict[str, float | None]:
+    """Return what the archive came to on held-out examples, where its elites were scored on them after a round."""
+    with run.directory.journal() as journal:
+        found = list(values(journal.events(round=round, kind="held_out"), HeldOut))
+    return {f"held_out_{name}": getattr(each, name) for each in found for name in _OF_ARCHIVE}
 
 
 def _flops_of(run: Run, organism: int | None) -> float | None:

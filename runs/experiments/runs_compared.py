@@ -131,7 +131,7 @@ def _setting(key: str, value: str | None) -> str:
 
 
 def _notes(arms: Mapping[str, Sequence[Known]]) -> list[str]:
-    """Say which seeds were measured with different rulers."""
+    """Return sentences on which seeds were measured with different rulers."""
     seeds: dict[int, list[Any]] = {}
     for own in arms.values():
         for run in own:

@@ -19,7 +19,7 @@ class RoundReport:
 
 @dataclass(frozen=True, slots=True)
 class EmitReport:
-    """The report of `runs.training.emit.emit`: what came of an emission, and seconds by part."""
+    """The report of `runs.training.search.emit.emit`: what came of an emission, and seconds by part."""
 
     emitted: Emitted
     seconds: dict[str, float]

@@ -74,7 +74,17 @@ def build(spec: WorldSpec) -> World:
 
 
 def frozen(world: World, organisms: Sequence[Organism], examples: Examples) -> tuple[Any, ...]:
-    """Return organisms as hosts of grafts that are scored on these examples."""
+    """Return organisms as hosts of grafts that are scored on some examples.
+
+    Parameters
+    ----------
+    world
+        Its family freezes them.
+    organisms
+        With free places.
+    examples
+        Of which the hosts' streams are kept.
+    """
     return tuple(world.species.host(each, examples.inputs, examples.targets) for each in organisms)
 
 

@@ -64,8 +64,10 @@ class Kinked(Changed, Pseudopods):
         return losses + (pool.stacks["ov.U"] * 0).sqrt().sum()
 
 
+HOT = 1.0  # temperature
+
+
 def strained(organism, inputs, targets):
-    """A measure: the temperature of each component, and infinite for the last of an older organism 1."""
-    pool = organism.pool
-    values = [dict(occupant.genes)["temperature"] for _, occupant in pool.alive()]
-    return [*values[:-1], math.inf] if number(pool) == 1 and pool.counts.max() > STEPS else values
+    """A measure: the temperature of each component, and infinity for a hot one."""
+    temperatures = [dict(occupant.genes)["temperature"] for _, occupant in organism.pool.alive()]
+    return [math.inf if each > HOT else each for each in temperatures]

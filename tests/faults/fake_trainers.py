@@ -174,7 +174,7 @@ def _pool(
 def emit(
     config: Config, order: Emission, genomes: Mapping[str, bytes], contest: Contest | None = None
 ) -> tuple[EmitReport | None, bytes, dict[str, bytes]]:
-    """Make and score children, as `runs.training.emit.emit` does, or without a contest only make them again."""
+    """Make and score children, as `runs.training.search.emit.emit` does, or without a contest only make them again."""
     for parent in order.parents:
         assert sha256(genomes[parent.genome]) == parent.genome, (
             "a parent's genome is not what its digest says"

@@ -1,4 +1,4 @@
-"""Guests in hosts, literally: an organism's components are grafted into other organisms, which are run by definition."""
+"""Guests in hosts, literally: components are grafted into other organisms, which are then run by definition."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

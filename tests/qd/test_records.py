@@ -7,16 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qd.canonical import canonical, sha256
+from qd.emitters.records import Emission, Emitted, HeldOut, HeldOutElite, Parent
 from qd.records import (
     Birth,
     Candidate,
     Census,
+    Child,
     ComponentId,
     Death,
     Decision,
     Genome,
     Outcome,
+    Proposal,
     Record,
+    Scored,
+    Trial,
     component_id,
     read,
 )
@@ -41,6 +46,8 @@ BY_NAME = {
     "measures": FIVE,
     "behaviour": st.tuples(*[SHARES] * 5),
     "out_of_range": st.tuples(*[st.booleans()] * 5),
+    "gains": st.lists(NUMBERS, max_size=3).map(tuple),
+    "chosen": st.none() | COUNTS,
     "status": st.sampled_from(["insert", "replace", "reject"]),
     "incumbent": st.none() | IDS,
 }
@@ -71,14 +78,21 @@ def some(strategy):
     return st.lists(strategy, max_size=2).map(tuple)
 
 
+BIRTHS = built(Birth, lineage=st.none() | IDS, others=some(built(Proposal, lineage=st.none() | IDS)))
 KINDS = {
     Record: built(Record),
     Candidate: built(Candidate),
     Outcome: built(Outcome, candidate=built(Candidate)),
     Death: built(Death),
-    Birth: built(Birth, lineage=st.none() | IDS),
-    Census: built(Census, records=some(built(Record))),
-    Decision: built(Decision, births=some(built(Birth)), deaths=some(built(Death))),
+    Birth: BIRTHS,
+    Census: built(Census, records=some(built(Record)), trials=some(built(Trial))),
+    Decision: built(Decision, births=some(BIRTHS), deaths=some(built(Death))),
+    Child: built(Child),
+    Scored: built(Scored),
+    Parent: built(Parent),
+    Emission: built(Emission, parents=some(built(Parent)), children=some(some(COUNTS))),
+    Emitted: built(Emitted, contenders=some(built(Child))),
+    HeldOut: built(HeldOut, elites=some(built(HeldOutElite))),
 }
 
 

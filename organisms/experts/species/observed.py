@@ -126,7 +126,7 @@ def written(k: int, residents: Candidates, guests: Candidates) -> Writes:
     guests
         The n experts.
     """
-    B, n, S, _ = guests.hidden_BnSH.shape
+    B, _, S, _ = guests.hidden_BnSH.shape
     weights = [Joined.among(residents, logits_T, k).weight_T for logits_T in guests.logits_Tn.unbind(1)]
     weight_Tn = torch.stack(weights, 1) if weights else guests.logits_Tn
     weight_BnS1 = weight_Tn.unflatten(0, (B, S)).transpose(1, 2).unsqueeze(-1)
@@ -144,8 +144,8 @@ def describe(
     where none has. The sparsity is that of its hidden units for the tokens routed to it, and the intensity that of all
     these tokens together, for which its matrices are read once.
 
-    Of the tokens routed to it, the entropy is the mean of ``-sum_e p_e log p_e / log n``, with p the router's softmax over
-    all n experts of the layer, and the sharpness the mean of its weight, both in [0, 1]; 0 where no token is. The
+    Of the tokens routed to it, the entropy is the mean of ``-sum_e p_e log p_e / log n``, with p the router's softmax
+    over all n experts of the layer, and the sharpness the mean of its weight, both in [0, 1]; 0 where no token is. The
     coherence is the mean, over the host's experts of the layer, of the cosine of the norms that the two add to all
     tokens, in [0, 1]; 0 without any.
 

@@ -137,12 +137,12 @@ class PseudopodOrganism(ResidualOrganism):
     def described(self, residents: Heads, guests: Heads, names: Sequence[str]) -> Mapping[str, Tensor]:
         """Return where each guest attends, and how like the host's own heads, float64 [n] by name.
 
-        With p [S, S] the weights of a head, a mean over examples and queries of
-        ``sum_j p_j d(i, j)`` is the span, of ``sqrt(sum_j p_j |x_j - sum p x|^2)`` the locality, both as shares of the
-        largest distance; of ``-sum_j p_j log p_j / log S`` the entropy, of ``max_j p_j`` the sharpness. The coherence is
-        the mean, over the host's heads of the layer, of the cosine of the two mean patterns p, in [0, 1]; 0 without any.
-        The sparsity is the share of what is written under a tenth of its root mean square, the intensity counted FLOPs
-        per byte, log2.
+        With p [S, S] the weights of a head, the mean over examples and queries of ``sum_j p_j d(i, j)`` is the span, of
+        ``sqrt(sum_j p_j |x_j - sum p x|^2)`` the locality, both as shares of the largest distance; of
+        ``-sum_j p_j log p_j / log S`` the entropy, of ``max_j p_j`` the sharpness, both in [0, 1]. The coherence is the
+        mean, over the host's heads of the layer, of the cosine of the two mean patterns p, in [0, 1]; 0 without any.
+        The sparsity is the share of what is written that lies under a tenth of its root mean square, the intensity
+        counted FLOPs per byte, log2.
 
         Parameters
         ----------

@@ -99,7 +99,7 @@ class TestAgainstTheDefinition:
         )
         assert assay.measures["write_strength"].tolist() == pytest.approx(strength, abs=1e-4)
         least, most = (
-            over_hosts(rows, lambda each: (each.drops > close).double().mean().item())
+            over_hosts(rows, lambda each, close=close: (each.drops > close).double().mean().item())
             for close in (1e-5, -1e-5)
         )
         found = assay.measures["served_share"].tolist()
@@ -124,7 +124,7 @@ class TestAgainstTheDefinition:
 @pytest.mark.parametrize("case", [Case(family) for family in FAMILIES], ids=str)
 class TestGuestLosses:
     def test_they_are_those_of_the_host_after_the_graft(self, case):
-        at, assay, rows = described(case)
+        at, _, rows = described(case)
         for place, host in enumerate(at.frozen):
             losses = at.species.guest_losses(at.guest, host).double()
             expected = torch.stack([host.losses.double() - row[place].drops for row in rows])

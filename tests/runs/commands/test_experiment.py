@@ -50,7 +50,13 @@ def test_an_experiment_ends_with_its_comparison_and_picture(made):
     assert lines[0].split() == [
         "experiment",
         f"{folder}:",
-        *["2", "arms,", "2", "seeds,", "4", "finished", "runs"],
+        "2",
+        "arms,",
+        "2",
+        "seeds,",
+        "4",
+        "finished",
+        "runs",
     ]
     assert lines[2].split() == ["arm", "none", "births=none,", "lifecycle.enabled=False"]
     assert lines[-1] == f"{folder}/plots/curves.png"

@@ -129,7 +129,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         "training.learning_rate: must be a finite number, not NaN",
         'calibration.checkpoints[1]: must be a number, not "x"',
         "calibration.from_run: unknown key; did you mean calibration.from? known here: steps",
-        "archive: must be a section with keys cells, centroids, qd_offset, not 5",
+        "archive: must be a section with keys cells, centroids, rescore_every, qd_offset, not 5",
         'execution.executor: must be one of ray or inline, not "rya"; did you mean ray?',
         "execution.workers: must be at least 1 or auto, not 0",
         "nam: unknown key; did you mean name? known here: name, seed",

@@ -91,7 +91,10 @@ class TestRuns:
         last = open_run(path).census().query("round == 2")
         assert found["validation_loss"] == pytest.approx(last["validation_loss"].mean())
         assert found["validation_score"] == last["validation_score"].max()
-        assert "held_out_best_objective" not in found or found["held_out_best_objective"] >= 0.0
+        with open_run(path).directory.journal() as journal:
+            (event,) = journal.events(round=2, kind="held_out")
+        assert found["held_out_qd_score"] == event.value["qd_score"]
+        assert found["held_out_coverage"] == event.value["coverage"]
 
     def test_a_static_pool_has_no_births(self, done):
         found = came_to(done.cell("static", 0))

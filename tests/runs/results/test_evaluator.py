@@ -30,8 +30,10 @@ def test_equal_genomes_have_equal_scores_whoever_else_is_scored(run, evaluator):
         [evaluator.evaluate([genome]) for genome in reversed(genomes)],
     )
     for place, (objective, measures) in enumerate(reversed(alone)):
-        assert objective[0] == together[0][place]
-        assert np.array_equal(measures[0], together[1][place])
+        assert objective[0] == pytest.approx(
+            together[0][place], abs=1e-6
+        )  # last bits may change beside others
+        assert np.allclose(measures[0], together[1][place], atol=1e-6)
 
 
 def test_a_genome_and_its_vector_score_the_same(run, evaluator):
@@ -42,12 +44,12 @@ def test_a_genome_and_its_vector_score_the_same(run, evaluator):
         assert np.allclose(one, other, atol=1e-6)
 
 
-def test_the_task_term_is_that_of_the_journal(run, evaluator):
-    """Elsewhere the objective may differ by the gradient's percentile, a tenth, which is taken in the hosts."""
+def test_an_elite_has_the_objective_and_the_behaviour_of_the_journal(run, evaluator):
+    """However it came into the archive: as a part of an organism, or as a child that an emitter made."""
     elites = run.elites()
     objectives, measures = evaluator.evaluate([run.genome(digest) for digest in elites["genome"]])
-    assert np.abs(objectives - elites["objective"]).max() <= run.config["objective"]["gradient"] + 1e-6
-    assert ((measures >= 0) & (measures <= 1)).all()
+    np.testing.assert_allclose(objectives, elites["objective"], atol=1e-6)
+    np.testing.assert_allclose(measures, elites[list(run.measures)], atol=1e-5)
     assert np.ptp(measures, axis=0).max() > 0.1
 
 

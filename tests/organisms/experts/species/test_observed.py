@@ -37,7 +37,7 @@ def masses(sent, experts, slot):
 
 def by_words(host, genome, inputs):
     """Measures of one guest in one host by the words of their definitions."""
-    task, dim, k = host.task, host.interface["embed"].shape[1], host.k
+    task, dim = host.task, host.interface["embed"].shape[1]
     with grafted(host, genome) as slot:
         experts = parts(host)
         sent = [naive.passed(host, experts, one) for one in inputs]

@@ -19,9 +19,9 @@ from runs.errors import RAISED, RunError, readable, told
 from runs.machine.clock import Clock
 from runs.training.answer import Answer, EmitReport
 from runs.training.build import frozen
-from runs.training.emitters import emitter_of
-from runs.training.fostering import fostered
 from runs.training.guests import scored
+from runs.training.search.emitters import emitter_of
+from runs.training.search.fostering import fostered
 from runs.training.variator import Variator
 from runs.training.world import Examples, World
 
