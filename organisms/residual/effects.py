@@ -10,7 +10,7 @@ and t_e the drop when the change of the stream reaches the readout unaltered by 
 - ``write_constancy``: ``|mean_e y_e|^2 / mean_e |y_e|^2``, in [0, 1]; 1 where every example is written the same
 - ``gradient_flow``: ``log10 (mean_e sqrt |f_e|)^2``
 - ``served_share``: share of the examples with ``d_e > 0``, in [0, 1]
-- ``effect_evenness``: ``(mean |d_e|)^2 / mean d_e^2``, in [0, 1]; 1/P where one example alone is affected
+- ``effect_evenness``: ``(mean sqrt |d_e|)^2 / mean |d_e|``, in [0, 1]; 1/P where one example alone is affected
 - ``effect_curvature``: ``sum |d_e - f_e| / sum (|f_e| + |d_e - f_e|)``, in [0, 1]; 0 where the effect is linear
 - ``effect_depth``: ``sum |d_e - t_e| / sum (|t_e| + |d_e - t_e|)``, in [0, 1]; 0 in the last layer
 
@@ -61,9 +61,14 @@ def served(drops: Tensor) -> Tensor:
 
 
 def evenness(drops: Tensor) -> Tensor:
-    """Return ``(mean |d|)^2 / mean d^2`` of each row of drops [n, P]; 0 where nothing drops or rises."""
-    power = drops.square().mean(1)
-    return torch.where(power > 0, drops.abs().mean(1).square() / power.clamp_min(1e-300), 0.0)
+    """Return ``(mean sqrt |d|)^2 / mean |d|`` of each row of drops [n, P]; 0 where nothing drops or rises.
+
+    Differs from the participation ratio ``(mean |d|)^2 / mean d^2``, which few examples dominate once a network has
+    learnt the others: its values on two halves of the probe split agree less.
+    """
+    size = drops.abs()
+    mean = size.mean(1)
+    return torch.where(mean > 0, size.sqrt().mean(1).square() / mean.clamp_min(1e-300), 0.0)
 
 
 def beyond(drops: Tensor, simple: Tensor) -> Tensor:

@@ -23,10 +23,8 @@ def ways_out(names: Sequence[str], advice: Sequence[str]) -> str:
 
 
 def other_measures(names: Sequence[str]) -> str:
-    """Return which measures there are besides these."""
-    others = [name for name in DESCRIPTIONS if name not in map(short_name, names)]
-    built_in = f"of the built-in measures there are also {', '.join(others)}; " if others else ""
-    return (
-        f"{built_in}a measure of your own is named package.module:name in measures; "
-        "`plasmodia validate --measures` ranks what there is"
-    )
+    """Return how to find measures besides these."""
+    others = sum(name not in map(short_name, names) for name in DESCRIPTIONS)
+    built_in = f"one of the {others} other built-in measures (`plasmodia validate --measures` ranks sets)"
+    own = "a measure of your own is named package.module:name in measures"
+    return f"{built_in}; {own}" if others else own

@@ -13,9 +13,6 @@ from runs.machine.search_path import working_directory_last
 if TYPE_CHECKING:
     from runs.prepared import Prepared
 
-if TYPE_CHECKING:
-    pass
-
 
 def validate(
     source: Source,

@@ -65,12 +65,23 @@ def build(spec: WorldSpec) -> World:
         interface={} if spec.interface is None else decode_interface(spec.interface, device),
         host_organisms=(),
         hosts=(),
+        heat=examples(task.probe),
+        heat_hosts=(),
     )
     if spec.interface is not None:
         with readable("the interface"):
             check_interface(world.interface, family.interface(torch.Generator().manual_seed(0)))
     organisms = tuple(reference_organism(world, data) for data in spec.hosts)
-    return replace(world, host_organisms=organisms, hosts=frozen(world, organisms, world.probe))
+    hosts, heat = frozen(world, organisms, world.probe), _heat(world.probe, config.emitters.race)
+    races = len(heat) < len(world.probe) and config.emitters.children > 0
+    heat_hosts = frozen(world, organisms, heat) if races else hosts
+    return replace(world, host_organisms=organisms, hosts=hosts, heat=heat, heat_hosts=heat_hosts)
+
+
+def _heat(probe: Examples, share: float) -> Examples:
+    """Return every n-th example, about this share of them; all where that would leave next to none."""
+    every = round(1 / share)
+    return Examples(probe.inputs[::every], probe.targets[::every]) if len(probe) >= 2 * every else probe
 
 
 def frozen(world: World, organisms: Sequence[Organism], examples: Examples) -> tuple[Any, ...]:

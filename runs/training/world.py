@@ -55,3 +55,5 @@ class World:
     interface: dict[str, Tensor]  # empty before calibration
     host_organisms: tuple[Organism, ...]  # with free places for a graft
     hosts: tuple[Any, ...]  # the same, frozen on the probe split
+    heat: Examples  # the part of the probe split on which children race; all of it where they do not
+    heat_hosts: tuple[Any, ...]  # the reference organisms, frozen on that part

@@ -33,7 +33,7 @@ MANY = 3  # components that die at once
 
 def main() -> None:
     """Measure and print."""
-    what = sys.argv[1]
+    what = sys.argv[1] if len(sys.argv) > 1 else "newborns"
     task = sys.argv[2] if len(sys.argv) > 2 else "digits"
     seeds = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     told: dict[str, dict[tuple[int, int, int], Told]] = {}

@@ -4,7 +4,6 @@ import pytest
 
 from archive_store.journal.journal import Journal
 from archive_store.run_directory import RunDirectory
-from qd.measures import MEASURES
 from runs.config.presets import presets
 from runs.config.reader import load
 from runs.launch import launch
@@ -18,12 +17,13 @@ LITTLE = (
 
 @pytest.mark.parametrize("name", [name for name in presets() if name.endswith("-experts")])
 def test_a_preset_runs_and_no_measure_of_its_parts_is_constant(name, tmp_path):
-    directory = RunDirectory.open(launch(load(name, LITTLE), tmp_path / "run"))
+    config = load(name, LITTLE)
+    directory = RunDirectory.open(launch(config, tmp_path / "run"))
     with Journal.open(directory.journal_path, readonly=True) as journal:
         assert journal.last_round() == 1
         (calibration,) = journal.events(kind="calibration")
         censuses = [event.value for event in journal.events(kind="census")]
     assert calibration.value["verdict"]["constant"] == []
     rows = [record["measures"] for census in censuses for record in census["records"]]
-    for measure, values in zip(MEASURES, zip(*rows, strict=True), strict=True):
+    for measure, values in zip(config.measures, zip(*rows, strict=True), strict=True):
         assert len(set(values)) >= 8, measure

@@ -50,24 +50,26 @@ def rechain(directory):
 
 
 def born(run):
-    """The first round in which a trial chose a newborn."""
-    return int(open_run(run).trials().query("chosen")["round"].min())
+    """The first round in which a trial chose a newborn among several."""
+    trials = open_run(run).trials()
+    several = trials.query("candidate > 0").merge(trials.query("chosen"), on=["organism", "round", "slot"])
+    return int(several["round"].min())
 
 
 def prefer(census):
     """Say that another candidate was chosen."""
     for trial in census.get("trials", ()):
-        if trial["chosen"] is not None:
+        if trial["chosen"] is not None and len(trial["gains"]) > 1:
             trial["chosen"] = (trial["chosen"] + 1) % len(trial["gains"])
             return True
     return False
 
 
-def exaggerate(census):
-    """Give another candidate the largest gain."""
+def deny(census):
+    """Say that a candidate that was born had no gain."""
     for trial in census.get("trials", ()):
         if trial["chosen"] is not None:
-            trial["gains"][trial["chosen"] - 1] = 1.0
+            trial["gains"] = [-1.0 for _ in trial["gains"]]
             return True
     return False
 
@@ -250,7 +252,7 @@ class TestDecisions:
         assert place(difference) == where
         assert difference.organism is not None
 
-    @pytest.mark.parametrize("change", [prefer, exaggerate, adopt])
+    @pytest.mark.parametrize("change", [prefer, deny, adopt])
     def test_a_tampered_trial_or_a_newborn_of_others(self, undisturbed, tmp_path, change):
         run = copied(undisturbed, tmp_path)
         where = tampered(run, born(run), "census", change, thorough=True)

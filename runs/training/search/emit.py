@@ -18,12 +18,11 @@ from qd.seeding import generator
 from runs.errors import RAISED, RunError, readable, told
 from runs.machine.clock import Clock
 from runs.training.answer import Answer, EmitReport
-from runs.training.build import frozen
 from runs.training.guests import scored
 from runs.training.search.emitters import emitter_of
 from runs.training.search.fostering import fostered
 from runs.training.variator import Variator
-from runs.training.world import Examples, World
+from runs.training.world import World
 
 
 def emit(
@@ -141,18 +140,15 @@ def _raced(
     Ruled out is whose assay's upper bound there, one-sided at 95 %, is not above 0 or would not beat the elite of the
     cell in which it lies there.
     """
-    every = round(1 / world.config.emitters.race)
-    if every == 1 or len(world.probe) < 2 * every:
+    if len(world.heat) == len(world.probe):
         return list(range(len(children))), 0.0
-    part = Examples(world.probe.inputs[::every], world.probe.targets[::every])
-    hosts = frozen(world, world.host_organisms, part)
-    found = scored(world, children, hosts, part)
+    found = scored(world, children, world.heat_hosts, world.heat)
     hopeful = [
         place
         for place, row in enumerate(found)
         if _is_finite(row) and row.assay_upper > 0 and _may_win(row, contest)
     ]
-    return hopeful, _assay_flops(world, children, len(part))
+    return hopeful, _assay_flops(world, children, len(world.heat))
 
 
 def _may_win(row: Scored, contest: Contest) -> bool:

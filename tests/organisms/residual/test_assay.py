@@ -52,7 +52,7 @@ def constancy(y):
 
 
 def evenness(d):
-    return (d.abs().mean() ** 2 / (d**2).mean()).item() if d.any() else 0.0
+    return (d.abs().sqrt().mean() ** 2 / d.abs().mean()).item() if d.any() else 0.0
 
 
 def size_of_gradient(each):
