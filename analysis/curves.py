@@ -51,7 +51,7 @@ def curves(courses: Courses, figure: Figure, score: str) -> Figure:
         "qd_score": "QD score\n[sum of objectives]",
     }
     figure.set_size_inches(style.WIDTH, 0.9 + 1.75 * len(METRICS))
-    grid = figure.subplots(len(METRICS), len(axes_of), squeeze=False, sharey="row")
+    grid = figure.subplots(len(METRICS), len(axes_of), squeeze=False, sharex="col", sharey="row")
     for row, metric in zip(grid, METRICS, strict=True):
         for axes, along in zip(row, axes_of, strict=True):
             panel(courses, axes, metric, along)

@@ -17,6 +17,9 @@ from runs.config.schema import Config, scientific
 from runs.errors import ConfigError
 from runs.experiments.description import Description, Settings, flat, seeds_of
 
+OTHER_OBJECTIVES = (
+    "the arms have objectives of different definitions, so that objectives and QD scores cannot be compared"
+)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _OURS = {
     "seed": "seeds name the seeds of all arms",
@@ -69,14 +72,14 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on what cannot be compared."""
-        if len(self.calibrators) == 1:
-            return ()
         groups = ([arm.name for arm in self.arms if arm.calibrator == name] for name in self.calibrators)
         named = "; ".join(", ".join(group) for group in groups)
-        return (
+        rulers = (
             f"arms that share a calibration: {named}; between these groups coverage, QD scores and objectives are "
-            "measured with different rulers",
+            "measured with different rulers"
         )
+        apart = len({arm.config.objective.model_dump_json() for arm in self.arms}) > 1
+        return (*((rulers,) if len(self.calibrators) > 1 else ()), *((OTHER_OBJECTIVES,) if apart else ()))
 
 
 def planned(asked: Description, overrides: Sequence[str] = (), options: Settings | None = None) -> Plan:

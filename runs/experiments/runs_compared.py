@@ -9,6 +9,7 @@ from typing import Any
 from archive_store.run_directory import RunDirectory
 from runs.calibration.stored import journaled
 from runs.errors import ConfigError
+from runs.experiments.plan import OTHER_OBJECTIVES
 from runs.experiments.reading import score_of
 from runs.experiments.report import Report
 from runs.experiments.results import came_to
@@ -66,7 +67,10 @@ def compared_runs(paths: Sequence[Path], each: bool = False) -> Report:
         next(iter(arms)),
         score_of(runs[0].path),
         {name: {run.seed: came_to(run.path) for run in own} for name, own in arms.items()},
-        tuple(_notes(arms)),
+        (
+            *_notes(arms),
+            *((OTHER_OBJECTIVES,) if any(key.startswith("objective.") for key in differing) else ()),
+        ),
     )
 
 

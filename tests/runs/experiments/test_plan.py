@@ -1,7 +1,7 @@
 import pytest
 
 from runs.errors import ConfigError
-from runs.experiments.plan import arm_called, planned, tasks
+from runs.experiments.plan import OTHER_OBJECTIVES, arm_called, planned, tasks
 from tests.fixtures.experiments import planned_small, small_description
 
 
@@ -43,6 +43,11 @@ def test_arms_that_change_what_a_calibration_depends_on_have_their_own_and_are_t
         "arms that share a calibration: a, b, many; wide, deep; between these groups coverage, QD scores and "
         "objectives are measured with different rulers",
     )
+
+
+def test_objectives_of_different_definitions_are_told():
+    arms = {"a": {}, "b": {"objective": {"task": 0.9, "efficiency": 0.0}}}
+    assert planned_small(arms=arms).notes == (OTHER_OBJECTIVES,)
 
 
 @pytest.mark.parametrize(
