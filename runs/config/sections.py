@@ -211,7 +211,7 @@ class LifecycleConfig(Section):
     """Whether nothing is born that does not lower the organism's loss in the trial."""
     exploration: Share = 0.1
     """Chance that not the best candidate is born, at the starting temperature; it cools with it."""
-    room: bool = True
+    room: bool = False
     """Whether, in a full pool, the weakest component dies for a newborn that is worth more in the trial."""
     slow_every: Count = 10
     """Deaths are decided, and the validity of the behaviour space is checked, every so many rounds."""

@@ -71,7 +71,7 @@ class Told:
 def main() -> None:
     """Measure and print."""
     task = sys.argv[1] if len(sys.argv) > 1 else "digits"
-    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     told: dict[str, dict[tuple[int, int, int], Told]] = {arm: {} for arm in ARMS}
     for seed in range(seeds):
         world, calibration = calibrated(task, seed)
