@@ -272,6 +272,9 @@ def _parallel(run: Run, figure: Figure) -> None:
 
 def _emitters(run: Run, figure: Figure) -> None:
     chunks, rounds = run.emitters(), run.rounds()
+    title = _heading(run, "what emitters bring to the archive", rounds)
+    if not len(rounds):
+        return _instead(figure, title, _NO_ROUND)
     if not len(chunks):
         raise NothingToDraw(
             "no emitter has made a child yet (emitters.children, and an archive that is empty)"
@@ -284,7 +287,8 @@ def _emitters(run: Run, figure: Figure) -> None:
     if len(again):
         last = int(again["round"].max())
         emitters.held_out(run.elites(last), again[again["round"] == last], chunks, panels[2])
-    _title(figure, _heading(run, "what emitters bring to the archive", rounds))
+    _title(figure, title)
+    return None
 
 
 def _lifecycle(run: Run, figure: Figure) -> None:

@@ -74,8 +74,8 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="K",
-            help="Which picture: coverage, progress, parallel, lifecycle, lineage, validity, utilisation or "
-            "predictions; may be repeated [default: all that the run has something for].",
+            help="Which picture: coverage, progress, emitters, parallel, lifecycle, lineage, validity, utilisation "
+            "or predictions; may be repeated [default: all that the run has something for].",
         ),
     ] = None,
     format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",

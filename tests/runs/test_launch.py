@@ -97,7 +97,7 @@ class TestDigest:
         assert digests(run) == digests(finished)
         assert contents(run) == contents(finished)
 
-    @pytest.mark.parametrize("override", ["seed=1", "lag=0", "lag=2", "births=none"])
+    @pytest.mark.parametrize("override", ["seed=1", "lag=0", "lag=2", "emitters.children=0"])
     def test_another_seed_lag_or_arm_gives_another_archive(self, undisturbed, tmp_path, override):
         other = launched(tmp_path / "other", override)
         assert contents(other) != contents(undisturbed)

@@ -223,7 +223,8 @@ class TestDecisions:
         run = open_run(finished)
         count, seconds, difference = decisions(finished)
         freezes = 3 * 4  # one for each organism and round
-        assert count == freezes + len(run.decisions()) + len(run.outcomes())
+        children = run.emitters()["children"].sum()
+        assert count == freezes + len(run.decisions()) + children + len(run.outcomes())
         assert (difference, seconds > 0) == (None, True)
 
     def test_nothing_is_trained(self, undisturbed, monkeypatch):

@@ -20,11 +20,12 @@ from qd.records import ComponentId
 from runs import trainer
 from runs.errors import RunError
 from runs.trainer import JOBS, TIMED, advance
-from runs.training import calibration_jobs, emit
+from runs.training import calibration_jobs
 from runs.training.build import build, frozen
 from runs.training.census import evaluate, lower_bounds, own_metrics, take_records
 from runs.training.measures import measured
 from runs.training.newborns import found
+from runs.training.search import emit, rescore
 from runs.training.state import decode_interface, decode_state, encode_state
 from runs.training.world import Examples, WorldSpec
 from tests.fixtures.small_worlds import (
@@ -361,6 +362,7 @@ class TestCalibrationJobs:
             "assays": calibration_jobs.assays,
             "emit": emit.emit,
             "conceive": emit.conceive,
+            "rescore": rescore.rescore,
         }
         assert tuple(TIMED) == ("advance", "audit", "emit")
 

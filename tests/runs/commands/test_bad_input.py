@@ -177,7 +177,7 @@ def test_a_ray_address_that_is_none():
 def test_too_few_components_to_judge_the_behaviour_space():
     few = ("organism.initial=1", "lifecycle.min_alive=1", "validity.gate=robust")
     assert refused(RUN, *launching(*few)).startswith(
-        "the behaviour space cannot be calibrated: gradient_flow"
+        "the behaviour space is not sound: compute_intensity has only 3 distinct values"
     )
 
 

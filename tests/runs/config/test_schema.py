@@ -271,7 +271,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         ({"measures": "norm"}, "measures: must be a list, not"),
         (
             {"measures": [*MEASURES[:4], "efective_rank"]},
-            "^measures: must be attention_span, .*not \"efective_rank\"; did you mean effective_rank",
+            '^measures: must be attention_span, .*not "efective_rank"; did you mean effective_rank',
         ),
         ({"measures": [*MEASURES[:4], "mine:effective_rank"]}, "must not be called like a built-in measure"),
         ({"rounds": "x" * 500}, r"not .{57}\.\.\.$"),

@@ -13,9 +13,9 @@ IMPURE = """
 import time
 
 def haste(organism, inputs, targets):
-    \"\"\"Reads the clock, but not in calibration, whose organisms have negative numbers.\"\"\"
+    \"\"\"Reads the clock, a little of it.\"\"\"
     living = [occupant for _, occupant in organism.pool.alive()]
-    now = time.perf_counter() if living[0].component.organism == 1 else 0.0
+    now = time.perf_counter() % 1e-3
     return [dict(occupant.genes)["temperature"] + now for occupant in living]
 """
 MEASURES = (
@@ -66,7 +66,7 @@ def note(done, world, state, order, *rest):
 
 def test_a_measure_that_reads_the_clock_is_caught_and_named(impure, tmp_path):
     told = (
-        r"round \d of organism 1 came out differently on a second worker: states [0-9a-f]{64} and [0-9a-f]{64}, "
+        r"round \d of organism \d came out differently on a second worker: states [0-9a-f]{64} and [0-9a-f]{64}, "
         r"first in records\[0\]\.measures\[1\] \(impure_module_of_a_user:haste\); a task, family or measure"
     )
     with pytest.raises(RunError, match=told):

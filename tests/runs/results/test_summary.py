@@ -114,7 +114,7 @@ def test_the_table_names_everything(path):
     lines = table(summarise(path)).splitlines()
     assert [line.split("  ")[0] for line in lines if line[0] != " "] == [
         "run", "task and family", "seed and arm", "measures", "rounds", "coverage", "competing", "QD score",
-        "best objective", "mean objective", "best organism", "its test score", "useful at calibration",
+        "best objective", "mean objective", "emitters", "best organism", "its test score", "useful at calibration",
         "KMO and verdict", "because", "at the last check", "births", "deaths", "quarantines",
         "wall time", "digest",
     ]  # fmt: skip
@@ -132,7 +132,13 @@ def test_who_competes_is_counted_and_a_reason_that_keeps_most_away_is_told():
 
 def test_the_counts_are_those_of_the_last_rounds_competitions(undisturbed):
     summary, run = summarise(undisturbed), open_run(undisturbed)
-    assert summary.competing == (run.outcomes()["round"] == summary.rounds).sum() > 0
+    outcomes = run.outcomes().query("round == @summary.rounds")
+    lived = outcomes["component"].isin(run.records()["component"])
+    assert summary.competing == lived.sum() > 0
+    assert summary.emitters.keys() == set(run.emitters()["emitter"])
+    assert sum(row["children"] for row in summary.emitters.values()) == run.rounds()["children"].sum() > 0
+    assert summary.held_out["qd_score"] == run.rounds()["held_out_qd_score"].iloc[-1]
+    assert summary.flops["emitters"] == run.emitters()["flops"].sum()
     last = run.records().query("round == @summary.rounds")
     assert summary.competing + sum(summary.ineligible.values()) == len(last)
     assert summary.ineligible["immature"] == (last["age"] < run.config["objective"]["maturity"]).sum()
@@ -147,6 +153,9 @@ def test_the_table_of_a_run_of_which_little_is_known():
     known = {"run": "r", "name": "r", "rounds": 1, "coverage": 0.0, "qd_score": 0.0, "score_name": "score"}
     known |= {
         "test_metrics": {},
+        "held_out": {},
+        "emitters": {},
+        "flops": {},
         "kmo_reasons": (),
         "measures": (),
         "ineligible": {},

@@ -140,12 +140,28 @@ def test_a_genome_that_nobody_made_is_named_as_lost(cut_off, tmp_path):
 def test_a_genome_that_comes_out_otherwise_is_named_as_lost(cut_off, tmp_path, monkeypatch):
     """As on another machine, where a resume was accepted."""
     run = copied(cut_off, tmp_path)
-    digest = open_run(run).elites().genome.iloc[0]
+    elites = open_run(run).elites()
+    digest = elites[elites["emitter"].isna()].genome.iloc[0]
     harm(run, digest, "damaged")
     monkeypatch.setattr("runs.trainer.learning_rate", lambda world, steps: lambda step: 1e-3)
     monkeypatch.setattr("runs.resume.last_move", lambda journal: 9)
     with pytest.raises(RunError, match=rf"genome {digest} is lost: .* restore .*{digest}"):
         resume(run, {})
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_a_child_of_an_emitter_is_made_again_with_its_parents(undisturbed, tmp_path, how):
+    run = copied(undisturbed, tmp_path)
+    opened = open_run(run)
+    elites = opened.elites()
+    children = elites[elites["emitter"].notna()]
+    assert len(children)
+    for digest in children["genome"]:
+        harm(run, digest, how)
+    resume(run, {})
+    for digest in children["genome"]:
+        opened.genome(digest)
+    assert digests(run) == digests(undisturbed)
 
 
 def test_the_newest_intact_checkpoint_is_taken(undisturbed, tmp_path):
@@ -156,7 +172,7 @@ def test_the_newest_intact_checkpoint_is_taken(undisturbed, tmp_path):
         assert sorted(kept) == [2, 4]
 
         def newest(until):
-            round, state = Recovery(directory.blobs, journal).checkpoint(1, until)
+            round, state = Recovery(directory.blobs, journal, 3).checkpoint(1, until)
             assert state == (directory.blobs.get(kept[round]) if round else None)
             return round
 
