@@ -55,4 +55,6 @@ def _relevant(values: Mapping[str, Any], data: Any) -> dict[str, Any]:
     calibration.pop("from", None)
     organism = dict(sections["organism"] or {})
     organism.pop("count", None)
-    return {**sections, "calibration": calibration, "organism": organism, "data": data}
+    archive = dict(sections["archive"] or {})
+    archive.pop("rescore_every", None)
+    return {**sections, "calibration": calibration, "organism": organism, "archive": archive, "data": data}

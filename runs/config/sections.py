@@ -252,9 +252,9 @@ class EmittersConfig(Section):
             description=f"Emitters: any of {', '.join(KINDS)}, or the import path package.module:Name of your own.",
         ),
     ] = tuple(KINDS)
-    children: Annotated[int, Field(ge=0, le=100_000)] = 192
+    children: Annotated[int, Field(ge=0, le=100_000)] = 144
     """Children a round; 0: the archive holds only what organisms became while they trained."""
-    chunk: Annotated[int, Field(ge=1, le=1024)] = 24
+    chunk: Annotated[int, Field(ge=1, le=1024)] = 12
     """Children of one emitter that one worker scores at a time; best a multiple of organism.capacity."""
     shares: Literal["bandit", "even"] = "bandit"
     """bandit: more children of the emitters that raised the QD score more for their cost; even: they take turns."""

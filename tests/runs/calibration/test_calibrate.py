@@ -213,7 +213,7 @@ def test_what_the_journal_says_reads_back():
     spec = dataclasses.replace(spec_of(small()), interface=b"stem", hosts=(b"a", b"b", b"c"))
     event = numbered(0, [("calibration", calibration.event(spec))])[0].value
     again = Calibration.read(event, calibration.centroids)
-    for name in ("ranges", "reference", "largest_flops", "verdict"):
+    for name in ("ranges", "reference", "gradients", "largest_flops", "verdict"):
         assert getattr(again, name) == getattr(calibration, name)
     assert len(event["hosts"]) == 3
     with pytest.raises(RunError, match=r"cannot be read .*it has ranges of 5 measures and centroids of 3"):
@@ -236,9 +236,8 @@ class TestShared:
         return borrowed(undisturbed, config, prepare(config).data, spec_of(config))
 
     def test_arms_seeds_and_sizes_of_the_population_may_differ(self, undisturbed):
-        spec, calibration = self.take(
-            undisturbed, "births=none", "lag=2", "seed=9", "organism.count=5", "rounds=7"
-        )
+        others = ("births=none", "lag=2", "seed=9", "organism.count=5", "rounds=7", "archive.rescore_every=2")
+        spec, calibration = self.take(undisturbed, *others, "emitters.children=0")
         assert (len(spec.hosts), calibration.centroids.shape) == (3, (32, 5))
 
     @pytest.mark.parametrize(
