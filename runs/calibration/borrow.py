@@ -39,9 +39,9 @@ def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[Wo
     with directory.journal() as journal:
         base, event = journaled(directory, journal)
     with readable(f"what the journal of {path} begins with"):
-        theirs = _relevant(base.get("config", {}), base.get("data"))
+        theirs = relevant(base.get("config", {})) | {"data": base.get("data")}
         kind = theirs["organism"].get("kind")
-        different = differences(theirs, _relevant(scientific(config), data))
+        different = differences(theirs, relevant(scientific(config)) | {"data": data})
     if kind != config.organism.kind:
         raise RunError(f"the calibration of {path} is of the family {kind}, not {config.organism.kind}")
     if different:
@@ -49,7 +49,8 @@ def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[Wo
     return with_calibrated(spec, event, directory.blobs), constants_of(event, directory.blobs)
 
 
-def _relevant(values: Mapping[str, Any], data: Any) -> dict[str, Any]:
+def relevant(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a configuration (`runs.config.schema.scientific`) that a calibration depends on."""
     sections = {name: values.get(name) for name in SECTIONS}
     calibration = dict(sections["calibration"] or {})
     calibration.pop("from", None)
@@ -57,4 +58,4 @@ def _relevant(values: Mapping[str, Any], data: Any) -> dict[str, Any]:
     organism.pop("count", None)
     archive = dict(sections["archive"] or {})
     archive.pop("rescore_every", None)
-    return {**sections, "calibration": calibration, "organism": organism, "archive": archive, "data": data}
+    return {**sections, "calibration": calibration, "organism": organism, "archive": archive}

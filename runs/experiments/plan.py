@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runs.calibration.borrow import SECTIONS
+from runs.calibration.borrow import relevant
 from runs.config.problems import nearest
 from runs.config.reader import load
 from runs.config.schema import Config, scientific
@@ -114,7 +114,8 @@ def planned(asked: Description, overrides: Sequence[str] = (), options: Settings
         same = [arm.name for arm in arms if scientific(arm.config) == scientific(config)]
         if same:
             raise ConfigError(f"the arms {same[0]} and {name} have the same settings; change or remove one")
-        calibrator = next((arm.name for arm in arms if _ruler(arm.config) == _ruler(config)), name)
+        ruler = relevant(scientific(config))
+        calibrator = next((arm.name for arm in arms if relevant(scientific(arm.config)) == ruler), name)
         arms.append(Arm(name, changes, config, calibrator))
     return Plan(asked.name, tuple(arms), seeds, asked.speed)
 
@@ -165,13 +166,6 @@ def _nameable(name: str) -> str:
 
 def _texts(settings: Mapping[str, Any]) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-
-
-def _ruler(config: Config) -> Settings:
-    """Return what a calibration depends on (`runs.calibration.borrow`)."""
-    values = scientific(config)
-    organism = {key: value for key, value in values["organism"].items() if key != "count"}
-    return {**{section: values[section] for section in SECTIONS}, "organism": organism}
 
 
 def arm_called(name: str, plan: Plan) -> str:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archive_store.journal.values import values
 from archive_store.reading import Run, open_run
-from qd.emitters.records import HeldOut
 from runs.results.summary import summarise
 
 if TYPE_CHECKING:
@@ -50,6 +48,7 @@ METRICS = (
 )
 FLOPS = "flops"  # counted so far, of all kinds
 _OF_ARCHIVE = ("best_objective", "coverage", "qd_score")
+_HELD_OUT = tuple(f"held_out_{name}" for name in _OF_ARCHIVE)
 
 
 def came_to(path: Path) -> dict[str, float]:
@@ -69,7 +68,7 @@ def came_to(path: Path) -> dict[str, float]:
         "mean_test_score": census.loc[census["round"] == census["round"].max(), "test_score"].mean(),
         "validation_loss": last["validation_loss"],
         **{name: last[name] for name in _OF_ARCHIVE},
-        **_held_out(run, int(last["round"])),
+        **{name: last.get(name) for name in _HELD_OUT},
         "network_flops": _flops_of(run, summary.best_organism),
         "births": summary.births,
         "deaths": summary.deaths,
@@ -87,13 +86,6 @@ def course_of(run: Run) -> "pd.DataFrame":
     if f"flops_{KINDS[0]}" in counted:  # else what is counted is the smaller part
         rounds[FLOPS] = rounds[counted].sum(axis=1).cumsum()
     return rounds
-
-
-def _held_out(run: Run, round: int) -> dict[str, float | None]:
-    """Return what the archive came to on held-out examples, where its elites were scored on them after a round."""
-    with run.directory.journal() as journal:
-        found = list(values(journal.events(round=round, kind="held_out"), HeldOut))
-    return {f"held_out_{name}": getattr(each, name) for each in found for name in _OF_ARCHIVE}
 
 
 def _flops_of(run: Run, organism: int | None) -> float | None:

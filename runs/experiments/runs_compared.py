@@ -9,13 +9,21 @@ from typing import Any
 from archive_store.run_directory import RunDirectory
 from runs.calibration.stored import journaled
 from runs.errors import ConfigError
+from runs.experiments.description import flat
 from runs.experiments.plan import OTHER_OBJECTIVES
 from runs.experiments.reading import score_of
 from runs.experiments.report import Report
 from runs.experiments.results import came_to
 
-IGNORED = ("seed", "name", "calibration.from")  # no part of an arm
-_RULER = ("interface", "hosts", "ranges", "reference", "centroids")  # of the event of calibration
+IGNORED = ("seed", "name", "calibration.from", "archive.rescore_every")  # no part of an arm
+_RULER = (
+    "interface",
+    "hosts",
+    "ranges",
+    "reference",
+    "gradients",
+    "centroids",
+)  # of the event of calibration
 LONGEST = 40  # characters of settings that name an arm
 
 
@@ -81,15 +89,8 @@ def _known(path: Path) -> Known:
     with directory.journal() as journal:
         base, event = journaled(directory, journal)
     config = base["config"]
-    settings = {key: value for key, value in _flat(config).items() if key not in IGNORED}
+    settings = {key: value for key, value in flat(config).items() if key not in IGNORED}
     return Known(path, settings, config["seed"], base["data"], {key: event[key] for key in _RULER})
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def _keys(runs: Sequence[Known]) -> list[str]:

@@ -51,14 +51,13 @@ def emit(
     spent += _assay_flops(world, [children[place] for place in places], len(world.probe))
     rows = dict(zip(places, found, strict=True))
     useful = {place: row for place, row in rows.items() if _is_finite(row) and row.assay_lower > 0}
-    records = {place: _child(world, order, place, children[place], row) for place, row in useful.items()}
-    competing = list(records.values())
+    encoded = {place: encode_genome(children[place]) for place in useful}
+    competing = [
+        _child(world, order, children[place], place, sha256(encoded[place]), row)
+        for place, row in useful.items()
+    ]
     entrants = [candidate(each, order.round, contest.yardstick) for each in competing]
-    contenders, encoded = [], {}
-    for index in contest.contenders(entrants):
-        contenders.append(competing[index])
-        data = encode_genome(children[competing[index].component.slot])
-        encoded[sha256(data)] = data
+    contenders = tuple(competing[index] for index in contest.contenders(entrants))
     assays = [row.assay for row in rows.values() if math.isfinite(row.assay)]
     report = Emitted(
         round=order.round,
@@ -67,10 +66,14 @@ def emit(
         useful=len(useful),
         mean_assay=math.fsum(assays) / len(assays) if assays else None,
         flops=spent + _training_flops(world, order, children),
-        contenders=tuple(contenders),
+        contenders=contenders,
     )
     seconds = {"vary": made - started, "score": clock() - made, "total": clock() - started}
-    return EmitReport(report, seconds), b"", encoded
+    return (
+        EmitReport(report, seconds),
+        b"",
+        {each.genome: encoded[each.component.slot] for each in contenders},
+    )
 
 
 def conceive(world: World, order: Emission, genomes: Mapping[str, bytes]) -> Answer:
@@ -161,7 +164,7 @@ def _is_finite(row: Scored) -> bool:
     return bool(np.isfinite([*row.measures, row.assay, row.assay_lower, row.gradient]).all())
 
 
-def _child(world: World, order: Emission, place: int, child: Genome, row: Scored) -> Child:
+def _child(world: World, order: Emission, child: Genome, place: int, genome: str, row: Scored) -> Child:
     parents = [order.parents[one] for one in order.children[place]]
     return Child(
         component=child_id(world.config.organism.count, order, place),
@@ -169,7 +172,7 @@ def _child(world: World, order: Emission, place: int, child: Genome, row: Scored
         lineage=parents[0].lineage,
         depth=child.depth,
         genes=child.genes,
-        genome=sha256(encode_genome(child)),
+        genome=genome,
         measures=row.measures,
         assay=row.assay,
         assay_lower=row.assay_lower,

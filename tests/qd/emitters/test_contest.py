@@ -37,7 +37,9 @@ def test_who_contends_holds_the_same_cells_as_if_all_had_competed(elites, childr
         archive.commit([candidate(0, slot, *one) for slot, one in enumerate(elites)])
         archive.commit(others)
     assert all_.view() == some.view()
-    assert len(contenders) <= len(CENTROIDS)
+    cells = contest.cells([one.behaviour for one in contenders]).tolist()
+    assert len(set(cells)) == len(cells)
+    assert all(one.objective > contest.held[cell] for one, cell in zip(contenders, cells, strict=True))
 
 
 def test_the_cell_is_that_of_the_archive():

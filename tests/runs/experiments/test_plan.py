@@ -29,7 +29,7 @@ def test_arms_that_change_what_a_calibration_depends_on_have_their_own_and_are_t
         "a": {},
         "wide": {"organism": {"dim": 32}},
         "b": {"births": "none"},
-        "many": {"organism": {"count": 3}},
+        "many": {"organism": {"count": 3}, "archive": {"rescore_every": 2}},
     }
     plan = planned_small(arms=arms | {"deep": {"organism": {"dim": 32}, "births": "none"}})
     assert {arm.name: arm.calibrator for arm in plan.arms} == {

@@ -263,3 +263,31 @@ class TestFostering:
         alone = fostered(world, genomes[1:2], indices, 4e-3)[0]
         for name, array in alone.arrays.items():
             np.testing.assert_allclose(together[1].arrays[name], array, atol=2e-4)
+
+    def test_a_step_is_taken_in_one_host_after_the_other(self, family):
+        world = world_of(family)
+        first, second, third = world.host_organisms
+        other = dataclasses.replace(world, host_organisms=(first, third, second))
+        indices = torch.from_numpy(generator(0, 0, "x").integers(0, len(world.train), size=(2, 16)))
+        genomes = elites(world)[:1]
+
+        def after(where, steps):
+            return encode_genome(fostered(where, genomes, indices[:steps], 4e-3)[0])
+
+        assert after(world, 1) == after(other, 1)
+        assert after(world, 2) != after(other, 2)
+
+    def test_gradients_are_clipped(self, family):
+        spec = calibrated_spec(family)
+        training = {**spec.config["training"], "clip": 1e-12}  # far under Adam's epsilon: hardly a step
+        clipped = build(dataclasses.replace(spec, config={**spec.config, "training": training}))
+        indices = torch.from_numpy(generator(0, 0, "x").integers(0, len(clipped.train), size=(3, 16)))
+        genome = elites(clipped)[0]
+
+        def change(where):
+            after = fostered(where, [genome], indices, 4e-3)[0]
+            return max(
+                float(np.abs(after.arrays[name] - genome.arrays[name]).max()) for name in genome.arrays
+            )
+
+        assert change(clipped) < 1e-4 < 1e-3 < change(world_of(family))
