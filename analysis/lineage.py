@@ -40,21 +40,26 @@ class Node:
         return born, organism, slot
 
 
-def nodes(records: pd.DataFrame) -> dict[str, Node]:
+def nodes(records: pd.DataFrame, children: pd.DataFrame) -> dict[str, Node]:
     """Return every component that was ever recorded, by id.
 
     Parameters
     ----------
     records
         One row per living component and round: ``component``, ``parents``, ``born``, ``round``.
+    children
+        One row per child of an emitter, which never lived: ``component``, ``parents``, ``round``.
     """
-    lives = records.groupby("component", sort=True).agg(
-        parents=("parents", "first"), born=("born", "first"), last=("round", "max")
+    columns = ["component", "parents", "born", "round"]
+    parts = [records[columns], children.assign(born=children["round"])[columns]]
+    lives = (
+        pd.concat([part for part in parts if len(part)] or parts[:1])
+        .groupby("component", sort=True)
+        .agg(parents=("parents", "first"), born=("born", "first"), last=("round", "max"))
     )
-    columns = zip(lives.index, lives["parents"], lives["born"], lives["last"], strict=True)
+    rows = zip(lives.index, lives["parents"], lives["born"], lives["last"], strict=True)
     return {
-        str(name): Node(str(name), tuple(parents), int(born), int(last))
-        for name, parents, born, last in columns
+        str(name): Node(str(name), tuple(parents), int(born), int(last)) for name, parents, born, last in rows
     }
 
 
@@ -124,14 +129,19 @@ def order(tree: Mapping[str, Node]) -> list[str]:
 
 
 def lineage(
-    elites: pd.DataFrame, records: pd.DataFrame, axes: Axes, count: int = BEST, rows: int = ROWS
+    elites: pd.DataFrame,
+    records: pd.DataFrame,
+    children: pd.DataFrame,
+    axes: Axes,
+    count: int = BEST,
+    rows: int = ROWS,
 ) -> Axes:
     """Draw the tree of the best elites: one row per component, from its birth to the last of its children.
 
-    A thick line is a life, a thin one goes on where only the archived genome had children. A line down
-    leads from the first parent to the child, at the child's birth; a dashed one from a second parent.
-    A coloured point is a component that holds a cell, at the round in which it was measured as such; the
-    best have their names in bold.
+    A thick line is a life (a child of an emitter, which its name says, has none), a thin one goes on where only the
+    archived genome had children. A line down leads from the first parent to the child, at the child's birth; a dashed
+    one from a second parent. A coloured point is a component that holds a cell, at the round in which it was measured
+    as such; the best have their names in bold.
 
     Parameters
     ----------
@@ -139,6 +149,8 @@ def lineage(
         One row per filled cell: ``cell``, ``component``, ``round``, ``objective``.
     records
         One row per living component and round: ``component``, ``parents``, ``born``, ``round``.
+    children
+        One row per child of an emitter: ``component``, ``parents``, ``round``, ``emitter``.
     axes
         Where to draw.
     count
@@ -149,7 +161,7 @@ def lineage(
     if elites.empty:
         return style.message(axes, style.EMPTY_SO_LOOK)
     top = best(elites, count)
-    tree = pedigree(list(top["component"]), nodes(records), rows)
+    tree = pedigree(list(top["component"]), nodes(records, children), rows)
     places = {name: row for row, name in enumerate(order(tree))}
     for name, node in tree.items():
         _life(node, tree, places[name], axes)
@@ -157,7 +169,8 @@ def lineage(
     ranked = best(elites, len(elites))
     shown = ranked[ranked["component"].isin(list(places))]
     _elites(shown, places, style.objective_norm(shown["objective"]), axes)
-    _frame(places, set(top["component"]), axes)
+    emitters = dict(zip(children["component"], children["emitter"], strict=True))
+    _frame(places, emitters, set(top["component"]), axes)
     style.round_axis(axes, pd.Series([0, records["round"].max()]), "round (0: founders)")
     return axes
 
@@ -200,8 +213,12 @@ def _elites(shown: pd.DataFrame, places: Mapping[str, int], norm: Normalize, axe
     style.objective_scale(norm, axes, location="right", shrink=0.6, aspect=30, pad=0.02)
 
 
-def _frame(places: Mapping[str, int], top: set[str], axes: Axes) -> None:
-    axes.set_yticks(list(places.values()), list(places))
+def _frame(places: Mapping[str, int], emitters: Mapping[str, str], top: set[str], axes: Axes) -> None:
+    names = [
+        f"{name} {style.drawable(emitters[name].rpartition(':')[2], 12)}" if name in emitters else name
+        for name in places
+    ]
+    axes.set_yticks(list(places.values()), names)
     for tick, name in zip(axes.get_yticklabels(), places, strict=True):
         tick.set_fontweight("bold" if name in top else "normal")
         tick.set_color(style.INK if name in top else style.GREY)

@@ -319,7 +319,7 @@ def _lifecycle(run: Run, figure: Figure) -> None:
 
 def _lineage(run: Run, figure: Figure) -> None:
     elites = run.elites()
-    axes = lineage.lineage(elites, run.records(), figure.subplots())
+    axes = lineage.lineage(elites, run.records(), run.children(), figure.subplots())
     rows = len(axes.get_yticks()) if len(elites) else 0
     figure.set_size_inches(style.WIDTH, max(3.4, 1.3 + 0.17 * rows) if rows else 2.4)
     _title(figure, _heading(run, "the best elites and their ancestors"))

@@ -146,6 +146,18 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "mean_assay": "of those scored, in nats per example",
         "flops": "counted, of assays and of training in the hosts",
     },
+    "children": {
+        "round": "in which it was made and competed",
+        **_COMPONENT,
+        "emitter": "name, or import path",
+        "assay": "as of records",
+        "assay_lower": "as of records",
+        "gradient": "as of records",
+        "flops": "as of records",
+        "genome": "SHA-256 of its genome; stored if it held a cell at the end of the round",
+        "<measure>": "the measure, in its own unit",
+        "gene_*": "a structural gene",
+    },
     "held_out": {
         "round": "after which the elites were scored again",
         "cell": "that the elite holds",

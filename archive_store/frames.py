@@ -6,7 +6,7 @@ order of the run.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from archive_store.journal.values import value_of, values
 from qd.canonical import NON_FINITE, number
 from qd.emitters.records import Emission, Emitted, HeldOut
 from qd.lifecycle.trial import ROOM
-from qd.records import Census, ComponentId, Decision, Genes, Outcome
+from qd.records import Census, Child, ComponentId, Decision, Genes, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +68,11 @@ _ELITES = {
 _EMITTERS = {
     "round": "int64", "chunk": "int64", "emitter": "object", "children": "int64", "scored": "int64",
     "useful": "int64", "won": "int64", "gain": "float64", "mean_assay": "float64", "flops": "float64",
+}  # fmt: skip
+_CHILDREN = {
+    "round": "int64", "component": "object", "lineage": "object", "parents": "object", "depth": "int64",
+    "emitter": "object", "assay": "float64", "assay_lower": "float64", "gradient": "float64", "flops": "float64",
+    "genome": "object",
 }  # fmt: skip
 _HELD_OUT = {
     "round": "int64", "cell": "int64", "objective": "float64", "assay": "float64", "assay_lower": "float64",
@@ -282,6 +287,19 @@ def emitters(events: Iterable[Event]) -> "pd.DataFrame":
     return frame(list(rows.values()), _EMITTERS)
 
 
+def children(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
+    """One row per child that could win a cell; raw measures by name, genes as ``gene_<name>``."""
+    rows = [
+        {"round": round, "emitter": emitter}
+        | {name: getattr(child, name) for name in _CHILDREN if hasattr(child, name)}
+        | _names(child.component, child.lineage, child.parents)
+        | _by_measure(child.measures, measures)
+        | _genes(child.genes)
+        for round, emitter, child in _children(events)
+    ]
+    return frame(rows, _CHILDREN | _numbers(measures) | _gene_columns(rows))
+
+
 def held_out(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame":
     """One row per elite and second look, on held-out examples; behaviours in the unit cube."""
     rows = [
@@ -307,7 +325,7 @@ def elites(events: Iterable[Event], measures: Sequence[str], chunks: Iterable[Ev
     chunks
         Emissions and what came of them, which say what emitter an elite is of.
     """
-    made = _made_by(chunks)
+    made = {child.component: emitter for _, emitter, child in _children(chunks)}
     filled: dict[int, Row] = {}
     accepted = (value for value in values(events, Outcome) if value.status != "reject")
     for handle, value in enumerate(accepted):
@@ -320,17 +338,15 @@ def elites(events: Iterable[Event], measures: Sequence[str], chunks: Iterable[Ev
     return frame(rows, _ELITES | _numbers(measures) | _gene_columns(rows))
 
 
-def _made_by(chunks: Iterable[Event]) -> dict[ComponentId, str]:
-    """Return the emitter of every child that could win."""
+def _children(events: Iterable[Event]) -> Iterator[tuple[int, str, Child]]:
+    """Yield round, emitter and every child that could win, from emissions and what came of them."""
     names: dict[tuple[int, int], str] = {}
-    made: dict[ComponentId, str] = {}
-    for value in map(value_of, chunks):
+    for value in map(value_of, events):
         if isinstance(value, Emission):
             names[value.round, value.chunk] = value.emitter
         elif isinstance(value, Emitted):
-            emitter = names.get((value.round, value.chunk), "")
-            made |= {child.component: emitter for child in value.contenders}
-    return made
+            for child in value.contenders:
+                yield value.round, names.get((value.round, value.chunk), ""), child
 
 
 def validity(verdicts: Iterable[tuple[int, Mapping[str, Any]]], measures: Sequence[str]) -> "pd.DataFrame":

@@ -154,6 +154,10 @@ class Run:
             kinds = ("emission", "emitted", "outcome")
             return frames.emitters([event for kind in kinds for event in journal.events(kind=kind)])
 
+    def children(self) -> "pd.DataFrame":
+        """One row per child of an emitter that could win a cell: raw measures, assay, cost, genes, parents."""
+        return frames.children([*self._events("emission"), *self._events("emitted")], self.measures)
+
     def held_out(self) -> "pd.DataFrame":
         """One row per elite and second look: what it is on examples that the search has not seen."""
         return frames.held_out(self._events("held_out"), self.measures)

@@ -5,9 +5,11 @@ from matplotlib.axes import Axes
 
 from analysis import lineage, style
 from analysis.lineage import Node
+from archive_store import frames
 from archive_store.reading import Run
 
 Tree = dict[str, Node]
+NO_CHILDREN = frames.children([], ())
 
 
 @st.composite
@@ -72,7 +74,7 @@ def test_best_takes_each_component_once() -> None:
 
 def test_nodes_know_birth_and_last_sight(run: Run) -> None:
     records = run.records()
-    known = lineage.nodes(records)
+    known = lineage.nodes(records, NO_CHILDREN)
     assert set(known) == set(records["component"])
     for name, node in known.items():
         own = records[records["component"] == name]
@@ -82,7 +84,7 @@ def test_nodes_know_birth_and_last_sight(run: Run) -> None:
 
 def test_rows_are_named_and_the_best_are_bold(run: Run, axes: Axes) -> None:
     elites, records = run.elites(), run.records()
-    lineage.lineage(elites, records, axes, count=3)
+    lineage.lineage(elites, records, NO_CHILDREN, axes, count=3)
     bold = {text.get_text() for text in axes.get_yticklabels() if text.get_fontweight() == "bold"}
     assert bold == set(lineage.best(elites, 3)["component"])
     points = axes.collections[0]
@@ -93,5 +95,34 @@ def test_rows_are_named_and_the_best_are_bold(run: Run, axes: Axes) -> None:
 
 
 def test_empty_archive_says_so(run: Run, axes: Axes) -> None:
-    lineage.lineage(run.elites()[:0], run.records(), axes)
+    lineage.lineage(run.elites()[:0], run.records(), run.children(), axes)
     assert [text.get_text() for text in axes.texts] == [style.EMPTY_SO_LOOK]
+
+
+def test_children_of_emitters_have_their_place_and_say_whose_they_are(axes: Axes) -> None:
+    """A founder has a child by an emitter, which has another, and that one is born into an organism."""
+    records = pd.DataFrame(
+        {
+            "component": ["0.0.0", "0.0.0", "1.5.2"],
+            "parents": [(), (), ("9.4.1",)],
+            "born": [0, 0, 5],
+            "round": [1, 2, 5],
+        }
+    )
+    children = pd.DataFrame(
+        {
+            "component": ["8.3.0", "9.4.1"],
+            "parents": [("0.0.0",), ("8.3.0", "0.0.0")],
+            "round": [3, 4],
+            "emitter": ["gradient", "mine:own"],
+        }
+    )
+    elites = pd.DataFrame(
+        {"cell": [1, 2], "component": ["9.4.1", "1.5.2"], "round": [4, 5], "objective": [0.5, 0.4]}
+    )
+    known = lineage.nodes(records, children)
+    assert known["8.3.0"] == Node("8.3.0", ("0.0.0",), 3, 3)
+    assert lineage.ancestors("1.5.2", known) == ["1.5.2", "9.4.1", "8.3.0", "0.0.0"]
+    lineage.lineage(elites, records, children, axes)
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["0.0.0", "8.3.0 gradient", "9.4.1 own", "1.5.2"]
