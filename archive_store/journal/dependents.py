@@ -8,6 +8,7 @@ from archive_store.blobs import is_digest
 from archive_store.errors import JournalError
 from archive_store.journal.journal import KEPT_STATES, Journal, State
 from archive_store.journal.values import Calibrated, values
+from qd.emitters.records import Emission
 from qd.records import ComponentId, Decision, Outcome
 
 NOTHING = "nothing that the run knows of"
@@ -47,7 +48,8 @@ def uses(journal: Journal, until: int, finished: bool) -> dict[str, Use]:
     }
     holders = _holders(values(journal.events(kind="outcome", until=until), Outcome))
     born = _children(values(journal.events(kind="decision", until=until), Decision))
-    found |= _of_genomes(holders, born, until)
+    emitted = _emitted(values(journal.events(kind="emission", until=until), Emission))
+    found |= _of_genomes(holders, born, emitted, until)
     for name in found:
         if not is_digest(name):
             raise JournalError(
@@ -88,7 +90,10 @@ def _without(stored: list[State], place: int, finished: bool) -> str:
 
 
 def _of_genomes(
-    holders: Mapping[int, list[tuple[int, str]]], children: Mapping[str, list[str]], last: int
+    holders: Mapping[int, list[tuple[int, str]]],
+    children: Mapping[str, list[str]],
+    emitted: Mapping[str, list[int]],
+    last: int,
 ) -> dict[str, Use]:
     phrases: dict[str, list[str]] = defaultdict(list)
     stored: dict[str, int] = {}
@@ -99,6 +104,9 @@ def _of_genomes(
             phrases[genome].append(f"the elite of cell {cell} {_span(first, end, last)}")
     for genome, born in children.items():
         phrases[genome].append(f"a possible parent of {', '.join(born)}")
+    for genome, rounds in emitted.items():
+        when = f"round{'s' if len(rounds) > 1 else ''} {', '.join(map(str, rounds))}"
+        phrases[genome].append(f"a parent of emitters' children in {when}")
     return {genome: Use(stored[genome], "; ".join(phrases[genome])) for genome in stored}
 
 
@@ -119,6 +127,16 @@ def _span(first: int, end: int | None, last: int) -> str:
     if end is None:
         return f"at the end of round {last}"
     return f"in round {first}" if first == end else f"in rounds {first} to {end}"
+
+
+def _emitted(emissions: Iterable[Emission]) -> dict[str, list[int]]:
+    """Map each genome to the rounds in which emitters made children of it, rising."""
+    rounds: dict[str, list[int]] = defaultdict(list)
+    for emission in emissions:
+        for parent in emission.parents:
+            if emission.round not in rounds[parent.genome]:
+                rounds[parent.genome].append(emission.round)
+    return rounds
 
 
 def _children(decisions: Iterable[Decision]) -> dict[str, list[str]]:

@@ -6,8 +6,12 @@ import sqlite3
 import pytest
 
 from archive_store.errors import BlobError, StoreError
+from archive_store.journal.dependents import uses
+from archive_store.journal.values import values
 from archive_store.reading import open_run
+from archive_store.run_directory import RunDirectory
 from archive_store.verification import MANIFEST, verify
+from qd.emitters.records import Emission
 from runs.replay import decisions, replay
 from tests.faults.flips import blob, flips, one_of_every_kind, tally, write
 from tests.fixtures.small_runs import copied
@@ -191,3 +195,15 @@ class TestNothingUsesADamagedBlob:
             with pytest.raises(StoreError, match="is damaged"):
                 opened.archive() if kind == "centroids" else opened.genome((run / name).stem)
             assert place >= 0
+
+
+def test_children_of_emitters_depend_on_their_parents(undisturbed):
+    with RunDirectory.open(undisturbed).journal() as journal:
+        found = uses(journal, 4, finished=True)
+        asked = list(values(journal.events(kind="emission"), Emission))
+    for genome in {parent.genome for emission in asked for parent in emission.parents}:
+        rounds = sorted({each.round for each in asked if genome in {one.genome for one in each.parents}})
+        many = "s" if len(rounds) > 1 else ""
+        told = f"a parent of emitters' children in round{many} {', '.join(map(str, rounds))}"
+        assert told in found[genome].dependents
+    assert asked
