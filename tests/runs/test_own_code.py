@@ -37,6 +37,9 @@ def test_it_runs_with_its_own_options_and_measures(example):
     assert launched.exit_code == 0, launched.stderr
     run = open_run("out/mine")
     assert run.measures[1] == "written_norm"
+    emitters = run.emitters()
+    assert set(emitters["emitter"]) == {"gradient", "mine:bolder"}
+    assert emitters[emitters["emitter"] == "mine:bolder"]["scored"].sum() > 0
     assert run.census()["test_score"].max() > 0.5, "it learns"
     assert set(run.records()["gene_window"]) <= {2.0, 3.0, 4.0}
     assert "reach: 4" in Path("out/mine/config.yaml").read_text()
