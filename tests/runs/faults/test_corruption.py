@@ -64,6 +64,7 @@ class TestFinished:
             others = {calibration["interface"], calibration["centroids"], *calibration["hosts"]}
             others |= {state.digest for state in journal.states()}
             orders = [event.value for event in journal.events(kind="decision")]
+            emissions = [event.value for event in journal.events(kind="emission")]
         children = {}
         for order in orders:
             for birth in order["births"]:
@@ -72,6 +73,7 @@ class TestFinished:
                     children.setdefault(genome, set()).add(
                         f"{order['organism']}.{order['round']}.{birth['slot']}"
                     )
+        emitted = {parent["genome"] for emission in emissions for parent in emission["parents"]}
         genomes = set(opened.directory.blobs.digests()) - others
         for genome in genomes:
             write(run / blob(run, genome), 40, 0)
@@ -84,8 +86,12 @@ class TestFinished:
             at_the_end = "" if elite is None else f"the elite of cell {elite.cell} at the end of round 4"
             assert (at_the_end or "the elite of cell ") in problem.dependents
             assert (" at the end of round 4" in problem.dependents) == (elite is not None)
-            parents = problem.dependents.partition("a possible parent of ")[2]
-            assert set(parents.split(", ") if parents else ()) == children.get(genome, set())
+            phrases = problem.dependents.split("; ")
+            born = [phrase for phrase in phrases if phrase.startswith("a possible parent of ")]
+            assert {name for phrase in born for name in phrase[21:].split(", ")} == children.get(genome, set())
+            assert any(phrase.startswith("a parent of emitters' children in ") for phrase in phrases) == (
+                genome in emitted
+            )
             assert elite is None or problem.round == elite.round
 
     def test_what_was_damaged_before_the_run_ended_is_found_too(self, undisturbed, tmp_path):
