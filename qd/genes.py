@@ -1,7 +1,7 @@
 """Structural genes: the range of each, and how they are drawn, mutated and crossed over."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,6 +136,31 @@ def crossed(first: Genes, second: Genes, space: GeneSpace, rng: np.random.Genera
     for name in sorted(space):
         between = space[name].between(values[name], others[name], rng.random())
         values[name] = (values[name], others[name], between)[rng.integers(3)]
+    return tuple(sorted(values.items()))
+
+
+def shifted(genes: Genes, shifts: Sequence[float], space: GeneSpace) -> Genes:
+    """Move each gene of the space by a share of its range (or of its logarithm), at most to the end of it.
+
+    Parameters
+    ----------
+    genes
+        The genes, sorted by name.
+    shifts
+        One for each gene of the space, in the order of their names.
+    space
+        The genes that are moved, and their ranges.
+
+    Raises
+    ------
+    ValueError
+        If a gene of the space is missing.
+    """
+    values = _checked(genes, space)
+    for name, shift in zip(sorted(space), shifts, strict=True):
+        gene = space[name]
+        share = min(max(gene.share(values[name]) + shift, 0.0), 1.0)
+        values[name] = gene.between(gene.low, gene.high, share)
     return tuple(sorted(values.items()))
 
 

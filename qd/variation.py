@@ -10,7 +10,7 @@ Arrays go in and come out as float32; all work between is done in float64 and ro
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "factored",
     "gaussian",
     "line",
+    "mixed",
     "norm_matched",
     "random_genes",
     "resize",
@@ -123,19 +124,62 @@ def line(
     _check_sigmas(sigma=sigma, line_sigma=line_sigma)
     step = line_sigma * rng.standard_normal()
     genes = redrawn(crossed(first.genes, second.genes, space, rng), gene_rate, space, rng)
-    first, second = fit(first, genes), fit(second, genes)
-    _check_same_kind(first, second)
-    ones, others = _in_float64(first), _in_float64(align(second, first))
+    return mixed(first, [second], [step], sigma, genes, rng, factor, ranks, fit, align)
+
+
+def mixed(
+    first: Genome,
+    others: Sequence[Genome],
+    steps: Sequence[float],
+    sigma: float,
+    genes: Genes,
+    rng: np.random.Generator,
+    factor: Factor,
+    ranks: Mapping[str, str],
+    fit: Resize = lambda genome, genes: genome,
+    align: Align = lambda genome, like: genome,
+) -> Genome:
+    """Return the genome that lies some steps from one elite towards others, in products: ``W_1 + sum l_i (W_i - W_1)``.
+
+    Noise comes on top, as in `gaussian`.
+
+    Parameters
+    ----------
+    first, others
+        Elites of one kind; at least one other, or it is `first` itself with other genes.
+    steps
+        ``l_i``, one for each other.
+    sigma
+        As in `gaussian`; 0 for none.
+    genes
+        Of the child.
+    rng, factor, ranks, fit, align
+        As in `line`.
+
+    Raises
+    ------
+    ValueError
+        As `line`.
+    """
+    first = fit(first, genes)
+    others = [fit(other, genes) for other in others]
+    for other in others:
+        _check_same_kind(first, other)
+    own, theirs = _in_float64(first), [_in_float64(align(other, first)) for other in others]
     inner = {name: first.arrays[f"{name}.U"].shape[1] for name in factored(first)}
     inner |= _inner_sizes(first, genes, ranks)
-    arrays = {
-        name: one + step * (others[name] - one)
-        for name, one in ones.items()
-        if name.removesuffix(".U").removesuffix(".V") not in inner
-    }
+    arrays: Arrays = {}
+    for name, array in own.items():
+        if name.removesuffix(".U").removesuffix(".V") not in inner:
+            arrays[name] = array
+            for step, their in zip(steps, theirs, strict=True):
+                arrays[name] = arrays[name] + step * (their[name] - array)
     for name, rank in inner.items():
-        U = np.hstack([(1 - step) * ones[f"{name}.U"], step * others[f"{name}.U"]])
-        V = np.vstack([ones[f"{name}.V"], others[f"{name}.V"]])
+        U = np.hstack(
+            [(1 - math.fsum(steps)) * own[f"{name}.U"]]
+            + [step * their[f"{name}.U"] for step, their in zip(steps, theirs, strict=True)]
+        )
+        V = np.vstack([each[f"{name}.V"] for each in (own, *theirs)])
         arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(*factor(U, V, rank), rank, rng)
     return _noisy(replace(first, genes=genes, arrays=arrays), sigma, rng)
 

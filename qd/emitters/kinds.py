@@ -10,6 +10,9 @@ class Kind:
 
     parents: int  # elites of one layer that a child is made of, where the archive has so many
     trained: bool = False  # in the reference hosts, after variation
+    adaptive: bool = (
+        False  # an evolution strategy asks for points and is told what became of them (`campaigns`)
+    )
 
 
 KINDS: Mapping[str, Kind] = {
@@ -17,7 +20,9 @@ KINDS: Mapping[str, Kind] = {
     "gaussian": Kind(parents=1),
     "gene": Kind(parents=1),
     "gradient": Kind(parents=1, trained=True),
+    "cma_mae": Kind(parents=5, adaptive=True),
 }
+DEFAULT = ("iso_line", "gaussian", "gene", "gradient")
 OWN = Kind(parents=2)  # a user's, given by import path
 
 

@@ -1,7 +1,8 @@
 """The values of the search: what emitters are asked for, what came of it, and what elites are worth elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from qd.canonical import LATER
 from qd.records import Child, ComponentId
 from qd.typed import Finite, Share
 
@@ -17,6 +18,15 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
+class Campaign:
+    """An evolution strategy under way: it is told of each of its generations, in order, what came of them."""
+
+    round: int  # of its first generation
+    chunk: int  # and its number there: the two name the strategy's stream
+    improvements: tuple[tuple[Finite | None, ...], ...] = ()  # of each child; None: it could not compete
+
+
+@dataclass(frozen=True, slots=True)
 class Emission:
     """An order: children that one emitter is to make of elites, a chunk that one worker scores."""
 
@@ -25,6 +35,15 @@ class Emission:
     emitter: str  # name of the table, or import path
     parents: tuple[Parent, ...]
     children: tuple[tuple[int, ...], ...]  # for each child, which of the parents it is made of
+    campaign: Campaign | None = field(default=None, metadata={LATER: True})  # of an adaptive emitter
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Where a child would compete."""
+
+    cell: int
+    objective: Finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +61,8 @@ class Emitted:
     mean_assay: Finite | None  # of those scored, in nats; None where there are none
     flops: float  # counted, of assays and of training in the hosts
     contenders: tuple[Child, ...]  # by component id
+    # Of an adaptive emitter, every child's; None: not useful, or not finite.
+    tried: tuple[Tried | None, ...] = field(default=(), metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)

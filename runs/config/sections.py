@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from organisms.families import FAMILIES
 from organisms.layers.config import Count, NotNegative, Positive, Section
 from organisms.options import Sizes
-from qd.emitters.kinds import KINDS
+from qd.emitters.kinds import DEFAULT, KINDS
 from runs.config.problems import nearest, shown
 from runs.config.tables import TASKS
 
@@ -251,7 +251,7 @@ class EmittersConfig(Section):
             strict=False,
             description=f"Emitters: any of {', '.join(KINDS)}, or the import path package.module:Name of your own.",
         ),
-    ] = tuple(KINDS)
+    ] = DEFAULT
     children: Annotated[int, Field(ge=0, le=100_000)] = 144
     """Children a round; 0: the archive holds only what organisms became while they trained."""
     chunk: Annotated[int, Field(ge=1, le=1024)] = 12
@@ -270,6 +270,10 @@ class EmittersConfig(Section):
     """Optimizer steps of a child of gradient, in one reference host after the other, on training examples."""
     learning_rate: Positive = 4e-3
     """Learning rate of these steps."""
+    cma_sigma: Positive = 0.2
+    """Standard deviation with which cma_mae begins: of genes, as a share of their ranges; of steps to other elites."""
+    cma_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of an improvement by which cma_mae raises the threshold of a cell; 1 is CMA-ME."""
     race: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Share of the probe split that rules out hopeless children before the whole of it is used; 1: no race."""
 

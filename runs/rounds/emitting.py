@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from qd.emitters.campaigns import Campaigns
 from qd.emitters.plan import Plan, emissions
 from qd.emitters.records import Emission, Emitted
 from qd.emitters.shares import Success
@@ -40,6 +41,7 @@ class Emitting:
         self._asked: dict[int, tuple[Emission, ...]] = {}  # of rounds that are not closed
         self._brought: dict[tuple[int, int], Emitted] = {}  # by round and chunk
         self._successes: dict[int, list[Success]] = {}  # of the chunks of each closed round
+        self._campaigns = Campaigns(config.lag, config.emitters.cma_learning_rate)
 
     def decide(self, round: int, seen: int, view: View) -> tuple[Emission, ...]:
         """Return the emissions of a round, which are decided on the first call.
@@ -55,7 +57,8 @@ class Emitting:
         """
         if round not in self._asked:
             past = [each for closed in range(1, seen + 1) for each in self._successes.get(closed, ())]
-            self._asked[round] = emissions(self._plan, round, view, past)
+            ongoing = self._campaigns.ongoing(round)
+            self._asked[round] = emissions(self._plan, round, view, past, ongoing)
         return self._asked[round]
 
     def accept(self, emitted: Emitted) -> None:
@@ -125,7 +128,8 @@ class Emitting:
     def _remember(
         self, round: int, asked: Sequence[Emission], brought: Sequence[Emitted], outcomes: Sequence[Outcome]
     ) -> list[Success]:
-        """Note what each chunk of a round brought to the archive."""
+        """Note what each chunk of a round brought to the archive, and what adaptive emitters are told of it."""
+        self._campaigns.learn(round, asked, brought)
         gains: dict[int, list[float]] = {}
         for outcome in outcomes:
             if outcome.status != "reject":

@@ -1,5 +1,6 @@
 """Variation of genomes as a family knows it: its genes, the sizes that they set, and its equivalent forms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from archive_store.lowrank import refactored
 from organisms.species import Species
 from qd import variation
-from qd.genes import random_genes, redrawn
+from qd.genes import random_genes, redrawn, shifted
 from qd.records import Genes, Genome
 
 
@@ -61,6 +62,31 @@ class Variator:
             line_sigma,
             gene_rate,
             self.family.genes,
+            self.stream,
+            refactored,
+            self.family.ranks,
+            self._fitted,
+            self.family.aligned,
+        )
+
+    def mixed(self, parents: Sequence[Genome], point: Sequence[float]) -> Genome:
+        """Return the genome at a point of the space around the first parent (`qd.variation.mixed`).
+
+        Parameters
+        ----------
+        parents
+            The first, and those in whose directions the point may lie.
+        point
+            First how far each gene moves, as a share of its range and in the order of names; then how far to go to each
+            other parent, as a share of the way.
+        """
+        genes = shifted(parents[0].genes, point[: len(self.family.genes)], self.family.genes)
+        return variation.mixed(
+            parents[0],
+            parents[1:],
+            point[len(self.family.genes) :],
+            0.0,
+            genes,
             self.stream,
             refactored,
             self.family.ranks,

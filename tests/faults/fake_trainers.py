@@ -10,8 +10,9 @@ from typing import Any
 from qd.canonical import canonical, sha256
 from qd.centroids import halton_cvt
 from qd.emitters.contest import Contest
+from qd.emitters.kinds import KINDS
 from qd.emitters.plan import child_id
-from qd.emitters.records import Emission, Emitted
+from qd.emitters.records import Emission, Emitted, Tried
 from qd.fitness import candidate
 from qd.lifecycle.trial import born, choose, died
 from qd.measures import Ranges
@@ -30,7 +31,7 @@ Change = Callable[[Census], Census]
 def ledger_config(**values) -> Config:
     """Three organisms and five rounds in which births and deaths happen, and two chunks of children in each."""
     changes = {"rounds": 5, "lifecycle.warmup": 0, "lifecycle.gentle": 0, "lifecycle.quiet": 0}
-    changes |= {"emitters.children": 5, "emitters.chunk": 3} | values
+    changes |= {"emitters.children": 5, "emitters.chunk": 3, "emitters.kinds": list(KINDS)} | values
     return load("smoke", [f"{key}={value}" for key, value in changes.items()])
 
 
@@ -189,7 +190,15 @@ def emit(
     useful = [child for child in children if child.assay_lower > 0]
     entrants = [candidate(child, order.round, contest.yardstick) for child in useful]
     winners = tuple(useful[place] for place in contest.contenders(entrants))
-    found = Emitted(order.round, order.chunk, len(children), len(useful), 0.5, 10.0 + order.chunk, winners)
+    tried = ()
+    if order.campaign is not None:
+        cells = contest.cells([entrant.behaviour for entrant in entrants]).tolist()
+        known = {
+            each.component: Tried(cell, each.objective) for cell, each in zip(cells, entrants, strict=True)
+        }
+        tried = tuple(known.get(child.component) for child in children)
+    cost = 10.0 + order.chunk
+    found = Emitted(order.round, order.chunk, len(children), len(useful), 0.5, cost, winners, tried)
     return EmitReport(found, {"total": 0.0}), b"", {child.genome: encoded[child.genome] for child in winners}
 
 

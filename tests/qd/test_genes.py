@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qd.genes import GeneRange, crossed, random_genes, redrawn
+from qd.genes import GeneRange, crossed, random_genes, redrawn, shifted
 
 SPACE = {
     "rank": GeneRange(2, 16, integer=True),
@@ -103,3 +103,19 @@ def test_missing_genes_are_named():
         redrawn(FIRST[:3], 0.0, SPACE, rng())
     with pytest.raises(ValueError, match=r"lacks the genes \['rank', 'temperature', 'window'\]"):
         crossed(FIRST, SECOND[:1], SPACE, rng())
+
+
+@given(st.lists(st.floats(-2, 2), min_size=3, max_size=3))
+def test_shifted_genes_move_by_shares_of_their_ranges_to_the_ends_at_most(shifts):
+    moved = dict(shifted(FIRST, shifts, SPACE))
+    assert moved.pop("kept") == 3.0
+    for (name, value), shift in zip(sorted(moved.items()), shifts, strict=True):
+        share = min(max(SPACE[name].share(dict(FIRST)[name]) + shift, 0.0), 1.0)
+        assert value == SPACE[name].between(SPACE[name].low, SPACE[name].high, share)
+
+
+def test_genes_that_are_not_shifted_stay():
+    assert dict(shifted(FIRST, [0.0, 0.0, 0.0], SPACE)) == pytest.approx(dict(FIRST))
+    assert dict(shifted(FIRST, [9.0, -9.0, 9.0], SPACE)) == pytest.approx(
+        {"kept": 3.0, "rank": 16.0, "temperature": 0.5, "window": 64.0}
+    )

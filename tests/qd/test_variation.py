@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qd.genes import GeneRange
 from qd.records import Genome
-from qd.variation import factored, gaussian, line, norm_matched, resize
+from qd.variation import factored, gaussian, line, mixed, norm_matched, resize
 
 D = 9
 RANKS = {"qk": "rank", "ov": "width"}
@@ -136,6 +136,21 @@ def test_a_line_lies_on_the_line_between_the_products(seed, line_sigma):
         np.testing.assert_allclose(product(child, name), expected, atol=1e-3, rtol=1e-4)
     bias = first.arrays["bias"] + step * (second.arrays["bias"].astype(float) - first.arrays["bias"])
     np.testing.assert_allclose(child.arrays["bias"], bias, rtol=1e-6)
+
+
+@given(SEEDS, st.lists(st.floats(-1, 1), min_size=0, max_size=3))
+@settings(max_examples=50, deadline=None)
+def test_a_mixture_is_the_sum_of_its_steps_in_products(seed, steps):
+    first, others = genome(9, 9, seed), [genome(4, 3, seed + n + 1) for n in range(len(steps))]
+    child = mixed(first, others, steps, 0.0, first.genes, rng(), truncated, RANKS)
+    for name in ("qk", "ov"):
+        ways = [product(other, name) - product(first, name) for other in others]
+        expected = product(first, name) + sum(step * way for step, way in zip(steps, ways, strict=True))
+        np.testing.assert_allclose(product(child, name), expected, atol=1e-4)
+    bias = first.arrays["bias"].astype(float)
+    bias = bias + sum(step * (other.arrays["bias"] - bias) for step, other in zip(steps, others, strict=True))
+    np.testing.assert_allclose(child.arrays["bias"], bias, atol=1e-5)
+    assert (child.genes, child.depth) == (first.genes, first.depth)
 
 
 def test_a_line_does_not_depend_on_the_gauge_of_the_factors():

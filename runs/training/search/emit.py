@@ -1,7 +1,7 @@
 """The job of emitters: children are made of elites and scored in the reference hosts; those that may win come back."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from qd.canonical import sha256
 from qd.emitters.contest import Contest
 from qd.emitters.kinds import kind_of
 from qd.emitters.plan import child_id
-from qd.emitters.records import Emission, Emitted
+from qd.emitters.records import Emission, Emitted, Tried
+from qd.emitters.strategy import points
 from qd.fitness import candidate
-from qd.records import Child, Genome, Scored
+from qd.records import Candidate, Child, Genome, Scored
 from qd.seeding import generator
 from runs.errors import RAISED, RunError, readable, told
 from runs.machine.clock import Clock
@@ -58,6 +59,7 @@ def emit(
     ]
     entrants = [candidate(each, order.round, contest.yardstick) for each in competing]
     contenders = tuple(competing[index] for index in contest.contenders(entrants))
+    tried = dict(zip(useful, _tried(entrants, contest), strict=True))
     assays = [row.assay for row in rows.values() if math.isfinite(row.assay)]
     report = Emitted(
         round=order.round,
@@ -67,6 +69,7 @@ def emit(
         mean_assay=math.fsum(assays) / len(assays) if assays else None,
         flops=spent + _training_flops(world, order, children),
         contenders=contenders,
+        tried=tuple(tried.get(place) for place in range(len(children))) if order.campaign is not None else (),
     )
     seconds = {"vary": made - started, "score": clock() - made, "total": clock() - started}
     return (
@@ -114,11 +117,11 @@ def conceived(world: World, order: Emission, genomes: Mapping[str, bytes]) -> li
     with readable("a parent's genome"):
         for parent in parents:
             pool.check(parent)
-    emitter, children = emitter_of(order.emitter), []
+    make, children = _maker(world, order), []
     for place, drawn in enumerate(order.children):
         stream = generator(world.config.seed, order.round, f"child:{order.chunk}:{place}")
         try:
-            child = emitter([parents[one] for one in drawn], Variator(world.species, stream), world.config)
+            child = make(place, [parents[one] for one in drawn], Variator(world.species, stream))
             pool.check(child)
         except RAISED as error:
             raise RunError(f"the emitter {order.emitter} made no child: {told(error)}") from error
@@ -128,11 +131,29 @@ def conceived(world: World, order: Emission, genomes: Mapping[str, bytes]) -> li
     return children
 
 
+def _maker(world: World, order: Emission) -> Callable[[int, Sequence[Genome], Variator], Genome]:
+    """Return what makes a child, by its place, of its parents."""
+    if order.campaign is None:
+        emitter = emitter_of(order.emitter)
+        return lambda place, parents, vary: emitter(parents, vary, world.config)
+    dimension = len(world.species.genes) + len(order.parents) - 1
+    settings = world.config
+    asked = points(
+        order.campaign, len(order.children), dimension, settings.emitters.cma_sigma, settings.seed
+    ).tolist()
+    return lambda place, parents, vary: vary.mixed(parents, asked[place])
+
+
 def _batches(world: World, order: Emission) -> torch.Tensor:
     settings = world.config
     stream = generator(settings.seed, order.round, f"fostering:{order.chunk}")
     size = (settings.emitters.steps, settings.training.batch)
     return torch.from_numpy(stream.integers(0, len(world.train), size=size)).to(world.device)
+
+
+def _tried(entrants: Sequence[Candidate], contest: Contest) -> list[Tried]:
+    cells = contest.cells([entrant.behaviour for entrant in entrants]).tolist()
+    return [Tried(cell, entrant.objective) for cell, entrant in zip(cells, entrants, strict=True)]
 
 
 def _raced(
@@ -143,7 +164,7 @@ def _raced(
     Ruled out is whose assay's upper bound there, one-sided at 95 %, is not above 0 or would not beat the elite of the
     cell in which it lies there.
     """
-    if len(world.heat) == len(world.probe):
+    if len(world.heat) == len(world.probe) or order.campaign is not None:  # which wants to know of all
         return list(range(len(children))), 0.0
     found = scored(world, children, world.heat_hosts, world.heat)
     hopeful = [

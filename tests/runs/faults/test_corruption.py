@@ -88,7 +88,9 @@ class TestFinished:
             assert (" at the end of round 4" in problem.dependents) == (elite is not None)
             phrases = problem.dependents.split("; ")
             born = [phrase for phrase in phrases if phrase.startswith("a possible parent of ")]
-            assert {name for phrase in born for name in phrase[21:].split(", ")} == children.get(genome, set())
+            assert {name for phrase in born for name in phrase[21:].split(", ")} == children.get(
+                genome, set()
+            )
             assert any(phrase.startswith("a parent of emitters' children in ") for phrase in phrases) == (
                 genome in emitted
             )

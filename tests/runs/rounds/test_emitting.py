@@ -17,7 +17,7 @@ def of_kind(closed, kind):
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
 def play(request):
-    return Play(ledger_config(lag=request.param, rounds=7, **{"emitters.children": 12})).to_the_end()
+    return Play(ledger_config(lag=request.param, rounds=7, **{"emitters.children": 15})).to_the_end()
 
 
 def test_children_come_when_the_view_has_elites_and_compete_after_the_organisms(play):
@@ -25,7 +25,7 @@ def test_children_come_when_the_view_has_elites_and_compete_after_the_organisms(
     for closed in play.rounds:
         asked, brought = of_kind(closed, "emission"), of_kind(closed, "emitted")
         assert [(one.round, one.chunk) for one in asked] == [(one.round, one.chunk) for one in brought]
-        assert sum(len(one.children) for one in asked) == (12 if closed.round > 1 + lag else 0)
+        assert sum(len(one.children) for one in asked) == (15 if closed.round > 1 + lag else 0)
         order = [outcome.candidate.component for outcome in of_kind(closed, "outcome")]
         assert order == sorted(order)
         contenders = [child.component for one in brought for child in one.contenders]
@@ -37,9 +37,28 @@ def test_parents_are_elites_of_the_view_before_the_lag(play):
     views = {closed.round: closed.view for closed in play.rounds}
     for closed in play.rounds:
         for asked in of_kind(closed, "emission"):
-            held = {elite.genome: elite for elite in views[closed.round - 1 - play.config.lag].elites}
+            begun = closed.round if asked.campaign is None else asked.campaign.round
+            held = {elite.genome: elite for elite in views[begun - 1 - play.config.lag].elites}
             for parent in asked.parents:
                 assert held[parent.genome].component == parent.component
+
+
+def test_strategies_are_told_of_the_generations_before(play):
+    brought = {(one.round, one.chunk): one for closed in play.rounds for one in of_kind(closed, "emitted")}
+    asked = [one for closed in play.rounds for one in of_kind(closed, "emission") if one.campaign is not None]
+    assert any(one.campaign.improvements for one in asked)
+    for one in asked:
+        tried = brought[one.round, one.chunk].tried
+        assert len(tried) == len(one.children)
+        before = [other for other in asked if _begun(other) == _begun(one) and other.round < one.round]
+        assert len(before) == len(one.campaign.improvements)
+        for earlier, improvements in zip(before, one.campaign.improvements, strict=True):
+            known = brought[earlier.round, earlier.chunk].tried
+            assert [each is None for each in known] == [each is None for each in improvements]
+
+
+def _begun(emission: Emission) -> tuple[int, int]:
+    return emission.campaign.round, emission.campaign.chunk
 
 
 def test_what_everyone_gained_is_what_the_archive_gained(play):

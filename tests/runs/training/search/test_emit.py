@@ -12,8 +12,8 @@ from organisms.pool import Occupant
 from qd.canonical import canonical, sha256
 from qd.centroids import halton_cvt
 from qd.emitters.contest import Contest
-from qd.emitters.kinds import KINDS
-from qd.emitters.records import Emission, Parent
+from qd.emitters.kinds import KINDS, OWN
+from qd.emitters.records import Campaign, Emission, Parent
 from qd.fitness import Yardstick, candidate
 from qd.measures import Ranges
 from qd.records import ComponentId, Genome
@@ -26,6 +26,7 @@ from runs.training.search.emit import conceive, conceived, emit
 from runs.training.search.emitters import EMITTERS
 from runs.training.search.fostering import fostered
 from runs.training.search.rescore import rescore
+from runs.training.variator import Variator
 from tests.fixtures.small_worlds import DEFINED, calibrated_spec, calibrated_world
 
 CHILDREN = 7
@@ -53,8 +54,12 @@ def asked(world, emitter="iso_line", round=4):
         Parent(ComponentId(0, 0, slot), ComponentId(0, 0, slot), sha256(data), 0)
         for slot, data in enumerate(encoded)
     )
+    known = {sha256(data): data for data in encoded}
+    if KINDS.get(emitter, OWN).adaptive:
+        everyone = tuple(range(len(parents)))
+        return Emission(round, 1, emitter, parents, (everyone,) * CHILDREN, Campaign(round, 1)), known
     children = tuple((place % len(parents), (place + 1) % len(parents)) for place in range(CHILDREN))
-    return Emission(round, 1, emitter, parents, children), {sha256(data): data for data in encoded}
+    return Emission(round, 1, emitter, parents, children), known
 
 
 def contest(world, bar=-math.inf):
@@ -78,9 +83,8 @@ class TestChildren:
         children = conceived(world, order, genomes)
         encoded = [encode_genome(child) for child in children]
         assert encoded == [encode_genome(child) for child in conceived(world, order, genomes)]
-        later = {
-            encode_genome(child) for child in conceived(world, dataclasses.replace(order, round=5), genomes)
-        }
+        other, _ = asked(world, emitter, round=5)
+        later = {encode_genome(child) for child in conceived(world, other, genomes)}
         if emitter == "gene":  # whose few values may be drawn twice
             assert not set(encoded) <= later
         else:
@@ -112,6 +116,30 @@ class TestOperators:
                 for name, array in parents[first].arrays.items()
             )
 
+    def test_a_strategy_moves_genes_to_the_ends_of_their_ranges_at_most(self):
+        world = world_of()
+        order, genomes = asked(world, "cma_mae")
+        parents = elites(world)
+        vary = Variator(world.species, generator(0, 0, "test"))
+        most = vary.mixed(parents[:2], [9.0] * len(world.species.genes) + [0.0])
+        assert dict(most.genes) == {name: gene.high for name, gene in world.species.genes.items()}
+        assert len(conceived(world, order, genomes)) == CHILDREN
+
+    def test_every_child_of_a_strategy_is_scored_and_told_of(self):
+        world = world_of()
+        order, genomes = asked(world, "cma_mae")
+        report, _, _ = emit(world, order, genomes, contest(world), clock)
+        found = report.emitted
+        assert found.scored == len(found.tried) == CHILDREN
+        assert sum(each is not None for each in found.tried) == found.useful
+        entrants = {
+            child.component.slot: candidate(child, order.round, contest(world).yardstick)
+            for child in found.contenders
+        }
+        for place, entrant in entrants.items():
+            assert found.tried[place].objective == entrant.objective
+            assert [found.tried[place].cell] == contest(world).cells([entrant.behaviour]).tolist()
+
     def test_one_parent_alone_is_enough_for_a_line(self):
         world = world_of()
         order, genomes = asked(world, "iso_line")
@@ -119,7 +147,7 @@ class TestOperators:
         assert len(conceived(world, alone, genomes)) == 2
 
     def test_the_table_of_makers_is_that_of_kinds(self):
-        assert list(EMITTERS) == list(KINDS)
+        assert list(EMITTERS) == [name for name, kind in KINDS.items() if not kind.adaptive]
 
     def test_an_emitter_of_ones_own_is_used_and_one_that_raises_is_named(self):
         world = world_of(kinds=["tests.runs.training.search.test_emit:doubled"])
