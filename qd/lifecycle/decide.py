@@ -2,6 +2,10 @@
 
 `decide` reads the organism's own censuses and a view of the archive, nothing else. What it returns is a
 record; trainers act on it, and replay derives it again.
+
+Both work towards one goal, the loss of the organism: a birth is proposed by what its parents are worth in the hosts and
+happens if a trial shows that it lowers that loss (`trial`); those die whose removal would raise it least, against their
+nearest neighbours in behaviour space. The archive alone goes by what a component does in the hosts.
 """
 
 import math
