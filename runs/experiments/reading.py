@@ -12,7 +12,7 @@ from runs.errors import RunError
 from runs.experiments.comparison import Results
 from runs.experiments.folder import ExperimentFolder
 from runs.experiments.plan import Plan, Task
-from runs.experiments.results import came_to, course_of
+from runs.experiments.results import course_of, results_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def found_in(folder: ExperimentFolder, plan: Plan) -> Found:
         If one is damaged.
     """
     paths = _finished(folder, plan)
-    results = {arm: {seed: came_to(path) for seed, path in runs.items()} for arm, runs in paths.items()}
+    results = results_of(paths)
     first = next((path for runs in paths.values() for path in runs.values()), None)
     if first is None:
         raise RunError(f"no run of {folder.path} is finished yet; look again later")

@@ -1,7 +1,7 @@
 """What a run came to and how it went on, by metric; a metric that a run does not have is left out."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,15 @@ METRICS = (
     Metric("held_out_coverage", "held-out coverage", 1, low=0.0, high=1.0),
     Metric("qd_score", "QD score", 1, ".3f"),
     Metric("held_out_qd_score", "held-out QD score", 1, ".3f"),
+    *(
+        Metric(f"equal_{name}", f"{label}, at equal counted FLOPs", better, digits)
+        for name, label, better, digits in (
+            ("best_validation_score", "validation {score}, best organism", 1, ".4f"),
+            ("validation_loss", "validation loss, mean of organisms", -1, ".4f"),
+            ("best_objective", "best objective", 1, ".4f"),
+            ("qd_score", "QD score", 1, ".3f"),
+        )
+    ),
     Metric("network_flops", "counted FLOPs of the best network's parts, an example", 0, ".4g", low=0.0),
     Metric(RELATIVE_TIME, "measured time of the best network, as a ratio", -1, ".3f", low=0.0),
     Metric("births", "births", 0, ".1f", low=0.0),
@@ -47,20 +56,75 @@ METRICS = (
     *(Metric(f"flops_{kind}", f"counted FLOPs of {kind}", 0, ".4g", low=0.0) for kind in KINDS),
 )
 FLOPS = "flops"  # counted so far, of all kinds
+_AT_EQUAL_FLOPS = ("best_validation_score", "validation_loss", "best_objective", "qd_score")
 _OF_ARCHIVE = ("best_objective", "coverage", "qd_score")
 _HELD_OUT = tuple(f"held_out_{name}" for name in _OF_ARCHIVE)
 
 
-def came_to(path: Path) -> dict[str, float]:
-    """Return what a run came to, by name of a metric.
+def results_of(paths: Mapping[str, Mapping[int, Path]]) -> dict[str, dict[int, dict[str, float]]]:
+    """Return what the runs of some arms came to, by arm, seed and metric.
+
+    Where the runs of a seed count FLOPs, metrics named ``equal_...`` are of the last round of each that had not counted
+    more than the run that counted least has at its end.
+
+    Parameters
+    ----------
+    paths
+        Folders of the runs, by arm and seed.
 
     Raises
     ------
     StoreError, RunError
-        If it is no run, is damaged, or has no finished round.
+        As `came_to`.
     """
-    run, summary = open_run(path), summarise(path)
-    course, census = course_of(run), run.census()
+    runs = {arm: {seed: open_run(path) for seed, path in own.items()} for arm, own in paths.items()}
+    courses = {arm: {seed: course_of(run) for seed, run in own.items()} for arm, own in runs.items()}
+    return {
+        arm: {
+            seed: came_to(run, courses[arm][seed])
+            | at_equal_flops(courses[arm][seed], [own[seed] for own in courses.values() if seed in own])
+            for seed, run in own.items()
+        }
+        for arm, own in runs.items()
+    }
+
+
+def at_equal_flops(course: "pd.DataFrame", courses: Sequence["pd.DataFrame"]) -> dict[str, float]:
+    """Return what a run came to by the last round that had not counted more FLOPs than any of some runs has in all.
+
+    Parameters
+    ----------
+    course
+        How the run went on.
+    courses
+        Of all runs that are compared. If there is but one, or FLOPs are not counted, nothing is returned.
+    """
+    if len(courses) < 2 or not all(FLOPS in each for each in courses):
+        return {}
+    least = min(each[FLOPS].iloc[-1] for each in courses)
+    reached = course[course[FLOPS] <= least]
+    if reached.empty:
+        return {}
+    values = {f"equal_{name}": reached[name].iloc[-1] for name in _AT_EQUAL_FLOPS}
+    return {name: float(value) for name, value in values.items() if _is_number(value)}
+
+
+def came_to(run: Run, course: "pd.DataFrame") -> dict[str, float]:
+    """Return what a run came to, by name of a metric.
+
+    Parameters
+    ----------
+    run
+        With a finished round.
+    course
+        How it went on (`course_of`).
+
+    Raises
+    ------
+    StoreError, RunError
+        If it is damaged, or has no finished round.
+    """
+    summary, census = summarise(run.directory.path), run.census()
     last = course.iloc[-1]
     found = {
         "validation_score": last["best_validation_score"],

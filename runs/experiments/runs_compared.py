@@ -13,7 +13,7 @@ from runs.experiments.description import flat
 from runs.experiments.plan import OTHER_OBJECTIVES
 from runs.experiments.reading import score_of
 from runs.experiments.report import Report
-from runs.experiments.results import came_to
+from runs.experiments.results import results_of
 
 IGNORED = ("seed", "name", "calibration.from", "archive.rescore_every")  # no part of an arm
 _RULER = (
@@ -74,7 +74,7 @@ def compared_runs(paths: Sequence[Path], each: bool = False) -> Report:
         },
         next(iter(arms)),
         score_of(runs[0].path),
-        {name: {run.seed: came_to(run.path) for run in own} for name, own in arms.items()},
+        results_of({name: {run.seed: run.path for run in own} for name, own in arms.items()}),
         (
             *_notes(arms),
             *((OTHER_OBJECTIVES,) if any(key.startswith("objective.") for key in differing) else ()),

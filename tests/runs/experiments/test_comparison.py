@@ -3,6 +3,8 @@
 import json
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from archive_store.reading import open_run
@@ -12,7 +14,7 @@ from runs.experiments.comparison import compared
 from runs.experiments.folder import ExperimentFolder
 from runs.experiments.reading import found_in
 from runs.experiments.report import Report, as_plain, table
-from runs.experiments.results import RELATIVE_TIME, came_to, course_of
+from runs.experiments.results import RELATIVE_TIME, at_equal_flops, course_of, results_of
 from runs.results.summary import summarise
 from tests.fixtures.experiments import planned_small
 
@@ -81,10 +83,20 @@ class TestReport:
         assert plain["arms"]["other"]["seeds"] == [0, 1, 2]
 
 
+def going_on(flops):
+    rounds = np.arange(1.0, 1 + len(flops))
+    values = {"best_validation_score": rounds, "validation_loss": -rounds, "qd_score": rounds}
+    return pd.DataFrame(values | {"flops": flops, "best_objective": rounds / 10})
+
+
+def of_run(path):
+    return results_of({"it": {0: path}})["it"][0]
+
+
 class TestRuns:
     def test_a_run_came_to_what_show_says_of_it(self, done):
         path = done.cell("archive", 0)
-        found, summary = came_to(path), summarise(path)
+        found, summary = of_run(path), summarise(path)
         assert found["test_score"] == summary.best_accuracy
         assert found["qd_score"] == summary.qd_score
         assert (found["births"], found["deaths"]) == (summary.births, summary.deaths)
@@ -97,7 +109,7 @@ class TestRuns:
         assert found["held_out_coverage"] == event.value["coverage"]
 
     def test_a_static_pool_has_no_births(self, done):
-        found = came_to(done.cell("static", 0))
+        found = of_run(done.cell("static", 0))
         assert (found["births"], found["deaths"]) == (0.0, 0.0)
 
     def test_flops_are_counted_up_over_rounds(self, done):
@@ -106,7 +118,24 @@ class TestRuns:
         if "flops" in course:
             kinds = [name for name in course if name.startswith("flops_")]
             assert list(course["flops"]) == list(course[kinds].sum(axis=1).cumsum())
-        assert came_to(run.directory.path)["flops_emitters"] == course["flops_emitters"].sum()
+        assert of_run(run.directory.path)["flops_emitters"] == course["flops_emitters"].sum()
+
+    def test_at_equal_flops_it_is_the_last_round_that_all_can_pay(self):
+        cheap, dear = going_on([1.0, 2.0, 3.0, 4.0]), going_on([2.0, 4.0, 6.0, 8.0])
+        assert at_equal_flops(cheap, [cheap, dear])["equal_qd_score"] == 4.0
+        assert at_equal_flops(dear, [cheap, dear])["equal_qd_score"] == 2.0
+        assert at_equal_flops(dear, [cheap, dear])["equal_best_objective"] == 0.2
+        assert at_equal_flops(dear, [dear]) == {}
+        assert at_equal_flops(dear, [dear, dear.drop(columns="flops")]) == {}
+        assert at_equal_flops(going_on([9.0]), [cheap, dear]) == {}
+
+    def test_what_runs_of_a_seed_came_to_at_equal_flops_is_found(self, done):
+        paths = {arm: {0: done.cell(arm, 0)} for arm in ("archive", "static")}
+        found = results_of(paths)
+        for arm, own in found.items():
+            last = course_of(open_run(paths[arm][0])).iloc[-1]
+            assert own[0]["equal_qd_score"] == last["qd_score"]  # nothing was born yet: they cost the same
+        assert not [name for name in of_run(paths["archive"][0]) if name.startswith("equal_")]
 
     def test_what_is_not_finished_is_named(self, done):
         plan = planned_small(seeds=[0, 9])
