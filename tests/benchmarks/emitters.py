@@ -21,7 +21,7 @@ from qd.canonical import canonical, sha256
 from qd.centroids import halton_cvt
 from qd.emitters.contest import Contest
 from qd.emitters.kinds import KINDS
-from qd.emitters.records import Emission, Parent
+from qd.emitters.records import Campaign, Emission, Parent
 from qd.fitness import Yardstick
 from qd.measures import Ranges
 from qd.records import ComponentId
@@ -65,10 +65,12 @@ def asked(world: World, emitter: str) -> tuple[Emission, dict[str, bytes]]:
     encoded = [encode_genome(pool.genome(slot)) for slot, _ in pool.alive() if pool.layer(slot) == 0]
     names = [ComponentId(0, 0, slot) for slot in range(len(encoded))]
     parents = tuple(Parent(name, name, sha256(data), 0) for name, data in zip(names, encoded, strict=True))
-    pairs = (
-        (place % len(parents), (place + 1) % len(parents)) for place in range(world.config.emitters.chunk)
-    )
-    return Emission(1, 0, emitter, parents, tuple(pairs)), {sha256(data): data for data in encoded}
+    number, known = world.config.emitters.chunk, {sha256(data): data for data in encoded}
+    if KINDS[emitter].adaptive:
+        everyone = tuple(range(len(parents)))
+        return Emission(1, 0, emitter, parents, (everyone,) * number, Campaign(1, 0)), known
+    pairs = ((place % len(parents), (place + 1) % len(parents)) for place in range(number))
+    return Emission(1, 0, emitter, parents, tuple(pairs)), known
 
 
 def contest(world: World, bar: float) -> Contest:

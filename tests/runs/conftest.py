@@ -21,10 +21,11 @@ def known_calibrations():
     return {}
 
 
-@pytest.fixture
-def calibrates_once(known_calibrations, monkeypatch):
-    """Calibrate once what is launched inline several times; for tests of what comes after calibration."""
-    monkeypatch.setattr(trainer, "JOBS", calibrated_once.jobs(known_calibrations))
+@pytest.fixture(autouse=True)
+def calibrates_once(request, known_calibrations, monkeypatch):
+    """Calibrate once what is launched inline in several tests, but for those that are marked ``calibrates_anew``."""
+    if request.node.get_closest_marker("calibrates_anew") is None:
+        monkeypatch.setattr(trainer, "JOBS", calibrated_once.jobs(known_calibrations))
 
 
 @pytest.fixture(scope="session", params=FAMILIES)

@@ -65,6 +65,7 @@ def smoke():
     return load("smoke", ["execution.executor=inline"])
 
 
+@pytest.mark.calibrates_anew
 class TestDigest:
     def test_the_preset_smoke_gives_the_same_twice_also_under_another_hash_seed(self, tmp_path):
         launch(smoke(), tmp_path / "here")

@@ -126,6 +126,7 @@ def place(difference):
 
 
 class TestReplay:
+    @pytest.mark.calibrates_anew
     def test_a_finished_run_ends_with_equality_and_is_not_touched(self, finished):
         before = files(finished)
         told = []

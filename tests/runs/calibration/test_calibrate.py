@@ -20,6 +20,7 @@ from runs.training.calibration_jobs import Fit, Sample, Sampled, Worth
 from runs.training.world import WorldSpec
 from tests.fixtures.small_runs import copied, older, small
 
+pytestmark = pytest.mark.calibrates_anew
 COMPONENTS = 40
 
 

@@ -105,7 +105,6 @@ class TestRun:
         difference = decisions(run)[2]
         assert (difference.round, difference.kind, difference.organism) == (3, "quarantine", 1)
 
-    @pytest.mark.usefixtures("calibrates_once")
     @pytest.mark.parametrize(("lag", "round"), [(1, 3), (1, 5), (0, 3), (2, 4)])
     def test_cut_off_in_a_quarantine_or_after_the_re_seed_it_comes_to_the_same(
         self, lag, round, exploded, tmp_path

@@ -81,7 +81,6 @@ def signal_in(round, number, times=1):
     return report
 
 
-@pytest.mark.usefixtures("calibrates_once")
 @pytest.mark.parametrize("number", SIGNALS)
 class TestRuns:
     @pytest.mark.parametrize("round", [1, 3])
