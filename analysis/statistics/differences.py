@@ -1,8 +1,9 @@
 """How two arms of equal seeds differ: the mean of paired differences, and the probability of improvement."""
 
 import numpy as np
+from scipy import stats
 
-from analysis.statistics.intervals import Estimate, paired
+from analysis.statistics.intervals import LEVEL, Estimate, paired
 
 
 def difference(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> Estimate:
@@ -22,7 +23,8 @@ def improvement(first: np.ndarray, second: np.ndarray, rng: np.random.Generator)
     """Return the probability that a run of the first arm has more than one of the second, with its interval.
 
     ``P(X > Y) = mean over all i, j of [x_i > y_j] + [x_i = y_j] / 2``, which is Mann and Whitney's U over the number of
-    pairs i, j. Seeds are resampled, with what both arms have of each.
+    pairs i, j. Seeds are resampled, with what both arms have of each. Where all resamples agree, as when every run of one
+    arm is above every run of the other, the interval is that of Clopper and Pearson for as many of n independent pairs.
 
     Parameters
     ----------
@@ -34,7 +36,11 @@ def improvement(first: np.ndarray, second: np.ndarray, rng: np.random.Generator)
     Source: Agarwal et al. 2021; the same as rliable's ``probability_of_improvement`` for one task. Differs from the
     source: arms share their seeds, which are therefore resampled together.
     """
-    return paired(first, second, _probability, rng).within(0.0, 1.0)
+    found = paired(first, second, _probability, rng).within(0.0, 1.0)
+    if found.low is None or found.low != found.high:
+        return found
+    exact = stats.binomtest(round(found.value * len(first)), len(first)).proportion_ci(LEVEL)
+    return Estimate(found.value, float(exact.low), float(exact.high))
 
 
 def _mean_difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -38,10 +38,14 @@ def test_both_directions_of_improvement_sum_to_one() -> None:
     assert forth.value + back.value == pytest.approx(1.0)
 
 
-def test_an_arm_that_is_always_better_is_so_for_certain() -> None:
-    first, second = np.array([3.0, 4.0, 5.0]), np.array([0.0, 1.0, 2.0])
-    found = improvement(first, second, generator(0, 0, "test"))
-    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_an_arm_that_was_always_better_is_not_so_for_certain(count: int) -> None:
+    """The chance of as many wins of as many pairs is 2.5 % at the end of the interval."""
+    second = np.arange(float(count))
+    found = improvement(second + 100.0, second, generator(0, 0, "test"))
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low is not None
+    assert found.low**count == pytest.approx(0.025)
 
 
 def test_of_one_seed_nothing_is_known_for_certain() -> None:
