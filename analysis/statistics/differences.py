@@ -23,8 +23,8 @@ def improvement(first: np.ndarray, second: np.ndarray, rng: np.random.Generator)
     """Return the probability that a run of the first arm has more than one of the second, with its interval.
 
     ``P(X > Y) = mean over all i, j of [x_i > y_j] + [x_i = y_j] / 2``, which is Mann and Whitney's U over the number of
-    pairs i, j. Seeds are resampled, with what both arms have of each. Where all resamples agree, as when every run of one
-    arm is above every run of the other, the interval is that of Clopper and Pearson for as many of n independent pairs.
+    pairs i, j. Seeds are resampled, with what both arms have of each. Where all resamples agree, as when every run of
+    one arm is above every run of the other, the interval is Clopper and Pearson's for as many of n independent pairs.
 
     Parameters
     ----------
