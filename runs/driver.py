@@ -29,9 +29,7 @@ from runs.rounds.recovery import Position, Recovery
 from runs.rounds.rescoring import Rescoring
 from runs.training.answer import EmitReport, RoundReport
 from runs.workers.dispatch import Dispatcher
-from runs.workers.jobs import CONCEIVE, EMIT, RESCORE, Done, Gone, Handle, InputLost, Job
-
-AUDIT = "audit"
+from runs.workers.jobs import AUDIT, CONCEIVE, EMIT, EMIT_AGAIN, RESCORE, Done, Gone, Handle, InputLost, Job
 
 
 class Driver:
@@ -92,7 +90,7 @@ class Driver:
         self._audits: set[tuple[int, int]] = set()  # (round, organism) under way
         self._recovery = Recovery(directory.blobs, journal, len(ledger.organisms))
         self._rescoring = Rescoring(config, ledger.centroids, ledger.yardstick, directory.blobs, dispatcher)
-        self._chunks = Chunks(ledger, directory.blobs, self._recovery, dispatcher)
+        self._chunks = Chunks(ledger, directory.blobs, self._recovery, dispatcher, self._is_audited)
 
     def run(self, until: int | None = None) -> None:
         """Work until all rounds (or those up to `until`) are journaled and every elite's genome is intact.
@@ -178,7 +176,7 @@ class Driver:
             self._recovery.need(organism, position.round)
 
     def _take(self, done: Done) -> None:
-        if done.job.name == EMIT:
+        if done.job.name in (EMIT, EMIT_AGAIN):
             self._chunks.take(done)
             return
         if done.job.name == RESCORE:
@@ -213,13 +211,16 @@ class Driver:
             self._recovery.restart(done.job.organism)
 
     def _audit(self, done: Done) -> None:
-        """Have a share of the orders, chosen by a named draw, done again by another worker."""
+        """Have a share of the orders done again by another worker."""
         round, organism = done.job.round, done.job.organism
-        draw = uniform(self._config.seed, round, f"{AUDIT}:{organism}")
-        if round >= self._since and happens(self._config.execution.audit, draw):
+        if round >= self._since and self._is_audited(round, str(organism)):
             self._audits.add((round, organism))
             again = Job(AUDIT, round, organism, done.job.arguments)
             self._dispatcher.submit(again, self._priority(organism, round), avoid=done.worker)
+
+    def _is_audited(self, round: int, what: str) -> bool:
+        """Return whether an order is audited, by a named draw: that of an organism, or of a chunk."""
+        return happens(self._config.execution.audit, uniform(self._config.seed, round, f"{AUDIT}:{what}"))
 
     def _check_again(self, job: Job, census: Census) -> None:
         known = self._ledger.census(census.organism, census.round)

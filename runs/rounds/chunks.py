@@ -1,6 +1,6 @@
 """The chunks of emitters under way: sent when their parents are known, kept until their round is journaled."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from archive_store.blobs import BlobStore
 from archive_store.errors import BlobError
@@ -10,7 +10,7 @@ from runs.errors import RunError
 from runs.rounds.ledger import Ledger
 from runs.rounds.recovery import Recovery
 from runs.workers.dispatch import Dispatcher, Priority
-from runs.workers.jobs import CONCEIVE, EMIT, Done, Job
+from runs.workers.jobs import CONCEIVE, EMIT, EMIT_AGAIN, Done, Job
 
 
 class Chunks:
@@ -26,9 +26,19 @@ class Chunks:
         Has genomes made again that are lost.
     dispatcher
         Sends jobs to trainers.
+    audited
+        Says whether what is asked for in a round, a name there, is to be done again by another worker.
     """
 
-    def __init__(self, ledger: Ledger, blobs: BlobStore, recovery: Recovery, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: BlobStore,
+        recovery: Recovery,
+        dispatcher: Dispatcher,
+        audited: Callable[[int, str], bool],
+    ) -> None:
+        self._audited = audited
         self._ledger = ledger
         self._blobs = blobs
         self._recovery = recovery
@@ -38,6 +48,7 @@ class Chunks:
         ] = {}  # by round and chunk, of the rounds that are not journaled
         self._done: dict[tuple[int, int], Done] = {}
         self._lost: set[tuple[int, int]] = set()  # answered, but what they brought is gone; under way again
+        self._audits: set[tuple[int, int]] = set()  # under way
 
     def send(self, first: int, last: int) -> None:
         """Send the emissions of rounds ``first`` to ``last`` that can be decided and were not sent yet."""
@@ -49,7 +60,7 @@ class Chunks:
                     self._send(emission)
 
     def take(self, done: Done) -> None:
-        """Take an answer.
+        """Take an answer, and have a share of them audited.
 
         Raises
         ------
@@ -66,16 +77,23 @@ class Chunks:
                 f"chunk {key[1]} of round {key[0]} came out differently the second time; a task, family, measure or "
                 "emitter gives different results for equal input"
             )
+        if done.job.name == EMIT_AGAIN:
+            self._audits.discard(key)
+            return
         self._done[key] = done
         self._lost.discard(key)
+        if known is None and self._audited(done.job.round, f"chunk {done.job.organism}"):
+            self._audits.add(key)
+            again = Job(EMIT_AGAIN, *key, done.job.arguments)
+            self._dispatcher.submit(again, _priority(*key), avoid=done.worker)
 
     def answers(self, round: int) -> Mapping[int, Done]:
         """Return the answers of a complete round by chunk."""
         return {chunk: done for (of, chunk), done in self._done.items() if of == round}
 
     def needs(self, round: int) -> bool:
-        """Return whether a chunk of a round is being emitted again."""
-        return any(of == round for of, _ in self._lost)
+        """Return whether a chunk of a round is being emitted again, for an audit or because it was lost."""
+        return any(of == round for of, _ in (*self._lost, *self._audits))
 
     def again(self, round: int, chunk: int) -> None:
         """Have a chunk emitted again: the genomes that it brought were lost with their machine."""

@@ -7,7 +7,8 @@ from runs.errors import RunError
 
 Handle = Any  # stands for bytes or genomes that stay where they are until they are fetched
 Key = tuple[str, int, int]  # (name, round, organism or chunk): what identifies a job, whatever its attempt
-EMIT, CONCEIVE, RESCORE = "emit", "conceive", "rescore"  # jobs of chunks
+AUDIT = "audit"  # a job "advance" that is done again
+EMIT, EMIT_AGAIN, CONCEIVE, RESCORE = "emit", "audit emit", "conceive", "rescore"  # jobs of chunks
 
 
 class Exhausted(RunError):
@@ -35,7 +36,7 @@ class Job:
     def __str__(self) -> str:
         if self.organism < 0:  # an organism of calibration (`runs.training.calibration_jobs.INTERFACE`)
             return f"{self.name} of calibration"
-        if self.name in (EMIT, CONCEIVE, RESCORE):
+        if self.name in (EMIT, EMIT_AGAIN, CONCEIVE, RESCORE):
             return f"{self.name} of chunk {self.organism}, round {self.round},"
         return f"{self.name} of organism {self.organism}, round {self.round},"
 

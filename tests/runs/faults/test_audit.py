@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from archive_store.reading import open_run
 from qd.seeding import happens, uniform
 from runs.errors import RunError
 from runs.launch import launch
@@ -17,6 +18,10 @@ def haste(organism, inputs, targets):
     living = [occupant for _, occupant in organism.pool.alive()]
     now = time.perf_counter() % 1e-3
     return [dict(occupant.genes)["temperature"] + now for occupant in living]
+
+
+def hasty(parents, vary, config):
+    return vary.gaussian(parents[0], 0.01 + time.perf_counter() % 1e-3, 0.0)
 """
 MEASURES = (
     "measures=[attention_span,impure_module_of_a_user:haste,gradient_flow,access_locality,compute_intensity]"
@@ -62,6 +67,28 @@ def note(done, world, state, order, *rest):
 
     done.append((order.round, order.organism))
     return advance(world, state, order, *rest)
+
+
+def test_chunks_of_emitters_are_audited_too(tmp_path, monkeypatch):
+    done = []
+
+    def noted(world, order, *rest):
+        done.append((order.round, order.chunk))
+        return jobs()["emit"](world, order, *rest)
+
+    monkeypatch.setattr("runs.trainer.JOBS", {**jobs(), "audit emit": noted})
+    run = launch(small("execution.audit=0.4"), tmp_path / "run")
+    emitted = [(row.round, row.chunk) for row in open_run(run).emitters().itertuples()]
+    chosen = [key for key in emitted if happens(0.4, uniform(0, key[0], f"audit:chunk {key[1]}"))]
+    assert sorted(done) == chosen
+    assert 0 < len(chosen) < len(emitted)
+
+
+def test_an_emitter_that_reads_the_clock_is_caught_and_named(impure, tmp_path):
+    with pytest.raises(RunError, match=r"chunk \d of round \d came out differently the second time; a task"):
+        launch(
+            small("execution.audit=1.0", "emitters.kinds=[impure_module_of_a_user:hasty]"), tmp_path / "run"
+        )
 
 
 def test_a_measure_that_reads_the_clock_is_caught_and_named(impure, tmp_path):
