@@ -23,8 +23,9 @@ def improvement(first: np.ndarray, second: np.ndarray, rng: np.random.Generator)
     """Return the probability that a run of the first arm has more than one of the second, with its interval.
 
     ``P(X > Y) = mean over all i, j of [x_i > y_j] + [x_i = y_j] / 2``, which is Mann and Whitney's U over the number of
-    pairs i, j. Seeds are resampled, with what both arms have of each. Where all resamples agree, as when every run of
-    one arm is above every run of the other, the interval is Clopper and Pearson's for as many of n independent pairs.
+    pairs i, j. Seeds are resampled, with what both arms have of each. Where no resample goes further to one side, as
+    when every run of one arm is above every run of the other, the interval reaches as far as Clopper and Pearson's of
+    as many of n independent pairs.
 
     Parameters
     ----------
@@ -37,10 +38,10 @@ def improvement(first: np.ndarray, second: np.ndarray, rng: np.random.Generator)
     source: arms share their seeds, which are therefore resampled together.
     """
     found = paired(first, second, _probability, rng).within(0.0, 1.0)
-    if found.low is None or found.low != found.high:
+    if found.low is None or found.high is None or found.low < found.value < found.high:
         return found
     exact = stats.binomtest(round(found.value * len(first)), len(first)).proportion_ci(LEVEL)
-    return Estimate(found.value, float(exact.low), float(exact.high))
+    return Estimate(found.value, min(found.low, float(exact.low)), max(found.high, float(exact.high)))
 
 
 def _mean_difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:

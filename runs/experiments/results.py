@@ -38,15 +38,15 @@ METRICS = (
     Metric("held_out_best_objective", "best held-out objective", 1, low=0.0, high=1.0),
     Metric("coverage", "coverage [share of cells]", 1, low=0.0, high=1.0),
     Metric("held_out_coverage", "held-out coverage", 1, low=0.0, high=1.0),
-    Metric("qd_score", "QD score", 1, ".3f"),
-    Metric("held_out_qd_score", "held-out QD score", 1, ".3f"),
+    Metric("qd_score", "QD score", 1, ".3f", low=0.0),
+    Metric("held_out_qd_score", "held-out QD score", 1, ".3f", low=0.0),
     *(
-        Metric(f"equal_{name}", f"{label}, at equal counted FLOPs", better, digits)
-        for name, label, better, digits in (
-            ("best_validation_score", "validation {score}, best organism", 1, ".4f"),
-            ("validation_loss", "validation loss, mean of organisms", -1, ".4f"),
-            ("best_objective", "best objective", 1, ".4f"),
-            ("qd_score", "QD score", 1, ".3f"),
+        Metric(f"equal_{name}", f"{label}, at equal counted FLOPs", better, digits, low, high)
+        for name, label, better, digits, low, high in (
+            ("best_validation_score", "validation {score}, best organism", 1, ".4f", -math.inf, 1.0),
+            ("validation_loss", "validation loss, mean of organisms", -1, ".4f", 0.0, math.inf),
+            ("best_objective", "best objective", 1, ".4f", 0.0, 1.0),
+            ("qd_score", "QD score", 1, ".3f", 0.0, math.inf),
         )
     ),
     Metric("network_flops", "counted FLOPs of the best network's parts, an example", 0, ".4g", low=0.0),
