@@ -52,6 +52,7 @@ METRICS = (
     Metric("network_flops", "counted FLOPs of the best network's parts, an example", 0, ".4g", low=0.0),
     Metric(RELATIVE_TIME, "measured time of the best network, as a ratio", -1, ".3f", low=0.0),
     Metric("births", "births", 0, ".1f", low=0.0),
+    Metric("trial_gain", "gain of a birth's best candidate in its trial [nats]", 1, ".5f"),
     Metric("deaths", "deaths", 0, ".1f", low=0.0),
     *(Metric(f"flops_{kind}", f"counted FLOPs of {kind}", 0, ".4g", low=0.0) for kind in KINDS),
 )
@@ -135,6 +136,7 @@ def came_to(run: Run, course: "pd.DataFrame") -> dict[str, float]:
         **{name: last.get(name) for name in _HELD_OUT},
         "network_flops": _flops_of(run, summary.best_organism),
         "births": summary.births,
+        "trial_gain": _trial_gain(run),
         "deaths": summary.deaths,
         **{f"flops_{kind}": course[f"flops_{kind}"].sum() for kind in KINDS if f"flops_{kind}" in course},
     }
@@ -159,6 +161,12 @@ def _flops_of(run: Run, organism: int | None) -> float | None:
     records = run.records()
     own = records[(records["organism"] == organism) & (records["round"] == records["round"].max())]
     return float(own["flops"].sum())
+
+
+def _trial_gain(run: Run) -> float | None:
+    """Return the mean over births that were tried of the largest gain of their candidates, whether born or not."""
+    trials = run.trials()
+    return None if trials.empty else float(trials.groupby(["organism", "round", "slot"])["gain"].max().mean())
 
 
 def labels(score: str) -> Mapping[str, str]:

@@ -111,6 +111,15 @@ class TestRuns:
     def test_a_static_pool_has_no_births(self, done):
         found = of_run(done.cell("static", 0))
         assert (found["births"], found["deaths"]) == (0.0, 0.0)
+        assert "trial_gain" not in found
+
+    def test_the_gain_of_births_is_that_of_their_best_candidates(self, undisturbed):
+        gains = {}
+        with open_run(undisturbed).directory.journal() as journal:
+            for event in journal.events(kind="census"):
+                for trial in event.value.get("trials", ()):
+                    gains[event.value["organism"], event.round, trial["slot"]] = max(trial["gains"])
+        assert of_run(undisturbed)["trial_gain"] == pytest.approx(np.mean(list(gains.values())))
 
     def test_flops_are_counted_up_over_rounds(self, done):
         run = open_run(done.cell("archive", 0))
