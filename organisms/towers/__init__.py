@@ -12,5 +12,6 @@ if TYPE_CHECKING:
     from organisms.towers.component import TorchComponent as TorchComponent
     from organisms.towers.identity import BaseComponent as BaseComponent
     from organisms.towers.router import BaseRouter as BaseRouter
+    from organisms.towers.tower import BaseTower as BaseTower
 else:
     __all__, __getattr__, __dir__ = exports(__name__)

@@ -70,9 +70,7 @@ class BaseRouter(BaseComponent, nn.Module):
         """
         value = self[name]
         del (self.components if name in self.components else self.objects)[name]
-        if isinstance(value, BaseComponent) and all(each is not value for each in self.children_owned()):
-            value.released_by(self)
-            value.on_detach()
+        self._part_from(value)
         return value
 
     def children_owned(self) -> Iterator[Any]:
@@ -89,7 +87,7 @@ class BaseRouter(BaseComponent, nn.Module):
             f"router {self.name!r} holds no {name!r}, but {', '.join(known) or 'nothing'}{did_you_mean(name, known)}"
         )
 
-    def __contains__(self, name: object) -> bool:
+    def __contains__(self, name: Any) -> bool:
         return name in self.components or name in self.objects
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -209,6 +207,11 @@ class BaseRouter(BaseComponent, nn.Module):
         if isinstance(value, BaseComponent):
             value.adopted_by(self)
             value.on_attach(self)
+
+    def _part_from(self, value: Any) -> None:
+        if isinstance(value, BaseComponent) and all(each is not value for each in self.children_owned()):
+            value.released_by(self)
+            value.on_detach()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_cache": {}}  # tensors of a graph cannot be copied, and need not
