@@ -89,7 +89,7 @@ class AddressComponent(TorchComponent):
         if not bool(self.geometry.inside(point)):
             raise ValueError(
                 f"fingerprint of the {self.geometry.name} address {self.name!r} must be {self.geometry.rule}, but its "
-                f"length is {float(torch.linalg.vector_norm(point)):.6g} and it begins {point[:4].tolist()}"
+                f"length is {torch.linalg.vector_norm(point).item():.6g} and it begins {point[:4].tolist()}"
             )
         self.coordinates.copy_(self.geometry.coordinates(point))
 

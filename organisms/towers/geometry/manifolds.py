@@ -117,7 +117,7 @@ def _margin(point: Tensor) -> Tensor:
     length = vector_norm(point, dim=-1)
     if not bool((length < 1).all()):
         raise ValueError(
-            f"points of the Poincare ball must be shorter than 1, but one has length {float(length.max()):.6g}: "
+            f"points of the Poincare ball must be shorter than 1, but one has length {length.max().item():.6g}: "
             "divide them by more than the largest, or make them of coordinates by into_ball"
         )
     return (1 - length) * (1 + length)

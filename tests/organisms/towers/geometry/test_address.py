@@ -36,10 +36,10 @@ def test_a_fingerprint_belongs_to_its_name_and_seed_and_to_no_generator(kind):
 
 
 def test_fingerprints_lie_where_their_geometry_says():
-    assert float(SphericalAddressComponent("a").fingerprint.norm()) == pytest.approx(1)
+    assert SphericalAddressComponent("a").fingerprint.norm().item() == pytest.approx(1)
     address = HyperbolicAddressComponent("a")
-    assert float(address.fingerprint.norm()) == pytest.approx(
-        math.tanh(float(address.coordinates.norm()) / 2)
+    assert address.fingerprint.norm().item() == pytest.approx(
+        math.tanh(address.coordinates.norm().item() / 2)
     )
 
 
@@ -52,7 +52,7 @@ def test_an_address_can_be_placed_and_is_there(kind):
     before = placed.coordinates
     placed.place([0.0, 0.3, 0.0])
     assert placed.coordinates is before  # an optimizer's parameter stays the parameter
-    assert float(placed.similarity(placed)) == pytest.approx(1)
+    assert placed.similarity(placed).item() == pytest.approx(1)
 
 
 @EVERY
