@@ -123,6 +123,19 @@ class Stack:
                     leaf.value().copy_(values[name])
 
 
+def places(tower: nn.Module) -> list[str]:
+    """Return a name for every place of a parameter or buffer: tied ones have several, those of a module used twice one.
+
+    ``functional_call`` wants exactly these: it would not put back what it replaces twice.
+    """
+    found: dict[tuple[int, str], str] = {}
+    for path, module in tower.named_modules(remove_duplicate=False):
+        for key in (*module._parameters, *module._buffers):
+            if module._parameters.get(key) is not None or module._buffers.get(key) is not None:
+                found.setdefault((id(module), key), f"{path}.{key}" if path else key)
+    return list(found.values())
+
+
 def _first_names(tower: nn.Module) -> dict[str, str]:
     """Return for every name of a parameter or buffer its first one, which tied ones differ from."""
     first: dict[int, str] = {}

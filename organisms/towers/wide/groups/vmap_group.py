@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from organisms.towers.wide.groups.group import Batch, TowerGroup
+from organisms.towers.wide.groups.stack import places
 from organisms.towers.wide.groups.streams import Streams
 from organisms.towers.wide.groups.vectorised import taken, vmapped
 
@@ -28,11 +29,13 @@ class VMapTowerGroup(TowerGroup):
         values, streams, x
             As `TowerGroup.batch` takes them.
         """
-        tower = self.template[0]
+        tower, first_names = self.template[0], self.stack.first_names
+        where = places(tower)
 
         def one(own: dict[str, Tensor], key: Tensor | None) -> Batch:
             with nullcontext() if streams is None or key is None else streams.of(key):
-                opinion = functional_call(tower, own, (x,))
+                tensors = {name: own[first_names[name]] for name in where}
+                opinion = functional_call(tower, tensors, (x,), tie_weights=False)
             return opinion, taken(tower)
 
         keys = None if streams is None else streams.keys
