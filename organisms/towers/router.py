@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from kernels.suggestion import did_you_mean
 from organisms.towers import storage
@@ -107,7 +107,7 @@ class BaseRouter(BaseComponent, nn.Module):
         TypeError
             If it is no tensor.
         """
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor | fx.Proxy):  # or what stands for one while operations are listed
             raise TypeError(
                 f"the cache of {self.name!r} holds tensors, but {key!r} is a {type(value).__name__}: keep it in objects"
             )
