@@ -93,7 +93,7 @@ class WalkerInception(TorchComponent):
             auxiliary = F.linear(auxiliary, self.learned).tanh()
         seen = torch.cat([F.linear(a, self.project), F.linear(b, self.project), auxiliary], -1)
         moved = F.linear(F.gelu(F.linear(seen, self.read, self.read_bias)), self.move, self.move_bias)
-        return moved_stops(torch.tensor(walker.stops(), dtype=moved.dtype, device=moved.device), moved)
+        return moved_stops(torch.tensor(walker.stops, dtype=moved.dtype, device=moved.device), moved)
 
 
 def moved_stops(stops: Float[Tensor, " S"], logits: Float[Tensor, "*batch K"]) -> Float[Tensor, "S *batch 1"]:

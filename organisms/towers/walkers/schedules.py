@@ -32,7 +32,7 @@ SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
 )
 
 
-def stops(schedule: Schedule, steps: int) -> tuple[float, ...]:
+def stops_of(schedule: Schedule, steps: int) -> tuple[float, ...]:
     """Return the stops of a schedule.
 
     Raises

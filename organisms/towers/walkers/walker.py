@@ -1,7 +1,7 @@
 """A walker: a blend, a schedule and an aggregation, without parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from kernels import arguments
 from organisms.towers.walkers.blends import BLENDS, Blend
 from organisms.towers.walkers.readings import READINGS, Reading
-from organisms.towers.walkers.schedules import SCHEDULES, Schedule, stops
+from organisms.towers.walkers.schedules import SCHEDULES, Schedule, stops_of
 
 T = TypeVar("T")
 
@@ -31,6 +31,8 @@ class ConfigurableWalker:
         A name in `READINGS`, or a function from a path [S, ..., D] to [..., D].
     num_steps
         S, the number of stops, from 2 on.
+    stops
+        The stops t_s, from 0 to 1, as the schedule has them.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class ConfigurableWalker:
     schedule: str | Schedule = "linear"
     aggregation: str | Reading = "mean"
     num_steps: int = 8
+    stops: tuple[float, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.num_steps, int) or self.num_steps < 2:
@@ -50,11 +53,8 @@ class ConfigurableWalker:
             )
         _named("blend", self.blend, BLENDS)
         _named("aggregation", self.aggregation, READINGS)
-        self.stops()
-
-    def stops(self) -> tuple[float, ...]:
-        """Return the stops t_s, from 0 to 1."""
-        return stops(_named("schedule", self.schedule, SCHEDULES), self.num_steps)
+        found = stops_of(_named("schedule", self.schedule, SCHEDULES), self.num_steps)
+        object.__setattr__(self, "stops", found)
 
     def path(
         self,
@@ -72,7 +72,7 @@ class ConfigurableWalker:
             Other stops than those of the schedule, [S, ..., 1].
         """
         if t is None:
-            t = torch.tensor(self.stops(), dtype=a.dtype, device=a.device).view(-1, *[1] * a.ndim)
+            t = torch.tensor(self.stops, dtype=a.dtype, device=a.device).view(-1, *[1] * a.ndim)
         return _named("blend", self.blend, BLENDS)(a, b, t)
 
     def read(self, path: Float[Tensor, "S *batch D"]) -> Float[Tensor, "*batch D"]:

@@ -16,7 +16,7 @@ from tests.organisms.towers.fusion.fusions import opinions
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @given(st.integers(2, 30))
 def test_stops_rise_from_the_beginning_to_the_end(schedule, steps):
-    found = ConfigurableWalker(schedule=schedule, num_steps=steps).stops()
+    found = ConfigurableWalker(schedule=schedule, num_steps=steps).stops
     assert (found[0], found[-1], len(found)) == (0, 1, steps)
     assert all(x < y for x, y in pairwise(found))
     closed = {
@@ -32,7 +32,7 @@ def test_a_walk_is_its_blend_at_its_stops_read_by_its_aggregation():
     for blend in BLENDS:
         for reading in READINGS:
             walker = ConfigurableWalker(blend, "cosine", reading, num_steps=4)
-            points = [BLENDS[blend](a, b, torch.tensor([share], dtype=a.dtype)) for share in walker.stops()]
+            points = [BLENDS[blend](a, b, torch.tensor([share], dtype=a.dtype)) for share in walker.stops]
             torch.testing.assert_close(walker.path(a, b), torch.stack(points))
             torch.testing.assert_close(walker(a, b), READINGS[reading](torch.stack(points)))
 
