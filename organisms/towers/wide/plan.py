@@ -30,8 +30,8 @@ class Plan:
         options: Mapping[str, Any] | None = None,
         stacks: Sequence[Stack] = (),
     ) -> None:
-        self._order = list(towers)
-        self._watch = Watch(list(towers.values()))
+        self._towers, self._order = list(towers.values()), list(towers)
+        self._watch = Watch(self._towers)
         self.executors = [
             Executor({name: towers[name] for name in names}, reason, options, stacks)
             for names, reason in grouped(towers)
@@ -79,6 +79,10 @@ class Plan:
             own = torch.zeros(len(places), dtype=torch.int64) if keys is None else keys[places]
             first = next(iter(each.towers))
             opinions |= each.run(strategy, x, own, deterministic, ensembles.get(first))
+        if any(each.reasons for each in self.executors) and not self.holds():
+            self._watch = Watch(
+                self._towers
+            )  # a forward pass changes attributes, which is one of the reasons
         return {name: opinions[name] for name in self._order}
 
 
@@ -87,7 +91,7 @@ def grouped(towers: Mapping[str, nn.Module]) -> list[tuple[list[str], str | None
     alone = {name: reason for name, tower in towers.items() if (reason := objection(tower))}
     kinds: dict[Hashable, list[str]] = {}
     for name, tower in towers.items():
-        kinds.setdefault((alone.get(name), signature(tower)), []).append(name)
+        kinds.setdefault(alone.get(name) or signature(tower), []).append(name)
     return [(names, _reason(names, towers, alone)) for names in kinds.values()]
 
 

@@ -111,4 +111,6 @@ def parts(batched: Any, number: int) -> list[Any]:
 
 def dims_of(value: Any, batched: bool) -> Any:
     """Return a tree of vmap's dimensions for a value: 0 for its tensors if it is batched, else None."""
-    return tree_map(lambda each: 0 if batched and isinstance(each, Tensor) else None, value)
+    if not batched or isinstance(value, Tensor):
+        return 0 if batched else None
+    return tree_map(lambda each: 0 if isinstance(each, Tensor) else None, value)

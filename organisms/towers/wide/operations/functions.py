@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from organisms.towers.wide.groups.streams import Streams
 from organisms.towers.wide.groups.vectorised import dims_of, vmapped
 from organisms.towers.wide.operations import primitives
-from organisms.towers.wide.operations.operation import Operation, Translation, dropped, filled
+from organisms.towers.wide.operations.operation import Operation, Translation, dropped, filler
 
 SHAPES = frozenset({"shape", "ndim"})
 SHAPE_METHODS = frozenset({"size", "dim"})
@@ -33,26 +33,30 @@ def function(node: fx.Node, known: Translation) -> Operation:
     return Operation(_vmapped(node, known), "vmap")
 
 
-def call(node: fx.Node, args: Any, kwargs: Any) -> Any:
-    """Return what the function or method of a node gives for arguments."""
+def applied(node: fx.Node) -> Callable[[Any, Any], Any]:
+    """Return the function or method of a node as a function of arguments and keyword arguments."""
+    target: Any = node.target
     if node.op == "call_method":
-        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-    return node.target(*args, **kwargs)  # type: ignore[operator]
+        return lambda args, kwargs: getattr(args[0], target)(*args[1:], **kwargs)
+    return lambda args, kwargs: target(*args, **kwargs)
 
 
 def _as_it_is(node: fx.Node) -> Callable[..., Any]:
+    apply, fill = applied(node), filler(node)
+
     def run(_values: Any, _streams: Any, *inputs: Any) -> Any:
-        return call(node, *filled(node, inputs))
+        return apply(*fill(inputs))
 
     return run
 
 
 def _vmapped(node: fx.Node, known: Translation) -> Callable[..., Any]:
     flags = [known.carries(each) for each in node.all_input_nodes]
+    apply, fill = applied(node), filler(node)
 
     def run(_values: Any, _streams: Any, *inputs: Any) -> Any:
         dims = tuple(dims_of(each, flag) for each, flag in zip(inputs, flags, strict=True))
-        return vmapped(lambda *own_inputs: call(node, *filled(node, own_inputs)), dims, *inputs)
+        return vmapped(lambda *own_inputs: apply(*fill(own_inputs)), dims, *inputs)
 
     return run
 
@@ -61,6 +65,7 @@ def _elementwise(node: fx.Node, known: Translation) -> Callable[..., Any]:
     """Return a run that needs no vmap if the towers' axis meets the towers' axis, and no other one."""
     flags = [known.carries(each) for each in node.all_input_nodes]
     otherwise = _vmapped(node, known)
+    apply, fill = applied(node), filler(node)
 
     def run(values: Any, streams: Any, *inputs: Any) -> Any:
         ranks = [
@@ -68,7 +73,7 @@ def _elementwise(node: fx.Node, known: Translation) -> Callable[..., Any]:
         ]
         carrying = {rank for rank, flag in zip(ranks, flags, strict=False) if flag}
         if len(ranks) == len(inputs) and len(carrying) == 1 and max(ranks) in carrying:
-            return call(node, *filled(node, inputs))
+            return apply(*fill(inputs))
         return otherwise(values, streams, *inputs)
 
     return run
@@ -97,8 +102,10 @@ def _shape(node: fx.Node, known: Translation) -> Operation:
 
 
 def _dropout(node: fx.Node, known: Translation) -> Operation:
+    fill = filler(node)
+
     def run(_values: Any, streams: Streams | None, *inputs: Any) -> Any:
-        args, kwargs = filled(node, inputs)
+        args, kwargs = fill(inputs)
         given = dict(zip(DROPOUT, args, strict=False)) | dict(kwargs)
         return dropped(given["input"], given.get("p", 0.5), streams, carries)
 

@@ -9,7 +9,7 @@ from torch.func import functional_call
 from organisms.towers.wide.groups.streams import Streams, drops
 from organisms.towers.wide.groups.vectorised import dims_of, vmapped
 from organisms.towers.wide.operations import primitives
-from organisms.towers.wide.operations.operation import Operation, Translation, dropped, filled
+from organisms.towers.wide.operations.operation import Operation, Translation, dropped, filler
 from organisms.towers.wide.operations.trace import module_path, names, own
 
 
@@ -63,12 +63,12 @@ def _vmapped_module(node: fx.Node, known: Translation, module: nn.Module, path: 
     first_names, dims = known.stack.first_names, known.stack.dims
     own_dims = {name: dims[first_names[f"{path}.{name}" if path else name]] for name in names(module)}
     flags = [known.carries(each) for each in node.all_input_nodes]
-    random = drops(module)
+    random, fill = drops(module), filler(node)
     batched = node.name in known.batched
 
     def run(values: Any, streams: Streams | None, *inputs: Any) -> Any:
         def one(tensors: dict[str, Tensor], key: Tensor | None, *own_inputs: Any) -> Any:
-            args, kwargs = filled(node, own_inputs)
+            args, kwargs = fill(own_inputs)
             if streams is None or key is None:
                 return functional_call(module, tensors, args, kwargs)
             with streams.of(key):

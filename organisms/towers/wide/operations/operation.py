@@ -62,11 +62,32 @@ class Translation:
         return self.stack.dims[self.stack.first_names[path]] == 0
 
 
-def filled(node: fx.Node, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Return the arguments of a node with values in place of its inputs."""
-    found = dict(zip(node.all_input_nodes, inputs, strict=True))
-    args = fx.node.map_arg(node.args, lambda each: found[each])
-    return args, fx.node.map_arg(node.kwargs, lambda each: found[each])
+def filler(node: fx.Node) -> Callable[[tuple[Any, ...]], tuple[Any, Any]]:
+    """Return a function from the values of a node's inputs to its arguments and keyword arguments."""
+    order = node.all_input_nodes
+    if list(node.args) == order and not node.kwargs:
+        return lambda inputs: (inputs, {})
+    if all(_is_flat(each) for each in (*node.args, *node.kwargs.values())):
+        places = [order.index(each) if isinstance(each, fx.Node) else None for each in node.args]
+        named = {key: order.index(each) for key, each in node.kwargs.items() if isinstance(each, fx.Node)}
+        constants, others = node.args, dict(node.kwargs)
+
+        def flat(inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+            args = tuple(c if at is None else inputs[at] for c, at in zip(constants, places, strict=True))
+            return args, others | {key: inputs[at] for key, at in named.items()}
+
+        return flat
+
+    def nested(inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+        found = dict(zip(order, inputs, strict=True))
+        args = fx.node.map_arg(node.args, lambda each: found[each])
+        return args, fx.node.map_arg(node.kwargs, lambda each: found[each])
+
+    return nested
+
+
+def _is_flat(argument: Any) -> bool:
+    return isinstance(argument, fx.Node | int | float | str | type(None))
 
 
 def dropped(x: Tensor, probability: float, streams: Streams | None, carries: bool) -> Tensor:

@@ -59,7 +59,8 @@ def wide_linear(x: Tensor, weight: Tensor, bias: Tensor | None, batched: bool) -
     """
     number, width = weight.shape[:2]
     if not batched:
-        y = linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
+        product = F.linear if torch.compiler.is_compiling() else linear  # a compiler chooses by itself
+        y = product(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
         return y.unflatten(-1, (number, width)).movedim(-2, 0)
     rows = x.reshape(number, -1, x.shape[-1])
     return _products(rows, weight, bias).view(*x.shape[:-1], width)
@@ -67,7 +68,8 @@ def wide_linear(x: Tensor, weight: Tensor, bias: Tensor | None, batched: bool) -
 
 def _products(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return rows [N, M, D] times the matrices [N, P, D]; by oneDNN where it is the faster one for each of them."""
-    if rows.dtype == weight.dtype and rows.shape[1] and pays(rows[0], weight[0]):
+    compiling = torch.compiler.is_compiling()
+    if not compiling and rows.dtype == weight.dtype and rows.shape[1] and pays(rows[0], weight[0]):
         ends = rows.shape[1] * torch.arange(1, len(weight) + 1, device=rows.device)
         y = grouped_gemm(rows.flatten(0, 1), weight.mT, ends).view(len(weight), rows.shape[1], -1)
         return y if bias is None else y + bias.unsqueeze(1)

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 from organisms.towers.wide.groups.stack import Stack
 from organisms.towers.wide.operations.functions import function
 from organisms.towers.wide.operations.modules import module
-from organisms.towers.wide.operations.operation import Operation, Translation, filled
+from organisms.towers.wide.operations.operation import Operation, Translation, filler
 from organisms.towers.wide.operations.trace import module_path, traced
 
 
@@ -75,11 +75,13 @@ def _attribute(node: fx.Node, known: Translation) -> Operation:
 def _result(node: fx.Node, known: Translation) -> Operation:
     flags = [known.carries(each) for each in node.all_input_nodes]
 
+    fill = filler(node)
+
     def expanded(value: Any) -> Any:
         return tree_map(lambda t: t.expand(known.number, *t.shape) if isinstance(t, Tensor) else t, value)
 
     def run(_values: Any, _streams: Any, *inputs: Any) -> Any:
         full = [each if flag else expanded(each) for each, flag in zip(inputs, flags, strict=True)]
-        return filled(node, tuple(full))[0][0]
+        return fill(tuple(full))[0][0]
 
     return Operation(run, "shape")

@@ -118,13 +118,14 @@ def passed(router, x, passes=2):
         for path, each in router.routers()
         for key in each.cache_keys()
     }
-    return {
+    left = {
         **{f"opinion {name}": each.detach() for name, each in opinions.items()},
         **{f"grad {name}": each.grad for name, each in router.named_parameters() if each.grad is not None},
         **dict(router.named_buffers()),
         **caches,
         "grad x": leaf.grad,
     }
+    return {name: each.clone() for name, each in left.items()}
 
 
 def weights(opinion):

@@ -8,7 +8,15 @@ import torch
 from hypothesis import given, settings
 
 from organisms.towers import ExecutionStrategy
-from tests.organisms.towers.wide.shapes import BATCHED, KINDS, cases, collective, inputs, passed, with_strategy
+from tests.organisms.towers.wide.shapes import (
+    BATCHED,
+    KINDS,
+    cases,
+    collective,
+    inputs,
+    passed,
+    with_strategy,
+)
 
 
 def assert_the_same(found, wanted, tolerance):
@@ -16,7 +24,11 @@ def assert_the_same(found, wanted, tolerance):
     for name, each in wanted.items():
         scale = max(float(each.abs().max()), 1.0) if each.numel() else 1.0
         torch.testing.assert_close(
-            found[name] / scale, each / scale, rtol=0, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
+            found[name] / scale,
+            each / scale,
+            rtol=0,
+            atol=tolerance,
+            msg=lambda text, name=name: f"{name}: {text}",
         )
 
 
@@ -103,9 +115,15 @@ def test_dropout_differs_between_towers_and_comes_from_the_generator():
 
 
 def test_mixed_groups_are_each_computed_by_themselves():
-    router = collective(["plain", "tied", "plain", "nested", "tied"], 4, strategy=ExecutionStrategy.WIDE_COMPILER)
+    router = collective(
+        ["plain", "tied", "plain", "nested", "tied"], 4, strategy=ExecutionStrategy.WIDE_COMPILER
+    )
     passed(router, inputs((3, 4)))
     groups = router.get_wide_stats()["groups"]
-    assert [group["towers"] for group in groups] == [["tower_0", "tower_2"], ["tower_1", "tower_4"], ["tower_3"]]
+    assert [group["towers"] for group in groups] == [
+        ["tower_0", "tower_2"],
+        ["tower_1", "tower_4"],
+        ["tower_3"],
+    ]
     assert Counter(group["used"] for group in groups) == {"wide_compiler": 2, "sequential": 1}
     assert groups[2]["reasons"]["vmap"] == "no other tower has its structure"
