@@ -159,6 +159,11 @@ class AddressComponent(TorchComponent):
         """Empty the inbox, as a router's `reset` does with all of its components."""
         self.clear()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.coordinates.is_meta:
+            self._inbox = Mailbox(self._inbox.capacity, sealed=True)
+
 
 class SphericalAddressComponent(AddressComponent):
     """A point of the unit sphere: the direction of its coordinates. Parameters as of `AddressComponent`."""

@@ -36,10 +36,15 @@ class Mailbox:
     few steps only, and never grows with their number. A copy of a box is empty: mail belongs to one forward pass, and
     tensors inside a graph cannot be copied.
 
+    Boxes of one capacity are equal, whatever they hold, so that towers are of one structure whatever they were told.
+    The copy of a tower that computes several of them together has a sealed box: it would read one tower's mail for all.
+
     Parameters
     ----------
     capacity
         How many messages of one sender on one channel are kept.
+    sealed
+        Whether putting and reading are refused, with a RuntimeError.
 
     Raises
     ------
@@ -47,19 +52,21 @@ class Mailbox:
         If the capacity is no whole number from 1 on.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, sealed: bool = False) -> None:
         if not isinstance(capacity, int) or capacity < 1:
             raise ValueError(f"capacity must be a whole number of messages from 1 on, but is {capacity!r}")
-        self.capacity = capacity
+        self.capacity, self.sealed = capacity, sealed
         self._kept: dict[tuple[str, str], deque[Message]] = {}
 
     def put(self, message: Message) -> None:
         """Keep a message; the oldest one of its sender and channel goes where there is no room."""
+        self._check_open()
         key = (message.channel, message.sender)
         self._kept.setdefault(key, deque(maxlen=self.capacity)).append(message)
 
     def messages(self, channel: str | None = None) -> tuple[Message, ...]:
         """Return the messages of a channel, or of all."""
+        self._check_open()
         return tuple(each for kept in self._kept.values() for each in kept if channel in (None, each.channel))
 
     def clear(self, channel: str | None = None) -> None:
@@ -71,7 +78,21 @@ class Mailbox:
         self._kept.pop((channel, sender), None)
 
     def __len__(self) -> int:
+        self._check_open()
         return sum(map(len, self._kept.values()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mailbox) and self.capacity == other.capacity
+
+    def __hash__(self) -> int:
+        return hash(self.capacity)
+
+    def _check_open(self) -> None:
+        if self.sealed:
+            raise RuntimeError(
+                "messages are posted and read by towers one by one, not by a copy without numbers that stands for "
+                "several"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Mailbox, (self.capacity,)

@@ -1,6 +1,7 @@
 """The router of messages: towers post on channels, and each hears those that are near it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -168,6 +169,12 @@ class NotifierRouter(BaseRouter):
         """Clear messages and caches."""
         self.clear()
         super().reset()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        registered = (each for members in self._channels.values() for each in members.values())
+        if any(each.coordinates.is_meta for each in registered):
+            self._posted = Mailbox(self._posted.capacity, sealed=True)
 
     def forward(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """Carry all messages, as `route` does."""

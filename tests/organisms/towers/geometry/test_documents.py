@@ -8,6 +8,7 @@ from organisms.towers import (
     AdaptiveFusion,
     AddressComponent,
     BaseTower,
+    ExecutionStrategy,
     GatedFusion,
     NotifierRouter,
     SphericalAddressComponent,
@@ -129,6 +130,61 @@ def test_the_complete_example_runs_and_its_towers_hear_one_another():
     assert all(each.grad is not None for each in trained)
     collective.reset()
     assert not collective["expert_0"]["address"].has_mail
+
+
+def passes(collective, speak, count=3):
+    """Opinions of several passes, with mail in between."""
+    opinions = []
+    for number in range(count):
+        said = collective.wide_forward(drawn(2, 5, DIM, seed=number))
+        opinions.append(torch.stack(list(said.values())))
+        speak(said)
+    return torch.stack(opinions)
+
+
+WAYS = ("sequential", "vmap", "wide_compiler")
+
+
+def test_towers_that_read_no_mail_are_computed_together_whatever_was_posted():
+    found = []
+    for way in WAYS:
+        torch.manual_seed(0)
+        collective = RoutedWideCollective("routed", num_towers=3, dim=DIM)
+        collective.execution_strategy = ExecutionStrategy(way)
+        with torch.no_grad():
+            found.append(passes(collective, lambda _, model=collective: model(drawn(2, 5, DIM))))
+        assert collective.analyze_structure()["groups"] == [["expert_0", "expert_1", "expert_2"]]
+        assert collective["expert_1"]["address"].has_mail
+    for each in found[1:]:
+        torch.testing.assert_close(each, found[0])
+
+
+@pytest.mark.parametrize("speaks_inside", [False, True])
+def test_towers_that_read_or_post_in_their_forward_pass_are_computed_one_by_one(speaks_inside):
+    class Speaking(AddressedTower):
+        def forward(self, x: Tensor) -> Tensor:
+            y = self["final_norm"](self[0](x))  # it posts, and reads nothing
+            self.broadcast(y)
+            return y
+
+    found = []
+    for way in WAYS:
+        torch.manual_seed(0)
+        notifier, collective = NotifierRouter("notifier", k=1), WideRouter("wide", execution_strategy=way)
+        for i in range(3):
+            kind = Speaking if speaks_inside else AddressedTower
+            collective.attach(f"tower_{i}", kind(f"tower_{i}", DIM, notifier, depth=1))
+
+        def speak(said, collective=collective, notifier=notifier):
+            for name, opinion in said.items():
+                if not speaks_inside:
+                    collective[name].broadcast(opinion)
+            heard = notifier.route()["default"]
+            assert all(len(senders) == 1 for senders in heard.values())
+
+        found.append(passes(collective, speak))
+    for each in found[1:]:
+        torch.testing.assert_close(each, found[0])
 
 
 @pytest.mark.parametrize("address_type", ["euclidean", "spherical"])

@@ -51,6 +51,19 @@ def test_a_copy_is_empty():
     assert (copied.capacity, len(copied), len(box)) == (3, 0, 1)
 
 
+def test_boxes_are_equal_by_capacity_and_a_sealed_one_is_neither_read_nor_written():
+    full, sealed = Mailbox(1), Mailbox(1, sealed=True)
+    full.put(message("a", 1))
+    assert full == sealed
+    assert hash(full) == hash(sealed)
+    assert full != Mailbox(2)
+    for use in (len, Mailbox.messages, lambda box: box.put(message("a", 1))):
+        use(full)
+        with pytest.raises(RuntimeError, match=r"messages are posted and read by towers one by one"):
+            use(sealed)
+    sealed.clear()
+
+
 @pytest.mark.parametrize("capacity", [0, -1, 1.5, None])
 def test_a_box_has_room(capacity):
     with pytest.raises(ValueError, match=r"capacity must be a whole number of messages from 1 on, but is"):
