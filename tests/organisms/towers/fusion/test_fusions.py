@@ -111,6 +111,19 @@ def test_a_fusion_can_be_batched_over_its_own_parameters(strategy):
             torch.testing.assert_close(found[name][at], parameter.grad)
 
 
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_other_precisions_compute_the_same_within_theirs(strategy, dtype):
+    expected, bound = fusion(strategy)(*opinions()), 40 * torch.finfo(dtype).eps
+    found = fusion(strategy).to(dtype)(*(each.to(dtype) for each in opinions()))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=bound)
+    if dtype == torch.bfloat16:
+        with torch.autocast("cpu", dtype=dtype):
+            found = fusion(strategy).float()(*(each.float() for each in opinions()))
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=bound)
+
+
 @pytest.mark.parametrize("strategy", ["adaptive", "attention"])
 def test_the_order_of_towers_is_no_matter_where_none_is_preferred(strategy):
     made, whole = fusion(strategy), opinions()

@@ -119,6 +119,16 @@ def test_auxiliaries_are_their_definitions():
     assert step_lengths(torch.ones(4, 1, 2)).tolist() == [[0, 0, 0]]
 
 
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_other_precisions_compute_the_same_within_theirs(preset, dtype):
+    expected, bound = learned(preset)(*opinions()), 40 * torch.finfo(dtype).eps
+    found = learned(preset).to(dtype)(*(each.to(dtype) for each in opinions()))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=bound)
+    assert learned(preset)(*opinions(3, 0, 2)).shape == (0, 2, 6)
+
+
 @AUX
 def test_gradients_are_finite_where_a_way_stays_in_place(aux_type):
     made, a = learned(aux_type=aux_type), torch.zeros(5, 6, dtype=torch.float64, requires_grad=True)
