@@ -28,7 +28,17 @@ class Operation(nn.Module):
         self.function, self.kind = function, kind
 
     def forward(self, values: dict[str, Tensor], streams: Streams | None, *inputs: Any) -> Any:
-        """Return the value of the node."""
+        """Return the value of the node.
+
+        Parameters
+        ----------
+        values
+            What the stack holds.
+        streams
+            Where dropout draws from; None: nothing is dropped.
+        inputs
+            The values of the nodes that it needs.
+        """
         return self.function(values, streams, *inputs)
 
 
