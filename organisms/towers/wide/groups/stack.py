@@ -4,7 +4,7 @@ The towers' parameters stay the leaves: optimizers, state_dict, hooks and requir
 changes the stack because it is the same memory. A gradient of the stack is handed out as its slices.
 
     parameter of tower i      the memory of stack[i], a leaf
-    stack [N, ...]            Stacked.apply(memory, *parameters), whose gradient goes to them
+    stack [N, ...]            _Stacked.apply(memory, *parameters), whose gradient goes to them
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Stacked(torch.autograd.Function):
+class _Stacked(torch.autograd.Function):
     """N tensors in the memory that they share already, and the slices of its gradient.
 
     Changing one of them in place between forward and backward raises autograd's error, as it does without a stack.
@@ -76,7 +76,7 @@ class Leaf:
         if [each.data_ptr() for each in tensors] != self._pointers:
             self._gather(tensors)
         if torch.is_grad_enabled() and any(each.requires_grad for each in tensors):
-            return Stacked.apply(self._memory, *tensors)
+            return _Stacked.apply(self._memory, *tensors)
         return self._memory
 
     def _gather(self, tensors: list[Tensor]) -> None:

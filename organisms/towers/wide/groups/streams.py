@@ -18,7 +18,7 @@ from organisms.layers.dropout import dropout_factors
 ODD = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: consecutive multiples are far apart
 
 
-class Factors(torch.autograd.Function):
+class _Factors(torch.autograd.Function):
     """The factors of one dropout, for one tower or under vmap for many."""
 
     @staticmethod
@@ -40,10 +40,10 @@ class Factors(torch.autograd.Function):
         x, key, count, probability = inputs
         x = x if in_dims[0] is None else x.movedim(in_dims[0], 0)
         if in_dims[1] is None:
-            return Factors.apply(x, key, count, probability), 0
+            return _Factors.apply(x, key, count, probability), 0
         rows = [x] * info.batch_size if in_dims[0] is None else x.unbind(0)
         pairs = zip(rows, key.unbind(0), strict=True)
-        return torch.stack([Factors.apply(row, one, count, probability) for row, one in pairs]), 0
+        return torch.stack([_Factors.apply(row, one, count, probability) for row, one in pairs]), 0
 
 
 class Streams(TorchFunctionMode):
@@ -82,7 +82,7 @@ class Streams(TorchFunctionMode):
             That of the tower.
         """
         self._count += 1
-        return x * Factors.apply(x.detach(), key, self._count, probability)
+        return x * _Factors.apply(x.detach(), key, self._count, probability)
 
     @contextmanager
     def of(self, key: Tensor) -> Iterator[None]:

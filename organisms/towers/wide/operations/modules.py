@@ -36,10 +36,12 @@ def module(node: fx.Node, known: Translation) -> Operation:
     fused = _fused(module, carries)
     if fused is None:
         return Operation(otherwise, "vmap")
-    first_names = known.stack.first_names
+    first_names, axes = known.stack.first_names, primitives.axes(module)
+    exactly = isinstance(module, primitives.CONVOLUTIONS)
 
     def run(values: Any, streams: Any, x: Tensor) -> Any:
-        if not primitives.fits(module, x, carries):
+        found = x.ndim - carries
+        if found < axes or (exactly and found > axes):  # such as a single image without a batch
             return otherwise(values, streams, x)
         tensors = own(values, first_names, path, module)
         return fused(x, tensors.get("weight"), tensors.get("bias"))

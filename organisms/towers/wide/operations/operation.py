@@ -28,7 +28,17 @@ class Operation(nn.Module):
         self.function, self.kind = function, kind
 
     def forward(self, values: dict[str, Tensor], streams: Streams | None, *inputs: Any) -> Any:
-        """Return the value of the node."""
+        """Return the value of the node.
+
+        Parameters
+        ----------
+        values
+            What the stack holds.
+        streams
+            Where dropout draws from; None: nothing is dropped.
+        inputs
+            The values of the nodes that it needs.
+        """
         return self.function(values, streams, *inputs)
 
 
@@ -67,27 +77,26 @@ def filler(node: fx.Node) -> Callable[[tuple[Any, ...]], tuple[Any, Any]]:
     order = node.all_input_nodes
     if list(node.args) == order and not node.kwargs:
         return lambda inputs: (inputs, {})
-    if all(_is_flat(each) for each in (*node.args, *node.kwargs.values())):
-        places = [order.index(each) if isinstance(each, fx.Node) else None for each in node.args]
-        named = {key: order.index(each) for key, each in node.kwargs.items() if isinstance(each, fx.Node)}
-        constants, others = node.args, dict(node.kwargs)
-
-        def flat(inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-            args = tuple(c if at is None else inputs[at] for c, at in zip(constants, places, strict=True))
-            return args, others | {key: inputs[at] for key, at in named.items()}
-
-        return flat
-
-    def nested(inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-        found = dict(zip(order, inputs, strict=True))
-        args = fx.node.map_arg(node.args, lambda each: found[each])
-        return args, fx.node.map_arg(node.kwargs, lambda each: found[each])
-
-    return nested
+    args, kwargs = (_recipe(each, order) for each in (node.args, dict(node.kwargs)))
+    return lambda inputs: (args(inputs), kwargs(inputs))
 
 
-def _is_flat(argument: Any) -> bool:
-    return isinstance(argument, fx.Node | int | float | str | type(None))
+def _recipe(argument: Any, order: list[fx.Node]) -> Callable[[tuple[Any, ...]], Any]:
+    """Return a function from the values of nodes in this order to an argument that holds them at any depth."""
+    if isinstance(argument, fx.Node):
+        at = order.index(argument)
+        return lambda inputs: inputs[at]
+    if isinstance(argument, dict):
+        named = {key: _recipe(each, order) for key, each in argument.items()}
+        return lambda inputs: {key: each(inputs) for key, each in named.items()}
+    if isinstance(argument, slice):
+        parts = [_recipe(each, order) for each in (argument.start, argument.stop, argument.step)]
+        return lambda inputs: slice(*(each(inputs) for each in parts))
+    if isinstance(argument, list | tuple):
+        kind = tuple if isinstance(argument, tuple) else list
+        items = [_recipe(each, order) for each in argument]
+        return lambda inputs: kind([each(inputs) for each in items])
+    return lambda inputs: argument
 
 
 def dropped(x: Tensor, probability: float, streams: Streams | None, carries: bool) -> Tensor:

@@ -4,8 +4,6 @@ Each function returns what N single operations return, stacked. W [N, P, D] stan
 """
 
 import operator
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -40,9 +38,7 @@ ELEMENTWISE_FUNCTIONS = frozenset(
 ELEMENTWISE_METHODS = frozenset(
     {"add", "sub", "mul", "div", "neg", "exp", "relu", "tanh", "sigmoid", "abs", "square"}
 )
-CONVOLUTIONS: Mapping[type[nn.Module], Callable[..., Tensor]] = MappingProxyType(
-    {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
-)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def wide_linear(x: Tensor, weight: Tensor, bias: Tensor | None, batched: bool) -> Tensor:
@@ -120,7 +116,7 @@ def wide_convolution(x: Tensor, conv: Any, weight: Tensor, bias: Tensor | None, 
     """
     number = len(weight)
     joint = x.movedim(0, 1).flatten(1, 2) if batched else x
-    y = CONVOLUTIONS[type(conv)](
+    y = (F.conv1d, F.conv2d, F.conv3d)[weight.ndim - 4](
         joint,
         weight.flatten(0, 1),
         None if bias is None else bias.flatten(),
@@ -132,8 +128,6 @@ def wide_convolution(x: Tensor, conv: Any, weight: Tensor, bias: Tensor | None, 
     return y.unflatten(1, (number, -1)).movedim(1, 0)
 
 
-def fits(module: nn.Module, x: Tensor, batched: bool) -> bool:
-    """Whether x has the axes that the functions above expect; a single image without a batch has not."""
-    if type(module) in CONVOLUTIONS:
-        return x.ndim - batched == module.weight.ndim
-    return x.ndim > batched
+def axes(module: nn.Module) -> int:
+    """Return the axes that a tower's x must have for the functions above: at least these, of a convolution exactly."""
+    return module.weight.ndim if isinstance(module, CONVOLUTIONS) else 1
