@@ -1,0 +1,45 @@
+"""Towers: networks of the same input whose opinions are fused, from components to wide collectives.
+
+The names below are the library's public interface, each imported when it is first used. A tower is a `BaseTower` of
+stages, a collective a `WideRouter` that computes all its towers together.
+"""
+
+from typing import TYPE_CHECKING
+
+from organisms.lazy import exports
+
+if TYPE_CHECKING:
+    from organisms.towers.component import TorchComponent as TorchComponent
+    from organisms.towers.fusion.adaptive import AdaptiveFusion as AdaptiveFusion
+    from organisms.towers.fusion.attention import AttentionFusion as AttentionFusion
+    from organisms.towers.fusion.binding import AdaptiveBindingFusion as AdaptiveBindingFusion
+    from organisms.towers.fusion.builder import FusionBuilder as FusionBuilder
+    from organisms.towers.fusion.cantor import CantorScaleFusion as CantorScaleFusion
+    from organisms.towers.fusion.collective import FusionCollective as FusionCollective
+    from organisms.towers.fusion.component import FusionComponent as FusionComponent
+    from organisms.towers.fusion.concat import ConcatFusion as ConcatFusion
+    from organisms.towers.fusion.gated import GatedFusion as GatedFusion
+    from organisms.towers.fusion.sum import SumFusion as SumFusion
+    from organisms.towers.fusion.tree import HierarchicalTreeGating as HierarchicalTreeGating
+    from organisms.towers.geometry.address import AddressComponent as AddressComponent
+    from organisms.towers.geometry.address import HyperbolicAddressComponent as HyperbolicAddressComponent
+    from organisms.towers.geometry.address import SphericalAddressComponent as SphericalAddressComponent
+    from organisms.towers.geometry.notifier import NotifierRouter as NotifierRouter
+    from organisms.towers.identity import BaseComponent as BaseComponent
+    from organisms.towers.router import BaseRouter as BaseRouter
+    from organisms.towers.tower import BaseTower as BaseTower
+    from organisms.towers.walkers.fusion import WalkerFusion as WalkerFusion
+    from organisms.towers.walkers.fusion import create_walker_fusion as create_walker_fusion
+    from organisms.towers.walkers.inception import WalkerInception as WalkerInception
+    from organisms.towers.walkers.walker import ConfigurableWalker as ConfigurableWalker
+    from organisms.towers.wide.cache_devices import CacheDeviceController as CacheDeviceController
+    from organisms.towers.wide.gradients import GradientDebugger as GradientDebugger
+    from organisms.towers.wide.groups.ensemble import SubEnsembleGroup as SubEnsembleGroup
+    from organisms.towers.wide.groups.primitive_group import (
+        WidePrimitiveTowerGroup as WidePrimitiveTowerGroup,
+    )
+    from organisms.towers.wide.groups.vmap_group import VMapTowerGroup as VMapTowerGroup
+    from organisms.towers.wide.strategy import ExecutionStrategy as ExecutionStrategy
+    from organisms.towers.wide.wide_router import WideRouter as WideRouter
+else:
+    __all__, __getattr__, __dir__ = exports(__name__)

@@ -1,0 +1,246 @@
+"""How a group of towers is computed: the first way that works, after it has agreed with the towers one by one."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from organisms.towers.wide.groups import streams as chance
+from organisms.towers.wide.groups.ensemble import SubEnsembleGroup
+from organisms.towers.wide.groups.group import TowerGroup
+from organisms.towers.wide.groups.primitive_group import WidePrimitiveTowerGroup
+from organisms.towers.wide.groups.stack import Stack
+from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
+from organisms.towers.wide.measure import fastest
+from organisms.towers.wide.strategy import TRIED, ExecutionStrategy, by_size
+
+GROUPS: Mapping[ExecutionStrategy, Callable[..., TowerGroup]] = {
+    ExecutionStrategy.VMAP: VMapTowerGroup,
+    ExecutionStrategy.WIDE_COMPILER: WidePrimitiveTowerGroup,
+}
+
+
+class Executor:
+    """Towers of one signature, and what has been learnt about the ways to compute them.
+
+    A way is used once it has been tried without consequences, on an input of the same kind, and has given what the
+    towers give one by one. So a forward pass that vmap or a graph gets wrong costs one pass, and no result.
+
+    Parameters
+    ----------
+    towers
+        The towers by name.
+    reason
+        Why they cannot be computed together; None: as far as can be seen they can.
+    options
+        Those of ``torch.compile`` for what computes them together; None: it is not compiled.
+    stacks
+        Stacks that may hold the towers' parameters already.
+    """
+
+    def __init__(
+        self,
+        towers: Mapping[str, nn.Module],
+        reason: str | None,
+        options: Mapping[str, Any] | None = None,
+        stacks: Sequence[Stack] = (),
+    ) -> None:
+        self.towers = dict(towers)
+        self.drops = any(chance.drops(tower) for tower in towers.values())
+        self.reasons = {} if reason is None else dict.fromkeys(GROUPS, reason)
+        self.used = ExecutionStrategy.SEQUENTIAL
+        self.chosen: dict[Hashable, ExecutionStrategy] = {}
+        self._groups: dict[ExecutionStrategy, TowerGroup] = {}
+        self.stack = None if reason else next((e for e in stacks if e.of(list(towers.values()))), None)
+        self._proven: set[Hashable] = set()
+        self._options = options
+        self._ensemble: SubEnsembleGroup | None = None
+
+    def run(
+        self,
+        strategy: ExecutionStrategy,
+        x: Any,
+        keys: Tensor,
+        deterministic: bool,
+        weights: nn.Parameter | None = None,
+    ) -> dict[str, Any]:
+        """Return the opinion of each tower.
+
+        Parameters
+        ----------
+        strategy
+            How they are computed; where that cannot be, by the next one of `TRIED`.
+        x
+            The input of every tower.
+        keys
+            What their dropouts draw from, int64 [N].
+        deterministic
+            Whether AUTO goes by the size of x instead of a clock.
+        weights
+            Those of a `SubEnsembleGroup`, which is used once both of its ways are proven; None: none is.
+        """
+        if weights is not None:
+            unproven = self._unproven(x)
+            if unproven is None and (ensemble := self.ensemble(weights)) is not None:
+                return ensemble(x, keys)
+            strategy = unproven or ExecutionStrategy.SEQUENTIAL
+        if strategy is ExecutionStrategy.AUTO:
+            strategy = self._choice(x, keys, deterministic)
+        for each in TRIED[strategy]:
+            group = self.group(each)
+            if group is None:
+                continue
+            if not self.proven(each, x):
+                return self._proof(each, group, x, keys)
+            try:
+                opinions = group(x, keys)
+            except Exception as error:  # of any kind: the towers themselves decide what is wrong with x
+                opinions = self.sequential(x, keys)
+                self.reasons[each] = _told(error)
+                return opinions
+            self.used = each
+            return opinions
+        return self.sequential(x, keys)
+
+    def sequential(self, x: Any, keys: Tensor) -> dict[str, Any]:
+        """Return the opinion of each tower, one after the other.
+
+        Parameters
+        ----------
+        x, keys
+            As `run` takes them.
+        """
+        self.used = ExecutionStrategy.SEQUENTIAL
+        return one_by_one(self.towers, x, keys if self.drops else None)
+
+    def group(self, strategy: ExecutionStrategy) -> TowerGroup | None:
+        """Return what computes the towers together, None if that cannot be; `reasons` says why."""
+        if strategy in self.reasons:
+            return None
+        if strategy not in self._groups:
+            try:
+                group = GROUPS[strategy](self.towers, self.stack)
+            except Exception as error:  # of any kind: listing operations runs a user's code on stand-ins
+                self.reasons[strategy] = _told(error)
+                return None
+            self.stack = group.stack
+            if self._options is not None:
+                group.compile_batch(**self._options)
+            self._groups[strategy] = group
+        return self._groups[strategy]
+
+    def proven(self, strategy: ExecutionStrategy, x: Any) -> bool:
+        """Whether a way has agreed with the towers one by one on an input of this kind."""
+        return (strategy, _kind(x)) in self._proven
+
+    def ensemble(self, weights: nn.Parameter) -> SubEnsembleGroup | None:
+        """Return both ways, mixed by weights [2]; None if the towers cannot be computed in both."""
+        if any(self.group(way) is None for way in GROUPS):
+            return None
+        if self._ensemble is None or self._ensemble.weights is not weights:
+            self._ensemble = SubEnsembleGroup(self.towers, self.stack, weights)
+        return self._ensemble
+
+    def coverage(self) -> dict[str, float] | None:
+        """Return what `WidePrimitiveTowerGroup.coverage` does, None if there is no such group."""
+        group = self._groups.get(ExecutionStrategy.WIDE_COMPILER)
+        return group.coverage() if isinstance(group, WidePrimitiveTowerGroup) else None
+
+    def stats(self) -> dict[str, Any]:
+        """Return the towers, what computed them last, what AUTO has chosen, and why a way was not possible."""
+        return {
+            "towers": list(self.towers),
+            "used": self.used.value,
+            "chosen": {str(key): way.value for key, way in self.chosen.items()},
+            "reasons": {way.value: reason for way, reason in self.reasons.items()},
+        }
+
+    def _unproven(self, x: Any) -> ExecutionStrategy | None:
+        """Return a way that is possible and not proven yet."""
+        return next((way for way in GROUPS if self.group(way) and not self.proven(way, x)), None)
+
+    def _proof(self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor) -> dict[str, Any]:
+        reason, found = None, []
+        try:
+            found = group.trial(x, keys)
+        except Exception as error:  # as in `run`
+            reason = _told(error)
+        wanted = self.sequential(x, keys)
+        if reason is None and not _agree(found, list(wanted.values())):
+            reason = "its opinions differ from those of the towers one by one"
+        if reason is None:
+            self._proven.add((strategy, _kind(x)))
+        else:
+            self.reasons[strategy] = reason
+        return wanted
+
+    def _choice(self, x: Any, keys: Tensor, deterministic: bool) -> ExecutionStrategy:
+        """Return what AUTO stands for; while a way is not proven, that one."""
+        tensors = [each for each in tree_leaves(x) if isinstance(each, Tensor)]
+        if deterministic and tensors:
+            return by_size(sum(each.numel() for each in tensors), tensors[0].device.type)
+        unproven = self._unproven(x)
+        if unproven is not None:
+            return unproven
+        ways = {way: group for way in GROUPS if (group := self.group(way)) is not None}
+        key = (_kind(x), tuple(tuple(each.shape) for each in tensors))
+        if key not in self.chosen:
+            self.chosen[key] = fastest(self.towers, ways, x, keys) if ways else ExecutionStrategy.SEQUENTIAL
+        return self.chosen[key]
+
+
+def one_by_one(towers: Mapping[str, nn.Module], x: Any, keys: Tensor | None) -> dict[str, Any]:
+    """Return the opinion of each tower.
+
+    Parameters
+    ----------
+    towers
+        The towers by name.
+    x
+        Their input.
+    keys
+        What their dropouts draw from, int64 [N]; None: they have none.
+    """
+    if keys is None:
+        return {name: tower(x) for name, tower in towers.items()}
+    opinions = {}
+    for key, (name, tower) in zip(keys, towers.items(), strict=True):
+        with chance.Streams(key).of(key):
+            opinions[name] = tower(x)
+    return opinions
+
+
+def _kind(x: Any) -> Hashable:
+    """Return what a way has to be proven for anew: axes, dtypes and devices, gradients, autocast; not sizes."""
+    tensors = [each for each in tree_leaves(x) if isinstance(each, Tensor)]
+    return (
+        torch.is_grad_enabled(),
+        *(
+            (each.ndim, each.dtype, each.device, torch.is_autocast_enabled(each.device.type))
+            for each in tensors
+        ),
+    )
+
+
+def _agree(found: Any, wanted: Any) -> bool:
+    """Whether opinions are the same but for rounding, relative to the largest number of each tensor."""
+    pairs = list(zip(tree_leaves(found), tree_leaves(wanted), strict=False))
+    if len(pairs) != len(tree_leaves(wanted)):
+        return False
+    return all(_close(a, b) if isinstance(b, Tensor) else a == b for a, b in pairs)
+
+
+def _close(found: Any, wanted: Tensor) -> bool:
+    if not isinstance(found, Tensor) or found.shape != wanted.shape or found.dtype != wanted.dtype:
+        return False
+    if not wanted.is_floating_point() or not wanted.numel():
+        return torch.equal(found, wanted)
+    scale = float(wanted.detach().abs().nan_to_num(posinf=0).max())
+    tolerance = min(1000 * torch.finfo(wanted.dtype).eps, 0.05)
+    return torch.allclose(found, wanted, rtol=0, atol=tolerance * max(scale, 1e-30), equal_nan=True)
+
+
+def _told(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,1 @@
+"""The operations of a tower, listed, and what does each of them for many towers at once."""

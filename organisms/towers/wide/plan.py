@@ -1,0 +1,104 @@
+"""Towers sorted by structure: which are computed together, and why others are not."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from organisms.towers.wide.executor import Executor
+from organisms.towers.wide.groups.signature import objection, signature
+from organisms.towers.wide.groups.stack import Stack, partly_shared
+from organisms.towers.wide.groups.watch import Watch
+from organisms.towers.wide.strategy import ExecutionStrategy
+
+
+class Plan:
+    """The groups of some towers; it holds until one of them changes its structure, mode or settings.
+
+    Parameters
+    ----------
+    towers
+        The towers by name.
+    options, stacks
+        As `Executor` takes them.
+    """
+
+    def __init__(
+        self,
+        towers: Mapping[str, nn.Module],
+        options: Mapping[str, Any] | None = None,
+        stacks: Sequence[Stack] = (),
+    ) -> None:
+        self._towers, self._order = list(towers.values()), list(towers)
+        self._watch = Watch(self._towers)
+        self.executors = [
+            Executor({name: towers[name] for name in names}, reason, options, stacks)
+            for names, reason in grouped(towers)
+        ]
+        self.drops = any(each.drops for each in self.executors)
+
+    def holds(self) -> bool:
+        """Whether the towers are still what they were."""
+        return self._watch.unchanged()
+
+    def stacks(self) -> list[Stack]:
+        """Return what holds the towers' parameters."""
+        return [each.stack for each in self.executors if each.stack is not None]
+
+    def names(self) -> list[list[str]]:
+        """Return the names of the towers of each group."""
+        return [list(each.towers) for each in self.executors]
+
+    def reasons(self) -> dict[str, str]:
+        """Return why the towers of a group cannot be computed together, by their names."""
+        return {", ".join(e.towers): next(iter(e.reasons.values())) for e in self.executors if e.reasons}
+
+    def run(
+        self,
+        strategy: ExecutionStrategy,
+        x: Any,
+        keys: Tensor | None,
+        deterministic: bool,
+        ensembles: Mapping[str, nn.Parameter],
+    ) -> dict[str, Any]:
+        """Return the opinion of each tower.
+
+        Parameters
+        ----------
+        strategy, x, deterministic
+            As `Executor.run` takes them.
+        keys
+            What dropouts draw from, int64 [N] in the order of the towers; None: nothing is dropped.
+        ensembles
+            The weights of a group's two ways, by the name of its first tower.
+        """
+        opinions: dict[str, Any] = {}
+        for each in self.executors:
+            places = [self._order.index(name) for name in each.towers]
+            own = torch.zeros(len(places), dtype=torch.int64) if keys is None else keys[places]
+            first = next(iter(each.towers))
+            opinions |= each.run(strategy, x, own, deterministic, ensembles.get(first))
+        if any(each.reasons for each in self.executors) and not self.holds():
+            self._watch = Watch(
+                self._towers
+            )  # a forward pass changes attributes, which is one of the reasons
+        return {name: opinions[name] for name in self._order}
+
+
+def grouped(towers: Mapping[str, nn.Module]) -> list[tuple[list[str], str | None]]:
+    """Return names of towers that can be computed together, and, for those that cannot, why."""
+    alone = {name: reason for name, tower in towers.items() if (reason := objection(tower))}
+    kinds: dict[Hashable, list[str]] = {}
+    for name, tower in towers.items():
+        kinds.setdefault(alone.get(name) or signature(tower), []).append(name)
+    return [(names, _reason(names, towers, alone)) for names in kinds.values()]
+
+
+def _reason(names: list[str], towers: Mapping[str, nn.Module], alone: Mapping[str, str]) -> str | None:
+    if names[0] in alone:
+        return alone[names[0]]
+    if len(names) == 1:
+        return "no other tower has its structure"
+    tied = partly_shared([towers[name] for name in names])
+    return f"{tied} is shared with other towers or places" if tied else None

@@ -1,0 +1,34 @@
+"""What the README of towers shows is run as it stands, and what it names is there."""
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import organisms.towers
+
+FOLDER = Path(__file__).parents[3] / "organisms" / "towers"
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `(\w+)` \| (`[\w/]+\.py`.*) \|$", README, re.MULTILINE)
+
+
+def test_the_quick_start_runs():
+    (block,) = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", README, re.MULTILINE)
+    names = {}
+    exec(textwrap.dedent(block), names)
+    assert names["output"].shape == (32, 16, 64)
+    collective = names["collective"]
+    collective(names["torch"].randn(32, 16, 64))
+    assert collective.get_wide_stats()["groups"][0]["used"] == "wide_compiler"
+
+
+@pytest.mark.parametrize(("name", "files"), ROWS)
+def test_each_name_is_in_its_file(name, files):
+    first, *others = re.findall(r"`([\w/]+(?:\.py|/))`", files)
+    assert getattr(organisms.towers, name).__module__ == f"organisms/towers/{first}"[:-3].replace("/", ".")
+    assert all((FOLDER / each).exists() for each in others)
+
+
+def test_every_public_name_is_in_the_table():
+    assert {name for name, _ in ROWS} >= set(organisms.towers.__all__)

@@ -1,0 +1,81 @@
+"""AUTO: by a rule in deterministic mode, else by a clock, whose choice is kept and changes no result."""
+
+import pytest
+import torch
+
+from organisms.towers import ExecutionStrategy, WideRouter
+from organisms.towers.wide import measure
+from organisms.towers.wide.strategy import SMALL, by_size
+from tests.organisms.towers.wide.shapes import collective, inputs, passed, with_strategy
+
+
+@pytest.fixture
+def any_order():
+    """Leave deterministic mode, in which tests compute, for one test."""
+    torch.use_deterministic_algorithms(False)
+    yield
+    torch.use_deterministic_algorithms(True)
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    """Let a pass take as long as a test says, by its kind: sequential, wide, vmap."""
+    taken, calls = {}, []
+
+    def told(run, leaves):
+        way = list(taken)[len(calls) % len(taken)]
+        calls.append(way)
+        run()
+        return taken[way]
+
+    monkeypatch.setattr(measure, "_seconds", told)
+    return taken, calls
+
+
+def choices(router):
+    return set(router.get_wide_stats()["groups"][0]["chosen"].values())
+
+
+@pytest.mark.parametrize("fast", ["sequential", "vmap", "wide_compiler"])
+def test_the_fastest_way_is_measured_once_for_each_shape(any_order, seconds, fast):
+    taken, calls = seconds
+    taken.update({way: 1.0 + (way != fast) for way in ("sequential", "vmap", "wide_compiler")})
+    base = collective(["normed"] * 2, 4)
+    router = with_strategy(base, ExecutionStrategy.AUTO)
+    for shape, measured in [((3, 4), 1), ((3, 4), 1), ((5, 4), 2)]:
+        x = inputs(shape)
+        wanted, found = passed(base, x, passes=4), passed(router, x, passes=4)
+        assert all(torch.allclose(found[name], each, atol=1e-10) for name, each in wanted.items())
+        assert len(calls) == measured * 3 * measure.ROUNDS
+    group = router.get_wide_stats()["groups"][0]
+    assert (group["used"], choices(router), len(group["chosen"])) == (fast, {fast}, 2)
+
+
+def test_a_measurement_has_no_consequences(any_order):
+    """Buffers, gradients, caches and generators are those of four passes, not of those that were timed too."""
+    base = collective(["normed", "normed"], 4)
+    router, x = with_strategy(base, ExecutionStrategy.AUTO), inputs((3, 4))
+    torch.manual_seed(0)
+    wanted = passed(base, x, passes=4)
+    found = passed(router, x, passes=4)
+    assert choices(router) <= {"sequential", "vmap", "wide_compiler"}
+    assert len(choices(router)) == 1
+    assert all(torch.allclose(found[name], each, atol=1e-10) for name, each in wanted.items())
+
+
+def test_in_deterministic_mode_the_size_decides(monkeypatch):
+    monkeypatch.setattr(measure, "fastest", None)
+    router = collective(["plain"] * 2, 4, strategy=ExecutionStrategy.AUTO)
+    passed(router, inputs((3, 4)))
+    assert router.get_wide_stats()["groups"][0]["used"] == "wide_compiler"
+    passed(router, inputs((SMALL // 4, 4)), passes=1)
+    group = router.get_wide_stats()["groups"][0]
+    assert (group["used"], group["chosen"]) == ("sequential", {})
+    assert by_size(SMALL, "cuda") is ExecutionStrategy.WIDE_COMPILER
+
+
+def test_a_tower_alone_needs_no_choice(any_order):
+    router = collective(["plain"], 4, strategy=ExecutionStrategy.AUTO)
+    assert isinstance(router, WideRouter)
+    passed(router, inputs((3, 4)), passes=3)
+    assert choices(router) == {"sequential"}
