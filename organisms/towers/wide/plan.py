@@ -40,7 +40,7 @@ class Plan:
 
     def holds(self) -> bool:
         """Whether the towers are still what they were."""
-        return self._watch.unchanged()
+        return self._watch.unchanged() and not any(each.stale for each in self.executors)
 
     def stacks(self) -> list[Stack]:
         """Return what holds the towers' parameters."""
@@ -79,7 +79,7 @@ class Plan:
             own = torch.zeros(len(places), dtype=torch.int64) if keys is None else keys[places]
             first = next(iter(each.towers))
             opinions |= each.run(strategy, x, own, deterministic, ensembles.get(first))
-        if any(each.reasons for each in self.executors) and not self.holds():
+        if any(each.reasons for each in self.executors) and not self._watch.unchanged():
             self._watch = Watch(
                 self._towers
             )  # a forward pass changes attributes, which is one of the reasons

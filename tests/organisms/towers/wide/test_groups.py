@@ -34,6 +34,12 @@ def test_a_group_gives_each_towers_opinion_and_cache(kind):
 
 
 @pytest.mark.parametrize("kind", GROUPS)
+def test_a_group_may_have_one_tower(kind):
+    (tower,), x = towers(1), inputs((3, 4))
+    torch.testing.assert_close(kind([tower])(x)["t0"], tower(x))
+
+
+@pytest.mark.parametrize("kind", GROUPS)
 def test_a_copied_group_has_parameters_of_its_own(kind):
     group, x = kind(dict(zip("abc", towers(), strict=True))), inputs((3, 4))
     before = group(x)

@@ -78,6 +78,24 @@ def test_what_towers_cannot_do_together_they_do_one_by_one(strategy, act, reason
     assert reason in reasons(of(lambda name: Odd(name, act), strategy), inputs((3, 4)))
 
 
+def distrusts(tower, y):
+    return (
+        y if isinstance(y, torch.Tensor) else -y
+    )  # what stands for a tensor while operations are listed is none
+
+
+def test_a_graph_that_computes_something_else_is_found_out():
+    router = of(lambda name: Odd(name, distrusts), WIDE)
+    towers, x = copy.deepcopy(router.towers), inputs((3, 4))
+    for _ in range(3):
+        found = router.wide_forward(x)
+        for name, tower in towers.items():
+            torch.testing.assert_close(found[name], tower(x))
+    (group,) = router.get_wide_stats()["groups"]
+    assert "differ from those of the towers one by one" in group["reasons"]["wide_compiler"]
+    assert group["used"] == "vmap"
+
+
 def noisy(tower, y):
     return y + torch.rand(y.shape, dtype=y.dtype)
 
@@ -235,9 +253,29 @@ def test_towers_may_be_moved_together_or_alone(strategy):
     router.to(torch.float32)
     assert passed(router, x.float())["opinion tower_0"].dtype == torch.float32
     router["tower_1"].to(torch.float64)
-    assert router.analyze_structure()["groups"] == [["tower_0", "tower_2"], ["tower_1"]]
+    with pytest.raises(RuntimeError, match="dtype"):
+        router.wide_forward(x)
+    assert router["tower_0"][0].fc1.weight.dtype == torch.float32  # nothing is moved behind one's back
+    assert router.prepare_for_compile()["groups"] == [["tower_0", "tower_2"], ["tower_1"]]
     found = passed(router.network_to(dtype=torch.float64), x)
     assert all(torch.allclose(found[name].double(), each, atol=1e-5) for name, each in wanted.items())
+
+
+def test_towers_that_are_moved_apart_are_grouped_anew():
+    class Casting(SimpleTower):
+        def forward(self, x):
+            return super().forward(x.to(self[0].fc1.weight.dtype))
+
+    router, x = of(lambda name: Casting(name, 4)), inputs((3, 4))
+    passed(router, x)
+    router["tower_1"].to(torch.float32)
+    dtypes = [[each.dtype for each in router.wide_forward(x).values()] for _ in range(3)]
+    assert dtypes == [[torch.float64, torch.float32, torch.float64]] * 3
+    assert [group["towers"] for group in router.get_wide_stats()["groups"]] == [
+        ["tower_0", "tower_2"],
+        ["tower_1"],
+    ]
+    assert router.get_wide_stats()["groups"][0]["used"] == "vmap"
 
 
 def test_a_parameter_changed_between_forward_and_backward_is_an_error_as_without_a_stack():
