@@ -140,6 +140,15 @@ def test_two_ways_mix_to_what_each_gives_and_their_weights_learn_nothing():
     assert group.weights.grad.abs().max() < 1e-10
 
 
+def test_two_ways_drop_the_same():
+    group = SubEnsembleGroup([SimpleTower(f"t{at}", 4, dropout=0.5).double() for at in range(2)])
+    found = []
+    for each in (group, group.wide):
+        torch.manual_seed(0)
+        found.append(each(inputs((3, 4))))
+    torch.testing.assert_close(*found)
+
+
 @pytest.mark.parametrize("kinds", [["dropping", "dropping", "tied"], ["normed", "normed"]])
 def test_a_collective_mixes_the_ways_of_those_groups_that_have_both(kinds):
     base, x = collective(kinds, 4), inputs((3, 4))
