@@ -2,12 +2,13 @@
 
 import copy
 import gc
+from collections import deque
 
 import pytest
 import torch
 from torch import nn
 
-from organisms.towers import BaseTower, ExecutionStrategy, WideRouter
+from organisms.towers import BaseTower, ExecutionStrategy, TorchComponent, WideRouter
 from tests.organisms.towers.blocks import CachingTower, FFNBlock, SimpleTower
 from tests.organisms.towers.wide.shapes import BATCHED, collective, inputs, passed, with_strategy
 
@@ -76,6 +77,37 @@ def numbers(tower, y):
 @pytest.mark.parametrize("strategy", BATCHED)
 def test_what_towers_cannot_do_together_they_do_one_by_one(strategy, act, reason):
     assert reason in reasons(of(lambda name: Odd(name, act), strategy), inputs((3, 4)))
+
+
+class Mailbox(TorchComponent):
+    bookkeeping = frozenset({"inbox"})
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.inbox = deque(maxlen=2)
+
+
+def reads(tower, y):
+    return y + len(tower["mail"].inbox)
+
+
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_bookkeeping_keeps_towers_together_unless_it_is_read(strategy):
+    def make(name, act=lambda _, y: y):
+        tower = Odd(name, act)
+        tower.attach("mail", Mailbox(name))
+        return tower
+
+    x = inputs((3, 4))
+    router = of(make, strategy)
+    for _ in range(3):
+        for name, opinion in router.wide_forward(x).items():
+            router[name]["mail"].inbox.append(opinion)
+    assert router.get_wide_stats()["groups"][0]["used"] == strategy.value
+    read = of(lambda name: make(name, reads), strategy)
+    for at, tower in enumerate(read.towers.values()):
+        tower["mail"].inbox.append(at)
+    assert "no attribute 'inbox'" in reasons(read, x)
 
 
 def distrusts(tower, y):
