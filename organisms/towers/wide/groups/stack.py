@@ -89,10 +89,8 @@ class Leaf:
         """Move the tensors into one memory; done again when one of them has been moved elsewhere."""
         if len({(each.shape, each.dtype, each.device) for each in tensors}) > 1:
             raise MovedApartError(f"{self.key} is not of one shape, dtype and device in all towers any more")
-        with (
-            torch.inference_mode(False),
-            torch.no_grad(),
-        ):  # what comes first may be inference, and training later
+        # What comes first may be inference, whose tensors training could not use later.
+        with torch.inference_mode(False), torch.no_grad():
             self._memory = torch.stack([each.detach() for each in tensors])
             for each, part in zip(tensors, self._memory, strict=True):
                 each.data = part
