@@ -365,6 +365,7 @@ def test_training_needs_no_more_memory_with_every_step(strategy):
 
 def test_towers_are_registered_when_they_are_attached_or_asked_for():
     router = WideRouter("wide", auto_discover=False)
+    assert (router.get_wide_stats()["groups"], router.get_fusion_coverage()) == ([], {})
     with pytest.raises(ValueError, match="'wide' has no registered tower: attach some"):
         router.wide_forward(inputs((3, 4)))
     for name in ("a", "b"):
