@@ -1,7 +1,7 @@
 """Components that learn: modules with an identity and with a say in where their parameters may be."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Self, TypeAlias
 
 import torch
@@ -104,6 +104,11 @@ class TorchComponent(BaseComponent, nn.Module):
         if not self.allows(device) and self.allowed_devices is not None:
             self.allowed_devices = self.allowed_devices | {self.home_device}
 
+    def reset(self) -> None:
+        """Forget what belongs to one batch: here nothing but what components and routers below it forget."""
+        for child in nearest(self):
+            child.reset()
+
     def extra_repr(self) -> str:
         """Return the name and the home, as ``print`` shows them."""
         return f"name={self.name!r}" + ("" if self.home_device is None else f", home={self.home_device}")
@@ -112,6 +117,15 @@ class TorchComponent(BaseComponent, nn.Module):
         return ", ".join(sorted(str(each) for each in self.allowed_devices or ()))
 
     __repr__ = nn.Module.__repr__
+
+
+def nearest(module: nn.Module) -> Iterator[Any]:
+    """Yield the components and routers below a module that no other one stands between."""
+    for child in module.children():
+        if isinstance(child, BaseComponent):
+            yield child
+        else:
+            yield from nearest(child)
 
 
 def numbered(device: Device) -> torch.device:

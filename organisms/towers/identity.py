@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 
 class BaseComponent:
@@ -23,7 +23,15 @@ class BaseComponent:
     ------
     ValueError
         If the name is empty or no text.
+
+    Attributes
+    ----------
+    bookkeeping
+        Names of attributes that no forward pass reads, such as an inbox: towers that differ in them are still of one
+        structure. While towers are computed together, reading one is an error, and they are computed one by one.
     """
+
+    bookkeeping: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, name: str, *, seed: int | None = None) -> None:
         if not isinstance(name, str) or not name:

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from kernels.suggestion import did_you_mean
 from organisms.towers import storage
-from organisms.towers.component import Device, TorchComponent
+from organisms.towers.component import Device, TorchComponent, nearest
 from organisms.towers.identity import BaseComponent
 
 
@@ -155,8 +155,9 @@ class BaseRouter(BaseComponent, nn.Module):
     def reset(self) -> None:
         """Forget what belongs to one batch: the cache, and that of every router and component below, by its `reset`."""
         self.cache_clear()
-        for child in nearest(self):
-            child.reset()
+        for child in (*nearest(self), *self.objects.values()):
+            if isinstance(child, BaseComponent):
+                child.reset()
 
     def routers(self) -> Iterator[tuple[str, "BaseRouter"]]:
         """Yield this router and all below it, each once, with its path as in `state_dict`."""
@@ -227,15 +228,6 @@ class BaseRouter(BaseComponent, nn.Module):
         return f"name={self.name!r}"
 
     __repr__ = nn.Module.__repr__
-
-
-def nearest(module: nn.Module) -> Iterator[Any]:
-    """Yield the components and routers below a module that no other one stands between."""
-    for child in module.children():
-        if isinstance(child, BaseComponent):
-            yield child
-        else:
-            yield from nearest(child)
 
 
 def check_module(module: nn.Module, router: BaseRouter) -> None:

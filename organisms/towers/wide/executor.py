@@ -11,7 +11,7 @@ from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.ensemble import SubEnsembleGroup
 from organisms.towers.wide.groups.group import TowerGroup
 from organisms.towers.wide.groups.primitive_group import WidePrimitiveTowerGroup
-from organisms.towers.wide.groups.stack import Stack
+from organisms.towers.wide.groups.stack import MovedApartError, Stack
 from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
 from organisms.towers.wide.measure import fastest
 from organisms.towers.wide.strategy import TRIED, ExecutionStrategy, by_size
@@ -56,6 +56,7 @@ class Executor:
         self.stack = None if reason else next((e for e in stacks if e.of(list(towers.values()))), None)
         self._proven: set[Hashable] = set()
         self._options = options
+        self.stale = False  # whether the towers have to be grouped anew
         self._ensemble: SubEnsembleGroup | None = None
 
     def run(
@@ -98,7 +99,7 @@ class Executor:
                 opinions = group(x, keys)
             except Exception as error:  # of any kind: the towers themselves decide what is wrong with x
                 opinions = self.sequential(x, keys)
-                self.reasons[each] = _told(error)
+                self._blame(each, error)
                 return opinions
             self.used = each
             return opinions
@@ -123,7 +124,7 @@ class Executor:
             try:
                 group = GROUPS[strategy](self.towers, self.stack)
             except Exception as error:  # of any kind: listing operations runs a user's code on stand-ins
-                self.reasons[strategy] = _told(error)
+                self._blame(strategy, error)
                 return None
             self.stack = group.stack
             if self._options is not None:
@@ -162,19 +163,22 @@ class Executor:
         return next((way for way in GROUPS if self.group(way) and not self.proven(way, x)), None)
 
     def _proof(self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor) -> dict[str, Any]:
-        reason, found = None, []
         try:
-            found = group.trial(x, keys)
+            found: Any = group.trial(x, keys)
         except Exception as error:  # as in `run`
-            reason = _told(error)
+            found = error
         wanted = self.sequential(x, keys)
-        if reason is None and not _agree(found, list(wanted.values())):
-            reason = "its opinions differ from those of the towers one by one"
-        if reason is None:
+        if isinstance(found, Exception):
+            self._blame(strategy, found)
+        elif _agree(found, list(wanted.values())):
             self._proven.add((strategy, _kind(x)))
         else:
-            self.reasons[strategy] = reason
+            self.reasons[strategy] = "its opinions differ from those of the towers one by one"
         return wanted
+
+    def _blame(self, strategy: ExecutionStrategy, error: Exception) -> None:
+        self.reasons[strategy] = str(error).partition("\n")[0] or type(error).__name__
+        self.stale = self.stale or isinstance(error, MovedApartError)
 
     def _choice(self, x: Any, keys: Tensor, deterministic: bool) -> ExecutionStrategy:
         """Return what AUTO stands for; while a way is not proven, that one."""
@@ -240,7 +244,3 @@ def _close(found: Any, wanted: Tensor) -> bool:
     scale = float(wanted.detach().abs().nan_to_num(posinf=0).max())
     tolerance = min(1000 * torch.finfo(wanted.dtype).eps, 0.05)
     return torch.allclose(found, wanted, rtol=0, atol=tolerance * max(scale, 1e-30), equal_nan=True)
-
-
-def _told(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

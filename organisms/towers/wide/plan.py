@@ -36,11 +36,13 @@ class Plan:
             Executor({name: towers[name] for name in names}, reason, options, stacks)
             for names, reason in grouped(towers)
         ]
+        order = {name: at for at, name in enumerate(towers)}
+        self._places = [[order[name] for name in each.towers] for each in self.executors]
         self.drops = any(each.drops for each in self.executors)
 
     def holds(self) -> bool:
         """Whether the towers are still what they were."""
-        return self._watch.unchanged()
+        return self._watch.unchanged() and not any(each.stale for each in self.executors)
 
     def stacks(self) -> list[Stack]:
         """Return what holds the towers' parameters."""
@@ -74,15 +76,12 @@ class Plan:
             The weights of a group's two ways, by the name of its first tower.
         """
         opinions: dict[str, Any] = {}
-        for each in self.executors:
-            places = [self._order.index(name) for name in each.towers]
+        for each, places in zip(self.executors, self._places, strict=True):
             own = torch.zeros(len(places), dtype=torch.int64) if keys is None else keys[places]
             first = next(iter(each.towers))
             opinions |= each.run(strategy, x, own, deterministic, ensembles.get(first))
-        if any(each.reasons for each in self.executors) and not self.holds():
-            self._watch = Watch(
-                self._towers
-            )  # a forward pass changes attributes, which is one of the reasons
+        if any(each.reasons for each in self.executors) and not self._watch.unchanged():
+            self._watch = Watch(self._towers)  # one of the reasons: the pass itself changes attributes
         return {name: opinions[name] for name in self._order}
 
 

@@ -11,6 +11,7 @@ from organisms.towers.component import Device
 from organisms.towers.router import BaseRouter
 from organisms.towers.tower import BaseTower
 from organisms.towers.wide.cache_devices import CacheDeviceController
+from organisms.towers.wide.executor import Executor
 from organisms.towers.wide.gradients import GradientDebugger
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.plan import Plan
@@ -241,7 +242,7 @@ class WideRouter(BaseRouter):
                 "coverage": each.coverage(),
                 "anomalies": watching.anomalies(each.towers),
             }
-            for each in self._current().executors
+            for each in self._executors()
             if each.coverage() is not None
         }
 
@@ -251,11 +252,11 @@ class WideRouter(BaseRouter):
 
     def get_fusion_coverage(self) -> dict[str, dict[str, float] | None]:
         """Return how many operations of each group are fused; None where wide primitives are not used."""
-        return {", ".join(each.towers): each.coverage() for each in self._current().executors}
+        return {", ".join(each.towers): each.coverage() for each in self._executors()}
 
     def get_wide_stats(self) -> dict[str, Any]:
         """Return the groups with what computed them last, what AUTO has chosen, and why a way was not possible."""
-        executors = self._current().executors
+        executors = self._executors()
         return {
             "towers": len(self._registered),
             "execution_strategy": self.execution_strategy.value,
@@ -303,6 +304,9 @@ class WideRouter(BaseRouter):
             self._plans = self._plans[: KEPT - 1]
         self._plans = [held, *(each for each in self._plans if each is not held)]
         return held
+
+    def _executors(self) -> list[Executor]:
+        return self._current().executors if self._registered else []
 
     def _asked(self) -> dict[str, BaseTower]:
         if self._registered:

@@ -10,11 +10,15 @@ import organisms.towers
 
 FOLDER = Path(__file__).parents[3] / "organisms" / "towers"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| `(\w+)` \| (`[\w/]+\.py`.*) \|$", README, re.MULTILINE)
+ROWS = [
+    (name, files)
+    for names, files in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (`[\w/]+\.py`.*) \|$", README, re.MULTILINE)
+    for name in re.findall(r"\w+", names)
+]
 
 
 def test_the_quick_start_runs():
-    (block,) = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", README, re.MULTILINE)
+    block, *_ = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", README, re.MULTILINE)
     names = {}
     exec(textwrap.dedent(block), names)
     assert names["output"].shape == (32, 16, 64)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from organisms.towers import BaseRouter, TorchComponent
+from organisms.towers import BaseComponent, BaseRouter, TorchComponent
 from tests.organisms.towers.blocks import CachingTower, SimpleTower
 
 
@@ -130,10 +130,17 @@ def test_a_reset_reaches_every_component_below(tree):
         def reset(self):
             self.emptied += 1
 
-    mailbox = Mailbox("mailbox")
+    class Log(BaseComponent):
+        def reset(self):
+            self.lines = []
+
+    mailbox, block, log = Mailbox("mailbox"), TorchComponent("block"), Log("log")
     tree["tower"]["plain"].append(mailbox)
+    block.inner = CachingTower("inner", 4)
+    tree.attach("block", block)
+    tree["tower"].attach("log", log)
     filled(tree).reset()
-    assert (tree.cache_debug(), mailbox.emptied) == ({}, 1)
+    assert (tree.cache_debug(), mailbox.emptied, log.lines) == ({}, 1, [])
 
 
 def test_to_leaves_caches_behind_and_says_so(tree):

@@ -41,8 +41,8 @@ def signature(module: nn.Module) -> tuple[Hashable, ...]:
 
 
 def settings(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Yield what a module keeps besides parameters, buffers, modules, hooks and its identity."""
-    hidden = INTERNAL | IDENTITY if isinstance(module, BaseComponent) else INTERNAL
+    """Yield what a module keeps besides parameters, buffers, modules, hooks, identity and bookkeeping."""
+    hidden = INTERNAL | IDENTITY | module.bookkeeping if isinstance(module, BaseComponent) else INTERNAL
     return ((key, value) for key, value in module.__dict__.items() if key not in hidden)
 
 

@@ -14,6 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from organisms.towers.wide.groups.vectorised import UnbatchableError
+
+
+class MovedApartError(UnbatchableError):
+    """Towers that were of one structure are so no more; grouped anew, they are computed apart."""
+
 
 class _Stacked(torch.autograd.Function):
     """N tensors in the memory that they share already, and the slices of its gradient.
@@ -51,7 +57,7 @@ class Leaf:
         owners = [tower.get_submodule(path) for tower in towers]
         self.learnt = self.key in owners[0]._parameters
         self._kinds: list[dict[str, Any]] = [o._parameters if self.learnt else o._buffers for o in owners]
-        self.shared = len(towers) == 1 or all(each is self.tensors[0] for each in self.tensors)
+        self.shared = len(towers) > 1 and all(each is self.tensors[0] for each in self.tensors)
         self._memory = self.tensors[0]
         self._pointers: list[int] = []
 
@@ -81,9 +87,13 @@ class Leaf:
 
     def _gather(self, tensors: list[Tensor]) -> None:
         """Move the tensors into one memory; done again when one of them has been moved elsewhere."""
-        self._memory = torch.stack([each.detach() for each in tensors])
-        for each, part in zip(tensors, self._memory, strict=True):
-            each.data = part
+        if len({(each.shape, each.dtype, each.device) for each in tensors}) > 1:
+            raise MovedApartError(f"{self.key} is not of one shape, dtype and device in all towers any more")
+        # What comes first may be inference, whose tensors training could not use later.
+        with torch.inference_mode(False), torch.no_grad():
+            self._memory = torch.stack([each.detach() for each in tensors])
+            for each, part in zip(tensors, self._memory, strict=True):
+                each.data = part
         self._pointers = [each.data_ptr() for each in tensors]
 
 

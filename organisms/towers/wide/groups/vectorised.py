@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from organisms.towers.identity import BaseComponent
 from organisms.towers.router import BaseRouter
+from organisms.towers.wide.groups.signature import PLAIN
 
 
 class UnbatchableError(RuntimeError):
@@ -34,17 +36,28 @@ class FreshCache(dict[str, Any]):
 
 
 def template(tower: nn.Module) -> nn.Module:
-    """Return a copy of a tower without numbers: its tensors are on the meta device."""
+    """Return a copy of a tower without numbers, its tensors being on the meta device, and without bookkeeping."""
     tensors = [*tower.parameters(), *tower.buffers()]
-    memo: dict[int, Any] = {
+    kept = [
+        value
+        for each in tower.modules()
+        if isinstance(each, BaseComponent)
+        for key, value in each.__dict__.items()
+        if key in each.bookkeeping and not isinstance(value, PLAIN)
+    ]
+    memo: dict[int, Any] = {id(each): None for each in kept} | {
         id(each): nn.Parameter(each.detach().to("meta"), each.requires_grad)
         if isinstance(each, nn.Parameter)
         else each.to("meta")
         for each in tensors
     }
     copied = copy.deepcopy(tower, memo)
-    for router in caching(copied).values():
-        router._cache = FreshCache()
+    for each in copied.modules():
+        if isinstance(each, BaseComponent):
+            for key in each.bookkeeping & each.__dict__.keys():
+                delattr(each, key)
+        if isinstance(each, BaseRouter):
+            each._cache = FreshCache()
     return copied
 
 

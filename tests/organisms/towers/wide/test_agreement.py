@@ -127,3 +127,28 @@ def test_mixed_groups_are_each_computed_by_themselves():
     ]
     assert Counter(group["used"] for group in groups) == {"wide_compiler": 2, "sequential": 1}
     assert groups[2]["reasons"]["vmap"] == "no other tower has its structure"
+
+
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_training_may_follow_inference(strategy):
+    base, x = collective(["normed"] * 2, 4), inputs((3, 4))
+    other = with_strategy(base, strategy)
+    for router in (base, other):
+        with torch.inference_mode():
+            for _ in range(2):
+                router.wide_forward(x)
+    assert_the_same(passed(other, x), passed(base, x), 1e-10)
+    assert used(other) == {strategy.value}
+
+
+@pytest.mark.parametrize("kind", ["plain", "attentive", "normed"])
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_they_agree_under_autocast(strategy, kind):
+    base, x = collective([kind] * 2, 8, torch.float32), inputs((5, 3, 8), torch.float32)
+    other = with_strategy(base, strategy)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, wanted = passed(other, x), passed(base, x)
+    assert found.keys() == wanted.keys()
+    assert [each.dtype for each in found.values()] == [each.dtype for each in wanted.values()]
+    found, wanted = ({name: t.float() for name, t in each.items()} for each in (found, wanted))
+    assert_the_same(found, wanted, 0.05)

@@ -34,6 +34,12 @@ def test_a_group_gives_each_towers_opinion_and_cache(kind):
 
 
 @pytest.mark.parametrize("kind", GROUPS)
+def test_a_group_may_have_one_tower(kind):
+    (tower,), x = towers(1), inputs((3, 4))
+    torch.testing.assert_close(kind([tower])(x)["t0"], tower(x))
+
+
+@pytest.mark.parametrize("kind", GROUPS)
 def test_a_copied_group_has_parameters_of_its_own(kind):
     group, x = kind(dict(zip("abc", towers(), strict=True))), inputs((3, 4))
     before = group(x)
@@ -132,6 +138,15 @@ def test_two_ways_mix_to_what_each_gives_and_their_weights_learn_nothing():
     sum(each.sum() for each in found.values()).backward()
     torch.testing.assert_close(found, group.wide(x))
     assert group.weights.grad.abs().max() < 1e-10
+
+
+def test_two_ways_drop_the_same():
+    group = SubEnsembleGroup([SimpleTower(f"t{at}", 4, dropout=0.5).double() for at in range(2)])
+    found = []
+    for each in (group, group.wide):
+        torch.manual_seed(0)
+        found.append(each(inputs((3, 4))))
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("kinds", [["dropping", "dropping", "tied"], ["normed", "normed"]])

@@ -2,12 +2,13 @@
 
 import copy
 import gc
+from collections import deque
 
 import pytest
 import torch
 from torch import nn
 
-from organisms.towers import BaseTower, ExecutionStrategy, WideRouter
+from organisms.towers import BaseTower, ExecutionStrategy, TorchComponent, WideRouter
 from tests.organisms.towers.blocks import CachingTower, FFNBlock, SimpleTower
 from tests.organisms.towers.wide.shapes import BATCHED, collective, inputs, passed, with_strategy
 
@@ -76,6 +77,55 @@ def numbers(tower, y):
 @pytest.mark.parametrize("strategy", BATCHED)
 def test_what_towers_cannot_do_together_they_do_one_by_one(strategy, act, reason):
     assert reason in reasons(of(lambda name: Odd(name, act), strategy), inputs((3, 4)))
+
+
+class Mailbox(TorchComponent):
+    bookkeeping = frozenset({"inbox"})
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.inbox = deque(maxlen=2)
+
+
+def reads(tower, y):
+    return y + len(tower["mail"].inbox)
+
+
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_bookkeeping_keeps_towers_together_unless_it_is_read(strategy):
+    def make(name, act=lambda _, y: y):
+        tower = Odd(name, act)
+        tower.attach("mail", Mailbox(name))
+        return tower
+
+    x = inputs((3, 4))
+    router = of(make, strategy)
+    for _ in range(3):
+        for name, opinion in router.wide_forward(x).items():
+            router[name]["mail"].inbox.append(opinion)
+    assert router.get_wide_stats()["groups"][0]["used"] == strategy.value
+    read = of(lambda name: make(name, reads), strategy)
+    for at, tower in enumerate(read.towers.values()):
+        tower["mail"].inbox.append(at)
+    assert "no attribute 'inbox'" in reasons(read, x)
+
+
+def distrusts(tower, y):
+    return (
+        y if isinstance(y, torch.Tensor) else -y
+    )  # what stands for a tensor while operations are listed is none
+
+
+def test_a_graph_that_computes_something_else_is_found_out():
+    router = of(lambda name: Odd(name, distrusts), WIDE)
+    towers, x = copy.deepcopy(router.towers), inputs((3, 4))
+    for _ in range(3):
+        found = router.wide_forward(x)
+        for name, tower in towers.items():
+            torch.testing.assert_close(found[name], tower(x))
+    (group,) = router.get_wide_stats()["groups"]
+    assert "differ from those of the towers one by one" in group["reasons"]["wide_compiler"]
+    assert group["used"] == "vmap"
 
 
 def noisy(tower, y):
@@ -157,29 +207,37 @@ def test_a_wrong_input_is_the_towers_error_and_blocks_nothing():
     assert (group["used"], group["reasons"]) == ("wide_compiler", {})
 
 
+def evaluate(tower):
+    tower.eval()
+
+
+def calm(tower):
+    tower[0].drop.p = 0.1
+
+
+def replace(tower):
+    tower[0].fc1.weight = nn.Parameter(tower[0].fc1.weight.detach() * 2)
+
+
+def swap(tower):
+    tower[0].act = nn.Tanh()
+
+
+def widen(tower):
+    tower.append(FFNBlock("more", 4).double())
+    tower[-1].load_state_dict(tower[0].state_dict())
+
+
+@pytest.mark.parametrize("change", [evaluate, calm, replace, swap, widen])
 @pytest.mark.parametrize("strategy", BATCHED)
-def test_changes_of_mode_setting_and_structure_are_noticed(strategy):
+def test_changes_of_mode_setting_and_structure_are_noticed(strategy, change):
     router = of(lambda name: SimpleTower(name, 4, dropout=0.5), strategy)
     one_by_one, x = with_strategy(router, ExecutionStrategy.SEQUENTIAL), inputs((3, 4))
-
-    def widen(tower):
-        tower.append(FFNBlock("more", 4).double())
-        tower[-1].load_state_dict(tower[0].state_dict())
-
-    def replace(tower):
-        tower[0].fc1.weight = nn.Parameter(tower[0].fc1.weight.detach() * 2)
-
-    for change in (
-        lambda _: None,
-        nn.Module.eval,
-        nn.Module.train,
-        lambda t: setattr(t[0].drop, "p", 0.1),
-        widen,
-        replace,
-    ):
-        for each in (router, one_by_one):
-            change(each["tower_1"])
-        found, wanted = passed(router, x), passed(one_by_one, x)
+    passed(router, x)
+    for each in (router, one_by_one):
+        change(each["tower_1"])
+    for passes in (1, 2):
+        found, wanted = passed(router, x, passes), passed(one_by_one, x, passes)
         assert found.keys() == wanted.keys()
         assert all(torch.allclose(found[name], each, atol=1e-10) for name, each in wanted.items())
 
@@ -193,6 +251,10 @@ def test_the_parameters_are_views_of_one_stack_and_stay_the_leaves():
     weights = [tower[0].fc1.weight for tower in router.towers.values()]
     assert len({each.untyped_storage().data_ptr() for each in weights}) == 1
     assert all(each.grad is not None for each in weights)
+    places = [each.data_ptr() for each in weights]
+    for mode in (router.eval, router.train):
+        passed(mode(), inputs((3, 4)))
+        assert [each.data_ptr() for each in weights] == places  # nothing is stacked anew
 
 
 @pytest.mark.parametrize("strategy", BATCHED)
@@ -235,9 +297,29 @@ def test_towers_may_be_moved_together_or_alone(strategy):
     router.to(torch.float32)
     assert passed(router, x.float())["opinion tower_0"].dtype == torch.float32
     router["tower_1"].to(torch.float64)
-    assert router.analyze_structure()["groups"] == [["tower_0", "tower_2"], ["tower_1"]]
+    with pytest.raises(RuntimeError, match="dtype"):
+        router.wide_forward(x)
+    assert router["tower_0"][0].fc1.weight.dtype == torch.float32  # nothing is moved behind one's back
+    assert router.prepare_for_compile()["groups"] == [["tower_0", "tower_2"], ["tower_1"]]
     found = passed(router.network_to(dtype=torch.float64), x)
     assert all(torch.allclose(found[name].double(), each, atol=1e-5) for name, each in wanted.items())
+
+
+def test_towers_that_are_moved_apart_are_grouped_anew():
+    class Casting(SimpleTower):
+        def forward(self, x):
+            return super().forward(x.to(self[0].fc1.weight.dtype))
+
+    router, x = of(lambda name: Casting(name, 4)), inputs((3, 4))
+    passed(router, x)
+    router["tower_1"].to(torch.float32)
+    dtypes = [[each.dtype for each in router.wide_forward(x).values()] for _ in range(3)]
+    assert dtypes == [[torch.float64, torch.float32, torch.float64]] * 3
+    assert [group["towers"] for group in router.get_wide_stats()["groups"]] == [
+        ["tower_0", "tower_2"],
+        ["tower_1"],
+    ]
+    assert router.get_wide_stats()["groups"][0]["used"] == "vmap"
 
 
 def test_a_parameter_changed_between_forward_and_backward_is_an_error_as_without_a_stack():
@@ -283,6 +365,7 @@ def test_training_needs_no_more_memory_with_every_step(strategy):
 
 def test_towers_are_registered_when_they_are_attached_or_asked_for():
     router = WideRouter("wide", auto_discover=False)
+    assert (router.get_wide_stats()["groups"], router.get_fusion_coverage()) == ([], {})
     with pytest.raises(ValueError, match="'wide' has no registered tower: attach some"):
         router.wide_forward(inputs((3, 4)))
     for name in ("a", "b"):
