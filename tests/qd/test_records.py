@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qd.canonical import canonical, sha256
-from qd.emitters.records import Emission, Emitted, HeldOut, HeldOutElite, Parent
+from qd.emitters.records import Campaign, Emission, Emitted, HeldOut, HeldOutElite, Parent, Tried
 from qd.records import (
     Birth,
     Candidate,
@@ -79,6 +79,7 @@ def some(strategy):
 
 
 BIRTHS = built(Birth, lineage=st.none() | IDS, others=some(built(Proposal, lineage=st.none() | IDS)))
+CAMPAIGNS = built(Campaign, improvements=some(some(st.none() | FINITE)))
 KINDS = {
     Record: built(Record),
     Candidate: built(Candidate),
@@ -90,8 +91,14 @@ KINDS = {
     Child: built(Child),
     Scored: built(Scored),
     Parent: built(Parent),
-    Emission: built(Emission, parents=some(built(Parent)), children=some(some(COUNTS))),
-    Emitted: built(Emitted, contenders=some(built(Child))),
+    Campaign: CAMPAIGNS,
+    Emission: built(
+        Emission,
+        parents=some(built(Parent)),
+        children=some(some(COUNTS)),
+        campaign=st.none() | CAMPAIGNS,
+    ),
+    Emitted: built(Emitted, contenders=some(built(Child)), tried=some(st.none() | built(Tried))),
     HeldOut: built(HeldOut, elites=some(built(HeldOutElite))),
 }
 
