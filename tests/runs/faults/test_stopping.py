@@ -17,7 +17,7 @@ from runs.cli import app
 from tests.fixtures.small_runs import arguments, digests, launched
 
 ROOT = Path(__file__).parents[3]
-LONG = ("rounds=14",)  # so that no machine is at the end before the signal comes
+LONG = ("rounds=25",)  # so that no machine is at the end before the signal comes
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +91,13 @@ def test_a_signal_to_all_processes_drains_ray_and_nothing_is_left(
         "--out",
         "run",
     )
-    command.hear("round 1/14")
+    command.hear("round 1/25")
     command.send(number)
     assert command.end() == 3, command.told
     assert list(place.iterdir()) == []
     place.rmdir()
     (line,) = re.findall(
-        r"^plasmodia: stopped after round \d+ of 14, as asked; go on with: (.*)$", command.told, re.M
+        r"^plasmodia: stopped after round \d+ of 25, as asked; go on with: (.*)$", command.told, re.M
     )
     assert line == "plasmodia resume run"
     assert "Traceback" not in command.told
@@ -126,7 +126,7 @@ def test_a_terminal_that_is_closed_drains(whole, resumed, tmp_path):
     )
     os.close(theirs)
     told = b""
-    while b"round 1/14" not in told:
+    while b"round 1/25" not in told:
         told += os.read(ours, 65536)
     os.close(ours)
     assert process.wait() == 3
@@ -136,7 +136,7 @@ def test_a_terminal_that_is_closed_drains(whole, resumed, tmp_path):
 
 def test_a_second_signal_does_not_wait(whole, resumed, tmp_path):
     command = Command(tmp_path, "launch", "smoke", *arguments(*LONG), "--out", "run")
-    command.hear("round 1/14")
+    command.hear("round 1/25")
     command.send(signal.SIGTERM)
     command.send(signal.SIGTERM)
     status = command.end()
