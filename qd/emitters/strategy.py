@@ -23,7 +23,7 @@ def points(
     count
         Points that are asked for.
     dimension
-        Of the space of points.
+        Of the space of points; with none there is but one point.
     sigma
         Standard deviation of each coordinate in the first generation.
     seed
@@ -32,20 +32,19 @@ def points(
     Source: pyribs (Tjanaka et al., GECCO 2023), after Hansen, "The CMA Evolution Strategy: A Tutorial", 2016; the
     better half of a generation are its parents.
     """
+    if dimension == 0:
+        return np.zeros((count, 0))
     from ribs.emitters.opt import CMAEvolutionStrategy  # seconds to import
 
-    stream = generator(seed, campaign.round, f"campaign:{campaign.chunk}")
-    sizes = [len(improvements) for improvements in campaign.improvements]
+    sizes = [*(len(improvements) for improvements in campaign.improvements), count]
+    seeded = generator(seed, campaign.round, f"campaign:{campaign.chunk}").integers(2**63)
     strategy = CMAEvolutionStrategy(
-        sigma0=sigma,
-        solution_dim=dimension,
-        batch_size=max([*sizes, count][0], LEAST),
-        seed=int(stream.integers(2**63)),
+        sigma0=sigma, solution_dim=dimension, batch_size=max(sizes[0], LEAST), seed=int(seeded)
     )
     strategy.reset(np.zeros(dimension))
-    for size, improvements in zip(sizes, campaign.improvements, strict=True):
-        strategy.ask(size)
+    for improvements in campaign.improvements:
+        strategy.ask(len(improvements))
         values = np.array([-math.inf if each is None else each for each in improvements])
         order = np.argsort(-values, kind="stable")
-        strategy.tell(order, values[order], size // 2)
+        strategy.tell(order, values[order], len(values) // 2)
     return np.array(strategy.ask(count))

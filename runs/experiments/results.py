@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ RELATIVE_TIME = (
     "relative_time"  # of the best network's answers, where it was measured (`runs.experiments.speed`)
 )
 KINDS = ("training", "emitters", "assays")  # of counted FLOPs
-METRICS = (
+_AT_THE_END = (
     Metric("validation_score", "validation {score}, best organism", 1, high=1.0),
     Metric("test_score", "its test {score}", 1, high=1.0),
     Metric("mean_test_score", "test {score}, mean of organisms", 1, high=1.0),
@@ -40,15 +40,6 @@ METRICS = (
     Metric("held_out_coverage", "held-out coverage", 1, low=0.0, high=1.0),
     Metric("qd_score", "QD score", 1, ".3f", low=0.0),
     Metric("held_out_qd_score", "held-out QD score", 1, ".3f", low=0.0),
-    *(
-        Metric(f"equal_{name}", f"{label}, at equal counted FLOPs", better, digits, low, high)
-        for name, label, better, digits, low, high in (
-            ("best_validation_score", "validation {score}, best organism", 1, ".4f", -math.inf, 1.0),
-            ("validation_loss", "validation loss, mean of organisms", -1, ".4f", 0.0, math.inf),
-            ("best_objective", "best objective", 1, ".4f", 0.0, 1.0),
-            ("qd_score", "QD score", 1, ".3f", 0.0, math.inf),
-        )
-    ),
     Metric("network_flops", "counted FLOPs of the best network's parts, an example", 0, ".4g", low=0.0),
     Metric(RELATIVE_TIME, "measured time of the best network, as a ratio", -1, ".3f", low=0.0),
     Metric("births", "births", 0, ".1f", low=0.0),
@@ -57,7 +48,20 @@ METRICS = (
     *(Metric(f"flops_{kind}", f"counted FLOPs of {kind}", 0, ".4g", low=0.0) for kind in KINDS),
 )
 FLOPS = "flops"  # counted so far, of all kinds
-_AT_EQUAL_FLOPS = ("best_validation_score", "validation_loss", "best_objective", "qd_score")
+_AT_EQUAL_FLOPS = {  # metrics, and the columns of `course_of` that have them after every round
+    "validation_score": "best_validation_score",
+    "validation_loss": "validation_loss",
+    "best_objective": "best_objective",
+    "qd_score": "qd_score",
+}
+METRICS = (
+    *_AT_THE_END,
+    *(
+        replace(metric, name=f"equal_{metric.name}", label=f"{metric.label}, at equal counted FLOPs")
+        for metric in _AT_THE_END
+        if metric.name in _AT_EQUAL_FLOPS
+    ),
+)
 _OF_ARCHIVE = ("best_objective", "coverage", "qd_score")
 _HELD_OUT = tuple(f"held_out_{name}" for name in _OF_ARCHIVE)
 
@@ -106,7 +110,7 @@ def at_equal_flops(course: "pd.DataFrame", courses: Sequence["pd.DataFrame"]) ->
     reached = course[course[FLOPS] <= least]
     if reached.empty:
         return {}
-    values = {f"equal_{name}": reached[name].iloc[-1] for name in _AT_EQUAL_FLOPS}
+    values = {f"equal_{name}": reached[column].iloc[-1] for name, column in _AT_EQUAL_FLOPS.items()}
     return {name: float(value) for name, value in values.items() if _is_number(value)}
 
 
