@@ -49,7 +49,7 @@ class GeneRange:
         return self._clipped(math.floor(value) if self.integer else value)
 
     def between(self, first: float, second: float, share: float) -> float:
-        """Interpolate between two values (or their logarithms), rounded and clipped to what is allowed.
+        """Interpolate between two values (or their logarithms), or beyond, rounded and clipped to what is allowed.
 
         Parameters
         ----------
@@ -159,8 +159,7 @@ def shifted(genes: Genes, shifts: Sequence[float], space: GeneSpace) -> Genes:
     values = _checked(genes, space)
     for name, shift in zip(sorted(space), shifts, strict=True):
         gene = space[name]
-        share = min(max(gene.share(values[name]) + shift, 0.0), 1.0)
-        values[name] = gene.between(gene.low, gene.high, share)
+        values[name] = gene.between(gene.low, gene.high, gene.share(values[name]) + shift)
     return tuple(sorted(values.items()))
 
 

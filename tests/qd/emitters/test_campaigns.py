@@ -23,12 +23,14 @@ def brought(emission: Emission, *tried: Tried | None) -> Emitted:
     return Emitted(emission.round, emission.chunk, 4, 4, 0.1, 1.0, (), tried)
 
 
-def played(rounds: int, lag: int = 0, objective=lambda round, place: 0.1 * round, rate: float = 0.5):
-    """Ask and learn for some rounds; every child lies in the cell of its place."""
+def played(
+    rounds: int, lag: int = 0, objective=lambda round, place: 0.1 * round, rate: float = 0.5, late: int = 0
+):
+    """Ask and learn for some rounds, at once or as late as can be; every child lies in the cell of its place."""
     campaigns, asked = Campaigns(lag, rate), {}
     for round in range(1, rounds + 1):
         asked[round] = emissions(PLAN, round, view(9), [], campaigns.ongoing(round))
-        seen = round - lag  # later ones are not learnt before their time
+        seen = round - late
         if seen >= 1:
             campaigns.learn(
                 seen,
@@ -53,6 +55,7 @@ def test_thresholds_rise_by_a_part_of_each_improvement():
 @pytest.mark.parametrize("lag", [0, 1, 2])
 def test_a_strategy_goes_on_where_its_last_generation_is_known(lag):
     asked = played(9, lag)
+    assert asked == played(9, lag, late=lag)  # what is known sooner than it has to be changes nothing
     for round, pair in asked.items():
         for place, each in enumerate(pair):
             generations = (round - 1) // (lag + 1)

@@ -125,20 +125,27 @@ class TestOperators:
         assert dict(most.genes) == {name: gene.high for name, gene in world.species.genes.items()}
         assert len(conceived(world, order, genomes)) == CHILDREN
 
-    def test_every_child_of_a_strategy_is_scored_and_told_of(self):
-        world = world_of()
-        order, genomes = asked(world, "cma_mae")
-        report, _, _ = emit(world, order, genomes, contest(world), clock)
-        found = report.emitted
-        assert found.scored == len(found.tried) == CHILDREN
-        assert sum(each is not None for each in found.tried) == found.useful
-        entrants = {
-            child.component.slot: candidate(child, order.round, contest(world).yardstick)
-            for child in found.contenders
-        }
-        for place, entrant in entrants.items():
-            assert found.tried[place].objective == entrant.objective
-            assert [found.tried[place].cell] == contest(world).cells([entrant.behaviour]).tolist()
+    def test_every_child_of_a_strategy_is_scored_and_told_of_whoever_holds_the_cells(self):
+        world = world_of(race=0.25, cma_sigma=0.01)
+        report, _, genomes = emit(world, *asked(world, "gradient"), contest(world), clock)
+        parents = tuple(
+            Parent(child.component, child.lineage, child.genome, 0) for child in report.emitted.contenders
+        )
+        everyone = (tuple(range(len(parents))),) * CHILDREN
+        order = Emission(4, 1, "cma_mae", parents, everyone, Campaign(4, 1))
+        held, free = (
+            emit(world, order, genomes, contest(world, bar), clock)[0].emitted for bar in (2.0, -math.inf)
+        )
+        assert (held.scored, held.contenders) == (CHILDREN, ())
+        assert held.tried == free.tried
+        assert len(held.tried) == CHILDREN
+        assert sum(each is not None for each in held.tried) == held.useful > 0
+        for child in free.contenders:
+            entrant = candidate(child, order.round, contest(world).yardstick)
+            found = free.tried[child.component.slot]
+            assert found.objective == entrant.objective
+            assert [found.cell] == contest(world).cells([entrant.behaviour]).tolist()
+        assert free.contenders
 
     def test_one_parent_alone_is_enough_for_a_line(self):
         world = world_of()
