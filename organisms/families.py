@@ -16,4 +16,5 @@ FAMILIES: Mapping[str, Family] = {
         "organisms.pseudopods.species:Pseudopods", "organisms.pseudopods.species:PseudopodOptions"
     ),
     "experts": Family("organisms.experts.species:Experts", "organisms.experts.species:ExpertOptions"),
+    "towers": Family("organisms.towers.species:Towers", "organisms.towers.species:TowerOptions"),
 }

@@ -6,6 +6,7 @@ zero column of U is a product with a zero row of V, and the other way round), so
 an empty slot, all zeros, contributes exactly nothing.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -60,7 +61,33 @@ class Vector:
         return {self.name: (self.size,)}
 
 
-Layout: TypeAlias = tuple[Factored | Vector, ...]
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """An array of every component, each of whose axes is as long as a product of genes says, or the same for all.
+
+    An axis may have no length, as the first of a stack of stages of which a component has none.
+    """
+
+    name: str
+    axes: tuple[
+        tuple[int, tuple[str, ...]], ...
+    ]  # of each: its largest size, and the genes whose product it is
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Its name and padded shape."""
+        return {self.name: tuple(size for size, _ in self.axes)}
+
+    def own(self, gene: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
+        """Name and shape of a component with these genes; not a number where one is missing."""
+        sizes = (
+            math.prod(gene.get(name, math.nan) for name in names) if names else size
+            for size, names in self.axes
+        )
+        return {self.name: tuple(sizes)}
+
+
+Layout: TypeAlias = tuple[Factored | Vector | Dense, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +233,11 @@ class Pool(nn.Module):
             raise ValueError(f"a genome of {genome.family} does not fit a pool of {self.family}")
         if set(genome.arrays) != set(self.stacks):
             raise ValueError(f"a genome has {sorted(self.stacks)}; found {sorted(genome.arrays)}")
+        fewest = {name: 0 if isinstance(part, Dense) else 1 for part in self.layout for name in part.shapes}
         for name, shape in self._own(genome.genes).items():
             array, largest = genome.arrays[name], tuple(self.stacks[name].shape[1:])
             if array.shape != shape or any(
-                not 0 < size <= most for size, most in zip(shape, largest, strict=True)
+                not fewest[name] <= size <= most for size, most in zip(shape, largest, strict=True)
             ):
                 raise ValueError(
                     f"{name} of shape {array.shape} does not fit a slot of {largest}: the genes say {shape}"

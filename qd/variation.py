@@ -235,7 +235,8 @@ def norm_matched(genome: Genome, rng: np.random.Generator) -> Genome:
     """
     drawn = {name: rng.standard_normal(genome.arrays[name].shape) for name in sorted(genome.arrays)}
     own, random = _products(genome), _products(replace(genome, arrays=drawn))
-    scales = {name: float(np.linalg.norm(own[name]) / np.linalg.norm(random[name])) for name in own}
+    filled = (name for name in own if own[name].size)
+    scales = {name: float(np.linalg.norm(own[name]) / np.linalg.norm(random[name])) for name in filled}
     for name, scale in scales.items():
         parts = (f"{name}.U", f"{name}.V") if name in factored(genome) else (name,)
         for part in parts:

@@ -40,7 +40,7 @@ class ResidualFamily(ABC):
     family: ClassVar[str]
     options: ClassVar[type[FamilyOptions]]
     ranks: ClassVar[Mapping[str, str]]
-    hidden_axes: ClassVar[Mapping[str, Sequence[tuple[str, int]]]]
+    hidden_axes: Mapping[str, Sequence[tuple[str, int]]]
 
     def __init__(self, task: Task, sizes: Sizes, genes: GeneSpace, layout: Layout) -> None:
         self.task = task

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kernels.linear import linear
 from organisms.layers.norms import rms_norm
 from organisms.mixer import mixed_tokens
 from organisms.nn import Interface, example_losses, readout, stem
@@ -41,6 +42,13 @@ def quiet_share(activations: Tensor) -> Tensor:
     """Return the share of activations under a tenth of their root mean square, a scalar; 0 if there are none."""
     power = activations.square()
     return (power < QUIET**2 * power.mean()).float().mean() if power.numel() else power.new_zeros(())
+
+
+def projected(h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
+    """Multiply h by every slot's matrix, [B, C, S, R], as one matrix product."""
+    slots, _, inner = read_CDR.shape
+    joined = linear(h_BSD, read_CDR.transpose(1, 2).flatten(0, 1))
+    return joined.unflatten(-1, (slots, inner)).transpose(1, 2)
 
 
 class ResidualOrganism(nn.Module, ABC):
@@ -134,9 +142,8 @@ class ResidualOrganism(nn.Module, ABC):
             (`organisms.residual.effects`).
         """
 
-    @abstractmethod
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Return the losses whose mean training minimises, [B].
+        """Return the losses whose mean training minimises, [B]: those of the task.
 
         Parameters
         ----------
@@ -145,6 +152,7 @@ class ResidualOrganism(nn.Module, ABC):
         gates
             Gate of every slot, [N], as in `forward`; None: all are 1.
         """
+        return example_losses(self.task, self(inputs, gates), targets)
 
     def forward(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
         """Return outputs for a batch of inputs.

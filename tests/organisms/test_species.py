@@ -195,7 +195,7 @@ class TestComponents:
             sizes = {one.arrays[name].shape[at] for name, at in axis}
             assert len(sizes) == 1
             order = rng(seed).permutation(sizes.pop())
-            arrays |= {name: np.take(one.arrays[name], order, at) for name, at in axis}
+            arrays |= {name: np.take(arrays.get(name, one.arrays[name]), order, at) for name, at in axis}
         turned = replace(one, arrays={**one.arrays, **arrays})
         assert same(species.aligned(turned, one), one)
         outputs = []

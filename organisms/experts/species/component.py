@@ -13,14 +13,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from organisms.layers.activations import ACTIVATIONS
 from organisms.pool import Factored, Layout, Vector
+from organisms.residual.activations import ACTIVATION_NAMES
 from qd.genes import GeneRange, GeneSpace
 from qd.records import Genes, Genome
 from qd.variation import GROWTH
-
-ACTIVATION_NAMES = ("gelu", "relu", "silu")  # what the gene `activation` counts; f(0) = 0 for each
-GENE_ACTIVATIONS = tuple(ACTIVATIONS[kind] for kind in ACTIVATION_NAMES)
 
 
 def layout(dim: int, max_rank: int, max_hidden: int) -> Layout:

@@ -31,7 +31,7 @@ class Experts(ResidualFamily):
     family: ClassVar[str] = "experts"
     options: ClassVar[type[FamilyOptions]] = ExpertOptions
     ranks: ClassVar[Mapping[str, str]] = {"down": "rank", "up": "rank"}
-    hidden_axes: ClassVar[Mapping[str, Sequence[tuple[str, int]]]] = {"hidden": (("up.V", 1), ("down.U", 0))}
+    hidden_axes: Mapping[str, Sequence[tuple[str, int]]] = {"hidden": (("up.V", 1), ("down.U", 0))}
 
     def __init__(self, task: Task, sizes: Sizes, options: ExpertOptions) -> None:
         genes = component.genes(options.max_rank, options.max_hidden)

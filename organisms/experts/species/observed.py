@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from organisms.experts.species.cost import cost
 from organisms.experts.species.shares import chosen, every_output, redirected, shares
+from organisms.residual import mass
 from organisms.residual.organism import Observed, quiet_share
 from organisms.residual.writes import Writes
 from organisms.task import Task
@@ -192,10 +192,9 @@ class _Measured:
         gene, answers_T = guests.genes[place], joined.answers_T
         match name:
             case "attention_span":
-                return _span(self._mass(guests, place, joined), self.task.distances)
+                return mass.span(self._mass(guests, place, joined), self.task)
             case "access_locality":
-                entropy = _spread(self._mass(guests, place, joined))
-                return entropy / max(math.log(self.task.length), 1e-12)
+                return mass.spread(self._mass(guests, place, joined), self.task)
             case "activation_sparsity":
                 answers_BS = answers_T.unflatten(0, (B, S))
                 return float(quiet_share(guests.hidden_BnSH[:, place][answers_BS][:, : int(gene["hidden"])]))
@@ -205,9 +204,9 @@ class _Measured:
             case "attention_entropy":
                 p_Tn = torch.softmax(joined.logits_Tn[answers_T].double(), 1)
                 entropy_T = -torch.xlogy(p_Tn, p_Tn).sum(1)
-                return _mean(entropy_T) / max(math.log(p_Tn.shape[1]), 1e-12)
+                return mass.mean(entropy_T) / max(math.log(p_Tn.shape[1]), 1e-12)
             case "attention_sharpness":
-                return _mean(joined.weight_T[answers_T].double())
+                return mass.mean(joined.weight_T[answers_T].double())
         return self._coherence(guests, place, joined)
 
     def _mass(self, guests: Candidates, place: int, joined: Joined) -> Tensor:
@@ -219,35 +218,7 @@ class _Measured:
     def _coherence(self, guests: Candidates, place: int, joined: Joined) -> float:
         own_T = self._mass(guests, place, joined).flatten()
         others_nT = joined.others_Tn.T.double() * self.residents.norms_nT.double()
-        sizes_n = own_T.norm() * others_nT.norm(dim=1)
-        cosines_n = torch.where(sizes_n > 0, others_nT @ own_T / sizes_n.clamp_min(1e-300), 0.0)
-        return _mean(cosines_n)
-
-
-def _mean(values: Tensor) -> float:
-    """Return the mean, 0 of nothing."""
-    return float(values.mean()) if len(values) else 0.0
-
-
-def _shares(mass_BS: Tensor) -> Tensor:
-    """Return the mass of each token as a share of its example's, of those examples that have any."""
-    whole_B = mass_BS.sum(-1)
-    return mass_BS[whole_B > 0] / whole_B[whole_B > 0].unsqueeze(-1)
-
-
-def _span(mass_BS: Tensor, distances: np.ndarray) -> float:
-    """Return the mean distance of two different tokens drawn by mass, as a share of the largest distance."""
-    share_BS = _shares(mass_BS)
-    pairs_B = (1 - share_BS.square().sum(-1)).clamp_min(1e-12)
-    between_SS = torch.from_numpy(distances).to(share_BS)
-    distance_B = ((share_BS @ between_SS) * share_BS).sum(-1) / pairs_B
-    return _mean(distance_B) / max(float(distances.max()), 1e-12)
-
-
-def _spread(mass_BS: Tensor) -> float:
-    """Return the entropy of a token that is drawn by mass, in nats."""
-    share_BS = _shares(mass_BS)
-    return _mean(-torch.xlogy(share_BS, share_BS).sum(-1))
+        return mass.coherence(own_T, others_nT)
 
 
 def _at(slots: Sequence[int], values_Tn: Tensor, capacity: int) -> Tensor:

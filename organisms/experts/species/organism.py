@@ -19,12 +19,12 @@ from organisms.experts.dispatch.dispatch import sorted_rows
 from organisms.experts.dispatch.placement import collected, spread
 from organisms.experts.routing.choice import best
 from organisms.experts.routing.losses import load_balance
-from organisms.experts.species.component import GENE_ACTIVATIONS
 from organisms.experts.species.observed import Candidates, describe, observe, written
 from organisms.experts.species.shares import every_output, mixture, redirected, shares
 from organisms.layers.norms import rms_norm
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
+from organisms.residual.activations import activated
 from organisms.residual.organism import Observed, ResidualOrganism
 from organisms.residual.writes import Writes
 from organisms.task import Task
@@ -248,10 +248,5 @@ class ExpertOrganism(ResidualOrganism):
 
     def _activated(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:
         """Apply to each row [..., H] the activation of its slot."""
-        kinds_C = torch.tensor([int(gene.get("activation", 0)) for gene in self.pool.genes(layer)])
-        kinds = kinds_C.to(slots.device)[slots].unsqueeze(-1)
-        present = kinds_C.unique().tolist()
-        activated = GENE_ACTIVATIONS[present[0]](hidden)
-        for kind in present[1:]:
-            activated = torch.where(kinds == kind, GENE_ACTIVATIONS[kind](hidden), activated)
-        return activated
+        kinds = [int(gene.get("activation", 0)) for gene in self.pool.genes(layer)]
+        return activated(hidden, kinds, slots.unsqueeze(-1))

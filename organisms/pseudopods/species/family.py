@@ -36,8 +36,8 @@ class Pseudopods(ResidualFamily):
     family: ClassVar[str] = "pseudopods"
     options: ClassVar[type[FamilyOptions]] = PseudopodOptions
     ranks: ClassVar[Mapping[str, str]] = {"qk": "rank", "ov": "width"}
-    hidden_axes: ClassVar[
-        Mapping[str, Sequence[tuple[str, int]]]
+    hidden_axes: Mapping[
+        str, Sequence[tuple[str, int]]
     ] = {}  # a line between two heads is one between their products, which have no interchangeable units
 
     def __init__(self, task: Task, sizes: Sizes, options: PseudopodOptions) -> None:

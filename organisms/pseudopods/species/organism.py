@@ -15,11 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.attention import AttentionStatistics, attention, attention_weights
-from kernels.linear import linear
-from organisms.nn import Interface, example_losses
+from organisms.nn import Interface
 from organisms.pool import Pool
 from organisms.pseudopods.species.cost import cost
-from organisms.residual.organism import Observed, ResidualOrganism, quiet_share
+from organisms.residual.organism import Observed, ResidualOrganism, projected, quiet_share
 from organisms.residual.writes import Writes
 from organisms.task import Task
 
@@ -51,18 +50,6 @@ class PseudopodOrganism(ResidualOrganism):
     def __init__(self, task: Task, interface: Interface, pool: Pool) -> None:
         super().__init__(task, interface, pool)
         self.positions = torch.tensor(task.positions, dtype=torch.float32, device=pool.counts.device)
-
-    def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Return the losses of the task, [B].
-
-        Parameters
-        ----------
-        inputs, targets
-            B examples of the task.
-        gates
-            Gate of every slot, [N], in [0, 1]; None: all are 1.
-        """
-        return example_losses(self.task, self(inputs, gates), targets)
 
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
         """Return the sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots.
@@ -166,9 +153,9 @@ class PseudopodOrganism(ResidualOrganism):
 
     def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of a layer, [B, C, S, *]."""
-        q_BCSR = _project(h_BSD, self.pool.layers("qk.U")[layer])
-        k_BCSR = _project(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
-        v_BCSW = _project(h_BSD, self.pool.layers("ov.U")[layer])
+        q_BCSR = projected(h_BSD, self.pool.layers("qk.U")[layer])
+        k_BCSR = projected(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
+        v_BCSW = projected(h_BSD, self.pool.layers("ov.U")[layer])
         return q_BCSR, k_BCSR, v_BCSW
 
     def attention_options(self, layer: int) -> dict[str, Any]:
@@ -204,13 +191,6 @@ class PseudopodOrganism(ResidualOrganism):
         windows = [gene["window"] if gene else 1.0 for gene in genes]
         device = self.positions.device
         return torch.tensor(scales, device=device), torch.tensor(windows, device=device)
-
-
-def _project(h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
-    """Multiply h by every slot's matrix, [B, C, S, R], as one matrix product."""
-    slots, _, inner = read_CDR.shape
-    joined = linear(h_BSD, read_CDR.transpose(1, 2).flatten(0, 1))
-    return joined.unflatten(-1, (slots, inner)).transpose(1, 2)
 
 
 def _none(like: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive_store.lowrank import refactored
-from organisms.experts.species.component import ACTIVATION_NAMES, GENE_ACTIVATIONS, random_expert, with_hidden
+from organisms.experts.species.component import random_expert, with_hidden
 from organisms.pool import Occupant, Pool
+from organisms.residual.activations import ACTIVATION_NAMES, GENE_ACTIVATIONS
 from qd import variation
 from qd.genes import GeneRange, random_genes
 from qd.records import ComponentId, Genes, Genome
