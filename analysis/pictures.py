@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from analysis import (
     coverage,
+    emergence,
     emitters,
     emptiness,
     lifecycle,
@@ -27,6 +28,7 @@ from analysis import (
     utilisation,
     validity,
 )
+from analysis.emergence import Emergence
 from analysis.predictions import Predictions
 from archive_store import durable
 from archive_store.frames import best_organism
@@ -402,6 +404,25 @@ def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
     rounds = run.rounds()
     until = rounds[rounds["round"] <= shown.round]
     _title(figure, _heading(run, f"predictions of organism {shown.organism} for test examples", until))
+
+
+def emerged(shown: Emergence, run: Run, figure: Figure) -> None:
+    """Fill a figure with what the parts of an organism are alone and together, which is computed and not read.
+
+    Parameters
+    ----------
+    shown
+        What to draw.
+    run
+        The organism's, for the title.
+    figure
+        An empty one.
+    """
+    figure.set_size_inches(style.WIDTH, 2.9)
+    emergence.scores(shown, figure.subplots())
+    rounds = run.rounds()
+    until = rounds[rounds["round"] <= shown.round]
+    _title(figure, _heading(run, f"the parts of organism {shown.organism}, alone and together", until))
 
 
 KINDS: Mapping[str, Picture] = {

@@ -60,7 +60,7 @@ class ResidualOrganism(nn.Module, ABC):
     def __init__(self, task: Task, interface: Interface, pool: Pool) -> None:
         super().__init__()
         self.task = task
-        self.interface = dict(interface)
+        self.interface: Interface = dict(interface)
         self.pool = pool
 
     @abstractmethod

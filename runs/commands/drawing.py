@@ -31,7 +31,16 @@ def more_pictures(own_code: bool) -> dict[str, Any]:
         with messages_only():  # what the user's code prints
             picture(run, figure, own_code)
 
-    return {"predictions": predictions}
+    def emergence(run: Any, figure: Any) -> None:
+        from runs.results.emergence import picture
+
+        with messages_only():
+            picture(run, figure, own_code)
+
+    return {"predictions": predictions, "emergence": emergence}
+
+
+ON_DEMAND = ("emergence",)  # trains a network, and so is drawn where it is asked for by name alone
 
 
 def drawn(
@@ -48,7 +57,7 @@ def drawn(
     run
         Its folder.
     kinds
-        Which pictures; None: all for which the run has something.
+        Which pictures; None: all for which the run has something, but those on demand.
     format
         ``png`` or ``svg``.
     folder
@@ -80,6 +89,8 @@ def drawn(
         failures.append(kind)
 
     more = more_pictures(own_code=at_the_end)
+    if kinds is None:
+        more = {kind: more[kind] for kind in more if kind not in ON_DEMAND}
     try:
         return pictures.draw(run, kinds, format, more, folder=folder, failed=failed), len(failures)
     except OSError as error:

@@ -74,8 +74,8 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="K",
-            help="Which picture: coverage, progress, emitters, parallel, lifecycle, lineage, validity, utilisation "
-            "or predictions; may be repeated [default: all that the run has something for].",
+            help="Which picture: coverage, progress, emitters, parallel, lifecycle, lineage, validity, utilisation, "
+            "predictions or emergence; may be repeated [default: all that the run has something for, but emergence].",
         ),
     ] = None,
     format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",
@@ -93,12 +93,13 @@ def plot(
     from runs.commands.drawing import drawn, more_pictures
     from runs.config.problems import nearest
 
-    known = (*pictures.KINDS, *more_pictures(own_code=False))
+    more = more_pictures(own_code=False)
+    known = (*pictures.KINDS, *more)
     for name in kind or ():
         if name not in known:
             near = nearest(name, known) or ";"
             raise ConfigError(f"no picture is called {name}{near} known: {', '.join(known)}")
-    if not kind or "predictions" in kind:
+    if not kind or set(kind) & set(more):
         prepare_machine()
     try:
         paths, failures = drawn(run, tuple(kind) if kind else None, format, to)

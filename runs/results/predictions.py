@@ -10,8 +10,8 @@ from analysis.predictions import Forecast, Kind, Predictions
 from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
 from runs.config.schema import Config
-from runs.errors import RunError
-from runs.results.best import newest, organism_of, world_of
+from runs.results import pictured
+from runs.results.best import organism_of, world_of
 
 if TYPE_CHECKING:
     from organisms.task import Task
@@ -60,29 +60,19 @@ def predictions(run: Run, own_code: bool = False) -> Predictions:
     StoreError
         If its files are damaged.
     """
-    config = _config(run)
+    config = pictured.settings_of(run)
     if not _may_forecast(run, config):
         raise _no_sequences(run, config)
-    _check_code(run, config, own_code)
-    state = newest(run)
-    if state is None:
+    if (named := pictured.own_code(config)) and not own_code:  # the run may be somebody else's
         raise NothingToDraw(
-            f"{run.directory.path} keeps no state of an organism with a score yet; look again after "
-            "execution.checkpoint_every rounds"
+            f"predictions of {run.directory.path} need code of its own ({named}), which plot does not import; "
+            "launch and resume do, and draw them in the end"
         )
+    state = pictured.newest_state(run)
     world = world_of(run, config)
     if world.task.kind != "sequence":
         raise _no_sequences(run, config)
     return Predictions(state.organism, state.round, tuple(_kinds(world.task, _outputs(run, world, state))))
-
-
-def _config(run: Run) -> Config:
-    from runs.calibration.stored import config_of
-
-    try:
-        return config_of(run.directory)
-    except RunError as error:  # made by another version
-        raise NothingToDraw(str(error)) from error
 
 
 def _may_forecast(run: Run, config: Config) -> bool:
@@ -97,17 +87,6 @@ def _no_sequences(run: Run, config: Config) -> NothingToDraw:
         f"{run.directory.path} has no predictions to draw: its task {config.task.name!r} asks for no sequences of "
         "real numbers"
     )
-
-
-def _check_code(run: Run, config: Config, allowed: bool) -> None:
-    """Refuse to import a run's own code unless that is allowed: the run may be somebody else's."""
-    named = {"task.name": config.task.name, "organism.kind": config.organism.kind}
-    own = [f"{setting}={path}" for setting, path in named.items() if ":" in path]
-    if own and not allowed:
-        raise NothingToDraw(
-            f"predictions of {run.directory.path} need code of its own ({', '.join(own)}), which plot does not "
-            "import; launch and resume do, and draw them in the end"
-        )
 
 
 def _outputs(run: Run, world: "World", state: State) -> np.ndarray:

@@ -7,6 +7,7 @@ import torch
 from organisms.experts.species.family import Experts
 from organisms.pool import Pool
 from organisms.pseudopods.species.family import Pseudopods
+from organisms.towers.species.family import Towers
 
 STEPS = 3  # of a round, as in `tests.fixtures.small_runs` and `tests.fixtures.small_worlds`
 
@@ -45,6 +46,10 @@ class Hothead(Changed, Pseudopods):
 
 class HotheadedExperts(Changed, Experts):
     """The same of experts."""
+
+
+class HotheadedTowers(Changed, Towers):
+    """The same of towers."""
 
 
 class Doomed(Changed, Pseudopods):

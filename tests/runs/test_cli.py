@@ -338,8 +338,8 @@ class TestPlot:
         result = call("plot", run, "--kind", "coverge")
         assert result.exit_code == 2
         assert (
-            "no picture is called coverge; did you mean coverage? known: coverage, parallel, lifecycle, predictions"
-            in result.stderr
+            "no picture is called coverge; did you mean coverage? known: coverage, parallel, lifecycle, predictions, "
+            "emergence" in result.stderr
         )
         result = call("plot", run, "--format", "gif")
         assert (result.exit_code, result.stderr) == (2, "plasmodia: --format must be png or svg, not gif\n")
@@ -374,7 +374,7 @@ class TestPlot:
         from analysis.pictures import KINDS
 
         text = " ".join(call("plot", "--help").stdout.split())
-        assert f"Which picture: {', '.join(KINDS)} or predictions; may be repeated" in text
+        assert f"Which picture: {', '.join(KINDS)}, predictions or emergence; may be repeated" in text
 
 
 class TestDoctor:

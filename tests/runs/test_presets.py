@@ -1,4 +1,4 @@
-"""The presets of experts, launched with their own tasks and sizes, but little training and in one process."""
+"""The presets of experts and towers, launched with their own tasks and sizes, but little training, in one process."""
 
 import pytest
 
@@ -15,7 +15,7 @@ LITTLE = (
 )
 
 
-@pytest.mark.parametrize("name", [name for name in presets() if name.endswith("-experts")])
+@pytest.mark.parametrize("name", [name for name in presets() if "-" in name])
 def test_a_preset_runs_and_no_measure_of_its_parts_is_constant(name, tmp_path):
     config = load(name, LITTLE)
     directory = RunDirectory.open(launch(config, tmp_path / "run"))

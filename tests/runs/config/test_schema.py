@@ -39,13 +39,14 @@ def file(tmp_path, text):
 
 def test_the_presets_are_the_ones_that_are_promised_and_valid():
     tasks = ["digits", "parity", "signals", "sine", "text", "trajectories", "xor"]
-    experts = [f"{task}-experts" for task in ("digits", "signals", "text", "trajectories")]
-    assert presets() == sorted([*tasks, *experts, "smoke"])
+    others = {f"{task}-experts": "experts" for task in ("digits", "signals", "text", "trajectories")}
+    others |= {f"{task}-towers": "towers" for task in ("digits", "signals", "text")}
+    assert presets() == sorted([*tasks, *others, "smoke"])
     for name in presets():
         config = load(name)
         assert config.name == name
-        assert config.task.name == ("digits" if name == "smoke" else name.removesuffix("-experts"))
-        assert config.organism.kind == ("experts" if name in experts else "pseudopods")
+        assert config.task.name == ("digits" if name == "smoke" else name.partition("-")[0])
+        assert config.organism.kind == others.get(name, "pseudopods")
 
 
 def test_a_configuration_is_frozen():
@@ -121,7 +122,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
         "task.name: must be digits, text, table, signals, trajectories, sine, xor, parity or an import path "
         'package.module:Name, not "digit"; did you mean digits?',
-        "organism.kind: must be pseudopods, experts or an import path package.module:Name, "
+        "organism.kind: must be pseudopods, experts, towers or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
         "organism.depth: must be an integer, not 1.0",
         "organism.pseudopods.max_window: must be at least 1, not 0",
@@ -580,7 +581,7 @@ class TestFiles:
             load(file(tmp_path, text))
 
     def test_an_unknown_name_lists_the_presets_and_the_nearest(self):
-        near = r"called smok; did you mean smoke\? presets: digits, digits-experts, parity"
+        near = r"called smok; did you mean smoke\? presets: digits, digits-experts, digits-towers, parity"
         with pytest.raises(ConfigError, match=near):
             load("smok")
         with pytest.raises(ConfigError, match=r"called q.yaml; presets: digits"):

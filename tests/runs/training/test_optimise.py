@@ -75,10 +75,12 @@ class Definition:
                 found, wanted = torch.from_numpy(array).double(), part.arrays[name].detach()
                 # Adam's first steps are nearly signs, so a rounding shows where a gradient is almost 0.
                 close = torch.isclose(found, wanted, rtol=1e-3, atol=1e-4)
-                assert close.double().mean() > 0.97, name
+                assert (~close).sum() <= 0.03 * close.numel(), name
 
 
-@pytest.mark.parametrize(("family", "depth"), [("pseudopods", 1), ("pseudopods", 2), ("experts", 2)])
+@pytest.mark.parametrize(
+    ("family", "depth"), [("pseudopods", 1), ("pseudopods", 2), ("experts", 2), ("towers", 2)]
+)
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_training_is_what_torch_does_to_one_component_at_a_time(kind, depth, family):
     world = world_of(kind, depth, family, weight_decay=0.1, clip=0.5)

@@ -29,6 +29,7 @@ WORLD = calibrated_world()
 HOTHEADS = {
     "pseudopods": "tests.faults.exploding:Hothead",
     "experts": "tests.faults.exploding:HotheadedExperts",
+    "towers": "tests.faults.exploding:HotheadedTowers",
 }
 
 
