@@ -23,7 +23,7 @@ def activated(hidden: Tensor, kinds: Sequence[int], slots: Tensor) -> Tensor:
     slots
         The slot of each number, int64, broadcast to `hidden`.
     """
-    present = sorted(set(kinds))
+    present = sorted(set(kinds)) or [0]
     found = GENE_ACTIVATIONS[present[0]](hidden)
     kind_of = torch.tensor(kinds, device=slots.device)[slots]
     for kind in present[1:]:

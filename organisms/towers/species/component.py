@@ -9,6 +9,11 @@ nothing. The gene bounds the rank of what the tower reads and of what it writes,
 low-rank as it is, without an error. Padding stays exactly zero while it trains: a unit without incoming weights passes
 nothing on, as f(0) = 0, and one without outgoing weights gets no gradient.
 
+Where towers hear messages (option `messages`), each has an address on a sphere, and what its nearest neighbours say by
+themselves is added to h, times a number `listen` of its own (`organisms.towers.species.stack.Stack.heard`). An address
+belongs to the genome, learns and varies with it. Differs from a place in behaviour space: that is measured after a
+round, and a newborn or a guest has to be somewhere before.
+
 Source: the documents' tower, residual feed-forward blocks and a norm at the end. Differs from it: a tower's stream is
 narrower than the network's, and it may attend before its blocks.
 """
@@ -21,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from organisms.layers.norms import EPSILON
-from organisms.pool import Dense, Layout
+from organisms.pool import Dense, Layout, Vector
 from organisms.residual.activations import ACTIVATION_NAMES
 from organisms.towers.species.options import TowerOptions
 from qd.genes import GeneRange, GeneSpace
@@ -29,6 +34,7 @@ from qd.records import Genes, Genome
 
 ATTENTION = ("k", "o", "q", "v")  # arrays of an attention stage
 UNITS = 16  # the squared norm of a normed stream
+ADDRESS = 5  # coordinates of an address, whose direction is a point of the sphere
 
 
 def genes(options: TowerOptions) -> GeneSpace:
@@ -49,9 +55,12 @@ def layout(dim: int, options: TowerOptions) -> Layout:
     stages, attention = (options.max_stages, ("stages",)), (1, ("attention",))
     attending = [Dense(name, (attention, width, width)) for name in ATTENTION] if options.attention else []
     fused = [Dense("score", (width,))] if options.scored else []
+    hearing = [Vector("address", ADDRESS), Vector("listen", 1)] if options.messages else []
     return (
+        *hearing[:1],
         Dense("down", (stages, hidden, width)),
         *attending,
+        *hearing[1:],
         Dense("read", (outer, width)),
         *fused,
         Dense("up", (stages, width, hidden)),
@@ -76,6 +85,8 @@ def drawn(name: str, shape: tuple[int, ...], dim: int, rng: np.random.Generator)
     rng
         Source of the draws.
     """
+    if name == "address":
+        return rng.standard_normal(shape).astype(np.float32)
     gain = 0.5 if name in ("down", "o", "write") else 1.0
     fan_in = dim if name == "read" else UNITS
     return (rng.standard_normal(shape) * (gain / math.sqrt(fan_in))).astype(np.float32)

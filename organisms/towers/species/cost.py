@@ -7,7 +7,7 @@ import numpy as np
 from organisms.task import Task
 
 
-def cost(task: Task, dim: int, gene: Mapping[str, float]) -> tuple[float, float]:
+def cost(task: Task, dim: int, gene: Mapping[str, float], messages: int = 0) -> tuple[float, float]:
     """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one tower on one example.
 
     Parameters
@@ -18,6 +18,8 @@ def cost(task: Task, dim: int, gene: Mapping[str, float]) -> tuple[float, float]
         Width of the residual stream, D.
     gene
         Structural genes by name.
+    messages
+        Neighbours of which it hears: its stages are computed twice then, and all that they say is read once.
     """
     tokens, width = task.length, gene["width"]
     hidden, stages, attending = width * gene["expansion"], gene["stages"], gene["attention"]
@@ -25,4 +27,8 @@ def cost(task: Task, dim: int, gene: Mapping[str, float]) -> tuple[float, float]
     pairs = float(np.tril(np.ones((tokens, tokens))).sum()) if task.causal else float(tokens**2)
     flops = 2 * tokens * matrices + tokens * stages * hidden + attending * pairs * (4 * width + 5)
     between = 2 * width + stages * 2 * (width + 2 * hidden) + attending * 2 * 5 * width
-    return flops, 4.0 * (matrices + tokens * (2 * dim + between))
+    once = flops, matrices + tokens * (2 * dim + between)
+    if not messages:
+        return once[0], 4.0 * once[1]
+    mixing = tokens * 2 * dim * (messages + 1)
+    return 2 * once[0] + mixing, 4.0 * (2 * once[1] + tokens * dim * (messages + 1))

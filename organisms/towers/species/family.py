@@ -43,7 +43,7 @@ class Towers(ResidualFamily):
 
     def around(self, interface: Interface, pool: Pool) -> TowerOrganism:
         """Build an organism of an interface and an empty pool."""
-        return TowerOrganism(self.task, interface, pool, self.own.fusion)
+        return TowerOrganism(self.task, interface, pool, self.own)
 
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
         """Draw an untrained tower.
@@ -79,4 +79,4 @@ class Towers(ResidualFamily):
 
     def cost(self, genes: Genes) -> tuple[float, float]:
         """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one tower on one example."""
-        return cost(self.task, self.dim, dict(genes))
+        return cost(self.task, self.dim, dict(genes), self.own.messages)

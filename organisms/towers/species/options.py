@@ -1,6 +1,8 @@
 """The options of the tower family: bounds of a tower's structural genes, and how opinions are fused."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from organisms.layers.config import Count
 from organisms.options import FamilyOptions, Traits
@@ -24,6 +26,9 @@ class TowerOptions(FamilyOptions):
     """Largest number of hidden units of a stage for each unit of width, a gene."""
     attention: bool = True
     """Whether towers may have an attention stage, a gene."""
+
+    messages: Annotated[int, Field(ge=0)] = 0
+    """Nearest neighbours, by their addresses, whose opinions enter a tower's input; 0: none."""
 
     @property
     def scored(self) -> bool:

@@ -27,14 +27,14 @@ class Passed:
         return self.after[-1]
 
 
-def stream(tower: Part, h: Tensor, causal: bool) -> tuple[Tensor, list[Tensor]]:
+def stream(tower: Part, h: Tensor, causal: bool, told: Tensor | float = 0.0) -> tuple[Tensor, list[Tensor]]:
     """The normed stream [S, w] of one tower that reads h [S, D], and the hidden units of its stages."""
     a = tower.arrays
 
     def norm(u: Tensor) -> Tensor:
         return u / torch.sqrt((u**2).sum(-1, keepdim=True) / 16 + 1e-6)
 
-    u, hidden = h @ a["read"], []
+    u, hidden = (h + told) @ a["read"], []
     if tower.genes.get("attention"):
         q, k, v = (norm(u) @ a[name][0] for name in "qkv")
         found = []
@@ -49,6 +49,31 @@ def stream(tower: Part, h: Tensor, causal: bool) -> tuple[Tensor, list[Tensor]]:
     return norm(u), hidden
 
 
+def messages(
+    organism: TowerOrganism, towers: Mapping[int, Part], h: Tensor, gates: Mapping[int, float | Tensor]
+) -> dict[int, Tensor | float]:
+    """What each tower hears of its nearest neighbours, times how well it listens, [S, D]."""
+    told: dict[int, Tensor | float] = dict.fromkeys(towers, 0.0)
+    if not organism.messages:
+        return told
+    alone = {
+        slot: stream(tower, h, organism.task.causal)[0] @ tower.arrays["write"]
+        for slot, tower in towers.items()
+    }
+    for slot, tower in towers.items():
+        here = tower.arrays["address"]
+        odds = {}
+        for other in towers:
+            there = towers[other].arrays["address"]
+            if other != slot:
+                odds[other] = gates[other] * torch.exp(here @ there / (here.norm() * there.norm()))
+        nearest = sorted(odds, key=lambda other: (-odds[other].item(), other))[: organism.messages]
+        total = sum(odds[other] for other in nearest)
+        for other in nearest:
+            told[slot] = told[slot] + tower.arrays["listen"] * odds[other] / total * alone[other]
+    return told
+
+
 def heard(
     organism: TowerOrganism,
     towers: Mapping[int, Part],
@@ -57,11 +82,12 @@ def heard(
 ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
     """What each tower of one layer says [S, D], and how much it counts [S]; a gate multiplies odds or weights."""
     said, weights = {}, {}
+    gate_of = {slot: 1.0 if gates is None else gates[slot] for slot in towers}
+    towers = {slot: tower for slot, tower in towers.items() if gate_of[slot]}
+    told = messages(organism, towers, h, gate_of)
     for slot, tower in towers.items():
-        gate = 1.0 if gates is None else gates[slot]
-        if not gate:
-            continue
-        u, _ = stream(tower, h, organism.task.causal)
+        gate = gate_of[slot]
+        u, _ = stream(tower, h, organism.task.causal, told[slot])
         said[slot] = u @ tower.arrays["write"]
         if organism.fusion == "sum":
             weights[slot] = gate * torch.ones(len(h), dtype=torch.float64)

@@ -50,3 +50,15 @@ def test_a_larger_gene_costs_more(name, causal):
 def test_the_archive_compares_these_costs():
     family = small_species(small_task(), "towers")
     assert family.cost(tuple(sorted(GENE.items()))) == cost(family.task, D, GENE)
+
+
+@pytest.mark.parametrize("messages", [1, 3])
+def test_messages_cost_a_second_pass_and_the_opinions_that_are_heard(messages):
+    task = small_task()
+    flops, loads = cost(task, D, GENE)
+    mixed = (
+        LENGTH * (messages + 1) * D
+    )  # what each neighbour says, times its share, and its sum times how well it listens
+    assert cost(task, D, GENE, messages) == (2 * flops + 2 * mixed, 2 * loads + 4 * mixed)
+    family = small_species(task, "towers", messages=messages)
+    assert family.cost(tuple(sorted(GENE.items()))) == cost(task, D, GENE, messages)

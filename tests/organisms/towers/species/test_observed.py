@@ -32,9 +32,9 @@ def by_words(host, genome, inputs):
     for one in sent:
         h = naive.ends.norm(one.entering[genome.depth])
         said, weights = naive.heard(host, own, h)
-        numbers += [
-            number for each in naive.stream(towers[slot], h, task.causal)[1] for number in each.flatten()
-        ]
+        told = naive.messages(host, own, h, dict.fromkeys(own, 1.0))[slot]
+        for each in naive.stream(towers[slot], h, task.causal, told)[1]:
+            numbers += each.flatten().tolist()
         for other in own:
             norms[other].append((weights[other].unsqueeze(1) * said[other]).norm(dim=1).tolist())
         mass = norms[slot][-1]
@@ -49,7 +49,7 @@ def by_words(host, genome, inputs):
             p = {other: norms[other][-1][token] / whole for other in own}
             shares.append(p[slot])
             entropies.append(-sum(each * math.log(each) for each in p.values()))
-    flops, moved = cost(task, dim, towers[slot].genes)
+    flops, moved = cost(task, dim, towers[slot].genes, host.messages)
     small = 0.1 * math.sqrt(np.mean(np.square(numbers)))
     a, cosines = np.ravel(norms[slot]), []
     for other in own:
