@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from organisms.layers.activations import ACTIVATIONS
@@ -23,9 +24,15 @@ def activated(hidden: Tensor, kinds: Sequence[int], slots: Tensor) -> Tensor:
     slots
         The slot of each number, int64, broadcast to `hidden`.
     """
-    present = sorted(set(kinds)) or [0]
+    present = sorted(set(kinds))
     found = GENE_ACTIVATIONS[present[0]](hidden)
     kind_of = torch.tensor(kinds, device=slots.device)[slots]
     for kind in present[1:]:
         found = torch.where(kind_of == kind, GENE_ACTIVATIONS[kind](hidden), found)
     return found
+
+
+def activated_slots(hidden: Float[Tensor, "n T H"], kinds: Sequence[int]) -> Float[Tensor, "n T H"]:
+    """Apply to all numbers of each of n slots the activation that its gene says."""
+    each = [GENE_ACTIVATIONS[kind](slot) for kind, slot in zip(kinds, hidden.unbind(0), strict=True)]
+    return torch.stack(each) if each else hidden

@@ -70,7 +70,7 @@ def layout(dim: int, options: TowerOptions) -> Layout:
 
 def norm(u: Float[Tensor, "*batch W"]) -> Float[Tensor, "*batch W"]:
     """u / sqrt(|u|^2 / 16 + 1e-6): the root mean square norm of 16 units, however many there are."""
-    return u * torch.rsqrt(u.square().sum(-1, keepdim=True) / UNITS + EPSILON)
+    return u * torch.rsqrt((u * u).sum(-1, keepdim=True) / UNITS + EPSILON)
 
 
 def drawn(name: str, shape: tuple[int, ...], dim: int, rng: np.random.Generator) -> np.ndarray:

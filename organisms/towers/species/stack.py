@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kernels.attention import attention
-from organisms.residual.activations import activated
+from organisms.residual.activations import activated_slots
 from organisms.residual.organism import projected
 from organisms.residual.writes import Writes
 from organisms.towers.geometry.manifolds import GEOMETRIES
@@ -63,11 +63,10 @@ class Stack:
         if "q" in self.arrays and self.genes:  # attention needs a head
             u_nTW = u_nTW + self._attended(norm(u_nTW).unflatten(1, batch))
         kinds = [int(gene.get("activation", 0)) for gene in self.genes]
-        slots_n11 = torch.arange(len(kinds), device=h_BSD.device).view(-1, 1, 1)
         hidden = []
         stages = (self.arrays[name].unbind(1) for name in ("up", "down"))
         for up_nWH, down_nHW in zip(*stages, strict=True):
-            hidden.append(activated(torch.bmm(norm(u_nTW), up_nWH), kinds, slots_n11))
+            hidden.append(activated_slots(torch.bmm(norm(u_nTW), up_nWH), kinds))
             u_nTW = torch.baddbmm(u_nTW, hidden[-1], down_nHW)
         return norm(u_nTW).unflatten(1, batch).transpose(0, 1), hidden
 
