@@ -19,6 +19,10 @@ DOCUMENTED = {
         "GradientDebugger",
         "CacheDeviceController",
     ),
+    *("ConfigurableTower", "ConfigurableCollective", "ProjectionComponent", "SlotProjection"),
+    *("ConvTowerConfig", "ConfigurableConvTower", "ConvTowerCollective", "FlexibleInputComponent"),
+    *("MultiScaleConvBlock", "ChannelMixerBlock", "SpatialToOpinionComponent"),
+    *("preset_flux_vae_towers", "preset_sd_vae_towers", "preset_sequence_towers"),
 }
 METHODS = {
     "BaseRouter": (
