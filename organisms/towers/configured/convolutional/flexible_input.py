@@ -97,6 +97,5 @@ def as_image(x: Tensor, channels: int, mode: str) -> Tensor:
     )
 
 
-fx.wrap(
-    "as_image"
-)  # one operation where operations are listed: what it asks of x cannot be asked of a stand-in
+# One operation where operations are listed: what it asks of x cannot be asked of a stand-in.
+fx.wrap("as_image")
