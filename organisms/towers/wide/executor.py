@@ -3,10 +3,10 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from organisms.towers.wide.agreement import agree, kind
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.ensemble import SubEnsembleGroup
 from organisms.towers.wide.groups.group import TowerGroup
@@ -134,7 +134,7 @@ class Executor:
 
     def proven(self, strategy: ExecutionStrategy, x: Any) -> bool:
         """Whether a way has agreed with the towers one by one on an input of this kind."""
-        return (strategy, _kind(x)) in self._proven
+        return (strategy, kind(x)) in self._proven
 
     def ensemble(self, weights: nn.Parameter) -> SubEnsembleGroup | None:
         """Return both ways, mixed by weights [2]; None if the towers cannot be computed in both."""
@@ -170,8 +170,8 @@ class Executor:
         wanted = self.sequential(x, keys)
         if isinstance(found, Exception):
             self._blame(strategy, found)
-        elif _agree(found, list(wanted.values())):
-            self._proven.add((strategy, _kind(x)))
+        elif agree(found, list(wanted.values())):
+            self._proven.add((strategy, kind(x)))
         else:
             self.reasons[strategy] = "its opinions differ from those of the towers one by one"
         return wanted
@@ -189,7 +189,7 @@ class Executor:
         if unproven is not None:
             return unproven
         ways = {way: group for way in GROUPS if (group := self.group(way)) is not None}
-        key = (_kind(x), tuple(tuple(each.shape) for each in tensors))
+        key = (kind(x), tuple(tuple(each.shape) for each in tensors))
         if key not in self.chosen:
             self.chosen[key] = fastest(self.towers, ways, x, keys) if ways else ExecutionStrategy.SEQUENTIAL
         return self.chosen[key]
@@ -214,33 +214,3 @@ def one_by_one(towers: Mapping[str, nn.Module], x: Any, keys: Tensor | None) -> 
         with chance.Streams(key).of(key):
             opinions[name] = tower(x)
     return opinions
-
-
-def _kind(x: Any) -> Hashable:
-    """Return what a way has to be proven for anew: axes, dtypes and devices, gradients, autocast; not sizes."""
-    tensors = [each for each in tree_leaves(x) if isinstance(each, Tensor)]
-    return (
-        torch.is_grad_enabled(),
-        *(
-            (each.ndim, each.dtype, each.device, torch.is_autocast_enabled(each.device.type))
-            for each in tensors
-        ),
-    )
-
-
-def _agree(found: Any, wanted: Any) -> bool:
-    """Whether opinions are the same but for rounding, relative to the largest number of each tensor."""
-    pairs = list(zip(tree_leaves(found), tree_leaves(wanted), strict=False))
-    if len(pairs) != len(tree_leaves(wanted)):
-        return False
-    return all(_close(a, b) if isinstance(b, Tensor) else a == b for a, b in pairs)
-
-
-def _close(found: Any, wanted: Tensor) -> bool:
-    if not isinstance(found, Tensor) or found.shape != wanted.shape or found.dtype != wanted.dtype:
-        return False
-    if not wanted.is_floating_point() or not wanted.numel():
-        return torch.equal(found, wanted)
-    scale = float(wanted.detach().abs().nan_to_num(posinf=0).max())
-    tolerance = min(1000 * torch.finfo(wanted.dtype).eps, 0.05)
-    return torch.allclose(found, wanted, rtol=0, atol=tolerance * max(scale, 1e-30), equal_nan=True)

@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 import torch
 from hypothesis import given, settings
+from torch import nn
 
-from organisms.towers import ExecutionStrategy
+from organisms.towers import BaseTower, ExecutionStrategy, WideRouter
 from tests.organisms.towers.wide.shapes import (
     BATCHED,
     KINDS,
@@ -152,3 +153,29 @@ def test_they_agree_under_autocast(strategy, kind):
     assert [each.dtype for each in found.values()] == [each.dtype for each in wanted.values()]
     found, wanted = ({name: t.float() for name, t in each.items()} for each in (found, wanted))
     assert_the_same(found, wanted, 0.05)
+
+
+class Resting(BaseTower):
+    """A tower of which a part is not to learn."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.attach("read", nn.Linear(4, 4, dtype=torch.float64))
+        self.attach("write", nn.Linear(4, 4, dtype=torch.float64))
+
+    def forward(self, x):
+        with torch.no_grad():
+            y = self["read"](x)
+        return x + self["write"](y)
+
+
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_gradients_that_a_tower_switches_off_stay_off(strategy):
+    base, x = WideRouter("wide", execution_strategy="sequential"), inputs((3, 4))
+    for at in range(2):
+        base.attach(f"tower_{at}", Resting(f"tower_{at}"))
+    other = with_strategy(base, strategy)
+    assert_the_same(passed(other, x), passed(base, x), 1e-10)
+    (group,) = other.get_wide_stats()["groups"]
+    assert group["used"] == "vmap"
+    assert group["reasons"].get("wide_compiler") in (None, "its forward pass switches gradients on or off")
