@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from organisms.lazy import exports
 
 if TYPE_CHECKING:
+    from organisms.towers.compile.compile_router import CompileRouter as CompileRouter
+    from organisms.towers.compile.compile_router import compile_module as compile_module
+    from organisms.towers.compile.wide_module import CompiledWideRouter as CompiledWideRouter
     from organisms.towers.component import TorchComponent as TorchComponent
     from organisms.towers.configured.collective import ConfigurableCollective as ConfigurableCollective
     from organisms.towers.configured.config import TowerConfig as TowerConfig

@@ -39,6 +39,14 @@ def test_configured_collectives_run():
     assert names["latents"](torch.randn(2, 16, 8, 8)).shape == (2, 64)
 
 
+def test_any_module_runs(capsys):
+    names = run(2)
+    assert capsys.readouterr().out.startswith("8 x Linear (linear) together: heads.0, ")
+    x = torch.randn(16, 64)
+    torch.testing.assert_close(names["compiler"](x), names["compiler"].module(x))
+    assert names["output"].shape == (16, 64)
+
+
 @pytest.mark.parametrize(("name", "files"), ROWS)
 def test_each_name_is_in_its_file(name, files):
     first, *others = re.findall(r"`([\w/]+(?:\.py|/))`", files)
