@@ -11,11 +11,11 @@ from typing import Any
 from torch import fx, nn
 
 from organisms.towers.compile.call import Call, Form
-from organisms.towers.compile.randomness import states, untouched
 from organisms.towers.router import BaseRouter
 from organisms.towers.wide.groups.signature import own_objection
 from organisms.towers.wide.groups.vectorised import UnbatchableError, template
 from organisms.towers.wide.operations.trace import Contexts, Tracer
+from organisms.towers.wide.randomness import DRAWS, states, untouched
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Lister(Tracer):
         before = states()
         found = super().call_module(m, forward, args, kwargs)
         if states() != before:
-            raise UnbatchableError("its forward pass draws random numbers and goes by them")
+            raise UnbatchableError(DRAWS)
         self.inside.pop()  # not where an exception leaves it: what it is inside of is to blame
         return found
 

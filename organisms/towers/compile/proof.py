@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 
 from organisms.towers.compile.call import Call
 from organisms.towers.compile.program import Program
-from organisms.towers.compile.randomness import untouched
 from organisms.towers.wide.agreement import agree, largest
 from organisms.towers.wide.groups.signature import HOOKS
 from organisms.towers.wide.groups.watch import Watch
+from organisms.towers.wide.randomness import untouched
 from organisms.towers.wide.strategy import ExecutionStrategy
 
 CHANGES = "a call changes attributes of modules in it, which operations do not notice"

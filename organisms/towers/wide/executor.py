@@ -14,6 +14,7 @@ from organisms.towers.wide.groups.primitive_group import WidePrimitiveTowerGroup
 from organisms.towers.wide.groups.stack import MovedApartError, Stack
 from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
 from organisms.towers.wide.measure import fastest
+from organisms.towers.wide.randomness import unmoved
 from organisms.towers.wide.strategy import TRIED, ExecutionStrategy, by_size
 
 GROUPS: Mapping[ExecutionStrategy, Callable[..., TowerGroup]] = {
@@ -164,7 +165,8 @@ class Executor:
 
     def _proof(self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor) -> dict[str, Any]:
         try:
-            found: Any = group.trial(x, keys)
+            with unmoved():
+                found: Any = group.trial(x, keys)
         except Exception as error:  # as in `run`
             found = error
         wanted = self.sequential(x, keys)

@@ -8,6 +8,7 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from organisms.towers.wide.groups.vectorised import UnbatchableError, taken
+from organisms.towers.wide.randomness import unmoved
 
 
 class Observed(nn.Module):
@@ -73,7 +74,7 @@ def traced(template: nn.Module) -> tuple[fx.Graph, nn.Module]:
     """
     root = Observed(template)
     try:
-        with Contexts():
+        with Contexts(), unmoved():
             return Tracer().trace(root), root
     except UnbatchableError:
         raise

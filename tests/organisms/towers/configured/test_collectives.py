@@ -120,6 +120,10 @@ def test_what_is_drawn_belongs_to_seed_and_names():
     assert all(torch.equal(each, again[name]) for name, each in first.items())
     a, b = (f"components.plain_{i}.components.input.project.weight" for i in range(2))
     assert not torch.equal(first[a], first[b])
+    other = ConvTowerCollective("one", preset_sd_vae_towers(**IMAGES), seed=2).double().state_dict()
+    matrices = [name for name, each in first.items() if each.ndim > 1]
+    assert "components.fusion.read" in matrices
+    assert not any(torch.equal(first[name], other[name]) for name in matrices)
 
 
 @pytest.mark.parametrize("fusion", STRATEGIES)

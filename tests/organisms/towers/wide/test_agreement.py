@@ -1,8 +1,10 @@
 """Every strategy gives what the towers give one by one: opinions, gradients, buffers, caches, and training."""
 
 import copy
+import random
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -179,3 +181,39 @@ def test_gradients_that_a_tower_switches_off_stay_off(strategy):
     (group,) = other.get_wide_stats()["groups"]
     assert group["used"] == "vmap"
     assert group["reasons"].get("wide_compiler") in (None, "its forward pass switches gradients on or off")
+
+
+class Wavering(Resting):
+    """A tower that draws what it does."""
+
+    def forward(self, x):
+        return self["read"](x) if self.source() < 0.5 else self["write"](x)
+
+    def source(self):
+        return random.random()
+
+
+class WaveringByTorch(Wavering):
+    def source(self):
+        return torch.rand(()).item()
+
+
+class WaveringByNumpy(Wavering):
+    def source(self):
+        return np.random.rand()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("kind", [Wavering, WaveringByTorch, WaveringByNumpy])
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_towers_that_draw_what_they_do_draw_each_for_itself(strategy, kind):
+    base, x = WideRouter("wide", execution_strategy="sequential"), inputs((3, 4))
+    for at in range(2):
+        base.attach(f"tower_{at}", kind(f"tower_{at}"))
+    other, found = with_strategy(base, strategy), []
+    for router in (other, base):
+        random.seed(0), np.random.seed(0), torch.manual_seed(0)  # noqa: NPY002
+        found.append([router.wide_forward(x) for _ in range(6)])
+    torch.testing.assert_close(*found)
+    (group,) = other.get_wide_stats()["groups"]
+    assert group["used"] == "sequential"
+    assert group["reasons"]["vmap"].startswith(("its forward pass draws random numbers", "vmap: "))

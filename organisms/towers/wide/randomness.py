@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from organisms.towers.wide.groups.vectorised import UnbatchableError
+
 # ruff: noqa: NPY002 - nothing is drawn here, but others do
+
+DRAWS = "its forward pass draws random numbers and goes by them"
 
 
 def states() -> tuple[Any, ...]:
@@ -27,3 +31,19 @@ def untouched(devices: Sequence[torch.device] = ()) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+
+
+@contextmanager
+def unmoved() -> Iterator[None]:
+    """Put the global generators back to where they were, and refuse what has drawn from them.
+
+    Raises
+    ------
+    UnbatchableError
+        If something has: towers computed together, or listed, would draw once, and one by one each for itself.
+    """
+    with untouched():
+        before = states()
+        yield
+        if states() != before:
+            raise UnbatchableError(DRAWS)
