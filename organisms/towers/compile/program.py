@@ -52,16 +52,15 @@ class Bound:
     """
 
     def __init__(self, program: Program, module: nn.Module, options: Mapping[str, Any] | None) -> None:
-        kept = None if options is None else {k: v for k, v in options.items() if k != "fullgraph"}
         made = {
-            paths: Executor({path: module.get_submodule(path) for path in paths}, None, kept)
+            paths: Executor({path: module.get_submodule(path) for path in paths}, None, options)
             for paths in dict.fromkeys(tuple(sorted(each)) for each in program.paths)
         }
         self.executors = list(made.values())
         self._stages = [(made[tuple(sorted(paths))], paths) for paths in program.paths]
         self._run: Any = fx.GraphModule(Call(module, program.form), program.graph)
-        if kept is not None:
-            self._run = torch.compile(self._run, **kept)
+        if options is not None:
+            self._run = torch.compile(self._run, **options)
 
     def __call__(self, strategy: ExecutionStrategy, tensors: Sequence[Tensor]) -> Any:
         """Return what the module gives for the tensors of a call."""

@@ -200,7 +200,11 @@ class Counting(nn.Module):
 
 
 class Special(nn.Module):
-    """Parts that switch gradients off, draw, cache, and tell others, beside maps."""
+    """Parts that switch gradients off, draw, cache, and are listened to, beside maps."""
+
+    class Heard(nn.Module):
+        def forward(self, x):
+            return 3 * x
 
     class Frozen(nn.Module):
         def __init__(self):
@@ -226,7 +230,7 @@ class Special(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.heads, self.told = nn.ModuleList([linear(), linear()]), nn.Identity()
+        self.heads, self.told = nn.ModuleList([linear(), linear()]), self.Heard()
         self.frozen, self.skipping, self.caching = self.Frozen(), self.Skipping(), self.Caching("caching")
         self.told.register_forward_hook(lambda *values: 2 * values[2])
 
@@ -376,6 +380,18 @@ class Reading(nn.Module):
         return 2 * y if isinstance(y, torch.Tensor) else y
 
 
+class ReadingGradients(nn.Module):
+    """What listing gets wrong in gradients alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = linear(), linear()
+
+    def forward(self, x):
+        y = self.a(x) * self.b(x)
+        return y.detach() + (y - y.detach()) / 2 if isinstance(y, torch.Tensor) else y
+
+
 HEADS = [("heads.0", "heads.1")]
 # By class: the stages that are computed together in training, and a part of what is said of others.
 MODELS = {
@@ -406,5 +422,9 @@ MODELS = {
         "vmap: It looks like you're attempting to use a Tensor in some data-dependent control",
     ),
     Making: ([], "its forward pass makes tensors of its own"),
+    ReadingGradients: (
+        [("a", "b")],
+        "its operations, one by one, give something else than it gives itself",
+    ),
     Reading: ([("a", "b")], "its operations, one by one, give something else than it gives itself"),
 }

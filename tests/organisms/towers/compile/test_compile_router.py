@@ -17,6 +17,7 @@ from tests.organisms.towers.compile.models import (
     Making,
     Shared,
     SloppyModel,
+    Special,
     linear,
 )
 from tests.organisms.towers.compile.test_models import drawn, made
@@ -132,6 +133,24 @@ def test_a_new_hook_is_noticed_and_told_once_for_each_pass():
         compiled(x)
     assert used(compiled) == ["wide_compiler"]
     assert compiled.compile_towers()[0].paths == ("members.1", "members.2")
+
+
+def test_parts_that_cannot_be_listed_are_called_as_they_are():
+    compiled, x, seen = compile_module(made(Special)), drawn(4, DIM), []
+    compiled.module.told.register_forward_hook(lambda *values: seen.append(values[1][0]))
+    for count in range(1, 4):
+        compiled(x)
+        heads = compiled.module.heads
+        assert len(seen) == count
+        torch.testing.assert_close(seen[-1], heads[0](x) * heads[1](x))
+        torch.testing.assert_close(compiled.module.caching.cache_get("x"), seen[-1])
+    assert compiled.get_compilation_stats()["opaque"] == {
+        "told": "it has hooks, which want to see each tower",
+        "frozen": "its forward pass switches gradients on or off",
+        "skipping": "its forward pass draws random numbers and goes by them",
+        "caching": "its forward pass caches tensors for others",
+    }
+    assert used(compiled) == ["wide_compiler"]
 
 
 def test_what_a_call_changes_is_changed_once():
