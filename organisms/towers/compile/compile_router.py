@@ -1,7 +1,6 @@
 """Any module, with those of its modules computed together that can be."""
 
 import sys
-from collections.abc import Hashable
 from typing import Any, Self, TextIO
 
 import torch
@@ -18,10 +17,9 @@ from organisms.towers.router import BaseRouter
 from organisms.towers.wide.agreement import kind
 from organisms.towers.wide.executor import Executor
 from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
-from organisms.towers.wide.groups.watch import Watch
 from organisms.towers.wide.strategy import ExecutionStrategy, named
 
-KEPT = 8  # forms of calls
+KEPT = 8  # forms of calls, and modes
 
 
 class CompileRouter(BaseRouter):
@@ -69,8 +67,8 @@ class CompileRouter(BaseRouter):
         self.execution_strategy = named(execution_strategy)
         self.attach("module", module)
         self._options: dict[str, Any] | None = None
-        self._watch = Watch([module])
-        self._forget()
+        self._compiled: Any = None
+        self._known: list[Found] = []
 
     @classmethod
     def from_module(cls, module: nn.Module, name: str | None = None, **options: Any) -> Self:
@@ -159,7 +157,7 @@ class CompileRouter(BaseRouter):
             Those of ``torch.compile``. `fullgraph` is left out: the graph breaks at each stage.
         """
         self._options = {key: value for key, value in options.items() if key != "fullgraph"}
-        self._forget()
+        self._compiled, self._known = None, []
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -183,29 +181,21 @@ class CompileRouter(BaseRouter):
             outputs = self._plain()(*args, **kwargs)
         else:
             outputs = found.bound(self.execution_strategy, tensors)
-        if not self._watch.unchanged():  # which is the work of this call
-            found.reason = found.reason or CHANGES
-            self._watch = Watch([self.module])
+        if not found.holds():  # which is the work of this call
+            found.settle(CHANGES)
         return outputs
 
     def _default(self) -> Found:
         return self._found(default_form(self.module))
 
     def _found(self, form: Form) -> Found:
-        """Return what is known about a form; stages are found anew once the module has changed."""
-        stale = any(e.stale for each in self._forms.values() if each.bound for e in each.bound.executors)
-        if stale or not self._watch.unchanged():
-            self._forget()
-        if form.key not in self._forms:
-            while len(self._forms) >= KEPT:
-                del self._forms[next(iter(self._forms))]
-            self._forms[form.key] = Found(self.module, form, self._options)
-        return self._forms[form.key]
-
-    def _forget(self) -> None:
-        self._forms: dict[Hashable, Found] = {}
-        self._watch = Watch([self.module])
-        self._compiled: Any = None
+        """Return what is known about a form and the module as it is; a few are kept, since modes change to and fro."""
+        held = next((each for each in self._known if each.form.key == form.key and each.holds()), None)
+        if held is None:
+            stacks = [stack for each in self._known for stack in each.stacks()]
+            held = Found(self.module, form, self._options, stacks)
+        self._known = [held, *(each for each in self._known if each is not held)][:KEPT]
+        return held
 
     def _plain(self) -> Any:
         """Return the module as it is, compiled if that has been asked for."""
@@ -216,11 +206,11 @@ class CompileRouter(BaseRouter):
         return self._compiled[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_forms": {}, "_watch": None, "_compiled": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._forget()
+        return {
+            **super().__getstate__(),
+            "_known": [],
+            "_compiled": None,
+        }  # they are made anew, from the copies
 
 
 def compile_module(module: nn.Module, name: str | None = None, **options: Any) -> CompileRouter:

@@ -12,6 +12,7 @@ from organisms.towers.compile.call import Call, Form
 from organisms.towers.compile.readers import Calls, path_of
 from organisms.towers.compile.staging import staged
 from organisms.towers.wide.executor import Executor
+from organisms.towers.wide.groups.stack import Stack
 from organisms.towers.wide.strategy import ExecutionStrategy
 
 
@@ -37,9 +38,21 @@ class Program:
         self.paths = [[path_of(call) for call in calls] for calls in found.together]
         self.graph = joined(found.listing.graph, found.together)
 
-    def of(self, module: nn.Module, options: Mapping[str, Any] | None = None) -> "Bound":
-        """Return the program for a module or a copy of it, compiled by ``torch.compile`` unless `options` are None."""
-        return Bound(self, module, options)
+    def of(
+        self, module: nn.Module, options: Mapping[str, Any] | None = None, stacks: Sequence[Stack] = ()
+    ) -> "Bound":
+        """Return the program for a module or a copy of it.
+
+        Parameters
+        ----------
+        module
+            The module.
+        options
+            Those of ``torch.compile``; None: nothing is compiled.
+        stacks
+            Stacks that may hold parameters of its stages already.
+        """
+        return Bound(self, module, options, stacks)
 
 
 class Bound:
@@ -47,13 +60,19 @@ class Bound:
 
     Parameters
     ----------
-    program, module, options
+    program, module, options, stacks
         As `Program.of` takes them.
     """
 
-    def __init__(self, program: Program, module: nn.Module, options: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        module: nn.Module,
+        options: Mapping[str, Any] | None,
+        stacks: Sequence[Stack],
+    ) -> None:
         made = {
-            paths: Executor({path: module.get_submodule(path) for path in paths}, None, options)
+            paths: Executor({path: module.get_submodule(path) for path in paths}, None, options, stacks)
             for paths in dict.fromkeys(tuple(sorted(each)) for each in program.paths)
         }
         self.executors = list(made.values())

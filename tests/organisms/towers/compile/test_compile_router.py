@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from organisms.towers import CompileRouter, VMapTowerGroup, compile_module
+from organisms.towers.compile.compile_router import KEPT
 from tests.organisms.towers.compile.models import (
     DIM,
     Counting,
@@ -69,7 +70,9 @@ def test_every_part_is_found_once_with_its_category():
     assert stats["categories"] == {"composite": 1, "linear": 3, "container": 1}
     assert (stats["modules"], stats["parameters"]) == (5, 3 * (DIM * DIM + DIM))
     assert stats["shared"] == {"first": ["again"]}
-    assert compile_module(made(Listed)).get_compilation_stats()["unregistered"] == ["hiding.hidden"]
+    listed = made(Listed)
+    listed.known = [listed.heads[0], {"other": listed.heads[1]}]
+    assert compile_module(listed).get_compilation_stats()["unregistered"] == ["hiding.hidden"]
 
 
 def test_vmap_groups_are_built_of_stages():
@@ -94,7 +97,7 @@ def test_each_form_of_call_has_stages_of_its_own():
         ):
             torch.testing.assert_close(compiled(*args, **kwargs), plain(*args, **kwargs))
     assert used(compiled) == ["wide_compiler"]
-    for factor in range(20):
+    for factor in range(20):  # more than are kept
         torch.testing.assert_close(compiled(x, factor), plain(x, factor))
 
 
@@ -108,6 +111,26 @@ def test_a_change_of_mode_is_noticed():
     compiled.eval()
     assert stages() == [("blocks.0", "blocks.1")]
     torch.testing.assert_close(compiled(x), compiled.module(x))
+
+
+def test_forms_and_modes_share_the_memory_of_parameters():
+    compiled, x = compile_module(made(Ensemble)), drawn(4, DIM)
+    weight = compiled.module.members[1][0][0].weight
+    places = []
+    for training in (True, False, True):
+        compiled.train(training)
+        for scale in (1.0, 2.0):
+            for _ in range(2):
+                compiled(x, scale)
+            places.append(weight.data_ptr())
+    assert len(dict.fromkeys(places)) == 1
+
+
+def test_what_is_known_of_forms_is_bounded():
+    compiled, x = compile_module(made(Ensemble).eval()), drawn(4, DIM)
+    for factor in range(20):
+        compiled(x, factor)
+    assert len(compiled._known) == KEPT
 
 
 def test_a_new_part_is_noticed():
