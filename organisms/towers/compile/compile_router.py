@@ -206,11 +206,8 @@ class CompileRouter(BaseRouter):
         return self._compiled[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            **super().__getstate__(),
-            "_known": [],
-            "_compiled": None,
-        }  # they are made anew, from the copies
+        # What is known is found anew, of the copies.
+        return {**super().__getstate__(), "_known": [], "_compiled": None}
 
 
 def compile_module(module: nn.Module, name: str | None = None, **options: Any) -> CompileRouter:
