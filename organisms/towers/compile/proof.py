@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from organisms.towers.compile.call import Call
 from organisms.towers.compile.program import Program
-from organisms.towers.wide.agreement import agree, largest
+from organisms.towers.wide.agreement import agree, gradients, largest
 from organisms.towers.wide.groups.signature import HOOKS
 from organisms.towers.wide.groups.watch import Watch
 from organisms.towers.wide.randomness import untouched
@@ -25,7 +24,7 @@ class Observed:
     """What a call leaves behind: outputs, inputs and buffers, and the gradients of inputs and parameters."""
 
     left: list[Any]
-    grads: list[Tensor | None]
+    grads: list[Tensor]
 
 
 def refuted(program: Program, module: nn.Module, tensors: Sequence[Tensor]) -> str | None:
@@ -53,8 +52,7 @@ def refuted(program: Program, module: nn.Module, tensors: Sequence[Tensor]) -> s
         found = observed(other, lambda given: bound(ExecutionStrategy.SEQUENTIAL, given), tensors)
     except Exception as error:  # of any kind: the module itself computes this input
         return str(error).partition("\n")[0] or type(error).__name__
-    grads = [each for each in wanted.grads if each is not None]
-    scale = max(map(largest, grads), default=0.0)  # of all of them: one may be zero but for rounding
+    scale = max(map(largest, wanted.grads), default=0.0)  # of all of them: one may be zero but for rounding
     if agree(found.left, wanted.left) and agree(found.grads, wanted.grads, scale):
         return None
     return "its operations, one by one, give something else than it gives itself"
@@ -88,14 +86,3 @@ def observed(module: nn.Module, function: Callable[[Any], Any], tensors: Sequenc
         outputs = function(given)
     grads = gradients(outputs, leaves) if torch.is_grad_enabled() else []
     return Observed([outputs, given, list(module.buffers())], grads)
-
-
-def gradients(outputs: Any, leaves: Sequence[Tensor]) -> list[Tensor | None]:
-    """Return the gradients of a sum of all numbers in the outputs, each with a weight of its own."""
-    learnt = [each for each in tree_leaves(outputs) if isinstance(each, Tensor) and each.requires_grad]
-    if not learnt or not leaves:
-        return [None for _ in leaves]
-    weights = [
-        torch.arange(each.numel(), device=each.device).cos().to(each.dtype).view_as(each) for each in learnt
-    ]
-    return list(torch.autograd.grad(learnt, leaves, weights, allow_unused=True))

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from organisms.towers.wide.agreement import agree, kind
+from organisms.towers.wide.agreement import agree, gradients, kind, largest
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.ensemble import SubEnsembleGroup
 from organisms.towers.wide.groups.group import TowerGroup
@@ -22,12 +23,15 @@ GROUPS: Mapping[ExecutionStrategy, Callable[..., TowerGroup]] = {
     ExecutionStrategy.WIDE_COMPILER: WidePrimitiveTowerGroup,
 }
 
+MISLED = 0.05  # of the largest gradient: more than rounding comes to in any dtype, also under autocast
+
 
 class Executor:
     """Towers of one signature, and what has been learnt about the ways to compute them.
 
     A way is used once it has been tried without consequences, on an input of the same kind, and has given what the
-    towers give one by one. So a forward pass that vmap or a graph gets wrong costs one pass, and no result.
+    towers give one by one, gradients too. So a forward pass that vmap or a graph gets wrong costs one pass, and no
+    result.
 
     Parameters
     ----------
@@ -172,11 +176,27 @@ class Executor:
         wanted = self.sequential(x, keys)
         if isinstance(found, Exception):
             self._blame(strategy, found)
-        elif agree(found, list(wanted.values())):
-            self._proven.add((strategy, kind(x)))
-        else:
+        elif not agree(found, list(wanted.values())):
             self.reasons[strategy] = "its opinions differ from those of the towers one by one"
+        elif (reason := self._misled(found, wanted, x)) is not None:
+            self.reasons[strategy] = reason
+        else:
+            self._proven.add((strategy, kind(x)))
         return wanted
+
+    def _misled(self, found: Any, wanted: Any, x: Any) -> str | None:
+        """Return what is wrong with the gradients of opinions; None if nothing is, or none are wanted."""
+        learnt = dict.fromkeys(e for tower in self.towers.values() for e in tower.parameters())
+        leaves: list[Tensor] = [*learnt, *(each for each in tree_leaves(x) if isinstance(each, Tensor))]
+        leaves = [each for each in leaves if each.requires_grad]
+        if not torch.is_grad_enabled() or not leaves:
+            return None
+        right = gradients(list(wanted.values()), leaves)
+        try:
+            same = agree(gradients(found, leaves), right, max(map(largest, right)), MISLED)
+        except Exception as error:  # of any kind: what can be computed together may have no gradient there
+            return str(error).partition("\n")[0] or type(error).__name__
+        return None if same else "its gradients differ from those of the towers one by one"
 
     def _blame(self, strategy: ExecutionStrategy, error: Exception) -> None:
         self.reasons[strategy] = str(error).partition("\n")[0] or type(error).__name__

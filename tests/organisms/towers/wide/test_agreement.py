@@ -217,3 +217,48 @@ def test_towers_that_draw_what_they_do_draw_each_for_itself(strategy, kind):
     (group,) = other.get_wide_stats()["groups"]
     assert group["used"] == "sequential"
     assert group["reasons"]["vmap"].startswith(("its forward pass draws random numbers", "vmap: "))
+
+
+class Asking(Resting):
+    """A tower of which a graph has other gradients: it asks whether its input is a tensor."""
+
+    def forward(self, x):
+        y = self["read"](x)
+        return y.detach() + (y - y.detach()) / 2 if isinstance(y, torch.Tensor) else y
+
+
+class Normed(torch.autograd.Function):
+    """What a graph takes for its forward pass alone: its gradient is of length 1."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x * 1
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / grad.norm()
+
+
+class Normalising(Resting):
+    """A tower with a gradient of its own making."""
+
+    def forward(self, x):
+        return Normed.apply(self["read"](x))
+
+
+@pytest.mark.parametrize("kind", [Asking, Normalising])
+def test_gradients_are_proven_too(kind):
+    base, x = WideRouter("wide", execution_strategy="sequential"), inputs((3, 4))
+    for at in range(2):
+        base.attach(f"tower_{at}", kind(f"tower_{at}"))
+    other = with_strategy(base, ExecutionStrategy.WIDE_COMPILER)
+    assert_the_same(passed(other, x, passes=3), passed(base, x, passes=3), 1e-10)
+    (group,) = other.get_wide_stats()["groups"]
+    assert group["used"] == "vmap"
+    assert group["reasons"] == {"wide_compiler": "its gradients differ from those of the towers one by one"}
