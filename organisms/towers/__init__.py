@@ -9,7 +9,36 @@ from typing import TYPE_CHECKING
 from organisms.lazy import exports
 
 if TYPE_CHECKING:
+    from organisms.towers.compile.compile_router import CompileRouter as CompileRouter
+    from organisms.towers.compile.compile_router import compile_module as compile_module
+    from organisms.towers.compile.wide_module import CompiledWideRouter as CompiledWideRouter
     from organisms.towers.component import TorchComponent as TorchComponent
+    from organisms.towers.configured.collective import ConfigurableCollective as ConfigurableCollective
+    from organisms.towers.configured.config import TowerConfig as TowerConfig
+    from organisms.towers.configured.convolutional.blocks import ChannelMixerBlock as ChannelMixerBlock
+    from organisms.towers.configured.convolutional.blocks import MultiScaleConvBlock as MultiScaleConvBlock
+    from organisms.towers.configured.convolutional.collective import (
+        ConvTowerCollective as ConvTowerCollective,
+    )
+    from organisms.towers.configured.convolutional.config import ConvTowerConfig as ConvTowerConfig
+    from organisms.towers.configured.convolutional.flexible_input import (
+        FlexibleInputComponent as FlexibleInputComponent,
+    )
+    from organisms.towers.configured.convolutional.opinion import (
+        SpatialToOpinionComponent as SpatialToOpinionComponent,
+    )
+    from organisms.towers.configured.convolutional.presets import (
+        preset_flux_vae_towers as preset_flux_vae_towers,
+    )
+    from organisms.towers.configured.convolutional.presets import preset_sd_vae_towers as preset_sd_vae_towers
+    from organisms.towers.configured.convolutional.presets import (
+        preset_sequence_towers as preset_sequence_towers,
+    )
+    from organisms.towers.configured.convolutional.tower import ConfigurableConvTower as ConfigurableConvTower
+    from organisms.towers.configured.projection import LinearProjection as LinearProjection
+    from organisms.towers.configured.projection import ProjectionComponent as ProjectionComponent
+    from organisms.towers.configured.projection import SlotProjection as SlotProjection
+    from organisms.towers.configured.tower import ConfigurableTower as ConfigurableTower
     from organisms.towers.fusion.adaptive import AdaptiveFusion as AdaptiveFusion
     from organisms.towers.fusion.attention import AttentionFusion as AttentionFusion
     from organisms.towers.fusion.binding import AdaptiveBindingFusion as AdaptiveBindingFusion

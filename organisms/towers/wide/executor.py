@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from organisms.towers.wide.agreement import agree, gradients, kind, largest
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.ensemble import SubEnsembleGroup
 from organisms.towers.wide.groups.group import TowerGroup
@@ -14,6 +15,7 @@ from organisms.towers.wide.groups.primitive_group import WidePrimitiveTowerGroup
 from organisms.towers.wide.groups.stack import MovedApartError, Stack
 from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
 from organisms.towers.wide.measure import fastest
+from organisms.towers.wide.randomness import unmoved
 from organisms.towers.wide.strategy import TRIED, ExecutionStrategy, by_size
 
 GROUPS: Mapping[ExecutionStrategy, Callable[..., TowerGroup]] = {
@@ -21,12 +23,15 @@ GROUPS: Mapping[ExecutionStrategy, Callable[..., TowerGroup]] = {
     ExecutionStrategy.WIDE_COMPILER: WidePrimitiveTowerGroup,
 }
 
+MISLED = 0.05  # of the largest gradient: more than rounding comes to in any dtype, also under autocast
+
 
 class Executor:
     """Towers of one signature, and what has been learnt about the ways to compute them.
 
     A way is used once it has been tried without consequences, on an input of the same kind, and has given what the
-    towers give one by one. So a forward pass that vmap or a graph gets wrong costs one pass, and no result.
+    towers give one by one, gradients too. So a forward pass that vmap or a graph gets wrong costs one pass, and no
+    result.
 
     Parameters
     ----------
@@ -134,7 +139,7 @@ class Executor:
 
     def proven(self, strategy: ExecutionStrategy, x: Any) -> bool:
         """Whether a way has agreed with the towers one by one on an input of this kind."""
-        return (strategy, _kind(x)) in self._proven
+        return (strategy, kind(x)) in self._proven
 
     def ensemble(self, weights: nn.Parameter) -> SubEnsembleGroup | None:
         """Return both ways, mixed by weights [2]; None if the towers cannot be computed in both."""
@@ -164,17 +169,34 @@ class Executor:
 
     def _proof(self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor) -> dict[str, Any]:
         try:
-            found: Any = group.trial(x, keys)
+            with unmoved():
+                found: Any = group.trial(x, keys)
         except Exception as error:  # as in `run`
             found = error
         wanted = self.sequential(x, keys)
         if isinstance(found, Exception):
             self._blame(strategy, found)
-        elif _agree(found, list(wanted.values())):
-            self._proven.add((strategy, _kind(x)))
-        else:
+        elif not agree(found, list(wanted.values())):
             self.reasons[strategy] = "its opinions differ from those of the towers one by one"
+        elif (reason := self._misled(found, wanted, x)) is not None:
+            self.reasons[strategy] = reason
+        else:
+            self._proven.add((strategy, kind(x)))
         return wanted
+
+    def _misled(self, found: Any, wanted: Any, x: Any) -> str | None:
+        """Return what is wrong with the gradients of opinions; None if nothing is, or none are wanted."""
+        learnt = dict.fromkeys(e for tower in self.towers.values() for e in tower.parameters())
+        leaves: list[Tensor] = [*learnt, *(each for each in tree_leaves(x) if isinstance(each, Tensor))]
+        leaves = [each for each in leaves if each.requires_grad]
+        if not torch.is_grad_enabled() or not leaves:
+            return None
+        right = gradients(list(wanted.values()), leaves)
+        try:
+            same = agree(gradients(found, leaves), right, max(map(largest, right)), MISLED)
+        except Exception as error:  # of any kind: what can be computed together may have no gradient there
+            return str(error).partition("\n")[0] or type(error).__name__
+        return None if same else "its gradients differ from those of the towers one by one"
 
     def _blame(self, strategy: ExecutionStrategy, error: Exception) -> None:
         self.reasons[strategy] = str(error).partition("\n")[0] or type(error).__name__
@@ -189,7 +211,7 @@ class Executor:
         if unproven is not None:
             return unproven
         ways = {way: group for way in GROUPS if (group := self.group(way)) is not None}
-        key = (_kind(x), tuple(tuple(each.shape) for each in tensors))
+        key = (kind(x), tuple(tuple(each.shape) for each in tensors))
         if key not in self.chosen:
             self.chosen[key] = fastest(self.towers, ways, x, keys) if ways else ExecutionStrategy.SEQUENTIAL
         return self.chosen[key]
@@ -214,33 +236,3 @@ def one_by_one(towers: Mapping[str, nn.Module], x: Any, keys: Tensor | None) -> 
         with chance.Streams(key).of(key):
             opinions[name] = tower(x)
     return opinions
-
-
-def _kind(x: Any) -> Hashable:
-    """Return what a way has to be proven for anew: axes, dtypes and devices, gradients, autocast; not sizes."""
-    tensors = [each for each in tree_leaves(x) if isinstance(each, Tensor)]
-    return (
-        torch.is_grad_enabled(),
-        *(
-            (each.ndim, each.dtype, each.device, torch.is_autocast_enabled(each.device.type))
-            for each in tensors
-        ),
-    )
-
-
-def _agree(found: Any, wanted: Any) -> bool:
-    """Whether opinions are the same but for rounding, relative to the largest number of each tensor."""
-    pairs = list(zip(tree_leaves(found), tree_leaves(wanted), strict=False))
-    if len(pairs) != len(tree_leaves(wanted)):
-        return False
-    return all(_close(a, b) if isinstance(b, Tensor) else a == b for a, b in pairs)
-
-
-def _close(found: Any, wanted: Tensor) -> bool:
-    if not isinstance(found, Tensor) or found.shape != wanted.shape or found.dtype != wanted.dtype:
-        return False
-    if not wanted.is_floating_point() or not wanted.numel():
-        return torch.equal(found, wanted)
-    scale = float(wanted.detach().abs().nan_to_num(posinf=0).max())
-    tolerance = min(1000 * torch.finfo(wanted.dtype).eps, 0.05)
-    return torch.allclose(found, wanted, rtol=0, atol=tolerance * max(scale, 1e-30), equal_nan=True)

@@ -5,16 +5,17 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from kernels.suggestion import did_you_mean
 from kernels.untraced import untraced
 from organisms.towers.component import Device
 from organisms.towers.router import BaseRouter
 from organisms.towers.tower import BaseTower
+from organisms.towers.wide import reports
 from organisms.towers.wide.cache_devices import CacheDeviceController
 from organisms.towers.wide.executor import Executor
 from organisms.towers.wide.gradients import GradientDebugger
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.plan import Plan
+from organisms.towers.wide.registration import attached_towers, check_any, check_registered, check_tower
 from organisms.towers.wide.strategy import ExecutionStrategy, named
 
 KEPT = 4  # plans
@@ -98,14 +99,7 @@ class WideRouter(BaseRouter):
         ValueError
             If nothing of the name is attached, or it is no tower.
         """
-        if name not in self.components:
-            raise ValueError(
-                f"router {self.name!r} has no tower {name!r} to register: attach it first"
-                f"{did_you_mean(name, self.components)}"
-            )
-        if not isinstance(self.components[name], BaseTower):
-            kind = type(self.components[name]).__name__
-            raise ValueError(f"{name!r} of router {self.name!r} is no BaseTower, but a {kind}")
+        check_tower(self, name)
         if name not in self._registered:
             self._registered.append(name)
             self._plans = []
@@ -118,20 +112,14 @@ class WideRouter(BaseRouter):
         ValueError
             If it is not registered.
         """
-        if name not in self._registered:
-            known = ", ".join(self._registered) or "none"
-            raise ValueError(
-                f"router {self.name!r} has not registered a tower {name!r}, but {known}"
-                f"{did_you_mean(name, self._registered)}"
-            )
+        check_registered(self, name, self._registered)
         self._registered.remove(name)
         self._plans = []
 
     def discover_towers(self) -> list[str]:
         """Register every tower that is attached, and return the names of all registered ones."""
-        for name, each in self.components.items():
-            if isinstance(each, BaseTower):
-                self.register_tower(name)
+        for name in attached_towers(self):
+            self.register_tower(name)
         return self.tower_names
 
     def analyze_structure(self) -> dict[str, Any]:
@@ -236,15 +224,7 @@ class WideRouter(BaseRouter):
 
     def check_fusion_health(self) -> dict[str, Any]:
         """Return for each group that is computed by wide primitives its fused share and its towers' anomalies."""
-        watching = GradientDebugger(2)
-        return {
-            ", ".join(each.towers): {
-                "coverage": each.coverage(),
-                "anomalies": watching.anomalies(each.towers),
-            }
-            for each in self._executors()
-            if each.coverage() is not None
-        }
+        return reports.health(self._executors())
 
     def validate_cache_devices(self) -> list[str]:
         """Return a sentence for each cached tensor that is on another device than its router."""
@@ -252,18 +232,15 @@ class WideRouter(BaseRouter):
 
     def get_fusion_coverage(self) -> dict[str, dict[str, float] | None]:
         """Return how many operations of each group are fused; None where wide primitives are not used."""
-        return {", ".join(each.towers): each.coverage() for each in self._executors()}
+        return reports.coverage(self._executors())
 
     def get_wide_stats(self) -> dict[str, Any]:
         """Return the groups with what computed them last, what AUTO has chosen, and why a way was not possible."""
-        executors = self._executors()
         return {
             "towers": len(self._registered),
             "execution_strategy": self.execution_strategy.value,
-            "groups": [each.stats() for each in executors],
-            "wide_primitive_groups": sum(each.coverage() is not None for each in executors),
             "sub_ensembles": len(self.ensemble_weights),
-            "fusion_coverage": self.get_fusion_coverage(),
+            **reports.stats(self._executors()),
         }
 
     def clear_tower_caches(self) -> None:
@@ -299,27 +276,15 @@ class WideRouter(BaseRouter):
         """Return the plan for the towers as they are; a few are kept, because modes change to and fro."""
         held = next((each for each in self._plans if each.holds()), None)
         if held is None:
+            check_any(self, self._registered)
             stacks = [stack for plan in self._plans for stack in plan.stacks()]
-            held = Plan(self._asked(), self._options, stacks)
+            held = Plan(self.towers, self._options, stacks)
             self._plans = self._plans[: KEPT - 1]
         self._plans = [held, *(each for each in self._plans if each is not held)]
         return held
 
     def _executors(self) -> list[Executor]:
         return self._current().executors if self._registered else []
-
-    def _asked(self) -> dict[str, BaseTower]:
-        if self._registered:
-            return self.towers
-        attached = [name for name, each in self.components.items() if isinstance(each, BaseTower)]
-        raise ValueError(
-            f"router {self.name!r} has no registered tower"
-            + (
-                f", but {', '.join(attached)} attached: call discover_towers()"
-                if attached
-                else ": attach some"
-            )
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_plans": []}  # it is made anew, from the copies

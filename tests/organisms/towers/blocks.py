@@ -34,6 +34,36 @@ class SimpleTower(BaseTower):
         return self["norm"](x)
 
 
+class TransformerBlock(TorchComponent):
+    """Attention and a feed-forward network, each behind a norm."""
+
+    def __init__(self, name: str, dim: int, num_heads: int = 8, mlp_ratio: int = 4):
+        super().__init__(name)
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = nn.MultiheadAttention(dim, num_heads, batch_first=True)
+        self.norm2 = nn.LayerNorm(dim)
+        self.ffn = nn.Sequential(nn.Linear(dim, dim * mlp_ratio), nn.GELU(), nn.Linear(dim * mlp_ratio, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x), self.norm1(x), self.norm1(x))[0]
+        return x + self.ffn(self.norm2(x))
+
+
+class ExpertTower(BaseTower):
+    """Transformer blocks and a final norm."""
+
+    def __init__(self, name: str, dim: int, depth: int = 3):
+        super().__init__(name, strict=False)
+        for i in range(depth):
+            self.append(TransformerBlock(f"{name}_block_{i}", dim))
+        self.attach("norm", nn.LayerNorm(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in self.stages:
+            x = stage(x)
+        return self["norm"](x)
+
+
 class CachingTower(SimpleTower):
     """A tower that exposes its features."""
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from organisms.towers import BaseComponent, BaseTower, ExecutionStrategy, TorchComponent, WideRouter
-from tests.organisms.towers.blocks import SimpleTower
+from organisms.towers import AdaptiveFusion, BaseComponent, ExecutionStrategy, TorchComponent, WideRouter
+from tests.organisms.towers.blocks import ExpertTower, SimpleTower
 
 
 class ConfigComponent(BaseComponent):
@@ -31,52 +31,13 @@ class AttentionComponent(TorchComponent):
         return x
 
 
-class TransformerBlock(TorchComponent):
-    def __init__(self, name: str, dim: int, num_heads: int = 8, mlp_ratio: int = 4):
-        super().__init__(name)
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = nn.MultiheadAttention(dim, num_heads, batch_first=True)
-        self.norm2 = nn.LayerNorm(dim)
-        self.ffn = nn.Sequential(nn.Linear(dim, dim * mlp_ratio), nn.GELU(), nn.Linear(dim * mlp_ratio, dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x), self.norm1(x), self.norm1(x))[0]
-        return x + self.ffn(self.norm2(x))
-
-
-class ExpertTower(BaseTower):
-    def __init__(self, name: str, dim: int, depth: int = 3):
-        super().__init__(name, strict=False)
-        for i in range(depth):
-            self.append(TransformerBlock(f"{name}_block_{i}", dim))
-        self.attach("norm", nn.LayerNorm(dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for stage in self.stages:
-            x = stage(x)
-        return self["norm"](x)
-
-
-class Fusion(TorchComponent):
-    """In place of the documents' AdaptiveFusion: weights that depend on the opinions."""
-
-    def __init__(self, name: str, num_inputs: int, in_features: int):
-        super().__init__(name)
-        self.score = nn.Linear(in_features, 1)
-        self.bias = nn.Parameter(torch.zeros(num_inputs))
-
-    def forward(self, *opinions: Tensor) -> Tensor:
-        stacked = torch.stack(opinions, -2)
-        return (stacked * (self.score(stacked).squeeze(-1) + self.bias).softmax(-1).unsqueeze(-1)).sum(-2)
-
-
 class WideCollective(WideRouter):
     def __init__(self, name: str, num_towers: int, dim: int, make=SimpleTower, **options):
         super().__init__(name, auto_discover=True, **options)
         for i in range(num_towers):
             self.attach(f"tower_{i}", make(f"tower_{i}", dim))
         self.discover_towers()
-        self.attach("fusion", Fusion("fusion", num_towers, dim))
+        self.attach("fusion", AdaptiveFusion("fusion", num_towers, dim))
         self.objects["num_towers"] = num_towers
 
     def forward(self, x: Tensor) -> Tensor:

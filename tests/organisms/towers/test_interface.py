@@ -19,6 +19,11 @@ DOCUMENTED = {
         "GradientDebugger",
         "CacheDeviceController",
     ),
+    *("ConfigurableTower", "ConfigurableCollective", "ProjectionComponent", "SlotProjection"),
+    *("ConvTowerConfig", "ConfigurableConvTower", "ConvTowerCollective", "FlexibleInputComponent"),
+    *("CompileRouter", "CompiledWideRouter", "compile_module"),
+    *("MultiScaleConvBlock", "ChannelMixerBlock", "SpatialToOpinionComponent"),
+    *("preset_flux_vae_towers", "preset_sd_vae_towers", "preset_sequence_towers"),
 }
 METHODS = {
     "BaseRouter": (
@@ -43,6 +48,10 @@ METHODS = {
         ),
         *("gradient_report", "check_fusion_health", "validate_cache_devices", "get_wide_stats"),
         *("get_fusion_coverage", "clear_tower_caches"),
+    ),
+    "CompileRouter": (
+        *("from_module", "introspect", "compile_towers", "print_stages", "get_compilation_stats"),
+        *("build_vmap_groups", "build_wide_router", "compile"),
     ),
 }
 

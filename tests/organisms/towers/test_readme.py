@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 
 import organisms.towers
 
@@ -17,14 +18,33 @@ ROWS = [
 ]
 
 
+def run(number):
+    """What a block of code in the README defines."""
+    blocks, names = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", README, re.MULTILINE), {}
+    exec(textwrap.dedent(blocks[number]), names)
+    return names
+
+
 def test_the_quick_start_runs():
-    block, *_ = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", README, re.MULTILINE)
-    names = {}
-    exec(textwrap.dedent(block), names)
+    names = run(0)
     assert names["output"].shape == (32, 16, 64)
     collective = names["collective"]
     collective(names["torch"].randn(32, 16, 64))
     assert collective.get_wide_stats()["groups"][0]["used"] == "wide_compiler"
+
+
+def test_configured_collectives_run():
+    names = run(1)
+    assert names["tokens"](torch.randn(2, 5, 64)).shape == (2, 5, 64)
+    assert names["latents"](torch.randn(2, 16, 8, 8)).shape == (2, 64)
+
+
+def test_any_module_runs(capsys):
+    names = run(2)
+    assert capsys.readouterr().out.startswith("8 x Linear (linear) together: heads.0, ")
+    x = torch.randn(16, 64)
+    torch.testing.assert_close(names["compiler"](x), names["compiler"].module(x))
+    assert names["output"].shape == (16, 64)
 
 
 @pytest.mark.parametrize(("name", "files"), ROWS)

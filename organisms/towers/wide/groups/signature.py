@@ -66,17 +66,23 @@ def frozen(value: Any) -> Hashable:
 def objection(tower: nn.Module) -> str | None:
     """Return why the forward pass of a tower cannot be computed together with others, as far as can be seen."""
     for path, module in tower.named_modules():
-        where = f"{path or 'the tower'} ({type(module).__name__})"
-        if any(getattr(module, hooks) for hooks in HOOKS):
-            return f"{where} has hooks, which want to see each tower"
-        if getattr(module, "batches_towers", False):
-            return f"{where} batches towers itself"
-        for key, value in settings(module):
-            if any(isinstance(each, Tensor) for each in _reachable(value)):
-                return f"{where} keeps a tensor in {key}, which is neither parameter nor buffer"
-        for key, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-            if tensor.layout != torch.strided or type(tensor) not in (Tensor, nn.Parameter):
-                return f"{where} has a {key} that is no dense tensor"
+        if reason := own_objection(module):
+            return f"{path or 'the tower'} ({type(module).__name__}) {reason}"
+    return None
+
+
+def own_objection(module: nn.Module) -> str | None:
+    """Return what a module itself, whatever its parts are, does or has that speaks against it; None if nothing does."""
+    if any(getattr(module, hooks) for hooks in HOOKS):
+        return "has hooks, which want to see each tower"
+    if getattr(module, "batches_towers", False):
+        return "batches towers itself"
+    for key, value in settings(module):
+        if any(isinstance(each, Tensor) for each in _reachable(value)):
+            return f"keeps a tensor in {key}, which is neither parameter nor buffer"
+    for key, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        if tensor.layout != torch.strided or type(tensor) not in (Tensor, nn.Parameter):
+            return f"has a {key} that is no dense tensor"
     return None
 
 

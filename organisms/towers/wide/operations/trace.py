@@ -1,10 +1,14 @@
 """The operations of a tower as a graph (torch.fx), its caches included."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
 
 from organisms.towers.wide.groups.vectorised import UnbatchableError, taken
+from organisms.towers.wide.randomness import unmoved
 
 
 class Observed(nn.Module):
@@ -43,6 +47,23 @@ class Tracer(fx.Tracer):
         return super().create_arg(a)
 
 
+class Contexts(TorchFunctionMode):
+    """Refuses what a forward pass does besides operations and a graph would leave out: switching gradients.
+
+    Raises
+    ------
+    UnbatchableError
+        When it does.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch._C._set_grad_enabled:
+            raise UnbatchableError("its forward pass switches gradients on or off")
+        return func(*args, **(kwargs or {}))
+
+
 def traced(template: nn.Module) -> tuple[fx.Graph, nn.Module]:
     """Return the graph of a tower's forward pass and the module that its paths begin at.
 
@@ -53,7 +74,8 @@ def traced(template: nn.Module) -> tuple[fx.Graph, nn.Module]:
     """
     root = Observed(template)
     try:
-        return Tracer().trace(root), root
+        with Contexts(), unmoved():
+            return Tracer().trace(root), root
     except UnbatchableError:
         raise
     except Exception as error:  # whatever a user's code does when it meets a stand-in for a tensor

@@ -12,27 +12,14 @@ from organisms.towers import (
     GatedFusion,
     NotifierRouter,
     SphericalAddressComponent,
-    TorchComponent,
     WalkerFusion,
     WalkerInception,
     WideRouter,
     create_walker_fusion,
 )
+from tests.organisms.towers.blocks import ExpertTower, TransformerBlock
 
 DIM = 8
-
-
-class TransformerBlock(TorchComponent):
-    def __init__(self, name: str, dim: int, num_heads: int = 2):
-        super().__init__(name)
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = nn.MultiheadAttention(dim, num_heads, batch_first=True)
-        self.norm2 = nn.LayerNorm(dim)
-        self.ffn = nn.Sequential(nn.Linear(dim, dim * 4), nn.GELU(), nn.Linear(dim * 4, dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x), self.norm1(x), self.norm1(x))[0]
-        return x + self.ffn(self.norm2(x))
 
 
 class AddressedTower(BaseTower):
@@ -70,19 +57,6 @@ class AddressedTower(BaseTower):
 
     def broadcast(self, opinion: Tensor):
         self["notifier"].post(self["address"], opinion, channel="default")
-
-
-class ExpertTower(BaseTower):
-    def __init__(self, name: str, dim: int, depth: int = 2):
-        super().__init__(name, strict=False)
-        for i in range(depth):
-            self.append(TransformerBlock(f"{name}_block_{i}", dim))
-        self.attach("norm", nn.LayerNorm(dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for stage in self.stages:
-            x = stage(x)
-        return self["norm"](x)
 
 
 class RoutedWideCollective(WideRouter):

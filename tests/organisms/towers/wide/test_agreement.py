@@ -1,13 +1,16 @@
 """Every strategy gives what the towers give one by one: opinions, gradients, buffers, caches, and training."""
 
 import copy
+import random
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from torch import nn
 
-from organisms.towers import ExecutionStrategy
+from organisms.towers import BaseTower, ExecutionStrategy, WideRouter
 from tests.organisms.towers.wide.shapes import (
     BATCHED,
     KINDS,
@@ -152,3 +155,110 @@ def test_they_agree_under_autocast(strategy, kind):
     assert [each.dtype for each in found.values()] == [each.dtype for each in wanted.values()]
     found, wanted = ({name: t.float() for name, t in each.items()} for each in (found, wanted))
     assert_the_same(found, wanted, 0.05)
+
+
+class Resting(BaseTower):
+    """A tower of which a part is not to learn."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.attach("read", nn.Linear(4, 4, dtype=torch.float64))
+        self.attach("write", nn.Linear(4, 4, dtype=torch.float64))
+
+    def forward(self, x):
+        with torch.no_grad():
+            y = self["read"](x)
+        return x + self["write"](y)
+
+
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_gradients_that_a_tower_switches_off_stay_off(strategy):
+    base, x = WideRouter("wide", execution_strategy="sequential"), inputs((3, 4))
+    for at in range(2):
+        base.attach(f"tower_{at}", Resting(f"tower_{at}"))
+    other = with_strategy(base, strategy)
+    assert_the_same(passed(other, x), passed(base, x), 1e-10)
+    (group,) = other.get_wide_stats()["groups"]
+    assert group["used"] == "vmap"
+    assert group["reasons"].get("wide_compiler") in (None, "its forward pass switches gradients on or off")
+
+
+class Wavering(Resting):
+    """A tower that draws what it does."""
+
+    def forward(self, x):
+        return self["read"](x) if self.source() < 0.5 else self["write"](x)
+
+    def source(self):
+        return random.random()
+
+
+class WaveringByTorch(Wavering):
+    def source(self):
+        return torch.rand(()).item()
+
+
+class WaveringByNumpy(Wavering):
+    def source(self):
+        return np.random.rand()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("kind", [Wavering, WaveringByTorch, WaveringByNumpy])
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_towers_that_draw_what_they_do_draw_each_for_itself(strategy, kind):
+    base, x = WideRouter("wide", execution_strategy="sequential"), inputs((3, 4))
+    for at in range(2):
+        base.attach(f"tower_{at}", kind(f"tower_{at}"))
+    other, found = with_strategy(base, strategy), []
+    for router in (other, base):
+        random.seed(0), np.random.seed(0), torch.manual_seed(0)  # noqa: NPY002
+        found.append([router.wide_forward(x) for _ in range(6)])
+    torch.testing.assert_close(*found)
+    (group,) = other.get_wide_stats()["groups"]
+    assert group["used"] == "sequential"
+    assert group["reasons"]["vmap"].startswith(("its forward pass draws random numbers", "vmap: "))
+
+
+class Asking(Resting):
+    """A tower of which a graph has other gradients: it asks whether its input is a tensor."""
+
+    def forward(self, x):
+        y = self["read"](x)
+        return y.detach() + (y - y.detach()) / 2 if isinstance(y, torch.Tensor) else y
+
+
+class Normed(torch.autograd.Function):
+    """What a graph takes for its forward pass alone: its gradient is of length 1."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x * 1
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / grad.norm()
+
+
+class Normalising(Resting):
+    """A tower with a gradient of its own making."""
+
+    def forward(self, x):
+        return Normed.apply(self["read"](x))
+
+
+@pytest.mark.parametrize("kind", [Asking, Normalising])
+def test_gradients_are_proven_too(kind):
+    base, x = WideRouter("wide", execution_strategy="sequential"), inputs((3, 4))
+    for at in range(2):
+        base.attach(f"tower_{at}", kind(f"tower_{at}"))
+    other = with_strategy(base, ExecutionStrategy.WIDE_COMPILER)
+    assert_the_same(passed(other, x, passes=3), passed(base, x, passes=3), 1e-10)
+    (group,) = other.get_wide_stats()["groups"]
+    assert group["used"] == "vmap"
+    assert group["reasons"] == {"wide_compiler": "its gradients differ from those of the towers one by one"}

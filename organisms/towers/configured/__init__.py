@@ -1,0 +1,1 @@
+"""Towers and collectives that are made of configurations, and the projections between shapes."""
