@@ -17,7 +17,10 @@ ROUNDS = 5
 
 
 def fastest(
-    towers: Mapping[str, nn.Module], ways: Mapping[ExecutionStrategy, TowerGroup], x: Any, keys: Tensor
+    towers: Mapping[str, nn.Module],
+    ways: Mapping[ExecutionStrategy, TowerGroup],
+    x: Any,
+    keys: Tensor | None,
 ) -> ExecutionStrategy:
     """Return the way of the shortest pass, with its backward pass where gradients are wanted.
 
@@ -33,18 +36,16 @@ def fastest(
     x
         Their input.
     keys
-        What their dropouts draw from, int64 [N].
+        What their dropouts draw from, int64 [N]; None: nothing is dropped.
     """
     copies = copy.deepcopy(list(towers.values()))
-    drops = any(chance.drops(each) for each in copies)
 
     def one_by_one() -> list[Any]:
+        if keys is None or not any(chance.drops(each) for each in copies):
+            return [tower(x) for tower in copies]
         found = []
         for key, tower in zip(keys, copies, strict=True):
-            if drops:
-                with chance.Streams(key).of(key):
-                    found.append(tower(x))
-            else:
+            with chance.Streams(key).of(key):
                 found.append(tower(x))
         return found
 

@@ -27,8 +27,8 @@ class Operation(nn.Module):
         super().__init__()
         self.function, self.kind = function, kind
 
-    def forward(self, values: dict[str, Tensor], streams: Streams | None, *inputs: Any) -> Any:
-        """Return the value of the node.
+    def __call__(self, values: dict[str, Tensor], streams: Streams | None, *inputs: Any) -> Any:
+        """Return the value of the node; without what a module's call does for hooks, which costs as much as it does.
 
         Parameters
         ----------
@@ -66,6 +66,11 @@ class Translation:
     def carries(self, node: Any) -> bool:
         """Whether the value of a node has the towers in front."""
         return isinstance(node, fx.Node) and node.name in self.batched
+
+    def names_of(self, path: str, module: nn.Module) -> dict[str, str]:
+        """Return for the parameters and buffers of a module, by their names in it, the names in the stack."""
+        own = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
+        return {name: self.stack.first_names[f"{path}.{name}" if path else name] for name in own}
 
     def stacked(self, path: str) -> bool:
         """Whether a parameter or buffer differs between towers."""
