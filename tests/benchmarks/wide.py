@@ -2,15 +2,17 @@
 
 The documents' tower: two residual feed-forward blocks of expansion 2 and a norm. Answers and gradients are checked
 first. Then the ways take turns, and medians count: of the thread's own time on one CPU thread, of synchronised time on
-a GPU. Printed are microseconds per tower, and of each way how many times faster than one by one it is.
+a GPU. Printed are microseconds per tower, of each way how many times faster than one by one it is, and how much longer
+than the best way AUTO takes, by its clock and by the rule that it goes by in deterministic mode, as in runs.
 
-Compiling the towers one by one takes most of a minute for each line of it, so it is done for few towers unless
+Compiling the loop takes most of a minute a line, so it is done for the first of --rows, and for few towers unless
 --compiled asks for more. What would begin after --seconds is named, not measured.
 
     PYTHONPATH=. python tests/benchmarks/wide.py [--towers 4,8,16,32] [--dim 64,256] [--rows 16,32x64] [--compiled 8]
 """
 
 import argparse
+import math
 import os
 import shutil
 import statistics
@@ -27,11 +29,14 @@ import torch  # MKL reads its settings once
 from torch import Tensor, nn
 
 from organisms.towers import ExecutionStrategy, WideRouter
+from organisms.towers.wide.strategy import by_size
 from tests.organisms.towers.blocks import SimpleTower
 
 ONE_BY_ONE, COMPILED = "one by one", "compiled"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 BUDGET, FEWEST, MOST = 0.5, 3, 51  # seconds of the passes of one line, and how many they are
+SLOW = 4.0  # seconds of a round after which one is enough
+PROOFS = {"vmap": 2, "wide_compiler": 2, "auto": 3}  # passes until a way computes by itself
 TOLERANCE = 1e-5  # relative to the largest number, float32
 DOCUMENTED = {
     4: 265,
@@ -108,7 +113,7 @@ def check(case: Case, models: dict[str, nn.Module], x: Tensor, change: Tensor) -
     """Refuse to measure what is wrong; after this, each way has been proven, chosen, stacked or compiled."""
     found = {}
     for name, model in models.items():
-        for _ in range(3):
+        for _ in range(PROOFS.get(name, 1)):
             model.zero_grad()
             opinions = run(model, x, change, case.backward)
         grads = [each.grad for each in model.parameters()] if case.backward else []
@@ -134,8 +139,9 @@ def measured(case: Case, compiled: bool) -> tuple[dict[str, float], str]:
     models = ways(case, compiled)
     check(case, models, x, change)
     times: dict[str, list[float]] = {name: [] for name in models}
-    begin = time.perf_counter()
-    while (done := len(times[ONE_BY_ONE])) < FEWEST or (time.perf_counter() - begin < BUDGET and done < MOST):
+    begin, done = time.perf_counter(), 0
+    while not enough(done, time.perf_counter() - begin):
+        done += 1
         for name, model in models.items():
             model.zero_grad()
             start = seconds()
@@ -148,12 +154,18 @@ def measured(case: Case, compiled: bool) -> tuple[dict[str, float], str]:
     ]["used"]
 
 
+def enough(rounds: int, spent: float) -> bool:
+    """Whether the passes of a line have taken turns often enough."""
+    return rounds == MOST or (spent > BUDGET and rounds >= FEWEST) or (spent > SLOW and rounds > 0)
+
+
 def line(case: Case, found: dict[str, float], chosen: str) -> str:
     """A line of the table."""
     base = found[ONE_BY_ONE]
     rates = [f"{base / found[name]:>13.2f}" if name in found else f"{'-':>13}" for name in columns()]
     best = min(each for name, each in found.items() if name != COMPILED)
     auto = found[ExecutionStrategy.AUTO.value]
+    rule = found[by_size(math.prod(case.rows) * case.dim, DEVICE.type).value]
     cost = f"{1e6 * base / case.towers:>10.0f} {1e6 * auto / case.towers:>8.0f}"
     documented = DOCUMENTED.get(case.towers, 0)
     if (
@@ -163,7 +175,7 @@ def line(case: Case, found: dict[str, float], chosen: str) -> str:
         and (case.dim, case.rows) == (256, (32, 64))
     ):
         chosen += f", the documents' {documented}"
-    return f"{case} {cost} {''.join(rates)}   {auto / best:.2f} {chosen}"
+    return f"{case} {cost} {''.join(rates)} {auto / best:>6.2f} {rule / best:>6.2f}  {chosen}"
 
 
 def columns() -> list[str]:
@@ -195,16 +207,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=200, help="after which no line is begun")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(False)  # else no clock decides
     if asked.compiled and not compiler():
         print("there is no C++ compiler, so nothing is compiled")
         asked.compiled = []
     print(
-        f"on {DEVICE}; microseconds per tower one by one and by AUTO; times faster than one by one; AUTO to best"
+        f"on {DEVICE}; microseconds per tower one by one and by AUTO; times faster than one by one; to the best way"
     )
     heads = "".join(f"{name:>13}" for name in columns())
-    print(
-        f"{'towers':>6} {'dim':>4} {'rows':>6}  {'passes':<7} {'one by one':>10} {'auto':>8} {heads}   auto/best"
-    )
+    what = f"{'towers':>6} {'dim':>4} {'rows':>6}  {'passes':<7}"
+    print(f"{what} {'one by one':>10} {'auto':>8} {heads} {'auto':>6} {'rule':>6}  chosen")
     begin, left = time.monotonic(), []
     for rows, dim, number, backward in product(asked.rows, asked.dim, asked.towers, (False, True)):
         case = Case(number, dim, rows, backward)
@@ -212,7 +224,8 @@ def main() -> None:
             left.append(str(case))
             continue
         torch.compiler.reset()
-        print(line(case, *measured(case, number in asked.compiled)), flush=True)
+        compiled = number in asked.compiled and rows == asked.rows[0]
+        print(line(case, *measured(case, compiled)), flush=True)
     if left:
         print("\n".join(["out of time for", *left]))
 

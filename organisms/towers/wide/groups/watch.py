@@ -28,7 +28,9 @@ class Watch:
 
     def __init__(self, towers: Sequence[nn.Module]) -> None:
         modules = [module for tower in towers for module in tower.modules()]
-        owned = [kind for each in modules for kind in (each._modules, each._parameters, each._buffers)]
+        owned: list[dict[str, Any]] = [
+            kind for each in modules for kind in (each._modules, each._parameters, each._buffers)
+        ]
         self._sized = [*owned, *(each.__dict__ for each in modules)]
         self._owning = [kind for kind in owned if kind]
         self._plain: list[tuple[Callable[[Attributes], Any], Attributes]] = []
