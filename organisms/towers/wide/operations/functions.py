@@ -67,15 +67,17 @@ def _elementwise(node: fx.Node, known: Translation) -> Callable[..., Any]:
     otherwise = _vmapped(node, known)
     apply, fill = applied(node), filler(node)
 
+    lead = flags.index(True)
+
     def run(values: Any, streams: Any, *inputs: Any) -> Any:
-        return apply(*fill(inputs)) if _aligned(inputs, flags) else otherwise(values, streams, *inputs)
+        return apply(*fill(inputs)) if _aligned(inputs, flags, lead) else otherwise(values, streams, *inputs)
 
     return run
 
 
-def _aligned(inputs: tuple[Any, ...], flags: list[bool]) -> bool:
-    """Whether all are tensors, those with the towers in front of one rank, and the others of no higher one without."""
-    first = inputs[flags.index(True)]
+def _aligned(inputs: tuple[Any, ...], flags: list[bool], lead: int) -> bool:
+    """Whether all are tensors, those with the towers in front of the rank of number `lead`, others of a lower one."""
+    first = inputs[lead]
     if not isinstance(first, Tensor):
         return False
     rank = first.ndim - 1

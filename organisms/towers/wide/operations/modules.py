@@ -31,7 +31,8 @@ def module(node: fx.Node, known: Translation) -> Operation:
     if any(stacked.values()) or drops(module) or any(known.carries(each) for each in node.all_input_nodes):
         known.batched.add(node.name)
     if plain and isinstance(module, primitives.ELEMENTWISE_MODULES):
-        return Operation(lambda _values, _streams, x: module(x), "fused" if carries else "shared")
+        alone = module.forward  # torch's own, and without hooks
+        return Operation(lambda _values, _streams, x: alone(x), "fused" if carries else "shared")
     otherwise = _vmapped_module(node, known, module, path)
     if not plain or not stacked or not all(stacked.values()):
         return Operation(otherwise, "vmap")

@@ -27,8 +27,8 @@ class Operation(nn.Module):
         super().__init__()
         self.function, self.kind = function, kind
 
-    def __call__(self, values: dict[str, Tensor], streams: Streams | None, *inputs: Any) -> Any:
-        """Return the value of the node; without what a module's call does for hooks, which costs as much as it does.
+    def forward(self, values: dict[str, Tensor], streams: Streams | None, *inputs: Any) -> Any:
+        """Return the value of the node.
 
         Parameters
         ----------
