@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument(
         "--compiled", type=numbers, default=[8], help="for how many towers the loop is compiled"
     )
-    parser.add_argument("--seconds", type=float, default=200, help="after which no line is begun")
+    parser.add_argument("--seconds", type=float, default=170, help="after which no line is begun")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(False)  # else no clock decides
