@@ -119,6 +119,10 @@ def check(case: Case, models: dict[str, nn.Module], x: Tensor, change: Tensor) -
         grads = [each.grad for each in model.parameters()] if case.backward else []
         found[name] = [each.detach() for each in (*opinions, *grads)]
     for name, each in found.items():
+        used = models[name].get_wide_stats()["groups"][0] if isinstance(models[name], Collective) else {}
+        assert name == "auto" or used.get("used", name) == name, (
+            f"{name} is not used in {case}: {used['reasons']}"
+        )
         for ours, wanted in zip(each, found[ONE_BY_ONE], strict=True):
             error = float((ours - wanted).abs().max() / wanted.abs().max())
             assert error < TOLERANCE, f"{name} is wrong by {error:.0e} in {case}"
@@ -162,7 +166,7 @@ def enough(rounds: int, spent: float) -> bool:
 def line(case: Case, found: dict[str, float], chosen: str) -> str:
     """A line of the table."""
     base = found[ONE_BY_ONE]
-    rates = [f"{base / found[name]:>13.2f}" if name in found else f"{'-':>13}" for name in columns()]
+    rates = [f"{base / found[name]:>14.2f}" if name in found else f"{'-':>14}" for name in columns()]
     best = min(each for name, each in found.items() if name != COMPILED)
     auto = found[ExecutionStrategy.AUTO.value]
     rule = found[by_size(math.prod(case.rows) * case.dim, DEVICE.type).value]
@@ -214,7 +218,7 @@ def main() -> None:
     print(
         f"on {DEVICE}; microseconds per tower one by one and by AUTO; times faster than one by one; to the best way"
     )
-    heads = "".join(f"{name:>13}" for name in columns())
+    heads = "".join(f"{name:>14}" for name in columns())
     what = f"{'towers':>6} {'dim':>4} {'rows':>6}  {'passes':<7}"
     print(f"{what} {'one by one':>10} {'auto':>8} {heads} {'auto':>6} {'rule':>6}  chosen")
     begin, left = time.monotonic(), []
