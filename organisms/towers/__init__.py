@@ -55,6 +55,12 @@ if TYPE_CHECKING:
     from organisms.towers.geometry.address import SphericalAddressComponent as SphericalAddressComponent
     from organisms.towers.geometry.notifier import NotifierRouter as NotifierRouter
     from organisms.towers.identity import BaseComponent as BaseComponent
+    from organisms.towers.ports.clip import CLIPPort as CLIPPort
+    from organisms.towers.ports.dino import DINOPort as DINOPort
+    from organisms.towers.ports.port import BasePort as BasePort
+    from organisms.towers.ports.qwen import QwenPort as QwenPort
+    from organisms.towers.ports.torch_port import TorchPort as TorchPort
+    from organisms.towers.ports.vae import VAEPort as VAEPort
     from organisms.towers.router import BaseRouter as BaseRouter
     from organisms.towers.tower import BaseTower as BaseTower
     from organisms.towers.walkers.fusion import WalkerFusion as WalkerFusion

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 def kind(x: Any) -> Hashable:
     """Return what a way has to be proven for anew: axes, dtypes and devices, gradients, autocast; not sizes."""
-    tensors = [each for each in tree_leaves(x) if isinstance(each, Tensor)]
+    tensors = [x] if isinstance(x, Tensor) else [each for each in tree_leaves(x) if isinstance(each, Tensor)]
     return (
         torch.is_grad_enabled(),
         *(

@@ -68,7 +68,7 @@ class Executor:
         self,
         strategy: ExecutionStrategy,
         x: Any,
-        keys: Tensor,
+        keys: Tensor | None,
         deterministic: bool,
         weights: nn.Parameter | None = None,
     ) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Executor:
         x
             The input of every tower.
         keys
-            What their dropouts draw from, int64 [N].
+            What their dropouts draw from, int64 [N]; None: nothing is dropped.
         deterministic
             Whether AUTO goes by the size of x instead of a clock.
         weights
@@ -110,7 +110,7 @@ class Executor:
             return opinions
         return self.sequential(x, keys)
 
-    def sequential(self, x: Any, keys: Tensor) -> dict[str, Any]:
+    def sequential(self, x: Any, keys: Tensor | None) -> dict[str, Any]:
         """Return the opinion of each tower, one after the other.
 
         Parameters
@@ -167,7 +167,9 @@ class Executor:
         """Return a way that is possible and not proven yet."""
         return next((way for way in GROUPS if self.group(way) and not self.proven(way, x)), None)
 
-    def _proof(self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor) -> dict[str, Any]:
+    def _proof(
+        self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor | None
+    ) -> dict[str, Any]:
         try:
             with unmoved():
                 found: Any = group.trial(x, keys)
@@ -202,7 +204,7 @@ class Executor:
         self.reasons[strategy] = str(error).partition("\n")[0] or type(error).__name__
         self.stale = self.stale or isinstance(error, MovedApartError)
 
-    def _choice(self, x: Any, keys: Tensor, deterministic: bool) -> ExecutionStrategy:
+    def _choice(self, x: Any, keys: Tensor | None, deterministic: bool) -> ExecutionStrategy:
         """Return what AUTO stands for; while a way is not proven, that one."""
         tensors = [each for each in tree_leaves(x) if isinstance(each, Tensor)]
         if deterministic and tensors:

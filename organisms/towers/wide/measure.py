@@ -13,16 +13,24 @@ from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.group import TowerGroup
 from organisms.towers.wide.strategy import ExecutionStrategy
 
-ROUNDS = 5
+ROUNDS, FEWEST = 15, 3  # a way's first passes may be slow for any reason
+PATIENCE = 0.5  # seconds after which the fewest rounds are enough
+HOPELESS = (
+    1.5  # times the shortest pass so far: a way that takes as long is tried no more than the fewest times
+)
 
 
 def fastest(
-    towers: Mapping[str, nn.Module], ways: Mapping[ExecutionStrategy, TowerGroup], x: Any, keys: Tensor
+    towers: Mapping[str, nn.Module],
+    ways: Mapping[ExecutionStrategy, TowerGroup],
+    x: Any,
+    keys: Tensor | None,
 ) -> ExecutionStrategy:
     """Return the way of the shortest pass, with its backward pass where gradients are wanted.
 
-    The ways take turns, `ROUNDS` times. Towers one by one are copies, and groups make trials: no buffer, cache,
-    gradient or generator changes.
+    The ways take turns, up to `ROUNDS` times; where passes are long, and those that are far behind, fewer times. Towers
+    one by one are copies, and groups rehearse: no buffer, cache, gradient or generator changes. On one thread of a CPU
+    its own time counts, whatever else the machine does.
 
     Parameters
     ----------
@@ -33,18 +41,16 @@ def fastest(
     x
         Their input.
     keys
-        What their dropouts draw from, int64 [N].
+        What their dropouts draw from, int64 [N]; None: nothing is dropped.
     """
     copies = copy.deepcopy(list(towers.values()))
-    drops = any(chance.drops(each) for each in copies)
 
     def one_by_one() -> list[Any]:
+        if keys is None or not any(chance.drops(each) for each in copies):
+            return [tower(x) for tower in copies]
         found = []
         for key, tower in zip(keys, copies, strict=True):
-            if drops:
-                with chance.Streams(key).of(key):
-                    found.append(tower(x))
-            else:
+            with chance.Streams(key).of(key):
                 found.append(tower(x))
         return found
 
@@ -53,27 +59,39 @@ def fastest(
         ExecutionStrategy.SEQUENTIAL: (one_by_one, _wanting(copies, x))
     }
     for way, group in ways.items():
-        passes[way] = (lambda group=group: group.trial(x, keys), _wanting(originals, x))  # type: ignore[misc]
+        passes[way] = (lambda group=group: group.rehearsal(x, keys), _wanting(originals, x))  # type: ignore[misc]
     times: dict[ExecutionStrategy, list[float]] = {way: [] for way in passes}
-    for _ in range(ROUNDS):
+    tensors = (each for each in (*tree_leaves(x), *originals[0].parameters()) if isinstance(each, Tensor))
+    clock = _clock(next(tensors, torch.empty(0)).device)
+    begin = time.perf_counter()
+    for done in range(ROUNDS):
+        if done >= FEWEST and time.perf_counter() - begin > PATIENCE:
+            break
         for way, (run, leaves) in passes.items():
-            times[way].append(_seconds(run, leaves))
+            times[way].append(_seconds(run, leaves, clock))
+        bound = HOPELESS * min(min(each) for each in times.values())
+        passes = {way: p for way, p in passes.items() if done + 1 < FEWEST or min(times[way]) < bound}
     return min(times, key=lambda way: min(times[way]))
 
 
-def _seconds(run: Callable[[], Any], leaves: list[Tensor]) -> float:
-    devices = [each.device for each in leaves[:1] if each.is_cuda]
-    start = _now(devices)
+def _seconds(run: Callable[[], Any], leaves: list[Tensor], clock: Callable[[], float]) -> float:
+    start = clock()
     outputs = [each for each in tree_leaves(run()) if isinstance(each, Tensor) and each.requires_grad]
     if outputs and leaves:
         torch.autograd.grad(outputs, leaves, [torch.ones_like(each) for each in outputs], allow_unused=True)
-    return _now(devices) - start
+    return clock() - start
 
 
-def _now(devices: list[torch.device]) -> float:
-    for each in devices:
-        torch.cuda.synchronize(each)
-    return time.perf_counter()
+def _clock(device: torch.device) -> Callable[[], float]:
+    if device.type == "cpu" and torch.get_num_threads() == 1:
+        return time.thread_time
+
+    def synchronised() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return synchronised
 
 
 def _wanting(towers: list[nn.Module], x: Any) -> list[Tensor]:

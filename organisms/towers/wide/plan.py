@@ -3,7 +3,6 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from organisms.towers.wide.executor import Executor
@@ -77,7 +76,7 @@ class Plan:
         """
         opinions: dict[str, Any] = {}
         for each, places in zip(self.executors, self._places, strict=True):
-            own = torch.zeros(len(places), dtype=torch.int64) if keys is None else keys[places]
+            own = None if keys is None else keys[places]
             first = next(iter(each.towers))
             opinions |= each.run(strategy, x, own, deterministic, ensembles.get(first))
         if any(each.reasons for each in self.executors) and not self._watch.unchanged():

@@ -9,7 +9,7 @@ import pytest
 
 import organisms.towers
 
-# Named by the documents: components, routers, towers, and the ways to compute many of them.
+# Named by the documents: components, routers, towers, the ways to compute many of them, and ports.
 DOCUMENTED = {
     *("BaseComponent", "TorchComponent", "BaseRouter", "BaseTower", "WideRouter", "ExecutionStrategy"),
     *(
@@ -24,8 +24,11 @@ DOCUMENTED = {
     *("CompileRouter", "CompiledWideRouter", "compile_module"),
     *("MultiScaleConvBlock", "ChannelMixerBlock", "SpatialToOpinionComponent"),
     *("preset_flux_vae_towers", "preset_sd_vae_towers", "preset_sequence_towers"),
+    *("BasePort", "TorchPort", "QwenPort", "DINOPort", "CLIPPort", "VAEPort"),
 }
 METHODS = {
+    "BasePort": ("preprocess", "encode", "postprocess", "load", "unload"),
+    "TorchPort": ("to", "cuda", "cpu", "half", "float", "bfloat16", "freeze", "unfreeze"),
     "BaseRouter": (
         *("attach", "detach", "reset", "network_to", "cache_set", "cache_get", "cache_clear", "cache_keys"),
         *("cache_clear_recursive", "cache_size_bytes", "cache_to", "cache_to_recursive", "cache_debug"),

@@ -4,7 +4,7 @@ The towers' parameters stay the leaves: optimizers, state_dict, hooks and requir
 changes the stack because it is the same memory. A gradient of the stack is handed out as its slices.
 
     parameter of tower i      the memory of stack[i], a leaf
-    stack [N, ...]            _Stacked.apply(memory, *parameters), whose gradient goes to them
+    stacks [N, ...]           _Stacked.apply(number, *memories, *parameters), whose gradients go to the parameters
 """
 
 from collections.abc import Sequence
@@ -22,23 +22,28 @@ class MovedApartError(UnbatchableError):
 
 
 class _Stacked(torch.autograd.Function):
-    """N tensors in the memory that they share already, and the slices of its gradient.
+    """Memories of N tensors each as functions of these, and the slices of their gradients: one node for all of a group.
 
     Changing one of them in place between forward and backward raises autograd's error, as it does without a stack.
     """
 
     @staticmethod
-    def forward(ctx: Any, memory: Tensor, *parameters: Tensor) -> Tensor:
-        """Return the memory [N, ...] as a function of the N parameters."""
-        ctx.save_for_backward(*parameters)
-        return memory.view_as(memory)
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return `count` memories [N, ...], which come before their N parameters each."""
+        ctx.count, ctx.number = count, len(tensors) // count - 1
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors[count:])
+        return tuple(memory.view_as(memory) for memory in tensors[:count])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the slices of the gradient for those parameters that want one."""
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the slices of the gradients for those parameters that want one."""
         _ = ctx.saved_tensors  # raises if one of them has been changed
-        wanted = ctx.needs_input_grad[1:]
-        return None, *(each if wants else None for each, wants in zip(grads[0], wanted, strict=True))
+        none = (None,) * ctx.number
+        slices = [each for grad in grads for each in (none if grad is None else grad.unbind(0))]
+        wanted = ctx.needs_input_grad[1 + ctx.count :]
+        own = (each if wants else None for each, wants in zip(slices, wanted, strict=True))
+        return (None,) * (1 + ctx.count) + tuple(own)
 
 
 class Leaf:
@@ -74,18 +79,15 @@ class Leaf:
         """The N tensors as they are now."""
         return [kind[self.key] for kind in self._kinds]
 
-    def value(self) -> Tensor:
-        """Return the stack [N, ...], or the one tensor that all towers share."""
-        tensors = self.tensors
+    def memory(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return the memory [N, ...] of the tensors as they are now, or the one that all towers share."""
         if self.shared:
             return tensors[0]
         if [each.data_ptr() for each in tensors] != self._pointers:
             self._gather(tensors)
-        if torch.is_grad_enabled() and any(each.requires_grad for each in tensors):
-            return _Stacked.apply(self._memory, *tensors)
         return self._memory
 
-    def _gather(self, tensors: list[Tensor]) -> None:
+    def _gather(self, tensors: Sequence[Tensor]) -> None:
         """Move the tensors into one memory; done again when one of them has been moved elsewhere."""
         if len({(each.shape, each.dtype, each.device) for each in tensors}) > 1:
             raise MovedApartError(f"{self.key} is not of one shape, dtype and device in all towers any more")
@@ -110,6 +112,7 @@ class Stack:
         first = towers[0]
         names = [name for name, _ in (*first.named_parameters(), *first.named_buffers())]
         self._leaves = {name: Leaf(name, towers) for name in names}
+        self._buffers = {name: leaf for name, leaf in self._leaves.items() if not leaf.learnt}
         self.dims = {name: None if leaf.shared else 0 for name, leaf in self._leaves.items()}
         self.first_names = _first_names(first)
 
@@ -121,16 +124,27 @@ class Stack:
 
     def values(self) -> dict[str, Tensor]:
         """Return all tensors; of buffers copies, so that a pass which fails has changed nothing."""
-        return {
-            name: leaf.value() if leaf.learnt else leaf.value().clone() for name, leaf in self._leaves.items()
-        }
+        values, wanting, parameters = {}, [], []
+        learns = torch.is_grad_enabled()
+        for name, leaf in self._leaves.items():
+            tensors = leaf.tensors
+            memory = leaf.memory(tensors)
+            values[name] = memory if leaf.learnt else memory.clone()
+            if learns and leaf.learnt and not leaf.shared and any(each.requires_grad for each in tensors):
+                wanting.append(name)
+                parameters += tensors
+        if wanting:
+            memories = (values[name] for name in wanting)
+            values |= zip(wanting, _Stacked.apply(len(wanting), *memories, *parameters), strict=True)
+        return values
 
     def keep(self, values: dict[str, Tensor]) -> None:
         """Let the towers have the buffers of a pass that has succeeded."""
+        if not self._buffers:
+            return
         with torch.no_grad():
-            for name, leaf in self._leaves.items():
-                if not leaf.learnt:
-                    leaf.value().copy_(values[name])
+            for name, leaf in self._buffers.items():
+                leaf.memory(leaf.tensors).copy_(values[name])
 
 
 def places(tower: nn.Module) -> list[str]:

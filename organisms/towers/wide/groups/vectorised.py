@@ -117,6 +117,8 @@ def _quiet() -> Iterator[None]:
 
 def parts(batched: Any, number: int) -> list[Any]:
     """Return the trees of N towers from a tree of tensors [N, ...]."""
+    if isinstance(batched, Tensor):
+        return list(batched.unbind(0))
     leaves, spec = tree_flatten(batched)
     unbound = [each.unbind(0) if isinstance(each, Tensor) else (each,) * number for each in leaves]
     return [tree_unflatten([each[tower] for each in unbound], spec) for tower in range(number)]

@@ -67,16 +67,24 @@ def _elementwise(node: fx.Node, known: Translation) -> Callable[..., Any]:
     otherwise = _vmapped(node, known)
     apply, fill = applied(node), filler(node)
 
+    lead = flags.index(True)
+
     def run(values: Any, streams: Any, *inputs: Any) -> Any:
-        ranks = [
-            each.ndim - flag for each, flag in zip(inputs, flags, strict=True) if isinstance(each, Tensor)
-        ]
-        carrying = {rank for rank, flag in zip(ranks, flags, strict=False) if flag}
-        if len(ranks) == len(inputs) and len(carrying) == 1 and max(ranks) in carrying:
-            return apply(*fill(inputs))
-        return otherwise(values, streams, *inputs)
+        return apply(*fill(inputs)) if _aligned(inputs, flags, lead) else otherwise(values, streams, *inputs)
 
     return run
+
+
+def _aligned(inputs: tuple[Any, ...], flags: list[bool], lead: int) -> bool:
+    """Whether all are tensors, those with the towers in front of the rank of number `lead`, others of a lower one."""
+    first = inputs[lead]
+    if not isinstance(first, Tensor):
+        return False
+    rank = first.ndim - 1
+    for each, flag in zip(inputs, flags, strict=True):
+        if not isinstance(each, Tensor) or (each.ndim != rank + 1 if flag else each.ndim > rank):
+            return False
+    return True
 
 
 def _item(node: fx.Node, known: Translation) -> Callable[..., Any]:

@@ -10,7 +10,9 @@ from organisms.towers.wide.groups.streams import Streams, drops
 from organisms.towers.wide.groups.vectorised import dims_of, vmapped
 from organisms.towers.wide.operations import primitives
 from organisms.towers.wide.operations.operation import Operation, Translation, dropped, filler
-from organisms.towers.wide.operations.trace import module_path, names, own
+from organisms.towers.wide.operations.trace import module_path
+
+ABSENT = ""  # the name of no parameter
 
 
 def module(node: fx.Node, known: Translation) -> Operation:
@@ -18,7 +20,7 @@ def module(node: fx.Node, known: Translation) -> Operation:
     module, path = known.root.get_submodule(str(node.target)), module_path(node.target)
     first = node.args[0] if node.args else None
     carries, plain = known.carries(first), len(node.args) == 1 and not node.kwargs
-    stacked = {name: known.stacked(f"{path}.{name}" if path else name) for name in names(module)}
+    stacked = {name: known.stack.dims[first] == 0 for name, first in known.names_of(path, module).items()}
     if isinstance(module, nn.Dropout) and plain:
         rate, active = module.p, module.training and module.p > 0
         if active or carries:
@@ -29,22 +31,23 @@ def module(node: fx.Node, known: Translation) -> Operation:
     if any(stacked.values()) or drops(module) or any(known.carries(each) for each in node.all_input_nodes):
         known.batched.add(node.name)
     if plain and isinstance(module, primitives.ELEMENTWISE_MODULES):
-        return Operation(lambda _values, _streams, x: module(x), "fused" if carries else "shared")
+        alone = module.forward  # torch's own, and without hooks
+        return Operation(lambda _values, _streams, x: alone(x), "fused" if carries else "shared")
     otherwise = _vmapped_module(node, known, module, path)
     if not plain or not stacked or not all(stacked.values()):
         return Operation(otherwise, "vmap")
     fused = _fused(module, carries)
     if fused is None:
         return Operation(otherwise, "vmap")
-    first_names, axes = known.stack.first_names, primitives.axes(module)
+    own_names, axes = known.names_of(path, module), primitives.axes(module)
+    weight, bias = own_names.get("weight", ABSENT), own_names.get("bias", ABSENT)
     exactly = isinstance(module, primitives.CONVOLUTIONS)
 
     def run(values: Any, streams: Any, x: Tensor) -> Any:
         found = x.ndim - carries
         if found < axes or (exactly and found > axes):  # such as a single image without a batch
             return otherwise(values, streams, x)
-        tensors = own(values, first_names, path, module)
-        return fused(x, tensors.get("weight"), tensors.get("bias"))
+        return fused(x, values.get(weight), values.get(bias))
 
     return Operation(run, "fused")
 
@@ -62,8 +65,8 @@ def _fused(module: Any, carries: bool) -> Callable[..., Tensor] | None:
 
 
 def _vmapped_module(node: fx.Node, known: Translation, module: nn.Module, path: str) -> Callable[..., Any]:
-    first_names, dims = known.stack.first_names, known.stack.dims
-    own_dims = {name: dims[first_names[f"{path}.{name}" if path else name]] for name in names(module)}
+    own_names = known.names_of(path, module)
+    own_dims = {name: known.stack.dims[first] for name, first in own_names.items()}
     flags = [known.carries(each) for each in node.all_input_nodes]
     random, fill = drops(module), filler(node)
     batched = node.name in known.batched
@@ -76,7 +79,7 @@ def _vmapped_module(node: fx.Node, known: Translation, module: nn.Module, path: 
             with streams.of(key):
                 return functional_call(module, tensors, args, kwargs)
 
-        tensors = own(values, first_names, path, module)
+        tensors = {name: values[first] for name, first in own_names.items()}
         if not batched:
             return one(tensors, None, *inputs)
         keys = streams.keys if streams is not None and random else None

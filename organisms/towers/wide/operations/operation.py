@@ -67,6 +67,11 @@ class Translation:
         """Whether the value of a node has the towers in front."""
         return isinstance(node, fx.Node) and node.name in self.batched
 
+    def names_of(self, path: str, module: nn.Module) -> dict[str, str]:
+        """Return for the parameters and buffers of a module, by their names in it, the names in the stack."""
+        own = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
+        return {name: self.stack.first_names[f"{path}.{name}" if path else name] for name in own}
+
     def stacked(self, path: str) -> bool:
         """Whether a parameter or buffer differs between towers."""
         return self.stack.dims[self.stack.first_names[path]] == 0

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels import onednn
+from kernels.backends import mixed
 from kernels.grouped_gemm import grouped_gemm
 from kernels.linear import linear, pays
+from organisms.towers.wide.operations.products import Products, products
 
 # Modules and functions that act on each number by itself: what holds for one tower holds for the stack.
 ELEMENTWISE_MODULES = (
@@ -54,24 +57,35 @@ def wide_linear(x: Tensor, weight: Tensor, bias: Tensor | None, batched: bool) -
         Whether each tower has its own x.
     """
     number, width = weight.shape[:2]
-    if not batched:
-        product = F.linear if torch.compiler.is_compiling() else linear  # a compiler chooses by itself
-        y = product(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
-        return y.unflatten(-1, (number, width)).movedim(-2, 0)
-    rows = x.reshape(number, -1, x.shape[-1])
-    return _products(rows, weight, bias).view(*x.shape[:-1], width)
+    if batched and x.ndim == 3:
+        return _products(x, weight, bias)
+    if batched:
+        rows = x.reshape(number, -1, x.shape[-1])
+        return _products(rows, weight, bias).view(*x.shape[:-1], width)
+    if x.device.type == "cpu" and not torch.compiler.is_compiling() and not _by_onednn(x, weight):
+        # Joint rows would lie apart for each tower, which all that follows pays for.
+        rows = x.reshape(1, -1, x.shape[-1]).expand(number, -1, -1)
+        return _products(rows, weight, bias).view(number, *x.shape[:-1], width)
+    product = F.linear if torch.compiler.is_compiling() else linear  # a compiler chooses by itself
+    y = product(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
+    return y.unflatten(-1, (number, width)).movedim(-2, 0)
 
 
 def _products(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return rows [N, M, D] times the matrices [N, P, D]; by oneDNN where it is the faster one for each of them."""
-    compiling = torch.compiler.is_compiling()
-    if not compiling and rows.dtype == weight.dtype and rows.shape[1] and pays(rows[0], weight[0]):
+    if rows.shape[1] and _by_onednn(rows, weight) and pays(rows[0], weight[0]):
         ends = rows.shape[1] * torch.arange(1, len(weight) + 1, device=rows.device)
         y = grouped_gemm(rows.flatten(0, 1), weight.mT, ends).view(len(weight), rows.shape[1], -1)
         return y if bias is None else y + bias.unsqueeze(1)
-    if bias is None:
-        return torch.bmm(rows, weight.mT)
-    return torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+    if torch.compiler.is_compiling() or mixed(rows) or not torch.is_grad_enabled():
+        return products(rows, weight, bias)
+    return Products.apply(rows, weight, bias)
+
+
+def _by_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN is the faster library here, sizes aside."""
+    compiling = torch.compiler.is_compiling()
+    return not compiling and onednn.faster() and x.dtype == weight.dtype and onednn.multiplies(x)
 
 
 def wide_layer_norm(

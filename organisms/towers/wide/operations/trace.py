@@ -87,27 +87,3 @@ def traced(template: nn.Module) -> tuple[fx.Graph, nn.Module]:
 def module_path(target: Any) -> str:
     """Return the path in the tower of what a node refers to."""
     return str(target).removeprefix("tower").removeprefix(".")
-
-
-def own(
-    values: dict[str, Tensor], first_names: dict[str, str], path: str, module: nn.Module
-) -> dict[str, Tensor]:
-    """Return the stacked tensors of one module of the towers by their names in it.
-
-    Parameters
-    ----------
-    values
-        What the stack holds.
-    first_names
-        The name in `values` for every name of a tied parameter.
-    path
-        That of the module.
-    module
-        The module.
-    """
-    return {name: values[first_names[f"{path}.{name}" if path else name]] for name in names(module)}
-
-
-def names(module: nn.Module) -> list[str]:
-    """Return the names of a module's parameters and buffers."""
-    return [name for name, _ in (*module.named_parameters(), *module.named_buffers())]

@@ -52,7 +52,10 @@ def wide_graph(template: nn.Module, stack: Stack, number: int) -> fx.GraphModule
         operations.add_module(name, operation)
         inputs = (copies[each] for each in node.all_input_nodes)
         copies[node] = wide.call_module(name, (values, streams, *inputs))
-    return fx.GraphModule(operations, wide)
+    graphed = fx.GraphModule(operations, wide)
+    # What stands among the attributes is found and called at once; a submodule costs as much again as a small product.
+    vars(graphed).update({name: each.function for name, each in operations.named_children()})
+    return graphed
 
 
 def translated(node: fx.Node, known: Translation) -> Operation:

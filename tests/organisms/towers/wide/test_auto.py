@@ -1,5 +1,7 @@
 """AUTO: by a rule in deterministic mode, else by a clock, whose choice is kept and changes no result."""
 
+from collections import Counter
+
 import pytest
 import torch
 
@@ -19,16 +21,18 @@ def any_order():
 
 @pytest.fixture
 def seconds(monkeypatch):
-    """Let a pass take as long as a test says, by its kind: sequential, wide, vmap."""
-    taken, calls = {}, []
+    """Let a pass take as long as a test says, by its kind: sequential, vmap, wide."""
+    taken, calls, kinds = {}, [], {}
 
-    def told(run, leaves):
-        way = list(taken)[len(calls) % len(taken)]
+    def told(run, leaves, clock):
+        way = kinds.setdefault(run, list(taken)[len(kinds) % len(taken)])
         calls.append(way)
+        clock()
         run()
         return taken[way]
 
     monkeypatch.setattr(measure, "_seconds", told)
+    monkeypatch.setattr(measure, "PATIENCE", float("inf"))
     return taken, calls
 
 
@@ -39,7 +43,7 @@ def choices(router):
 @pytest.mark.parametrize("fast", ["sequential", "vmap", "wide_compiler"])
 def test_the_fastest_way_is_measured_once_for_each_shape(any_order, seconds, fast):
     taken, calls = seconds
-    taken.update({way: 1.0 + (way != fast) for way in ("sequential", "vmap", "wide_compiler")})
+    taken.update({way: 1.0 + 0.1 * (way != fast) for way in ("sequential", "vmap", "wide_compiler")})
     base = collective(["normed"] * 2, 4)
     router = with_strategy(base, ExecutionStrategy.AUTO)
     for shape, measured in [((3, 4), 1), ((3, 4), 1), ((5, 4), 2)]:
@@ -49,6 +53,33 @@ def test_the_fastest_way_is_measured_once_for_each_shape(any_order, seconds, fas
         assert len(calls) == measured * 3 * measure.ROUNDS
     group = router.get_wide_stats()["groups"][0]
     assert (group["used"], choices(router), len(group["chosen"])) == (fast, {fast}, 2)
+
+
+def test_a_way_that_is_far_behind_is_not_tried_again(any_order, seconds):
+    taken, calls = seconds
+    taken.update({"sequential": 1.0, "vmap": 2.0, "wide_compiler": 1.1})
+    passed(collective(["plain"] * 2, 4, strategy=ExecutionStrategy.AUTO), inputs((3, 4)), passes=4)
+    assert Counter(calls) == {
+        "sequential": measure.ROUNDS,
+        "wide_compiler": measure.ROUNDS,
+        "vmap": measure.FEWEST,
+    }
+
+
+def test_where_passes_are_long_few_rounds_are_enough(any_order, seconds, monkeypatch):
+    taken, calls = seconds
+    taken.update({"sequential": 1.0, "vmap": 1.1, "wide_compiler": 1.2})
+    monkeypatch.setattr(measure, "PATIENCE", 0.0)
+    passed(collective(["plain"] * 2, 4, strategy=ExecutionStrategy.AUTO), inputs((3, 4)), passes=4)
+    assert set(Counter(calls).values()) == {measure.FEWEST}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_both_clocks_run(any_order, monkeypatch, threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    router = collective(["plain"] * 2, 4, strategy=ExecutionStrategy.AUTO)
+    passed(router, inputs((3, 4)), passes=4)
+    assert len(choices(router)) == 1
 
 
 def test_a_measurement_has_no_consequences(any_order):

@@ -1,0 +1,1 @@
+"""Encoders of texts, images and latents behind one interface, whose weights others have trained."""
