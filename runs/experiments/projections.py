@@ -1,7 +1,8 @@
 """Measures that mean nothing: five random directions in the space of a part's matrices, to compare measures with.
 
-``value = sum_m <R_m, W_m> / sqrt(sum_m |W_m|^2)`` over the matrices ``W_m = U_m V_m`` that a part holds as factors,
-with entries of R_m drawn from the standard normal distribution once and for all, by the name and shape of the matrix.
+``value = sum_m <R_m, W_m> / sqrt(sum_m |W_m|^2)`` over the matrices of a part, dense ones and products ``U_m V_m`` of
+those that it holds as factors, with entries of R_m drawn from the standard normal distribution once and for all, by the
+name and shape of the matrix.
 Whatever a space of such measures does for the search, it does without knowing what parts do.
 """
 
@@ -31,11 +32,14 @@ def projection(number: int) -> Measure:
 def projected(arrays: dict[str, np.ndarray], number: int) -> float:
     """Return the projection of a genome's matrices on a direction; 0 where all of them are 0."""
     along, size = 0.0, 0.0
-    for name in sorted(arrays):
-        if name.endswith(".U"):
-            matrix = np.asarray(arrays[name], np.float64) @ np.asarray(arrays[f"{name[:-2]}.V"], np.float64)
-            along += float(np.sum(_direction(number, name[:-2], matrix.shape) * matrix))
-            size += float(np.sum(matrix * matrix))
+    for name, array in sorted(arrays.items()):
+        if name.endswith(".V") or array.ndim < 2:
+            continue
+        matrix, name = np.asarray(array, np.float64), name.removesuffix(".U")
+        if name not in arrays:
+            matrix = matrix @ np.asarray(arrays[f"{name}.V"], np.float64)
+        along += float(np.sum(_direction(number, name, matrix.shape) * matrix))
+        size += float(np.sum(matrix * matrix))
     return along / float(np.sqrt(size)) if size > 0.0 else 0.0
 
 

@@ -32,6 +32,12 @@ def test_neither_its_scale_nor_how_it_is_factored_counts():
     assert projected(arrays(0.0), 1) == 0.0
 
 
+def test_matrices_that_are_not_factored_count_too():
+    factors = arrays()
+    whole = {"a": factors["a.U"] @ factors["a.V"], "bias": factors["bias"], "none": np.ones((0, 3, 3))}
+    assert projected(whole, 2) == pytest.approx(projected(factors, 2), rel=1e-9)
+
+
 def test_directions_are_standard_normal_and_all_different():
     values = [projected(arrays(), number) for number in range(1, 200)]
     assert len(set(values)) == len(values)
