@@ -1,7 +1,7 @@
 """Towers of one layer in stacked matrix products, with the messages that they hear of one another.
 
-Shape suffixes: B examples, S tokens, T = B S, n towers, K stages, W width of a tower's stream, H hidden width, D
-residual width.
+Shape suffixes: B examples, S tokens, T = B S, n towers, a of them with an attention stage, K stages, W width of a
+tower's stream, H hidden width, D residual width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,8 +60,10 @@ class Stack:
         u_nTW = projected(h_BSD, self.arrays["read"]).transpose(0, 1).flatten(1, 2)
         if heard_nTD is not None:
             u_nTW = torch.baddbmm(u_nTW, heard_nTD * self.arrays["listen"].unsqueeze(-1), self.arrays["read"])
-        if "q" in self.arrays and self.genes:  # attention needs a head
-            u_nTW = u_nTW + self._attended(norm(u_nTW).unflatten(1, batch))
+        attending = [tower for tower, gene in enumerate(self.genes) if gene.get("attention")]
+        if attending:
+            found_aTW = self._attended(attending, norm(u_nTW[attending]).unflatten(1, batch))
+            u_nTW = u_nTW.index_add(0, torch.tensor(attending, device=u_nTW.device), found_aTW)
         kinds = [int(gene.get("activation", 0)) for gene in self.genes]
         hidden = []
         stages = (self.arrays[name].unbind(1) for name in ("up", "down"))
@@ -109,11 +111,12 @@ class Stack:
     def _with(self, arrays: Mapping[str, Tensor], genes: Sequence[Mapping[str, float]]) -> "Stack":
         return Stack(arrays, genes, self.fusion, self.messages, self.causal)
 
-    def _attended(self, u_nBSW: Tensor) -> Tensor:
-        """Return what the tokens of each tower find in one another, [n, T, W]."""
-        u_nTW = u_nBSW.flatten(1, 2)
-        q_BnSW, k_BnSW, v_BnSW = (
-            torch.bmm(u_nTW, self.arrays[name].squeeze(1)).view_as(u_nBSW).transpose(0, 1) for name in "qkv"
+    def _attended(self, towers: Sequence[int], u_aBSW: Tensor) -> Tensor:
+        """Return what the tokens of each of some towers find in one another, [a, T, W]."""
+        q, k, v, o = (self.arrays[name][towers].squeeze(1) for name in "qkvo")
+        u_aTW = u_aBSW.flatten(1, 2)
+        q_BaSW, k_BaSW, v_BaSW = (
+            torch.bmm(u_aTW, matrix).view_as(u_aBSW).transpose(0, 1) for matrix in (q, k, v)
         )
-        found_BnSW = attention(q_BnSW, k_BnSW, v_BnSW, scale=UNITS**-0.5, causal=self.causal).output
-        return torch.bmm(found_BnSW.transpose(0, 1).flatten(1, 2), self.arrays["o"].squeeze(1))
+        found_BaSW = attention(q_BaSW, k_BaSW, v_BaSW, scale=UNITS**-0.5, causal=self.causal).output
+        return torch.bmm(found_BaSW.transpose(0, 1).flatten(1, 2), o)
