@@ -11,16 +11,13 @@ from tests.fixtures.naive_interface import parts
 from tests.organisms.cases import CASES, Case, rewrite
 from tests.organisms.experts import naive_experts as naive
 from tests.organisms.hosted import grafted, settled
+from tests.organisms.masses import by_mass, mean
 
 OWN = (
     *("attention_span", "activation_sparsity", "access_locality", "compute_intensity"),
     *("attention_entropy", "attention_sharpness", "neighbour_coherence"),
 )
 EXPERTS = Case("experts", shape="one layer")
-
-
-def mean(values):
-    return float(np.mean(values)) if len(values) else 0.0
 
 
 def masses(sent, experts, slot):
@@ -43,8 +40,8 @@ def by_words(host, genome, inputs):
         sent = [naive.passed(host, experts, one) for one in inputs]
     expert = experts[slot]
     own = {other: one for other, one in experts.items() if one.layer == expert.layer}
-    spans, localities, numbers, entropies, weights = [], [], [], [], []
-    for one, mass in zip(sent, masses(sent, experts, slot), strict=True):
+    numbers, entropies, weights = [], [], []
+    for one in sent:
         for token, chosen in zip(
             naive.norm(one.entering[expert.layer]), one.shares[expert.layer], strict=True
         ):
@@ -53,29 +50,14 @@ def by_words(host, genome, inputs):
                 weights.append(chosen[slot].item())
                 p = list(naive.chosen(own, token, len(own)).values())
                 entropies.append(-sum(float(q * torch.log(q)) for q in p))
-        if sum(mass) == 0:
-            continue
-        m = [each / sum(mass) for each in mass]
-        pairs = [(s, t) for s in range(task.length) for t in range(task.length) if s != t]
-        both = sum(m[s] * m[t] for s, t in pairs)
-        apart = sum(m[s] * m[t] * math.dist(task.positions[s], task.positions[t]) for s, t in pairs)
-        spans.append(apart / both if both else 0.0)
-        localities.append(-sum(each * math.log(each) for each in m if each))
     flops, moved = cost(task, dim, expert.genes, len(weights), len(sent))
     small = 0.1 * math.sqrt(np.mean(np.square(numbers))) if numbers else 0.0
-    a, cosines = np.ravel(masses(sent, experts, slot)), []
-    for other in own:
-        b = np.ravel(masses(sent, experts, other))
-        size = np.linalg.norm(a) * np.linalg.norm(b)
-        cosines += [float(a @ b / size) if size else 0.0] * (other != slot)
-    return {
-        "attention_span": mean(spans) / task.distances.max(),
+    others = [masses(sent, experts, other) for other in own if other != slot]
+    return by_mass(masses(sent, experts, slot), others, task) | {
         "activation_sparsity": mean(np.abs(numbers) < small),
-        "access_locality": mean(localities) / math.log(task.length),
         "compute_intensity": math.log2(flops / moved),
         "attention_entropy": mean(entropies) / max(math.log(len(own)), 1e-12),
         "attention_sharpness": mean(weights),
-        "neighbour_coherence": mean(cosines),
     }
 
 

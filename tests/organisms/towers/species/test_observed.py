@@ -8,16 +8,13 @@ from organisms.towers.species.cost import cost
 from tests.fixtures.naive_interface import parts
 from tests.organisms.cases import CASES, Case, rewrite
 from tests.organisms.hosted import grafted, settled
+from tests.organisms.masses import by_mass, mean
 from tests.organisms.towers import naive_towers as naive
 
 OWN = (
     *("attention_span", "activation_sparsity", "access_locality", "compute_intensity"),
     *("attention_entropy", "attention_sharpness", "neighbour_coherence"),
 )
-
-
-def mean(values):
-    return float(np.mean(values)) if len(values) else 0.0
 
 
 def by_words(host, genome, inputs):
@@ -27,7 +24,7 @@ def by_words(host, genome, inputs):
         towers = parts(host)
         sent = [naive.passed(host, towers, one) for one in inputs]
     own = {other: one for other, one in towers.items() if one.layer == towers[slot].layer}
-    spans, localities, numbers, entropies, shares = [], [], [], [], []
+    numbers, entropies, shares = [], [], []
     norms = {other: [] for other in own}
     for one in sent:
         h = naive.ends.norm(one.entering[genome.depth])
@@ -37,13 +34,6 @@ def by_words(host, genome, inputs):
             numbers += each.flatten().tolist()
         for other in own:
             norms[other].append((weights[other].unsqueeze(1) * said[other]).norm(dim=1).tolist())
-        mass = norms[slot][-1]
-        m = [each / sum(mass) for each in mass]
-        pairs = [(s, t) for s in range(task.length) for t in range(task.length) if s != t]
-        both = sum(m[s] * m[t] for s, t in pairs)
-        apart = sum(m[s] * m[t] * math.dist(task.positions[s], task.positions[t]) for s, t in pairs)
-        spans.append(apart / both)
-        localities.append(-sum(each * math.log(each) for each in m))
         for token in range(task.length):
             whole = sum(norms[other][-1][token] for other in own)
             p = {other: norms[other][-1][token] / whole for other in own}
@@ -51,18 +41,12 @@ def by_words(host, genome, inputs):
             entropies.append(-sum(each * math.log(each) for each in p.values()))
     flops, moved = cost(task, dim, towers[slot].genes, host.messages)
     small = 0.1 * math.sqrt(np.mean(np.square(numbers)))
-    a, cosines = np.ravel(norms[slot]), []
-    for other in own:
-        b = np.ravel(norms[other])
-        cosines += [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))] * (other != slot)
-    return {
-        "attention_span": mean(spans) / task.distances.max(),
+    others = [norms[other] for other in own if other != slot]
+    return by_mass(norms[slot], others, task) | {
         "activation_sparsity": mean(np.abs(numbers) < small),
-        "access_locality": mean(localities) / math.log(task.length),
         "compute_intensity": math.log2(flops / moved),
         "attention_entropy": mean(entropies) / max(math.log(len(own)), 1e-12),
         "attention_sharpness": mean(shares),
-        "neighbour_coherence": mean(cosines),
     }
 
 
