@@ -79,7 +79,9 @@ def train(
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             break
-        gradients = list(torch.autograd.grad(loss, trained))
+        gradients = list(
+            torch.autograd.grad(loss, trained, materialize_grads=True)
+        )  # zeros of what no part uses
         with torch.no_grad():
             of_pool = dict(zip(pool.stacks, gradients, strict=False))
             of_shared = dict(zip(shared.leaves, gradients[len(of_pool) :], strict=True)) if shared else {}

@@ -47,7 +47,8 @@ def _train(world: World, organism: Organism, indices: Tensor, rate: float) -> No
         home = world.host_organisms[step % len(world.host_organisms)]
         host = world.species.host(home, world.train.inputs[rows], world.train.targets[rows])
         loss = world.species.guest_losses(organism, host).mean(-1).sum()
-        gradients = dict(zip(pool.stacks, torch.autograd.grad(loss, list(pool.stacks.values())), strict=True))
+        found = torch.autograd.grad(loss, list(pool.stacks.values()), materialize_grads=True)
+        gradients = dict(zip(pool.stacks, found, strict=True))
         with torch.no_grad():
             _clip_each(gradients, world.config.training.clip)
             update(settings, rate, pool.counts, pool.stacks, gradients, pool.first, pool.second)

@@ -8,6 +8,7 @@ import torch
 from organisms.families import FAMILIES
 from organisms.memory import Trace
 from organisms.nn import example_losses
+from organisms.pool import Occupant
 from qd.annealing import cosine
 from runs.training.newborns import found
 from runs.training.optimise import batches, learning_rate, train
@@ -244,3 +245,21 @@ def test_organisms_learn(family):
 
 def drawn(world):
     return world.species.interface(torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("messages", [0, 2])
+def test_what_no_part_uses_stays_as_it_is(messages):
+    """No tower attends, and the only one of a layer hears nobody."""
+    world = world_of(family="towers")
+    species = small_species(world.task, "towers", capacity=4, messages=messages)
+    world = replace(world, species=species)
+    individual = individual_of(world, ())
+    genes = tuple((name, 0.0 if name == "attention" else gene.high) for name, gene in species.genes.items())
+    one = species.random_genome(0, genes, np.random.default_rng(0))
+    individual.organism.pool.graft(2, one, Occupant.guest(genes))
+    loss = train(world, individual, rows(), lambda step: 0.01)
+    assert math.isfinite(loss)
+    after = individual.organism.pool.genome(2)
+    assert not np.array_equal(after.arrays["up"], one.arrays["up"])
+    if messages:
+        assert np.array_equal(after.arrays["address"], one.arrays["address"])

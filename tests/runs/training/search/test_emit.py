@@ -299,6 +299,15 @@ class TestFostering:
         for name, array in alone.arrays.items():
             np.testing.assert_allclose(together[1].arrays[name], array, atol=2e-4)
 
+    def test_it_may_have_no_part_of_some_kind(self, family):
+        """Of each gene the lowest value: no tower has an attention stage."""
+        world = world_of(family)
+        genes = tuple((name, gene.low) for name, gene in sorted(world.species.genes.items()))
+        genome = world.species.random_genome(0, genes, generator(0, 0, "genome"))
+        indices = torch.from_numpy(generator(0, 0, "x").integers(0, len(world.train), size=(2, 16)))
+        (trained,) = fostered(world, [genome], indices, 4e-3)
+        assert encode_genome(trained) != encode_genome(genome)
+
     def test_a_step_is_taken_in_one_host_after_the_other(self, family):
         world = world_of(family)
         first, second, third = world.host_organisms
