@@ -1,0 +1,15 @@
+"""Flow: tokens pass what they know along sparse token-token flows, mixed of a few patterns for each token.
+
+The names below are the library's public interface, each imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from organisms.lazy import exports
+
+if TYPE_CHECKING:
+    from organisms.flow.flow_layer import FlowLayer as FlowLayer
+    from organisms.flow.heads import adjust_num_heads as adjust_num_heads
+    from organisms.flow.whole_numbers import safe_tensor_to_int as safe_tensor_to_int
+else:
+    __all__, __getattr__, __dir__ = exports(__name__)
