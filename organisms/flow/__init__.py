@@ -9,6 +9,7 @@ from organisms.lazy import exports
 
 if TYPE_CHECKING:
     from organisms.flow.flow_layer import FlowLayer as FlowLayer
+    from organisms.flow.memory import FlowMemoryNetwork as FlowMemoryNetwork
     from organisms.flow.heads import adjust_num_heads as adjust_num_heads
     from organisms.flow.whole_numbers import safe_tensor_to_int as safe_tensor_to_int
 else:
