@@ -75,7 +75,9 @@ class WindowedAttention(nn.Module):
         q, k, v = (_heads(each, self.num_heads) for each in linear(x, self.read).chunk(3, -1))
         if self.rope is not None:
             q, k = self.rope(q, k)
-        window = None if self.window is None else x.new_full((self.num_heads,), float(self.window))
+        # A window that hides nothing is left out: torch's fused kernel knows none.
+        limited = self.window is not None and self.window < x.shape[1]
+        window = x.new_full((self.num_heads,), float(self.window or 0)) if limited else None
         return linear(_joined(attention(q, k, v, causal=self.causal, window=window).output), self.write)
 
 

@@ -20,6 +20,7 @@ from organisms.flow.sequences import check_sequence, generator_or_default, share
 from organisms.flow.whole_numbers import count
 from organisms.layers.checks import described
 from organisms.layers.initialisation import drawn
+from organisms.layers.rotary import RoPE
 
 NEAR, FAR = 1.0, -3.0  # decays of the first and the last pattern, before softplus
 
@@ -36,9 +37,10 @@ class FlowLayer(nn.Module):
 
     Patterns are reduced: pattern p and channel c is a matrix M_pc [R, R] between A x_t, what token t looks for, and
     B_c x_s, what s offers, with a decay d_pc of distance. A token mixes the K_p patterns of its largest logits G x_t,
-    w_tp being their softmax, and receives from the K positions of its highest scores, of those in its window:
+    w_tp being their softmax, and receives from the K positions of its highest scores, of those in its window; T_n turns
+    by the rotary angles of n positions (`organisms.layers.rotary`), so that patterns know directions:
 
-        score_cts = sum_p w_tp ((A x_t)^T M_pc (B_c x_s) / sqrt(R) - softplus(d_pc) log(1 + |t - s|))
+        score_cts = sum_p w_tp ((A x_t)^T M_pc T_(s - t) B_c x_s / sqrt(R) - softplus(d_pc) log(1 + |t - s|))
         F_cts = 2 sigmoid(u_c x_t + b_c) softmax_s(score_cts over the K chosen s), else 0
 
     The factor before the softmax is the intensity. Work for each token: K_p C R^2 products for the patterns, W C R for
@@ -109,6 +111,7 @@ class FlowLayer(nn.Module):
         self.top_k_patterns = min(count("top_k_patterns", top_k_patterns), P)
         self.window = None if window is None else count("window", window)
         self.top_k = None if top_k is None else count("top_k", top_k)
+        self.rope = RoPE(R - R % 2) if R > 1 else None
         stream, V = generator_or_default(generator), -(-O // C)
         self.mixer = nn.Parameter(drawn((P, D), (D, P), "xavier_normal", stream))
         self.receive = nn.Parameter(drawn((R, D), (D, R), "xavier_normal", stream))
@@ -190,6 +193,8 @@ class FlowLayer(nn.Module):
         receive_BS1R = linear(x, self.receive).unsqueeze(2) * R**-0.5
         q_BCSR = torch.einsum("bsir,bscrk->bcsk", receive_BS1R, matrices.unflatten(-1, (C, R, R)))
         k_BCSR = linear(x, self.send).unflatten(-1, (C, R)).transpose(1, 2)
+        if self.rope is not None:
+            q_BCSR, k_BCSR = self.rope(q_BCSR, k_BCSR)
         decay_BCS = decays.transpose(1, 2)
         reach = None if plan is None else plan.reach
         positions = choose_positions(

@@ -66,6 +66,30 @@ def check_ids(input_ids: Tensor, vocab_size: int, device: torch.device) -> None:
         )
 
 
+def check_length(input_ids: Tensor, max_seq_len: int, remedy: str) -> None:
+    """Refuse sequences that are longer than one pass reads.
+
+    Parameters
+    ----------
+    input_ids
+        Symbols, [B, S].
+    max_seq_len
+        What S may be at most.
+    remedy
+        What to do instead, for the message.
+
+    Raises
+    ------
+    ValueError
+        If they are.
+    """
+    if input_ids.shape[1] > max_seq_len:
+        raise ValueError(
+            f"input_ids must have at most max_seq_len, {max_seq_len}, symbols a sequence, but have "
+            f"{input_ids.shape[1]}; {remedy}"
+        )
+
+
 def share(name: str, value: float) -> float:
     """Return a share in (0, 1].
 

@@ -6,6 +6,14 @@ import torch
 from torch.nn import functional as F
 
 
+def turned(vector, position):
+    """The coordinates i and i + R / 2 as complex numbers, turned by position 10000^(-2 i / R); an odd one stays."""
+    half = len(vector) // 2
+    angles = position * 10_000.0 ** -(torch.arange(half, dtype=torch.float64) / max(half, 1))
+    pairs = torch.complex(vector[:half], vector[half : 2 * half]) * torch.exp(1j * angles)
+    return torch.cat([pairs.real, pairs.imag, vector[2 * half :]])
+
+
 @torch.no_grad()
 def naive_flow(layer, x, reach=None, positions=None):
     """The matrices [B, C, S, S] of a layer without a plan, or with reach and positions [B, S]."""
@@ -28,7 +36,8 @@ def naive_flow(layer, x, reach=None, positions=None):
                     offered = layer.send.view(C, R, -1)[c] @ x[b, s]
                     score = 0.0
                     for w, p in zip(weights, chosen, strict=True):
-                        product = (layer.receive @ x[b, t]) @ layer.patterns[p, c] @ offered / math.sqrt(R)
+                        wanted = layer.patterns[p, c].T @ (layer.receive @ x[b, t])
+                        product = turned(wanted, t) @ turned(offered, s) / math.sqrt(R)
                         score = score + w * (product - F.softplus(layer.decays[p, c]) * math.log1p(distance))
                     if reach is not None:
                         score = score - max(0.0, distance - float(reach[b, t]))

@@ -20,8 +20,10 @@ def new_layer(*, seed=1, **given):
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("window", [None, 4])
-def test_the_matrix_is_that_of_the_equation(causal, window):
-    layer, x = new_layer(causal=causal, window=window), drawn(B, 9, D)
+@pytest.mark.parametrize("reduced_dim", [1, 3, 4])
+def test_the_matrix_is_that_of_the_equation(causal, window, reduced_dim):
+    layer = new_layer(causal=causal, window=window, reduced_dim=reduced_dim)
+    x = drawn(B, 7, D)
     flow, _ = layer(x)
     torch.testing.assert_close(flow.detach(), naive_flow(layer, x))
 
