@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels import arguments
+from kernels import arguments, backends
 from kernels.linear import linear
 from organisms.flow.flow import Flow, applied, flow_metrics, materialised
 from organisms.flow.patterns import mixed, mixture, pattern_metrics
@@ -150,13 +150,15 @@ class FlowLayer(nn.Module):
             what is chosen of them, would take more than 16 GiB.
         """
         check_sequence("x", x, self.input_dim, "input_dim", self.receive)
+        x = x.to(self.receive.dtype)  # under autocast it may have another
         if plan is not None:
             _check_plan(plan, x)
         B, S, _ = x.shape
         C, K = self.num_channels, self.positions_of(S)
         # Before anything is computed: choosing takes long where this is what cannot be held.
         arguments.allocatable("x", (B, C, S, S) if materialize else (B, C, S, K, self.reduced_dim), x.dtype)
-        flow, metrics = self._flow(x, plan)
+        with backends.exact(x):  # scores in half precision would choose other positions
+            flow, metrics = self._flow(x, plan)
         if materialize:
             return materialised(flow), metrics
         return self._written(applied(flow, self._values(x))), metrics
@@ -215,7 +217,8 @@ class FlowLayer(nn.Module):
         return flow, pattern_metrics(chosen, P) | flow_metrics(flow, intensity)
 
     def _values(self, x: Tensor) -> Tensor:
-        return linear(x, self.values).unflatten(-1, (self.num_channels, -1)).transpose(1, 2).contiguous()
+        values = linear(x, self.values).to(self.values.dtype)
+        return values.unflatten(-1, (self.num_channels, -1)).transpose(1, 2).contiguous()
 
     def _written(self, moved: Tensor) -> Tensor:
         return linear(moved.transpose(1, 2).flatten(2), self.write)

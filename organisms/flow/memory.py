@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels import backends
 from organisms.flow.attention import CrossAttention
 from organisms.flow.sequences import check_sequence, generator_or_default
 from organisms.flow.whole_numbers import count
@@ -110,11 +111,13 @@ class FlowMemoryNetwork(nn.Module):
         """
         M, D = self.memory_bank.shape
         check_sequence("x", x, D, "d_model", self.reads.read)
+        x = x.to(self.memory_bank.dtype)  # under autocast it may have another
         B, S, _ = x.shape
         T = self.block_size
         start = self._start(x) if state is None else _checked_state(state, (B, M, D), x)
         if update_memory:
-            banks, end = histories(start, x, self.decay, T)
+            with backends.exact(x):
+                banks, end = histories(start, x, self.decay, T)
         else:
             banks, end = start.unsqueeze(1).expand(B, -(-S // T), M, D), start
         blocks = F.pad(x, (0, 0, 0, banks.shape[1] * T - S)).unflatten(1, (-1, T))
@@ -134,7 +137,7 @@ class FlowMemoryNetwork(nn.Module):
 
     def _start(self, x: Tensor) -> Tensor:
         # A copy: what was read must not change when the bank is written.
-        return self.memory_bank.to(x.dtype, copy=True).expand(len(x), -1, -1)
+        return self.memory_bank.clone().expand(len(x), -1, -1)
 
     @torch.no_grad()
     def _keep(self, end: Tensor) -> None:

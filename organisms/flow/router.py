@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels import backends
 from kernels.linear import linear
 from organisms.flow.flow_layer import FlowPlan
 from organisms.flow.sequences import check_sequence, generator_or_default, share
@@ -79,9 +80,11 @@ class ContextAwareFlowRouter(nn.Module):
             If `x` has another shape, dtype or device than this, that of the parameters.
         """
         check_sequence("x", x, self.input_dim, "input_dim", self.weight)
+        x = x.to(self.weight.dtype)  # under autocast it may have another
         window = self.window or x.shape[1]
         around = window_mean(x, window, self.causal)
-        shares = linear(torch.cat([x, around], -1), self.weight, self.bias).sigmoid()
+        with backends.exact(x):
+            shares = linear(torch.cat([x, around], -1), self.weight, self.bias).sigmoid()
         top_k = self.top_k or max(1, math.ceil(self.base_sparsity * window))
         plan = FlowPlan(window * shares[..., 0], top_k * shares[..., 1])
         means = {f"router_{name}": each.detach().mean() for name, each in plan._asdict().items()}
@@ -111,12 +114,10 @@ def window_mean(x: Float[Tensor, "B S D"], window: int, causal: bool) -> Float[T
 def _trailing_sum(x: Tensor, length: int) -> Tensor:
     """Return the sum of the last tokens up to each: the end of one block and the start of the next (van Herk 1992).
 
-    No token outside of the sum takes part in it, as one would in the difference of two running sums.
+    No token outside of the sum takes part in it, as one would in the difference of two running sums. A sum that is one
+    whole block is counted twice, of tokens and of ones alike, so that their ratio is the mean.
     """
     blocks = F.pad(x, (0, 0, length, -x.shape[1] % length)).unflatten(1, (-1, length))
     starts = blocks.cumsum(2).flatten(1, 2)
     ends = blocks.flip(2).cumsum(2).flip(2).flatten(1, 2)
-    last = torch.arange(length, length + x.shape[1], device=x.device)
-    first = last - length + 1
-    one_block = (first % length == 0)[:, None]
-    return starts[:, last] + ends[:, first].masked_fill(one_block, 0.0)
+    return starts[:, length : length + x.shape[1]] + ends[:, 1 : 1 + x.shape[1]]

@@ -13,7 +13,7 @@ def split(x, heads):
 
 
 @pytest.mark.parametrize(("d_model", "heads"), [(12, 2), (15, 5), (4, 4)])
-@pytest.mark.parametrize(("window", "causal"), [(None, True), (3, True), (3, False)])
+@pytest.mark.parametrize(("window", "causal"), [(None, True), (3, True), (3, False), (6, False), (7, True)])
 def test_a_token_attends_within_its_window(d_model, heads, window, causal):
     layer, x = WindowedAttention(d_model, heads, window=window, causal=causal).double(), drawn(2, 7, d_model)
     q, k, v = (split(each, heads) for each in (x @ layer.read.T).chunk(3, -1))

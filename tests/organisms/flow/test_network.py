@@ -108,6 +108,18 @@ def test_gradients_are_those_of_float64_at_every_length(length):
         assert float((gradient - wanted).norm()) <= 1e-2 * float(wanted.norm()) + 1e-6
 
 
+def test_under_autocast_the_same_positions_are_chosen():
+    model, ids = new_network().float(), symbols(LONGEST)
+    exact, wanted = model(ids)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, metrics = model(ids)
+        logits.float().sum().backward()
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), exact, rtol=0.1, atol=0.1)
+    # The first layer sees the same tokens: what it computes in the parameters' dtype is the same.
+    torch.testing.assert_close(metrics["flow_span"][0], wanted["flow_span"][0])
+
+
 @pytest.mark.parametrize(("d_model", "num_heads"), [(64, 8), (65, 8), (128, 12), (7, 4), (13, 4), (1, 8)])
 @pytest.mark.parametrize("kind", [FlowNetwork, EnhancedFlowTransformer])
 def test_widths_that_heads_cannot_share_are_read_all_the_same(kind, d_model, num_heads):
