@@ -12,6 +12,7 @@ from kernels.attention import attention
 from kernels.linear import linear
 from organisms.flow.heads import adjust_num_heads
 from organisms.flow.sequences import check_sequence, generator_or_default
+from organisms.flow.whole_numbers import count
 from organisms.layers.initialisation import drawn
 from organisms.layers.rotary import RoPE
 
@@ -55,7 +56,7 @@ class WindowedAttention(nn.Module):
         super().__init__()
         stream = generator_or_default(generator)
         self.num_heads = adjust_num_heads(d_model, num_heads)
-        self.window, self.causal = window, causal
+        self.window, self.causal = None if window is None else count("window", window), causal
         self.rope = _rope(d_model // self.num_heads)
         fans = (d_model, d_model)
         self.read = nn.Parameter(drawn((3 * d_model, d_model), fans, "scaled_xavier", stream))

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from kernels import arguments, backends
 from kernels.linear import linear
-from organisms.flow.flow import Flow, applied, flow_metrics, materialised
-from organisms.flow.patterns import mixed, mixture, pattern_metrics
-from organisms.flow.positions import choose_positions, chosen_scores
+from organisms.flow.matrix.flow import Flow, applied, flow_metrics, materialised
+from organisms.flow.matrix.patterns import mixed, mixture, pattern_metrics
+from organisms.flow.matrix.positions import choose_positions, chosen_scores
 from organisms.flow.sequences import check_sequence, generator_or_default, share
 from organisms.flow.whole_numbers import count
 from organisms.layers.checks import described

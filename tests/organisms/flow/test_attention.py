@@ -43,5 +43,7 @@ def test_what_does_not_fit_is_refused():
         inspect.unwrap(CrossAttention.forward)(layer, drawn(2, 3, 12), drawn(1, 3, 12))
     with pytest.raises(ValueError, match=r"context must be \[B, S, 12\], as d_model says"):
         inspect.unwrap(CrossAttention.forward)(layer, drawn(2, 3, 12), drawn(2, 3, 11))
+    with pytest.raises(ValueError, match="window must be a whole number from 1 on, but is 0"):
+        WindowedAttention(12, 3, window=0)
     with pytest.raises(ValueError, match=r"x must be \[B, S, 12\], as d_model says"):
         WindowedAttention(12, 3)(drawn(2, 3, 11))

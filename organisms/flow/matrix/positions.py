@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from organisms.flow.distance import distance_cost, visible
+from organisms.flow.matrix.distance import distance_cost, visible
 
 ROWS = 64, 256  # fewest and most receivers of a tile: between them, as many as the window is long
 
@@ -48,7 +48,7 @@ def choose_positions(
     top_k
         K, the same for all tokens, however few of them it can see.
     window, causal
-        As `organisms.flow.distance.visible` takes them.
+        As `organisms.flow.matrix.distance.visible` takes them.
     """
     S = q.shape[2]
     places = torch.arange(S, device=q.device)

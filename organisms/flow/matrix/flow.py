@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from organisms.flow.positions import Positions, distances, flat
+from organisms.flow.matrix.positions import Positions, distances, flat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
