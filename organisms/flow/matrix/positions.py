@@ -1,0 +1,113 @@
+"""The second level of sparsity: each row of a flow holds K positions.
+
+They are chosen without a graph, a tile of the matrix at a time; scores of the chosen are computed again, in a graph.
+So the gradient's work and memory grow with S K, and no matrix of S x S is ever held.
+
+Shape suffixes: B examples, C channels, S tokens, K chosen positions, R reduced width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from organisms.flow.matrix.distance import distance_cost, visible
+
+ROWS = 64, 256  # fewest and most receivers of a tile: between them, as many as the window is long
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Positions:
+    """Whom each token receives from in each channel, in falling order of the scores."""
+
+    senders: Tensor  # int64 [B, C, S, K]
+    seen: Tensor  # bool [B, C, S, K]; False: fewer than K could be seen, and the sender is the token itself
+
+
+@torch.no_grad()
+def choose_positions(
+    q: Float[Tensor, "B C S R"],
+    k: Float[Tensor, "B C S R"],
+    decay: Float[Tensor, "B C S"],
+    reach: Float[Tensor, "B S"] | None,
+    *,
+    top_k: int,
+    window: int | None,
+    causal: bool,
+) -> Positions:
+    """Return the K positions of the highest scores for every token and channel.
+
+    Parameters
+    ----------
+    q, k
+        What tokens look for and what they offer, [B, C, S, R].
+    decay, reach
+        As `chosen_scores` takes them.
+    top_k
+        K, the same for all tokens, however few of them it can see.
+    window, causal
+        As `organisms.flow.matrix.distance.visible` takes them.
+    """
+    S = q.shape[2]
+    places = torch.arange(S, device=q.device)
+    senders = places[:, None].expand(*q.shape[:3], top_k).clone()
+    seen = torch.zeros_like(senders, dtype=torch.bool)
+    reach_B1S1 = None if reach is None else reach[:, None, :, None]
+    height, ahead = min(max(window or S, ROWS[0]), ROWS[1]), (window or S) - 1
+    for start in range(0, S, height):
+        rows = slice(start, min(start + height, S))
+        columns = slice(max(0, start - ahead), rows.stop if causal else min(S, rows.stop + ahead))
+        distance = (places[rows, None] - places[columns]).abs().to(q.dtype)
+        cost = distance_cost(
+            distance, decay[:, :, rows, None], None if reach_B1S1 is None else reach_B1S1[:, :, rows]
+        )
+        scores = q[:, :, rows] @ k[:, :, columns].mT - cost
+        hidden = ~visible(places[rows], places[columns], window, causal)
+        best = scores.masked_fill_(hidden, -torch.inf).topk(min(top_k, distance.shape[1]))
+        found = best.values != -torch.inf  # what is not a number is kept, so that it is noticed
+        width = found.shape[-1]
+        seen[:, :, rows, :width] = found
+        senders[:, :, rows, :width] = torch.where(found, best.indices + columns.start, places[rows, None])
+    return Positions(senders, seen)
+
+
+def chosen_scores(
+    q: Float[Tensor, "B C S R"],
+    k: Float[Tensor, "B C S R"],
+    decay: Float[Tensor, "B C S"],
+    reach: Float[Tensor, "B S"] | None,
+    positions: Positions,
+) -> Float[Tensor, "B C S K"]:
+    """Return q_t k_s - decay_t log(1 + |t - s|) - max(0, |t - s| - reach_t) of the chosen s, -inf of the others.
+
+    Parameters
+    ----------
+    q, k
+        What tokens look for and what they offer, [B, C, S, R].
+    decay
+        Of each token and channel, [B, C, S].
+    reach
+        Of each token, in tokens, [B, S]; None: there is no limit.
+    positions
+        The chosen ones.
+    """
+    k_BCSKR = F.embedding(flat(positions.senders), k.flatten(0, 2))
+    scores = (k_BCSKR @ q.unsqueeze(-1)).squeeze(-1)
+    reach_B1S1 = None if reach is None else reach[:, None, :, None]
+    cost = distance_cost(distances(positions).to(q.dtype), decay.unsqueeze(-1), reach_B1S1)
+    return (scores - cost).masked_fill(~positions.seen, -torch.inf)
+
+
+def distances(positions: Positions) -> Tensor:
+    """Return |t - s| for each chosen s, int64 [B, C, S, K]."""
+    S = positions.senders.shape[2]
+    return (torch.arange(S, device=positions.senders.device)[:, None] - positions.senders).abs()
+
+
+def flat(senders: Tensor) -> Tensor:
+    """Return positions [B, C, S, K] as rows of what is flattened from [B, C, S, ...] to [B C S, ...]."""
+    B, C, S, _ = senders.shape
+    first = torch.arange(B * C, device=senders.device).mul(S).view(B, C, 1, 1)
+    return senders + first
