@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from kernels.suggestion import did_you_mean
 
-SMALL = 2**18  # numbers of an input from which one tower alone keeps a CPU busy
+SMALL = 2**17  # numbers of an input from which one tower alone keeps a CPU busy
 
 
 class ExecutionStrategy(Enum):
