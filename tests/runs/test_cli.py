@@ -334,6 +334,12 @@ class TestPlot:
         assert call("plot", run, "--kind", "predictions").exit_code == 0
         assert fakes.calls == [*calls, ("prepare",), ("draw", run, ("predictions",), "png")]
 
+    def test_a_picture_for_which_a_network_is_trained_is_for_those_who_ask(self, fakes, run):
+        assert call("plot", run, "--kind", "emergence").exit_code == 0
+        assert "emergence" in fakes.more
+        assert call("plot", run).exit_code == 0
+        assert list(fakes.more) == ["predictions"]
+
     def test_unknown_kinds_and_formats_are_refused(self, fakes, run):
         result = call("plot", run, "--kind", "coverge")
         assert result.exit_code == 2
