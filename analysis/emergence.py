@@ -32,7 +32,7 @@ class Emergence:
         return {
             "a constant answer": [self.constant],
             "each part alone": alone,
-            "the best part alone": [max(alone)] if alone else [],
+            "the best part alone": [max(alone)],
             "average of their outputs": [self.average],
             f"all together ({self.parameters:,} parameters)": [self.together],
             f"one dense network ({self.dense_parameters:,})": [self.dense],

@@ -56,7 +56,8 @@ def emergence(run: Run, own_code: bool = False) -> Emergence:
     Raises
     ------
     NothingToDraw
-        If code of the user's own would have to be imported, or no state of an organism is kept yet.
+        If code of the user's own would have to be imported, no state of an organism is kept yet, or nothing lives
+        in it.
     RunError
         If the run's data or settings are not what they were, or what it keeps is of another version.
     StoreError
@@ -74,6 +75,10 @@ def emergence(run: Run, own_code: bool = False) -> Emergence:
     from organisms.nn import score
 
     organism, targets = organism_of(run, world, state), world.test.targets
+    if not any(organism.pool.alive()):
+        raise NothingToDraw(
+            f"{run.directory.path} has no living part in organism {state.organism} at its last checkpoint"
+        )
     alone, total = {}, torch.zeros(())
     for slot, _ in organism.pool.alive():
         gates = torch.zeros(organism.pool.size, device=world.device)
@@ -87,7 +92,7 @@ def emergence(run: Run, own_code: bool = False) -> Emergence:
         round=state.round,
         score_name=world.task.score_name,
         alone=alone,
-        average=score(world.task, total / max(1, len(alone)), targets),
+        average=score(world.task, total / len(alone), targets),
         together=score(world.task, answers(world, organism), targets),
         parameters=parameters,
         dense=score(world.task, answers(world, rival), targets),

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from organisms.task import Task
 
 
@@ -24,7 +22,7 @@ def cost(task: Task, dim: int, gene: Mapping[str, float], messages: int = 0) -> 
     tokens, width = task.length, gene["width"]
     hidden, stages, attending = width * gene["expansion"], gene["stages"], gene["attention"]
     matrices = 2 * dim * width + stages * 2 * width * hidden + attending * 4 * width**2
-    pairs = float(np.tril(np.ones((tokens, tokens))).sum()) if task.causal else float(tokens**2)
+    pairs = tokens * (tokens + 1) / 2 if task.causal else float(tokens**2)
     flops = 2 * tokens * matrices + tokens * stages * hidden + attending * pairs * (4 * width + 5)
     between = 2 * width + stages * 2 * (width + 2 * hidden) + attending * 2 * 5 * width
     once = flops, matrices + tokens * (2 * dim + between)

@@ -13,7 +13,8 @@ Fusion = Literal["adaptive", "gated", "sum"]
 class TowerOptions(FamilyOptions):
     """Bounds of the structural genes of a tower, and how a layer fuses its towers' opinions."""
 
-    # Tokens see one another through the frozen mixer and through the towers' own attention stages.
+    # The gate is that of the fusion adaptive; with the others it adds. Tokens see one another through the frozen mixer
+    # and through the towers' own attention stages.
     traits: ClassVar[Traits] = Traits(gate="competes", assay="use", host_share=0.25, interface_steps=600)
 
     fusion: Fusion = "adaptive"
@@ -26,7 +27,6 @@ class TowerOptions(FamilyOptions):
     """Largest number of hidden units of a stage for each unit of width, a gene."""
     attention: bool = True
     """Whether towers may have an attention stage, a gene."""
-
     messages: Annotated[int, Field(ge=0)] = 0
     """Nearest neighbours, by their addresses, whose opinions enter a tower's input; 0: none."""
 

@@ -103,6 +103,18 @@ def test_what_cannot_be_drawn_is_a_reason(finished, tmp_path):
         emergence(open_run(run))
 
 
+def test_an_organism_in_which_nothing_lives_has_nothing_to_draw(undisturbed, monkeypatch):
+    def emptied(run, world, state):
+        organism = organism_of(run, world, state)
+        for slot, _ in list(organism.pool.alive()):
+            organism.pool.retire(slot)
+        return organism
+
+    monkeypatch.setattr("runs.results.emergence.organism_of", emptied)
+    with pytest.raises(NothingToDraw, match=r"has no living part in organism \d"):
+        emergence(open_run(undisturbed))
+
+
 def test_it_is_drawn_where_it_is_asked_for_by_name(undisturbed, tmp_path):
     def plot(*arguments):
         return CliRunner().invoke(app, ["plot", str(undisturbed), "--to", str(tmp_path), *arguments])
