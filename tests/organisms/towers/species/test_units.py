@@ -129,3 +129,25 @@ def test_alignment_never_takes_two_towers_further_apart(seed):
         return sum(float(np.square(genome.arrays[n] - like.arrays[n]).sum()) for n in like.arrays)
 
     assert apart(FAMILY.aligned(one, like)) <= apart(one) + 1e-3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_two_units_of_any_axis_would_better_change_places(seed):
+    like, one = (
+        FAMILY.random_genome(0, genes(width=7, expansion=1), rng(place)) for place in (seed, seed + 1000)
+    )
+    for each in (like, one):  # what a unit reads and writes says little about who it is
+        each.arrays["read"][...] *= 0.01
+        each.arrays["write"][...] *= 0.01
+    found = FAMILY.aligned(one, like).arrays
+
+    def apart(arrays):
+        return sum(float(np.square(arrays[n].astype(np.float64) - like.arrays[n]).sum()) for n in found)
+
+    for axis in FAMILY.hidden_axes.values():
+        for unit in range(7):
+            for other in range(unit):
+                order = np.arange(7)
+                order[[unit, other]] = order[[other, unit]]
+                swapped = {**found, **{name: found[name].take(order, at) for name, at in axis}}
+                assert apart(swapped) >= apart(found) - 1e-6
