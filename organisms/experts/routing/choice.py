@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from organisms.layers.checks import described
+from organisms.layers.choice import largest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,14 +50,7 @@ def best(preferences: Float[Tensor, "N E"], k: int) -> Choice:
     """
     if not 1 <= k <= preferences.shape[1]:
         raise ValueError(f"k must be from 1 to the number of experts, {preferences.shape[1]}, but is {k}")
-    # k times argmax, which takes the first of equals; torch.topk takes any of them, and is slower for small k.
-    left = preferences.detach()
-    rounds = [left.argmax(dim=1, keepdim=True)]
-    if k > 1:  # what has been chosen is set to -inf, below all others
-        left = left.clamp(min=torch.finfo(left.dtype).min)
-    for _ in range(k - 1):
-        rounds.append(left.scatter_(1, rounds[-1], -torch.inf).argmax(dim=1, keepdim=True))
-    experts = torch.cat(rounds, dim=1)
+    experts = largest(preferences, k)
     return Choice(experts, torch.ones_like(experts, dtype=torch.bool))
 
 

@@ -1,14 +1,10 @@
 """An organism of experts: each token goes to the k living experts of its largest logits.
 
-A gate multiplies its expert's share of the softmax before it is normalised: its logarithm is added to the logits. At 0
-a layer is as if the expert were not there; so gating off does what a death does, and a newborn whose gate rises from 0
-takes no token at once.
-
 Shape suffixes: B examples, S tokens, T = B S, C slots of a layer, n of them with experts, k choices of a token,
 M = T k rows, D residual width, H hidden width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +15,14 @@ from organisms.experts.dispatch.dispatch import sorted_rows
 from organisms.experts.dispatch.placement import collected, spread
 from organisms.experts.routing.choice import best
 from organisms.experts.routing.losses import load_balance
-from organisms.experts.species.observed import Candidates, describe, observe, written
-from organisms.experts.species.shares import every_output, mixture, redirected, shares
+from organisms.experts.species.observed import describe
 from organisms.layers.norms import rms_norm
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
 from organisms.residual.activations import activated
-from organisms.residual.organism import Observed, ResidualOrganism
+from organisms.residual.candidates import Candidates
+from organisms.residual.routed import RoutedOrganism
+from organisms.residual.shares import mixture
 from organisms.residual.writes import Writes
 from organisms.task import Task
 
@@ -39,16 +36,14 @@ class Routed:
     balance: Tensor  # scalar: load-balancing loss over these experts, 1 where all are equally loaded
 
 
-class ExpertOrganism(ResidualOrganism):
+class ExpertOrganism(RoutedOrganism):
     """``x <- x + sum over the k best experts of weight gate down^T f(up^T rms_norm(x))`` per layer.
 
-    The router of a layer is the columns of its living slots (Shazeer et al. 2017). In training, `balance` times its
-    load-balancing loss is added.
+    In training, `balance` times the load-balancing loss of its router is added.
     """
 
     def __init__(self, task: Task, interface: Interface, pool: Pool, k: int, balance: float) -> None:
-        super().__init__(task, interface, pool)
-        self.k = k
+        super().__init__(task, interface, pool, k)
         self.balance = balance
 
     def training_losses(self, inputs: Tensor, targets: Tensor, gates: Tensor | None = None) -> Tensor:
@@ -89,18 +84,6 @@ class ExpertOrganism(ResidualOrganism):
             return torch.zeros_like(h_BSD)
         return self.expert_outputs(layer, h_BSD, self.routed(layer, h_BSD, gates))
 
-    def routable_slots(self, layer: int, gates: Tensor | None = None) -> list[int]:
-        """Return the slots of a layer that tokens can be routed to: those that live and whose gates are not 0."""
-        living = self.pool.living(layer)
-        if gates is None:
-            return living
-        own_C = gates.view(self.pool.depth, -1)[layer]
-        return [slot for slot in living if own_C[slot] > 0]
-
-    def logits(self, layer: int, h_BSD: Tensor) -> Tensor:
-        """Return the router logits of every slot, [B, S, C]; 0 for an empty one."""
-        return h_BSD @ self.pool.layers("route")[layer].T
-
     def routed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Routed:
         """Route every token to its k best slots; at least one slot must be routable.
 
@@ -114,9 +97,7 @@ class ExpertOrganism(ResidualOrganism):
             Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
         """
         slots = self.routable_slots(layer, gates)
-        logits_Tn = self.logits(layer, h_BSD).flatten(0, 1)[:, slots]
-        if gates is not None:
-            logits_Tn = logits_Tn + gates.view(self.pool.depth, -1)[layer, slots].log()
+        logits_Tn = self.gated(layer, self.logits(layer, h_BSD).flatten(0, 1)[:, slots], slots, gates)
         chosen_Tk = best(logits_Tn, min(self.k, len(slots))).experts
         demand_n = torch.bincount(chosen_Tk.flatten(), minlength=len(slots))
         every = torch.ones_like(chosen_Tk[:, 0], dtype=torch.bool)
@@ -185,49 +166,10 @@ class ExpertOrganism(ResidualOrganism):
         names
             Not used: nothing more is needed for any measure.
         """
-        hidden_BnSH, (_, down_CHD) = self.hidden(layer, h_BSD)[:, slots], self.matrices(layer)
+        said = Writes(self.hidden(layer, h_BSD)[:, slots], self.matrices(layer)[1][slots])
         genes = self.pool.genes(layer)
-        return Candidates(
-            self.logits(layer, h_BSD).flatten(0, 1)[:, slots],
-            hidden_BnSH,
-            down_CHD[slots],
-            every_output(hidden_BnSH, down_CHD[slots]),
-            [genes[slot] for slot in slots],
-        )
-
-    def residents(self, layer: int, h_BSD: Tensor) -> Candidates:
-        """Return the logits and outputs of the living slots of a layer for every token."""
-        return self.guests(layer, h_BSD, self.pool.living(layer))
-
-    def grafted(self, residents: Candidates, guests: Candidates, x_BSD: Tensor) -> Iterator[Tensor]:
-        """Yield what changes when the column of each guest alone joins the router of a layer, n times [B, S, D].
-
-        Tokens are routed anew and the weights of each token's k best recomputed. A guest to which no token is routed
-        changes exactly nothing.
-
-        Parameters
-        ----------
-        residents
-            Logits and outputs of the host's own experts.
-        guests
-            Those of the n experts to graft.
-        x_BSD
-            The host's stream after the layer, whose shape the changes have.
-        """
-        before_Tn = shares(residents.logits_Tn, self.k)
-        for logits_T, outputs_TD in zip(guests.logits_Tn.unbind(1), guests.outputs_nTD, strict=True):
-            after_Tn = shares(torch.cat([residents.logits_Tn, logits_T.unsqueeze(1)], 1), self.k)
-            change_TD = redirected(before_Tn, after_Tn[:, :-1], residents.outputs_nTD)
-            yield (change_TD + after_Tn[:, -1:] * outputs_TD).view_as(x_BSD)
-
-    def observed(self, layer: int, h_BSD: Tensor) -> Observed:
-        """Observe the experts of a layer (`organisms.experts.species.observed.observe`)."""
-        logits_BSC, hidden_BCSH = self.logits(layer, h_BSD), self.hidden(layer, h_BSD)
-        return observe(self.k, self.pool.living(layer), logits_BSC, hidden_BCSH, self.matrices(layer)[1])
-
-    def written(self, residents: Candidates, guests: Candidates) -> Writes:
-        """Return what each guest itself adds to the stream (`organisms.experts.species.observed.written`)."""
-        return written(self.k, residents, guests)
+        logits_Tn = self.logits(layer, h_BSD).flatten(0, 1)[:, slots]
+        return Candidates(logits_Tn, said, [genes[slot] for slot in slots])
 
     def described(
         self, residents: Candidates, guests: Candidates, names: Sequence[str]

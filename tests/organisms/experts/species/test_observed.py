@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from organisms.experts.species.cost import cost
-from organisms.experts.species.observed import Candidates, describe
-from organisms.experts.species.shares import every_output
+from organisms.experts.species.observed import describe
+from organisms.residual.candidates import Candidates
+from organisms.residual.writes import Writes
 from tests.fixtures.naive_interface import parts
 from tests.organisms.cases import CASES, Case, rewrite
 from tests.organisms.experts import naive_experts as naive
@@ -140,8 +141,8 @@ def test_two_tokens_are_as_far_apart_as_they_are_however_uneven_their_mass(ratio
     hidden[:, :, 1] = ratio
     genes = [{"activation": 0.0, "hidden": 1.0, "rank": 1.0}]
     down = torch.ones(1, 1, 4)
-    alone = Candidates(torch.zeros(task.length, 1), hidden, down, every_output(hidden, down), genes)
-    nobody = Candidates(torch.zeros(task.length, 0), hidden[:, :0], down[:0], torch.zeros(0, 7, 4), [])
+    alone = Candidates(torch.zeros(task.length, 1), Writes(hidden, down), genes)
+    nobody = Candidates(torch.zeros(task.length, 0), Writes(hidden[:, :0], down[:0]), [])
     found = describe(task, 2, 4, nobody, alone, ["attention_span"])
     expected = task.distances[0, 1] / task.distances.max()
     assert found["attention_span"].item() == pytest.approx(expected, rel=1e-4)

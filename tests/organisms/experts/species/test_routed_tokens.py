@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from organisms.experts.species.shares import chosen, shares
 from organisms.layers.norms import rms_norm
 from organisms.nn import stem
+from organisms.residual.shares import chosen, shares
 from tests.fixtures.small_worlds import examples_of
 from tests.organisms.experts.labelled import counted, labelled, routed
 

@@ -1,20 +1,20 @@
-"""The weight of every expert in each token's output, and what changes when an expert comes or goes.
+"""Token choice: the weights of the k components that each token goes to, and what changes when one comes or goes.
 
-Shape suffixes: T tokens, n experts, k choices of a token, D residual width.
+Shape suffixes: T tokens, n components, k choices of a token, D residual width.
 """
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from organisms.experts.routing.choice import best
+from organisms.layers.choice import largest
 
 
 def mixture(logits_Tn: Tensor, chosen_Tk: Tensor) -> Tensor:
-    """Return the weights of the chosen experts, [T, k]: the softmax of their logits (Mixtral, Jiang et al. 2024).
+    """Return the weights of the chosen components, [T, k]: the softmax of their logits (Mixtral, Jiang et al. 2024).
 
-    With k = 1 that would always be 1 and leave the router without a gradient from the task; so the weight is the
-    chosen expert's probability in the softmax over all n (Switch, Fedus et al. 2022).
+    With k = 1 that would always be 1 and leave the logits without a gradient from the task; so the weight is the
+    chosen one's probability in the softmax over all n (Switch, Fedus et al. 2022).
     """
     if chosen_Tk.shape[1] == 1:
         return torch.softmax(logits_Tn, -1).gather(1, chosen_Tk)
@@ -27,14 +27,14 @@ def chosen(logits: Float[Tensor, "T n"], k: int) -> Bool[Tensor, "T n"]:
 
 
 def shares(logits: Float[Tensor, "T n"], k: int) -> Float[Tensor, "T n"]:
-    """Return the weights of the k experts of each token's largest logits (of all if they are fewer), 0 elsewhere."""
+    """Return the weights of the k components of each token's largest logits (of all if they are fewer), 0 elsewhere."""
     chosen_Tk = _best(logits, k)
     return torch.zeros_like(logits).scatter(1, chosen_Tk, mixture(logits, chosen_Tk))
 
 
-def every_output(hidden: Float[Tensor, "B n S H"], down: Float[Tensor, "n H D"]) -> Float[Tensor, "n T D"]:
-    """Return the output of every expert for every token of B examples, T = B S, from its hidden activations."""
-    return hidden.transpose(0, 1).flatten(1, 2) @ down
+def every_output(values: Float[Tensor, "B n S W"], write: Float[Tensor, "n W D"]) -> Float[Tensor, "n T D"]:
+    """Return the output of every component for every token of B examples, T = B S, from its values."""
+    return values.transpose(0, 1).flatten(1, 2) @ write
 
 
 def redirected(
@@ -45,9 +45,9 @@ def redirected(
     Parameters
     ----------
     before, after
-        Weights of the experts for every token.
+        Weights of the components for every token.
     outputs
-        Outputs of the experts for every token, chosen or not.
+        Outputs of the components for every token, chosen or not.
     """
     change = outputs.new_zeros(outputs.shape[1:])
     for shift_T, outputs_TD in zip((after - before).unbind(1), outputs, strict=True):
@@ -56,8 +56,6 @@ def redirected(
 
 
 def _best(logits_Tn: Tensor, k: int) -> Tensor:
-    """Return the k experts of the largest logits, int64 [T, k]; all where they are fewer, even none."""
+    """Return the k components of the largest logits, int64 [T, k]; all where they are fewer, even none."""
     fewer = min(k, logits_Tn.shape[1])
-    return (
-        best(logits_Tn, fewer).experts if fewer else logits_Tn.new_zeros(len(logits_Tn), 0, dtype=torch.int64)
-    )
+    return largest(logits_Tn, fewer) if fewer else logits_Tn.new_zeros(len(logits_Tn), 0, dtype=torch.int64)
