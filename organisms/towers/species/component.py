@@ -28,6 +28,7 @@ from torch import Tensor
 from organisms.layers.norms import EPSILON
 from organisms.pool import Dense, Layout, Vector
 from organisms.residual.activations import ACTIVATION_NAMES
+from organisms.residual.units import Axes, Axis
 from organisms.towers.species.options import TowerOptions
 from qd.genes import GeneRange, GeneSpace
 from qd.records import Genes, Genome
@@ -35,6 +36,21 @@ from qd.records import Genes, Genome
 ATTENTION = ("k", "o", "q", "v")  # arrays of an attention stage
 UNITS = 16  # the squared norm of a normed stream
 ADDRESS = 5  # coordinates of an address, whose direction is a point of the sphere
+
+# In the order in which they are fitted.
+AXES: Axes = {
+    "stages": Axis(("stages",), (("up", 0),), (("down", 0),), free=False),
+    "attention": Axis(("attention",), (("q", 0), ("k", 0), ("v", 0)), (("o", 0),), free=False),
+    "width": Axis(
+        ("width",),
+        (("write", 0), ("score", 0), ("up", 1), ("q", 1), ("k", 1), ("v", 1)),
+        (("read", 1), ("down", 2), ("o", 2)),
+        ends=(("write", 0), ("read", 1)),
+    ),
+    "key": Axis(("width",), (("q", 2),), (("k", 2),)),
+    "value": Axis(("width",), (("v", 2),), (("o", 1),)),
+    "hidden": Axis(("expansion", "width"), (("up", 2),), (("down", 1),), stagewise=True),
+}
 
 
 def genes(options: TowerOptions) -> GeneSpace:

@@ -16,9 +16,10 @@ from organisms.mixer import new_mixer
 from organisms.nn import Interface
 from organisms.options import FamilyOptions, Sizes
 from organisms.pool import Pool
+from organisms.residual import units
 from organisms.residual.family import ResidualFamily
 from organisms.task import Task
-from organisms.towers.species import component, units
+from organisms.towers.species import component
 from organisms.towers.species.cost import cost
 from organisms.towers.species.options import TowerOptions
 from organisms.towers.species.organism import TowerOrganism
@@ -35,7 +36,7 @@ class Towers(ResidualFamily):
     def __init__(self, task: Task, sizes: Sizes, options: TowerOptions) -> None:
         super().__init__(task, sizes, component.genes(options), component.layout(sizes.dim, options))
         self.own = options
-        self.hidden_axes = units.hidden_axes([part.name for part in self.layout])
+        self.hidden_axes = units.hidden_axes(component.AXES, [part.name for part in self.layout])
 
     def interface(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw an untrained interface: stem, readout, and a mixer for each layer."""
@@ -71,11 +72,15 @@ class Towers(ResidualFamily):
         generator
             Source of what is added.
         """
-        return units.fitted(genome, genes, self.dim, generator)
+
+        def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+            return component.drawn(name, shape, self.dim, generator)
+
+        return units.fitted(genome, genes, component.AXES, draw)
 
     def aligned(self, genome: Genome, like: Genome) -> Genome:
         """Permute the units of a tower, on every axis, to match another's."""
-        return units.aligned(genome, like)
+        return units.aligned(genome, like, component.AXES)
 
     def cost(self, genes: Genes) -> tuple[float, float]:
         """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one tower on one example."""

@@ -1,20 +1,20 @@
-"""The units of a tower along each of its axes: added, taken away, and matched to those of another tower.
+"""The units of a component along each of its axes: added, taken away, and matched to those of another component.
 
 Units of one axis are rows of several arrays. Some of these have to be zero for a new unit to change nothing: what it
 hears of the stream, or what it says to it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from organisms.towers.species.component import drawn
 from qd.records import Genes, Genome
 
 Place = tuple[str, int]  # an array, and the axis of it along which the units lie
 Arrays = Mapping[str, np.ndarray]
+Draw = Callable[[str, tuple[int, ...]], np.ndarray]  # an array of this name and shape
 PASSES = 8  # at most so often are all axes matched one after the other
 
 
@@ -27,6 +27,7 @@ class Axis:
     silent: tuple[Place, ...]  # what is zero for a new unit, so that it changes nothing
     free: bool = True  # whether the units may change places
     stagewise: bool = False  # whether each stage has units of its own
+    ends: tuple[Place, ...] = ()  # those by which a unit is known whatever the order of all other units
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -34,52 +35,41 @@ class Axis:
         return self.drawn + self.silent
 
     def known(self, arrays: Arrays) -> "Axis":
-        """Return the axis without what a tower of these options has not."""
-        drawn, silent = (
-            tuple(place for place in places if place[0] in arrays) for places in (self.drawn, self.silent)
+        """Return the axis without the arrays that a component of these options has not."""
+        drawn, silent, ends = (
+            tuple(place for place in places if place[0] in arrays)
+            for places in (self.drawn, self.silent, self.ends)
         )
-        return replace(self, drawn=drawn, silent=silent)
+        return replace(self, drawn=drawn, silent=silent, ends=ends)
 
 
-# In the order in which they are fitted.
-AXES: Mapping[str, Axis] = {
-    "stages": Axis(("stages",), (("up", 0),), (("down", 0),), free=False),
-    "attention": Axis(("attention",), (("q", 0), ("k", 0), ("v", 0)), (("o", 0),), free=False),
-    "width": Axis(
-        ("width",),
-        (("write", 0), ("score", 0), ("up", 1), ("q", 1), ("k", 1), ("v", 1)),
-        (("read", 1), ("down", 2), ("o", 2)),
-    ),
-    "key": Axis(("width",), (("q", 2),), (("k", 2),)),
-    "value": Axis(("width",), (("v", 2),), (("o", 1),)),
-    "hidden": Axis(("expansion", "width"), (("up", 2),), (("down", 1),), stagewise=True),
-}
+Axes = Mapping[str, Axis]
 
 
-def hidden_axes(names: Sequence[str]) -> dict[str, tuple[Place, ...]]:
-    """Return the axes of interchangeable units of towers that have these arrays."""
-    known = {name: axis.known(dict.fromkeys(names, np.empty(0))) for name, axis in AXES.items()}
+def hidden_axes(axes: Axes, names: Sequence[str]) -> dict[str, tuple[Place, ...]]:
+    """Return the axes of interchangeable units of components that have these arrays."""
+    known = {name: axis.known(dict.fromkeys(names, np.empty(0))) for name, axis in axes.items()}
     return {name: axis.places for name, axis in known.items() if axis.free and axis.places}
 
 
-def fitted(genome: Genome, genes: Genes, dim: int, rng: np.random.Generator) -> Genome:
-    """Return a tower of the sizes that these genes say; its function stays but for what is taken away.
+def fitted(genome: Genome, genes: Genes, axes: Axes, draw: Draw) -> Genome:
+    """Return a component of the sizes that these genes say; its function stays but for what is taken away.
 
     Taken away are the units of the smallest products of the norms of what leads to them and what they lead to.
 
     Parameters
     ----------
     genome
-        The tower; its own genes stay as they are.
+        The component; its own genes stay as they are.
     genes
         Structural genes to fit it to.
-    dim
-        Width of the residual stream, D.
-    rng
-        Source of what is added.
+    axes
+        Its axes, in the order in which they are fitted.
+    draw
+        Draws what is added.
     """
     arrays, values = dict(genome.arrays), dict(genes)
-    for axis in AXES.values():
+    for axis in axes.values():
         axis = axis.known(arrays)
         if not axis.places:
             continue
@@ -87,30 +77,39 @@ def fitted(genome: Genome, genes: Genes, dim: int, rng: np.random.Generator) -> 
         name, at = axis.places[0]
         extra = size - arrays[name].shape[at]
         if extra > 0:
-            arrays |= _grown(arrays, axis, extra, dim, rng)
+            arrays |= _grown(arrays, axis, extra, draw)
         elif extra < 0:
             arrays |= _ordered(arrays, axis, [_strongest(part, axis, size) for part in _parts(arrays, axis)])
     return replace(genome, arrays=arrays)
 
 
-def aligned(genome: Genome, like: Genome) -> Genome:
-    """Permute the units of a tower to match another of the same sizes; its function stays.
+def aligned(genome: Genome, like: Genome, axes: Axes) -> Genome:
+    """Permute the units of a component to match another of the same sizes; its function stays.
 
     Each axis in turn takes the permutation of the least sum of squared differences, until none changes any more: weight
-    matching (Ainsworth et al. 2023, Git Re-Basin). The stream's units come first, by what they read and write alone,
-    whose other ends do not move, and again last.
+    matching (Ainsworth et al. 2023, Git Re-Basin). Units that are known by their ends come first, by these alone, and
+    last in each pass.
+
+    Parameters
+    ----------
+    genome
+        The component.
+    like
+        The one to match.
+    axes
+        Its axes, those with ends first.
     """
-    free = [axis.known(genome.arrays) for axis in reversed(list(AXES.values())) if axis.free]
-    ends = Axis((), (("write", 0),), (("read", 1),))
-    order = _match(genome.arrays, like.arrays, ends)
-    width = AXES["width"].known(genome.arrays)
-    arrays = dict(genome.arrays) | _ordered(genome.arrays, width, [order])
+    free = [axis.known(genome.arrays) for axis in axes.values() if axis.free]
+    free = [axis for axis in free if axis.places]
+    arrays = dict(genome.arrays)
+    for axis in free:
+        if axis.ends:
+            arrays |= _ordered(arrays, axis, [_match(arrays, like.arrays, axis.ends)])
     for _ in range(PASSES):
-        before = arrays
-        for axis in free:
-            if axis.places:
-                pairs = zip(_parts(arrays, axis), _parts(like.arrays, axis), strict=True)
-                arrays = arrays | _ordered(arrays, axis, [_match(*pair, axis) for pair in pairs])
+        before = dict(arrays)
+        for axis in reversed(free):
+            pairs = zip(_parts(arrays, axis), _parts(like.arrays, axis), strict=True)
+            arrays |= _ordered(arrays, axis, [_match(*pair, axis.places) for pair in pairs])
         if all(np.array_equal(before[name], arrays[name]) for name in arrays):
             break
     return replace(genome, arrays=arrays)
@@ -133,13 +132,11 @@ def _ordered(arrays: Arrays, axis: Axis, orders: Sequence[np.ndarray]) -> dict[s
     }
 
 
-def _grown(
-    arrays: Arrays, axis: Axis, extra: int, dim: int, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
+def _grown(arrays: Arrays, axis: Axis, extra: int, draw: Draw) -> dict[str, np.ndarray]:
     grown = {}
     for name, at in axis.places:
         shape = tuple(extra if place == at else size for place, size in enumerate(arrays[name].shape))
-        fresh = drawn(name, shape, dim, rng)
+        fresh = draw(name, shape)
         added = np.zeros_like(fresh) if (name, at) in axis.silent else fresh
         grown[name] = np.concatenate([arrays[name], added], axis=at)
     return grown
@@ -151,11 +148,11 @@ def _strongest(arrays: Arrays, axis: Axis, kept: int) -> np.ndarray:
     return np.sort(np.argsort(-(one * other), kind="stable")[:kept])
 
 
-def _match(arrays: Arrays, others: Arrays, axis: Axis) -> np.ndarray:
+def _match(arrays: Arrays, others: Arrays, places: Sequence[Place]) -> np.ndarray:
     """Return the order of the units of `arrays` in which they are nearest to the others'."""
-    similarity = _rows(arrays, axis.places) @ _rows(others, axis.places).T
-    units, places = linear_sum_assignment(similarity, maximize=True)
-    return units[np.argsort(places)]
+    similarity = _rows(arrays, places) @ _rows(others, places).T
+    units, order = linear_sum_assignment(similarity, maximize=True)
+    return units[np.argsort(order)]
 
 
 def _rows(arrays: Arrays, places: Sequence[Place]) -> np.ndarray:
