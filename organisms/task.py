@@ -161,6 +161,11 @@ class Task:
         """Euclidean distance between every two tokens, float64 [S, S]."""
         return np.linalg.norm(self.positions[:, None] - self.positions[None], axis=-1)
 
+    def visible(self, window: float) -> np.ndarray:
+        """Return which tokens (columns) each token (row) sees, bool [S, S]: nearer than window, not later if causal."""
+        near = self.distances < window
+        return np.tril(near) if self.causal else near
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that a run can see of the task; labels count where there are any."""

@@ -25,7 +25,6 @@ from organisms.nn import example_losses, new_interface, readout, stem
 from organisms.options import Sizes
 from organisms.pool import Occupant
 from organisms.pseudopods.species import PseudopodOptions, Pseudopods
-from organisms.pseudopods.species.cost import visible
 from organisms.pseudopods.species.organism import PseudopodOrganism
 from organisms.task import Task
 from qd.genes import random_genes
@@ -63,7 +62,7 @@ class Loop:
 
     def _settings(self, genes: Genes) -> tuple[float, Tensor]:
         gene = dict(genes)
-        mask = torch.from_numpy(~visible(self.task, gene["window"]))
+        mask = torch.from_numpy(~self.task.visible(gene["window"]))
         bias = torch.zeros(mask.shape).masked_fill_(mask, -torch.inf)
         return gene["temperature"] / gene["rank"] ** 0.5, bias
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from organisms.task import Task
 
 
@@ -20,13 +18,7 @@ def cost(task: Task, dim: int, gene: Mapping[str, float]) -> tuple[float, float]
         Structural genes by name; `rank`, `width` and `window` count.
     """
     tokens, rank, width = task.length, gene["rank"], gene["width"]
-    pairs = float(visible(task, gene["window"]).sum())
+    pairs = float(task.visible(gene["window"]).sum())
     flops = 2 * tokens * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
     bytes_moved = 2 * dim * (rank + width) + 2 * tokens * dim + 4 * tokens * (rank + width)
     return flops, 4.0 * bytes_moved
-
-
-def visible(task: Task, window: float) -> np.ndarray:
-    """Return which keys (columns) a query (row) sees, bool [S, S]: nearer than `window`, and not later if causal."""
-    near = task.distances < window
-    return np.tril(near) if task.causal else near

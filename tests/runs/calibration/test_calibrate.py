@@ -8,7 +8,6 @@ from archive_store.journal.chain import numbered
 from archive_store.journal.journal import Journal
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
-from organisms.pseudopods.species.cost import visible
 from qd.measures import MEASURES, ranges_from_samples
 from runs.calibration.borrow import borrowed
 from runs.calibration.constants import Calibration, constants, read_centroids
@@ -94,7 +93,7 @@ class TestConstants:
         config = small()
         task = build(spec_of(config)).task
         length, dim, rank, width = task.length, 16, config.options.max_rank, config.options.max_width
-        pairs = visible(task, 5).sum()
+        pairs = task.visible(5).sum()
         flops = 2 * length * dim * 2 * (rank + width) + pairs * (2 * rank + 2 * width + 5)
         assert found().largest_flops == flops
 

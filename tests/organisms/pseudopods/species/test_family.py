@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from organisms.options import Sizes
 from organisms.pseudopods.species import PseudopodOptions, Pseudopods
-from organisms.pseudopods.species.cost import visible
 from qd.genes import GeneRange, random_genes
 from tests.fixtures.small_worlds import small_species, small_task
 
@@ -74,7 +73,7 @@ def test_a_drawn_head_is_half_as_large_where_it_writes():
 @pytest.mark.parametrize("window", [1.0, 2.0, 3.5, 100.0])
 def test_what_is_visible(window, causal):
     task = replace(TASK, causal=causal)
-    seen = visible(task, window)
+    seen = task.visible(window)
     for i in range(task.length):
         for j in range(task.length):
             near = math.dist(task.positions[i], task.positions[j]) < window

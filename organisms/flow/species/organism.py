@@ -1,0 +1,60 @@
+"""An organism of flow patterns: each token mixes the flows of the k living patterns of its largest logits.
+
+Shape suffixes: B examples, S tokens, T = B S, n patterns, D residual width.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from organisms.flow.species.observed import Patterns, describe
+from organisms.flow.species.patterns import flows
+from organisms.nn import Interface
+from organisms.pool import Pool
+from organisms.residual.routed import RoutedOrganism
+from organisms.residual.writes import Writes
+from organisms.task import Task
+
+
+class FlowOrganism(RoutedOrganism):
+    """``x <- x + sum over the k patterns of a token of weight flow(rms_norm(x))`` per layer."""
+
+    def __init__(self, task: Task, interface: Interface, pool: Pool, k: int) -> None:
+        super().__init__(task, interface, pool, k)
+        self.distances = torch.tensor(task.distances, dtype=torch.float32, device=pool.counts.device)
+
+    def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Patterns:
+        """Return the logits, outputs and flows of some slots for every token, mixed by it or not.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the host's patterns read.
+        slots
+            Slots of the layer, counted from its first.
+        names
+            Not used: nothing more is needed for any measure.
+        """
+        arrays = {name: self.pool.layers(name)[layer][slots] for name in self.pool.stacks}
+        genes = [self.pool.genes(layer)[slot] for slot in slots]
+        logits_Tn = (h_BSD @ arrays["route"].T).flatten(0, 1)
+        flow_BnCSS, given_BnSR = flows(arrays, genes, h_BSD, self.distances.to(h_BSD.dtype), self.task.causal)
+        return Patterns(logits_Tn, Writes(given_BnSR, arrays["write"]), genes, flow_BnCSS)
+
+    def described(self, residents: Patterns, guests: Patterns, names: Sequence[str]) -> Mapping[str, Tensor]:
+        """Measure the guests in a host (`organisms.flow.species.observed.describe`).
+
+        Parameters
+        ----------
+        residents
+            The host's own patterns.
+        guests
+            The n patterns to graft.
+        names
+            The measures that are wanted.
+        """
+        dim = self.interface["embed"].shape[1]
+        return describe(self.task, self.k, dim, residents, guests, names)
