@@ -5,6 +5,7 @@ import math
 import torch
 
 from organisms.experts.species.family import Experts
+from organisms.flow.species.family import Flow
 from organisms.pool import Pool
 from organisms.pseudopods.species.family import Pseudopods
 from organisms.towers.species.family import Towers
@@ -50,6 +51,10 @@ class HotheadedExperts(Changed, Experts):
 
 class HotheadedTowers(Changed, Towers):
     """The same of towers."""
+
+
+class HotheadedFlow(Changed, Flow):
+    """The same of flow patterns."""
 
 
 class Doomed(Changed, Pseudopods):

@@ -1,4 +1,4 @@
-"""The presets of experts and towers, launched with their own tasks and sizes, but little training, in one process."""
+"""The presets of other families, launched with their own tasks and sizes, but little training, in one process."""
 
 import pytest
 

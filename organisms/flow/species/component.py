@@ -87,7 +87,7 @@ def drawn(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.nda
         case "intensity":
             normal = 0.5 * normal / math.sqrt(shape[-1])
         case "level":
-            normal = 0.0 * normal
+            normal = np.zeros(shape)
         case "match":
             normal = normal / shape[-1]
         case "write":

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from organisms.flow.species.cost import cost
+from organisms.flow.species.patterns import Flows
 from organisms.residual import mass
 from organisms.residual.candidates import Candidates, Joined
 from organisms.residual.organism import quiet_share
@@ -22,13 +23,14 @@ from organisms.task import Task
 class Patterns(Candidates):
     """Logits and outputs of n patterns for every token, and the flows by which they come about."""
 
-    flow_BnCSS: Tensor
+    flows: Flows
 
     @cached_property
     def rows_BnSS(self) -> Tensor:
         """From where each token receives, the flows of a pattern's channels as shares of their sum, float64."""
-        whole = self.flow_BnCSS.double().sum(2)
-        return whole / whole.sum(-1, keepdim=True).clamp_min(1e-300)
+        weights_BnCS = self.flows.intensity_BnCS.double()
+        weights_BnCS = weights_BnCS / weights_BnCS.sum(2, keepdim=True)
+        return (self.flows.rows_BnCSS * weights_BnCS.unsqueeze(-1)).sum(2)
 
     def pattern(self, place: int, weight_T: Tensor) -> Tensor:
         """Return the mean over examples of a pattern's rows, each times its token's weight, flat [S S]."""
@@ -103,7 +105,7 @@ class _Measured:
                 given_TR = self.guests.said.values[:, place].flatten(0, 1)[answers_T]
                 return float(quiet_share(given_TR[:, : int(gene["rank"])]))
             case "compute_intensity":
-                examples = len(self.guests.flow_BnCSS)
+                examples = len(self.guests.flows.rows_BnCSS)
                 flops, bytes_moved = cost(self.task, self.dim, gene, int(answers_T.sum()), examples)
                 return math.log2(flops / bytes_moved)
         own = self.guests.pattern(place, joined.weight_T)

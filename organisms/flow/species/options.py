@@ -17,7 +17,7 @@ class FlowOptions(FamilyOptions):
     """Largest reduced width of a pattern, a gene: what it reads, moves and writes has at most this rank."""
     max_channels: Count = 2
     """Most flow channels of a pattern, a gene."""
-    max_positions: Count = 8
+    max_positions: Count = 16
     """Most positions that a token receives from in one channel, a gene."""
     max_window: Count | None = None
     """Largest window, a gene: a token receives at a distance under it; null: the whole sequence."""

@@ -41,8 +41,8 @@ class FlowOrganism(RoutedOrganism):
         arrays = {name: self.pool.layers(name)[layer][slots] for name in self.pool.stacks}
         genes = [self.pool.genes(layer)[slot] for slot in slots]
         logits_Tn = (h_BSD @ arrays["route"].T).flatten(0, 1)
-        flow_BnCSS, given_BnSR = flows(arrays, genes, h_BSD, self.distances.to(h_BSD.dtype), self.task.causal)
-        return Patterns(logits_Tn, Writes(given_BnSR, arrays["write"]), genes, flow_BnCSS)
+        found = flows(arrays, genes, h_BSD, self.distances.to(h_BSD.dtype), self.task.causal)
+        return Patterns(logits_Tn, Writes(found.given_BnSR, arrays["write"]), genes, found)
 
     def described(self, residents: Patterns, guests: Patterns, names: Sequence[str]) -> Mapping[str, Tensor]:
         """Measure the guests in a host (`organisms.flow.species.observed.describe`).

@@ -4,6 +4,7 @@ Shape suffixes: B examples, S tokens, n patterns, C channels of a pattern, R red
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,6 +13,15 @@ from torch.nn import functional as F
 
 from organisms.flow.matrix.distance import distance_cost
 from organisms.residual.organism import projected
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flows:
+    """How n patterns move what tokens offer. With what a pattern has not, there are zeros."""
+
+    rows_BnCSS: Tensor  # from where each token receives in each channel: each row sums to 1
+    intensity_BnCS: Tensor  # how much
+    given_BnSR: Tensor  # what every token is given by it, before it is written
 
 
 def seen(distances_SS: Tensor, genes: Sequence[Mapping[str, float]], causal: bool) -> Bool[Tensor, "n S S"]:
@@ -37,11 +47,8 @@ def flows(
     h_BSD: Float[Tensor, "B S D"],
     distances_SS: Float[Tensor, "S S"],
     causal: bool,
-) -> tuple[Float[Tensor, "B n C S S"], Float[Tensor, "B n S R"]]:
-    """Return the flow matrices of every channel, receivers in rows, and what every token is given by them.
-
-    Of each row the K highest scores are chosen, with all that are equal to the lowest of them. Where a pattern has
-    fewer channels there are zeros.
+) -> Flows:
+    """Let n patterns move what the tokens of a stream offer.
 
     Parameters
     ----------
@@ -57,19 +64,36 @@ def flows(
         Whether later tokens are hidden.
     """
     z_BnSR, o_BnSR = (projected(h_BSD, arrays[name]) for name in ("look", "offer"))
-    q_BnCSR = z_BnSR.unsqueeze(2) @ arrays["match"]
-    decay_nC11 = F.softplus(arrays["decay"])[..., None, None]
-    cost_nCSS = distance_cost(distances_SS, decay_nC11, None)
-    scores = q_BnCSR @ o_BnSR.unsqueeze(2).mT - cost_nCSS
-    scores = scores.masked_fill(~seen(distances_SS, genes, causal).unsqueeze(1), -torch.inf)
-    positions = [int(gene["positions"]) for gene in genes]
-    highest = scores.detach().topk(max(positions, default=1)).values
-    place = torch.tensor(positions, dtype=torch.int64, device=h_BSD.device).sub(1).view(-1, 1, 1, 1)
-    place = place.expand(*highest.shape[:-1], 1)
-    scores = scores.masked_fill(scores < highest.gather(-1, place), -torch.inf)
+    n, C, R, _ = arrays["match"].shape
+    q_BnSCR = (z_BnSR @ arrays["match"].transpose(1, 2).reshape(n, R, C * R)).unflatten(-1, (C, R))
+    q_BnCSR = q_BnSCR.transpose(2, 3)
+    # Channels lie behind one another, so that no product has to copy what their tokens offer.
+    lost_nCSS = -distance_cost(distances_SS, F.softplus(arrays["decay"])[..., None, None], None)
+    lost_nCSS = lost_nCSS.masked_fill(~seen(distances_SS, genes, causal).unsqueeze(1), -torch.inf)
+    scores = (q_BnCSR.flatten(2, 3) @ o_BnSR.mT).unflatten(2, (C, -1)) + lost_nCSS
+    rows_BnCSS = chosen(scores, [int(gene["positions"]) for gene in genes]).softmax(-1)
     channels_n1 = distances_SS.new_tensor([gene["channels"] for gene in genes]).unsqueeze(1)
-    has_nC = torch.arange(scores.shape[2], device=h_BSD.device) < channels_n1
+    has_nC1 = (torch.arange(C, device=h_BSD.device) < channels_n1).unsqueeze(-1)
     level_nC1 = arrays["level"].unsqueeze(-1)
-    intensity = 2 * (z_BnSR @ arrays["intensity"].mT).mT.add(level_nC1).sigmoid() * has_nC.unsqueeze(-1)
-    flow = intensity.unsqueeze(-1) * scores.softmax(-1)
-    return flow, (flow @ o_BnSR.unsqueeze(2) @ arrays["value"]).sum(2)
+    intensity_BnCS = 2 * (z_BnSR @ arrays["intensity"].mT).mT.add(level_nC1).sigmoid() * has_nC1
+    received_BnCSR = (rows_BnCSS.flatten(2, 3) @ o_BnSR).unflatten(2, (C, -1))
+    weighted_BnSCR = (received_BnCSR * intensity_BnCS.unsqueeze(-1)).transpose(2, 3)
+    given_BnSR = weighted_BnSCR.flatten(3) @ arrays["value"].flatten(1, 2)
+    return Flows(rows_BnCSS, intensity_BnCS, given_BnSR)
+
+
+def chosen(scores: Float[Tensor, "B n C S S"], positions: Sequence[int]) -> Float[Tensor, "B n C S S"]:
+    """Return the K highest scores of each row, with all that equal the lowest of them, and -inf for the others.
+
+    Parameters
+    ----------
+    scores
+        Of n patterns.
+    positions
+        K of each pattern.
+    """
+    most = max(positions, default=1)
+    highest = scores.detach().topk(most).values
+    place = torch.tensor(positions, dtype=torch.int64, device=scores.device).sub(1).view(-1, 1, 1, 1)
+    lowest = highest.gather(-1, place.expand(*highest.shape[:-1], 1))
+    return scores.masked_fill(scores < lowest, -torch.inf)

@@ -40,7 +40,8 @@ def file(tmp_path, text):
 def test_the_presets_are_the_ones_that_are_promised_and_valid():
     tasks = ["digits", "parity", "signals", "sine", "text", "trajectories", "xor"]
     others = {f"{task}-experts": "experts" for task in ("digits", "signals", "text", "trajectories")}
-    others |= {f"{task}-towers": "towers" for task in ("digits", "signals", "text")}
+    for kind in ("towers", "flow"):
+        others |= {f"{task}-{kind}": kind for task in ("digits", "signals", "text")}
     assert presets() == sorted([*tasks, *others, "smoke"])
     for name in presets():
         config = load(name)
@@ -122,7 +123,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
         "task.name: must be digits, text, table, signals, trajectories, sine, xor, parity or an import path "
         'package.module:Name, not "digit"; did you mean digits?',
-        "organism.kind: must be pseudopods, experts, towers or an import path package.module:Name, "
+        "organism.kind: must be pseudopods, experts, towers, flow or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
         "organism.depth: must be an integer, not 1.0",
         "organism.pseudopods.max_window: must be at least 1, not 0",
@@ -581,7 +582,7 @@ class TestFiles:
             load(file(tmp_path, text))
 
     def test_an_unknown_name_lists_the_presets_and_the_nearest(self):
-        near = r"called smok; did you mean smoke\? presets: digits, digits-experts, digits-towers, parity"
+        near = r"called smok; did you mean smoke\? presets: digits, digits-experts, digits-flow, digits-towers, parity"
         with pytest.raises(ConfigError, match=near):
             load("smok")
         with pytest.raises(ConfigError, match=r"called q.yaml; presets: digits"):

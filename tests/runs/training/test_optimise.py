@@ -80,7 +80,7 @@ class Definition:
 
 
 @pytest.mark.parametrize(
-    ("family", "depth"), [("pseudopods", 1), ("pseudopods", 2), ("experts", 2), ("towers", 2)]
+    ("family", "depth"), [("pseudopods", 1), ("pseudopods", 2), ("experts", 2), ("towers", 2), ("flow", 2)]
 )
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_training_is_what_torch_does_to_one_component_at_a_time(kind, depth, family):

@@ -30,6 +30,7 @@ HOTHEADS = {
     "pseudopods": "tests.faults.exploding:Hothead",
     "experts": "tests.faults.exploding:HotheadedExperts",
     "towers": "tests.faults.exploding:HotheadedTowers",
+    "flow": "tests.faults.exploding:HotheadedFlow",
 }
 
 

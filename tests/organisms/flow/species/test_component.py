@@ -36,7 +36,7 @@ def said(genome):
     """What a pattern gives to every token."""
     gene = dict(genome.genes) | {"channels": len(genome.arrays["match"])}
     arrays = {name: torch.tensor(array, dtype=torch.float64)[None] for name, array in genome.arrays.items()}
-    _, given_BnSR = flows(arrays, [gene], H, DISTANCES, causal=False)
+    given_BnSR = flows(arrays, [gene], H, DISTANCES, causal=False).given_BnSR
     return given_BnSR[:, 0] @ arrays["write"][0]
 
 
@@ -154,5 +154,6 @@ def test_one_pattern_of_one_number_is_the_flow_of_the_library(causal):
     }
     places = torch.arange(7, dtype=torch.float64)
     line = (places[:, None] - places).abs()
-    found, _ = flows(arrays, [{"window": 4, "positions": 3, "channels": 1}], H, line, causal)
-    torch.testing.assert_close(found[:, 0], layer(H)[0])
+    found = flows(arrays, [{"window": 4, "positions": 3, "channels": 1}], H, line, causal)
+    matrix = found.rows_BnCSS * found.intensity_BnCS.unsqueeze(-1)
+    torch.testing.assert_close(matrix[:, 0], layer(H)[0])

@@ -120,7 +120,6 @@ def test_tokens_that_are_seen_are_those_of_the_task():
     found = organism.residents(0, h)
     for place, gene in enumerate(found.genes):
         hidden = torch.from_numpy(~organism.task.visible(gene["window"]))
-        assert not found.flow_BnCSS[:, place][..., hidden].any()
-        rows = (found.flow_BnCSS[:, place, : int(gene["channels"])] > 0).sum(-1)
-        assert rows.min() >= 1
-        assert rows.max() <= gene["positions"]
+        rows = found.flows.rows_BnCSS[:, place]
+        assert not rows[..., hidden].any()
+        assert 1 <= (rows > 0).sum(-1).min() <= (rows > 0).sum(-1).max() <= gene["positions"]
