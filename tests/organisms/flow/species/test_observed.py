@@ -6,7 +6,7 @@ import torch
 
 from organisms.flow.species.cost import cost
 from tests.fixtures.naive_interface import norm, parts
-from tests.organisms.cases import CASES, Case, rewrite
+from tests.organisms.cases import CASES, Case, probed, rewrite
 from tests.organisms.flow import naive_patterns as naive
 from tests.organisms.hosted import grafted, settled
 
@@ -123,3 +123,12 @@ def test_tokens_that_are_seen_are_those_of_the_task():
         rows = found.flows.rows_BnCSS[:, place]
         assert not rows[..., hidden].any()
         assert 1 <= (rows > 0).sum(-1).min() <= (rows > 0).sum(-1).max() <= gene["positions"]
+
+
+@pytest.mark.parametrize("variant", [None, "one each"])
+def test_tokens_that_mix_a_pattern_are_counted(variant):
+    _, organism, inputs, _, probe = probed(Case("flow", variant=variant))
+    sent = [naive.passed(organism, parts(organism), one) for one in inputs]
+    for slot, counts in zip(probe.slots, probe.routed_tokens.tolist(), strict=True):
+        layer = organism.pool.layer(slot)
+        assert counts == [sum(slot in mixture for mixture in one.shares[layer]) for one in sent]
