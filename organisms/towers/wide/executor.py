@@ -17,6 +17,7 @@ from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
 from organisms.towers.wide.measure import fastest
 from organisms.towers.wide.randomness import unmoved
 from organisms.towers.wide.strategy import TRIED, ExecutionStrategy, by_size
+from organisms.towers.wide.surroundings import RECOUNTED, hindrance, recounted
 
 GROUPS: Mapping[ExecutionStrategy, Callable[..., TowerGroup]] = {
     ExecutionStrategy.VMAP: VMapTowerGroup,
@@ -55,6 +56,7 @@ class Executor:
         self.towers = dict(towers)
         self.drops = any(chance.drops(tower) for tower in towers.values())
         self.reasons = {} if reason is None else dict.fromkeys(GROUPS, reason)
+        self.apart: str | None = None  # why the last pass was computed one by one, which another need not be
         self.used = ExecutionStrategy.SEQUENTIAL
         self.chosen: dict[Hashable, ExecutionStrategy] = {}
         self._groups: dict[ExecutionStrategy, TowerGroup] = {}
@@ -81,12 +83,17 @@ class Executor:
         x
             The input of every tower.
         keys
-            What their dropouts draw from, int64 [N]; None: nothing is dropped.
+            What their dropouts draw from, int64 [N]; None: from torch's own generator, if there are any.
         deterministic
             Whether AUTO goes by the size of x instead of a clock.
         weights
             Those of a `SubEnsembleGroup`, which is used once both of its ways are proven; None: none is.
         """
+        self.apart = hindrance()
+        if self.apart is None and recounted() and not self._settled(strategy, x, deterministic, weights):
+            self.apart = RECOUNTED
+        if self.apart is not None:
+            return self.sequential(x, keys)
         if weights is not None:
             unproven = self._unproven(x)
             if unproven is None and (ensemble := self.ensemble(weights)) is not None:
@@ -103,6 +110,8 @@ class Executor:
             try:
                 opinions = group(x, keys)
             except Exception as error:  # of any kind: the towers themselves decide what is wrong with x
+                if recounted():  # a checkpoint has what it wants, and stops the pass so
+                    raise
                 opinions = self.sequential(x, keys)
                 self._blame(each, error)
                 return opinions
@@ -119,7 +128,7 @@ class Executor:
             As `run` takes them.
         """
         self.used = ExecutionStrategy.SEQUENTIAL
-        return one_by_one(self.towers, x, keys if self.drops else None)
+        return one_by_one(self.towers, x, keys)
 
     def group(self, strategy: ExecutionStrategy) -> TowerGroup | None:
         """Return what computes the towers together, None if that cannot be; `reasons` says why."""
@@ -160,8 +169,20 @@ class Executor:
             "towers": list(self.towers),
             "used": self.used.value,
             "chosen": {str(key): way.value for key, way in self.chosen.items()},
-            "reasons": {way.value: reason for way, reason in self.reasons.items()},
+            "reasons": {way.value: reason for way, reason in self._hindrances().items()},
         }
+
+    def _hindrances(self) -> dict[ExecutionStrategy, str]:
+        return self.reasons if self.apart is None else dict.fromkeys(GROUPS, self.apart) | self.reasons
+
+    def _settled(
+        self, strategy: ExecutionStrategy, x: Any, deterministic: bool, weights: nn.Parameter | None
+    ) -> bool:
+        """Whether a pass tries nothing out: what it would use is proven, and chosen."""
+        everything = weights is not None or (strategy is ExecutionStrategy.AUTO and not deterministic)
+        possible = [way for way in (GROUPS if everything else TRIED[strategy]) if way not in self.reasons]
+        proven = all(self.proven(way, x) for way in (possible if everything else possible[:1]))
+        return proven and (weights is not None or not everything or self._key(x) in self.chosen)
 
     def _unproven(self, x: Any) -> ExecutionStrategy | None:
         """Return a way that is possible and not proven yet."""
@@ -204,6 +225,9 @@ class Executor:
         self.reasons[strategy] = str(error).partition("\n")[0] or type(error).__name__
         self.stale = self.stale or isinstance(error, MovedApartError)
 
+    def _key(self, x: Any) -> Hashable:
+        return kind(x), tuple(tuple(each.shape) for each in tree_leaves(x) if isinstance(each, Tensor))
+
     def _choice(self, x: Any, keys: Tensor | None, deterministic: bool) -> ExecutionStrategy:
         """Return what AUTO stands for; while a way is not proven, that one."""
         tensors = [each for each in tree_leaves(x) if isinstance(each, Tensor)]
@@ -213,7 +237,7 @@ class Executor:
         if unproven is not None:
             return unproven
         ways = {way: group for way in GROUPS if (group := self.group(way)) is not None}
-        key = (kind(x), tuple(tuple(each.shape) for each in tensors))
+        key = self._key(x)
         if key not in self.chosen:
             self.chosen[key] = fastest(self.towers, ways, x, keys) if ways else ExecutionStrategy.SEQUENTIAL
         return self.chosen[key]
@@ -229,7 +253,7 @@ def one_by_one(towers: Mapping[str, nn.Module], x: Any, keys: Tensor | None) -> 
     x
         Their input.
     keys
-        What their dropouts draw from, int64 [N]; None: they have none.
+        What their dropouts draw from, int64 [N]; None: from torch's own generator, if there are any.
     """
     if keys is None:
         return {name: tower(x) for name, tower in towers.items()}

@@ -60,13 +60,22 @@ class WideRouter(BaseRouter):
     ) -> None:
         super().__init__(name, strict=strict, seed=seed)
         self.auto_discover = auto_discover
-        self.execution_strategy = named(execution_strategy)
+        self.execution_strategy = execution_strategy
         self.gradient_debugger = GradientDebugger(gradient_debug_level)
         self.cache_controller = CacheDeviceController(cache_preservation_policy)
         self.ensemble_weights = nn.ParameterDict()
         self._registered: list[str] = []
         self._plans: list[Plan] = []  # such as one for training and one for evaluation, the last one first
         self._options: dict[str, Any] | None = None
+
+    @property
+    def execution_strategy(self) -> ExecutionStrategy:
+        """How groups are computed; may be set, also to a value such as "auto"."""
+        return self._strategy
+
+    @execution_strategy.setter
+    def execution_strategy(self, value: ExecutionStrategy | str) -> None:
+        self._strategy = named(value)
 
     @property
     def tower_names(self) -> list[str]:
@@ -139,6 +148,11 @@ class WideRouter(BaseRouter):
             What the towers' dropouts draw from, on the CPU; None: torch's own. Each tower gets a stream of its own,
             the same under every strategy.
 
+        Returns
+        -------
+        dict
+            Of tensors that may be slices of one: change none of them in place.
+
         Raises
         ------
         ValueError
@@ -202,7 +216,7 @@ class WideRouter(BaseRouter):
             Whether to do that too.
         """
         if execution_strategy is not None:
-            self.execution_strategy = named(execution_strategy)
+            self.execution_strategy = execution_strategy
         found = self.analyze_structure()
         if build_sub_ensembles:
             self.build_sub_ensembles()
@@ -267,7 +281,8 @@ class WideRouter(BaseRouter):
     @untraced
     def _wide(self, x: Any, generator: torch.Generator | None, ensemble: bool) -> dict[str, Any]:
         plan = self._current()
-        keys = chance.keys(len(self._registered), generator) if plan.drops else None
+        draws = plan.drops or generator is not None
+        keys = chance.keys(len(self._registered), generator) if draws else None
         weights = dict(self.ensemble_weights.items()) if ensemble else {}
         deterministic = torch.are_deterministic_algorithms_enabled()
         return plan.run(self.execution_strategy, x, keys, deterministic, weights)

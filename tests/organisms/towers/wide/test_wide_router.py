@@ -393,7 +393,13 @@ def test_a_strategy_is_known():
         ValueError, match=r"execution_strategy must be one of sequential, vmap, .* did you mean 'vmap'"
     ):
         WideRouter("wide", execution_strategy="vmpa")
-    assert WideRouter("wide", execution_strategy="auto").execution_strategy is ExecutionStrategy.AUTO
+    router = WideRouter("wide", execution_strategy="auto")
+    assert router.execution_strategy is ExecutionStrategy.AUTO
+    router.execution_strategy = "vmap"
+    assert router.execution_strategy is VMAP
+    with pytest.raises(ValueError, match="execution_strategy must be one of .* but is 'fast'"):
+        router.execution_strategy = "fast"
+    assert router.execution_strategy is VMAP
 
 
 def test_preparing_groups_the_towers_and_may_change_the_strategy():
