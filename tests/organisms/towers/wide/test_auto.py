@@ -55,6 +55,12 @@ def test_the_fastest_way_is_measured_once_for_each_shape(any_order, seconds, fas
     assert (group["used"], choices(router), len(group["chosen"])) == (fast, {fast}, 2)
 
 
+def test_what_is_timed_follows_a_pass_of_its_own():
+    done = []
+    assert measure._seconds(lambda: done.append(1), [], lambda: float(len(done))) == 1
+    assert len(done) == 2
+
+
 def test_a_way_that_is_far_behind_is_not_tried_again(any_order, seconds):
     taken, calls = seconds
     taken.update({"sequential": 1.0, "vmap": 2.0, "wide_compiler": 1.1})
