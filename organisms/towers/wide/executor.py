@@ -89,9 +89,8 @@ class Executor:
         weights
             Those of a `SubEnsembleGroup`, which is used once both of its ways are proven; None: none is.
         """
-        self.apart = hindrance()
-        if self.apart is None and recounted() and not self._settled(strategy, x, deterministic, weights):
-            self.apart = RECOUNTED
+        settled = not recounted() or self._settled(strategy, x, deterministic, weights)
+        self.apart = hindrance() or (None if settled else RECOUNTED)
         if self.apart is not None:
             return self.sequential(x, keys)
         if weights is not None:
@@ -103,20 +102,9 @@ class Executor:
             strategy = self._choice(x, keys, deterministic)
         for each in TRIED[strategy]:
             group = self.group(each)
-            if group is None:
-                continue
-            if not self.proven(each, x):
-                return self._proof(each, group, x, keys)
-            try:
-                opinions = group(x, keys)
-            except Exception as error:  # of any kind: the towers themselves decide what is wrong with x
-                if recounted():  # a checkpoint has what it wants, and stops the pass so
-                    raise
-                opinions = self.sequential(x, keys)
-                self._blame(each, error)
-                return opinions
-            self.used = each
-            return opinions
+            if group is not None:
+                way = self._used if self.proven(each, x) else self._proof
+                return way(each, group, x, keys)
         return self.sequential(x, keys)
 
     def sequential(self, x: Any, keys: Tensor | None) -> dict[str, Any]:
@@ -187,6 +175,20 @@ class Executor:
     def _unproven(self, x: Any) -> ExecutionStrategy | None:
         """Return a way that is possible and not proven yet."""
         return next((way for way in GROUPS if self.group(way) and not self.proven(way, x)), None)
+
+    def _used(
+        self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor | None
+    ) -> dict[str, Any]:
+        try:
+            opinions = group(x, keys)
+        except Exception as error:  # of any kind: the towers themselves decide what is wrong with x
+            if recounted():  # a checkpoint has what it wants, and stops the pass so
+                raise
+            opinions = self.sequential(x, keys)
+            self._blame(strategy, error)
+            return opinions
+        self.used = strategy
+        return opinions
 
     def _proof(
         self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor | None

@@ -29,8 +29,8 @@ def fastest(
     """Return the way of the shortest pass, with its backward pass where gradients are wanted.
 
     The ways take turns of two passes, the second of which is timed, up to `ROUNDS` times; where passes are long, and
-    those that are far behind, fewer times. Towers one by one are copies, and groups rehearse: no buffer, cache, gradient
-    or generator changes. On one thread of a CPU its own time counts, whatever else the machine does.
+    those that are far behind, fewer times. Towers one by one are copies, and groups rehearse: no buffer, cache,
+    gradient or generator changes. On one thread of a CPU its own time counts, whatever else the machine does.
 
     Parameters
     ----------

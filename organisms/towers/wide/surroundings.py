@@ -3,7 +3,9 @@
 import torch
 from torch import nn
 
-RECOUNTED = "nothing is tried out where saved tensors are counted, as by a checkpoint: only what has been proven is used"
+RECOUNTED = (
+    "saved tensors are counted, as by a checkpoint: nothing is tried out, only what has been proven is used"
+)
 
 
 def hindrance() -> str | None:

@@ -61,7 +61,7 @@ def settings(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def frozen(value: Any) -> Hashable:
-    """Return a value that can be compared and is not changed with the first: plain ones as they are, others as `Itself`."""
+    """Return a value that can be compared and is not changed with the first: plain ones as they are, or `Itself`."""
     if isinstance(value, PLAIN):
         return value
     if isinstance(value, Mapping):

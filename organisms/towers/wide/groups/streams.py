@@ -61,7 +61,7 @@ class _Factors(torch.autograd.Function):
 
 
 class Streams(TorchFunctionMode):
-    """Lets dropouts draw from the stream of a tower, while it is entered; of several towers at once ``F.dropout`` alone.
+    """Lets dropouts draw from the stream of a tower, while it is entered; for many at once ``F.dropout`` alone.
 
     Parameters
     ----------

@@ -397,7 +397,7 @@ def test_a_strategy_is_known():
     assert router.execution_strategy is ExecutionStrategy.AUTO
     router.execution_strategy = "vmap"
     assert router.execution_strategy is VMAP
-    with pytest.raises(ValueError, match="execution_strategy must be one of .* but is 'fast'"):
+    with pytest.raises(ValueError, match=r"execution_strategy must be one of .* but is 'fast'"):
         router.execution_strategy = "fast"
     assert router.execution_strategy is VMAP
 
