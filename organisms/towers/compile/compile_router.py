@@ -70,6 +70,7 @@ class CompileRouter(BaseRouter):
         self._options: dict[str, Any] | None = None
         self._compiled: Any = None
         self._known: list[Found] = []
+        self._form: Form | None = None  # of the last call
         self._apart: str | None = None  # why the last call was made as it is, which another need not be
 
     @classmethod
@@ -106,18 +107,18 @@ class CompileRouter(BaseRouter):
         return parts(self.module)
 
     def compile_towers(self) -> tuple[Stage, ...]:
-        """Return the stages of a call with a tensor for each argument that has no default."""
-        return self._default().stages
+        """Return the stages of a call like the last one, at first of a tensor for each argument without a default."""
+        return self._shown().stages
 
     def print_stages(self, file: TextIO | None = None) -> None:
         """Write a line for each stage, to `file` or else to the standard output."""
-        found = self._default()
+        found = self._shown()
         lines = text(found.stages) if found.program else f"{self.name} is called as it is: {found.reason}"
         (sys.stdout if file is None else file).write(f"{lines}\n")
 
     def get_compilation_stats(self) -> dict[str, Any]:
         """Return what there is, what is computed together and how, and why all else is not."""
-        found, everything = self._default(), self.introspect()
+        found, everything = self._shown(), self.introspect()
         categories: dict[str, int] = {}
         for part in everything:
             categories[part.category] = categories.get(part.category, 0) + 1
@@ -135,8 +136,8 @@ class CompileRouter(BaseRouter):
         }
 
     def executors(self) -> list[Executor]:
-        """Return what computes the stages of a call with a tensor for each argument that has no default."""
-        found = self._default()
+        """Return what computes the stages that `compile_towers` returns."""
+        found = self._shown()
         return [] if found.bound is None else found.bound.executors
 
     def build_vmap_groups(self) -> dict[str, VMapTowerGroup]:
@@ -184,6 +185,7 @@ class CompileRouter(BaseRouter):
     @untraced
     def _computed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         form, tensors = taken_apart(args, kwargs)
+        self._form = form
         self._apart = hindrance() or (None if not recounted() or self._settled(form, tensors) else RECOUNTED)
         if self._apart is not None:
             return self.module(*args, **kwargs)
@@ -206,8 +208,8 @@ class CompileRouter(BaseRouter):
             held.program is None or held.reason is not None or kind(tensors) in held.proven
         )
 
-    def _default(self) -> Found:
-        return self._found(default_form(self.module))
+    def _shown(self) -> Found:
+        return self._found(self._form or default_form(self.module))
 
     def _held(self, form: Form) -> Found | None:
         return next((each for each in self._known if each.form.key == form.key and each.holds()), None)
@@ -231,7 +233,7 @@ class CompileRouter(BaseRouter):
 
     def __getstate__(self) -> dict[str, Any]:
         # What is known is found anew, of the copies.
-        return {**super().__getstate__(), "_known": [], "_compiled": None}
+        return {**super().__getstate__(), "_known": [], "_compiled": None, "_form": None}
 
 
 def compile_module(module: nn.Module, name: str | None = None, **options: Any) -> CompileRouter:

@@ -274,3 +274,32 @@ def test_a_strategy_may_be_set_by_its_value():
     assert used(compiler) == ["vmap"]
     with pytest.raises(ValueError, match="execution_strategy must be one of"):
         compiler.execution_strategy = "fast"
+
+
+class Scaled(nn.Module):
+    """Cannot be called with tensors alone, and gives a dtype that goes by its other argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Embedding(4, 3), nn.Embedding(4, 3)
+
+    def forward(self, rows, *, scale):
+        return self.one(rows) + self.other(rows), rows * scale
+
+
+def test_what_is_told_is_of_a_call_like_the_last_one():
+    compiler, rows = compile_module(Scaled()), torch.tensor([0, 2])
+    assert "missing 1 required keyword-only argument" in compiler.get_compilation_stats()["reason"]
+    for _ in range(2):
+        compiler(rows, scale=2)
+    assert (used(compiler), compiler.get_compilation_stats()["reason"]) == (["wide_compiler"], None)
+    assert compiler.compile_towers()[0].paths == ("one", "other")
+    assert copy.deepcopy(compiler).get_compilation_stats()["reason"] is not None
+
+
+def test_numbers_of_two_kinds_are_two_forms():
+    compiler, rows = compile_module(Scaled()), torch.tensor([0, 2])
+    for scale, dtype in ((2, torch.int64), (2.0, torch.float32), (True, torch.int64), (1.0, torch.float32)):
+        for _ in range(2):
+            torch.testing.assert_close(compiler(rows, scale=scale), compiler.module(rows, scale=scale))
+            assert compiler(rows, scale=scale)[1].dtype == dtype
