@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.group import TowerGroup
@@ -44,6 +44,7 @@ def fastest(
         What their dropouts draw from, int64 [N]; None: from torch's own generator, if there are any.
     """
     copies = copy.deepcopy(list(towers.values()))
+    x = tree_map(_cut, x)
 
     def one_by_one() -> list[Any]:
         if keys is None:
@@ -98,6 +99,11 @@ def _clock(device: torch.device) -> Callable[[], float]:
         return time.perf_counter()
 
     return synchronised
+
+
+def _cut(each: Any) -> Any:
+    """Return a tensor without the graph that made it, which a backward pass would use up."""
+    return each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each
 
 
 def _wanting(towers: list[nn.Module], x: Any) -> list[Tensor]:

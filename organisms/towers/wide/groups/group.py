@@ -87,6 +87,8 @@ class TowerGroup(nn.Module, ABC):
     def trial(self, x: Any, keys: Tensor | None = None) -> list[Any]:
         """Return the opinions, and leave towers, buffers and caches as they are.
 
+        Nothing is compiled: a compiled graph may refuse to be used twice, as what proves a way by its gradients has to.
+
         Parameters
         ----------
         x, keys
@@ -97,12 +99,12 @@ class TowerGroup(nn.Module, ABC):
         UnbatchableError
             If a forward pass changes an attribute of its tower.
         """
-        opinions = self.rehearsal(x, keys)
+        opinions, _ = self.batch(self.stack.values(), self.streams(keys), x)
         self.checked_template()
-        return opinions
+        return parts(opinions, len(self.names))
 
     def rehearsal(self, x: Any, keys: Tensor | None = None) -> list[Any]:
-        """Return what `trial` does, and ask no questions: to be timed.
+        """Return what `trial` does, compiled if that has been asked for, and ask no questions: to be timed.
 
         Parameters
         ----------

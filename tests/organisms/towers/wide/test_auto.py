@@ -116,3 +116,14 @@ def test_a_tower_alone_needs_no_choice(any_order):
     assert isinstance(router, WideRouter)
     passed(router, inputs((3, 4)), passes=3)
     assert choices(router) == {"sequential"}
+
+
+def test_a_measurement_leaves_the_graph_of_its_input_alone(any_order):
+    """The input has been made by the same towers, whose gradients are measured too."""
+    router, x = collective(["plain"] * 2, 4, strategy=ExecutionStrategy.AUTO), inputs((3, 4))
+    for _ in range(2):
+        router.wide_forward(x.requires_grad_())
+    assert choices(router) == set()
+    y = router["tower_0"](x)
+    router.wide_forward(y)["tower_1"].sum().backward()
+    assert len(choices(router)) == 1
