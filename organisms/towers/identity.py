@@ -39,7 +39,9 @@ class BaseComponent:
                 f"name of a {type(self).__name__} must be a text that is not empty, but is {name!r}"
             )
         self.name = name
-        self.uuid = drawn_uuid(f"{type(self).__name__}:{name}", seed)  # a tower and its address may share a name
+        self.uuid = drawn_uuid(
+            f"{type(self).__name__}:{name}", seed
+        )  # a tower and its address may share a name
         self._parent: weakref.ref[Any] | None = None
 
     @property

@@ -10,10 +10,11 @@ from torch.utils._pytree import tree_leaves
 from organisms.towers.wide.agreement import agree, gradients, kind, largest
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.ensemble import SubEnsembleGroup
-from organisms.towers.wide.groups.group import TowerGroup
+from organisms.towers.wide.groups.group import CHANGES, TowerGroup
 from organisms.towers.wide.groups.primitive_group import WidePrimitiveTowerGroup
 from organisms.towers.wide.groups.stack import MovedApartError, Stack
 from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
+from organisms.towers.wide.groups.watch import Watch
 from organisms.towers.wide.measure import fastest
 from organisms.towers.wide.randomness import unmoved
 from organisms.towers.wide.strategy import TRIED, ExecutionStrategy, by_size
@@ -198,9 +199,12 @@ class Executor:
                 found: Any = group.trial(x, keys)
         except Exception as error:  # as in `run`
             found = error
+        watch = Watch(list(self.towers.values()))
         wanted = self.sequential(x, keys)
         if isinstance(found, Exception):
             self._blame(strategy, found)
+        elif not watch.unchanged():
+            self.reasons[strategy] = CHANGES
         elif not agree(found, list(wanted.values())):
             self.reasons[strategy] = "its opinions differ from those of the towers one by one"
         elif (reason := self._misled(found, wanted, x)) is not None:

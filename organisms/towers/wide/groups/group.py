@@ -13,6 +13,8 @@ from organisms.towers.wide.groups.stack import Stack, partly_shared
 from organisms.towers.wide.groups.vectorised import UnbatchableError, caching, parts, template
 
 Towers: TypeAlias = Mapping[str, nn.Module] | Sequence[nn.Module]
+CHANGES = "its forward pass changes attributes of the tower"
+
 Batch: TypeAlias = tuple[Any, dict[str, dict[str, Any]]]  # opinions and caches, of tensors [N, ...]
 
 
@@ -123,7 +125,7 @@ class TowerGroup(nn.Module, ABC):
             If a forward pass has changed an attribute of it, which it should have changed in each tower.
         """
         if signature(self.template[0]) != self._signature:
-            raise UnbatchableError("its forward pass changes attributes of the tower")
+            raise UnbatchableError(CHANGES)
         return self.template[0]
 
     def streams(self, keys: Tensor | None) -> chance.Streams | None:

@@ -41,6 +41,7 @@ class Odd(SimpleTower):
     def __init__(self, name, act):
         super().__init__(name, 4, depth=1)
         self.act, self.count = act, 0
+        self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, x):
         return self.act(self, super().forward(x))
@@ -53,6 +54,11 @@ def branches(tower, y):
 def counts(tower, y):
     tower.count += 1
     return y * tower.count
+
+
+def averages(tower, y):
+    tower.mean = 0.9 * tower.mean + y.detach().mean()  # another tensor in place of the buffer
+    return y + tower.mean
 
 
 def remembers(tower, y):
@@ -70,6 +76,7 @@ def numbers(tower, y):
     [
         (branches, "data-dependent control flow"),
         (counts, "changes attributes of the tower"),
+        (averages, "changes attributes of the tower"),
         (remembers, "reads 'y' from the cache of an earlier one"),
         (numbers, "item"),
     ],
@@ -77,6 +84,18 @@ def numbers(tower, y):
 @pytest.mark.parametrize("strategy", BATCHED)
 def test_what_towers_cannot_do_together_they_do_one_by_one(strategy, act, reason):
     assert reason in reasons(of(lambda name: Odd(name, act), strategy), inputs((3, 4)))
+
+
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_buffers_that_are_replaced_are_those_of_towers_one_by_one(strategy):
+    router, x = of(lambda name: Odd(name, averages), strategy), inputs((3, 4))
+    towers = copy.deepcopy(router.towers)
+    for _ in range(5):
+        found = router.wide_forward(x)
+        for name, tower in towers.items():
+            torch.testing.assert_close(found[name], tower(x))
+            torch.testing.assert_close(router[name].mean, tower.mean)
+    assert len(router._plans) == 1  # what is known is kept
 
 
 class Mailbox(TorchComponent):
