@@ -15,7 +15,7 @@ from organisms.towers.wide.executor import Executor
 from organisms.towers.wide.gradients import GradientDebugger
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.plan import Plan
-from organisms.towers.wide.registration import attached_towers, check_any, check_registered, check_tower
+from organisms.towers.wide.registration import attached_towers, check_all, check_registered, check_tower
 from organisms.towers.wide.strategy import ExecutionStrategy, named
 
 KEPT = 4  # plans
@@ -140,6 +140,8 @@ class WideRouter(BaseRouter):
     def wide_forward(self, x: Any, generator: torch.Generator | None = None) -> dict[str, Any]:
         """Return the opinion of each registered tower on x, by name, in the order of registration.
 
+        They may be slices of one tensor: none is to be changed in place.
+
         Parameters
         ----------
         x
@@ -147,11 +149,6 @@ class WideRouter(BaseRouter):
         generator
             What the towers' dropouts draw from, on the CPU; None: torch's own. Each tower gets a stream of its own,
             the same under every strategy.
-
-        Returns
-        -------
-        dict
-            Of tensors that may be slices of one: change none of them in place.
 
         Raises
         ------
@@ -228,7 +225,7 @@ class WideRouter(BaseRouter):
         Parameters
         ----------
         build_sub_ensembles, **options
-            As `compile` takes them.
+            Its own.
         """
         return self.compile(build_sub_ensembles=build_sub_ensembles, **options)
 
@@ -289,9 +286,12 @@ class WideRouter(BaseRouter):
 
     def _current(self) -> Plan:
         """Return the plan for the towers as they are; a few are kept, because modes change to and fro."""
-        held = next((each for each in self._plans if each.holds()), None)
+        towers = [
+            self.components._modules.get(name) for name in self._registered
+        ]  # also another under its name
+        held = next((each for each in self._plans if each.holds(towers)), None)
         if held is None:
-            check_any(self, self._registered)
+            check_all(self, self._registered)
             stacks = [stack for plan in self._plans for stack in plan.stacks()]
             held = Plan(self.towers, self._options, stacks)
             self._plans = self._plans[: KEPT - 1]

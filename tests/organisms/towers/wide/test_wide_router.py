@@ -399,12 +399,30 @@ def test_towers_are_registered_when_they_are_attached_or_asked_for():
     assert list(router.wide_forward(inputs((3, 4)))) == ["a"]
     router.detach("a")
     assert router.tower_names == []
-    with pytest.raises(ValueError, match="has no tower 'bb' to register: attach it first; did you mean 'b'"):
+    with pytest.raises(ValueError, match="has no tower 'bb': attach it first; did you mean 'b'"):
         router.register_tower("bb")
     with pytest.raises(ValueError, match="'norm' of router 'wide' is no BaseTower, but a LayerNorm"):
         router.register_tower("norm")
     with pytest.raises(ValueError, match="has not registered a tower 'b', but none"):
         router.unregister_tower("b")
+
+
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_a_tower_that_is_exchanged_in_components_is_noticed(strategy):
+    router, x = of(lambda name: SimpleTower(name, 4), strategy), inputs((3, 4))
+    passed(router, x, passes=3)
+    router.components["tower_1"] = SimpleTower("tower_1", 4).double()
+    for _ in range(3):
+        for name, opinion in router.wide_forward(x).items():
+            torch.testing.assert_close(opinion, router[name](x))
+    taken = router.components.pop("tower_1")
+    with pytest.raises(ValueError, match="router 'wide' has no tower 'tower_1': attach it first"):
+        router.wide_forward(x)
+    router.components["tower_1"] = nn.Linear(4, 4)
+    with pytest.raises(ValueError, match="'tower_1' of router 'wide' is no BaseTower, but a Linear"):
+        router.wide_forward(x)
+    router.components["tower_1"] = taken
+    torch.testing.assert_close(router.wide_forward(x)["tower_1"], taken(x))
 
 
 def test_a_strategy_is_known():
