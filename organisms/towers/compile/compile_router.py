@@ -212,7 +212,8 @@ class CompileRouter(BaseRouter):
         return self._found(self._form or default_form(self.module))
 
     def _held(self, form: Form) -> Found | None:
-        return next((each for each in self._known if each.form.key == form.key and each.holds()), None)
+        known = (each for each in self._known if each.module is self.module and each.form.key == form.key)
+        return next((each for each in known if each.holds()), None)
 
     def _found(self, form: Form) -> Found:
         """Return what is known about a form and the module as it is; a few are kept, since modes change to and fro."""

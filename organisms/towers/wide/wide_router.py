@@ -175,10 +175,8 @@ class WideRouter(BaseRouter):
         plan = self._current()
         for executor in plan.executors:
             first = next(iter(executor.towers))
-            if (
-                first not in self.ensemble_weights
-                and executor.ensemble(nn.Parameter(torch.zeros(2))) is not None
-            ):
+            known = first in self.ensemble_weights
+            if not known and executor.ensemble(nn.Parameter(torch.zeros(2))) is not None:
                 like = next(self.components[first].parameters(), torch.zeros(()))
                 self.ensemble_weights[first] = nn.Parameter(like.new_zeros(2))
         return list(self.ensemble_weights)
@@ -220,13 +218,7 @@ class WideRouter(BaseRouter):
         return found
 
     def prepare_and_compile(self, *, build_sub_ensembles: bool = False, **options: Any) -> Any:
-        """Return what `compile` does, which prepares what it needs.
-
-        Parameters
-        ----------
-        build_sub_ensembles, **options
-            Its own.
-        """
+        """Return what `compile` does, which prepares what it needs, and whose arguments it takes."""
         return self.compile(build_sub_ensembles=build_sub_ensembles, **options)
 
     def gradient_report(self) -> str:
@@ -286,9 +278,7 @@ class WideRouter(BaseRouter):
 
     def _current(self) -> Plan:
         """Return the plan for the towers as they are; a few are kept, because modes change to and fro."""
-        towers = [
-            self.components._modules.get(name) for name in self._registered
-        ]  # also another under its name
+        towers = [self.components._modules.get(name) for name in self._registered]  # as they are now
         held = next((each for each in self._plans if each.holds(towers)), None)
         if held is None:
             check_all(self, self._registered)

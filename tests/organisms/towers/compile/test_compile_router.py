@@ -303,3 +303,15 @@ def test_numbers_of_two_kinds_are_two_forms():
         for _ in range(2):
             torch.testing.assert_close(compiler(rows, scale=scale), compiler.module(rows, scale=scale))
             assert compiler(rows, scale=scale)[1].dtype == dtype
+
+
+def test_another_module_in_its_place_is_noticed():
+    compiler, x = compile_module(made(Ensemble)), drawn(4, DIM)
+    for _ in range(2):
+        compiler(x)
+    compiler.components["module"] = other = made(Ensemble)
+    with torch.no_grad():
+        for each in other.parameters():
+            each.mul_(2)
+    wanted = copy.deepcopy(other)(x)
+    torch.testing.assert_close(compiler(x), wanted)
