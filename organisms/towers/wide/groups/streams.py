@@ -72,13 +72,15 @@ class Streams(TorchFunctionMode):
     def __init__(self, keys: Tensor) -> None:
         super().__init__()
         self.keys, self._key, self._count = keys, keys, 0
+        self._others = 0  # counted by themselves: many at once they are not seeded, and may draw nothing
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         if func is F.dropout:
             return self._dropped(*args, **(kwargs or {}))
-        if func in SEEDED and self._key.ndim == 0:
+        together = self._key.ndim or torch._C._functorch.is_batchedtensor(self._key)
+        if func in SEEDED and not together:
             return self._seeded(func, *args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
@@ -88,12 +90,12 @@ class Streams(TorchFunctionMode):
         return x.copy_(self.dropped(x, p, self._key)) if inplace else self.dropped(x, p, self._key)
 
     def _seeded(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self._count += 1
+        self._others += 1
         device = next(each.device for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
         gpus = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus):
             source = torch.cuda.default_generators[device.index] if gpus else torch.default_generator
-            source.manual_seed(_seed(self._key, self._count))
+            source.manual_seed(_seed(self._key, -self._others))
             return func(*args, **kwargs)
 
     def dropped(self, x: Tensor, probability: float, key: Tensor) -> Tensor:

@@ -115,6 +115,25 @@ def test_every_dropout_is_drawn_from_the_generator_and_differs_by_tower(kind, st
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_attention_that_drops_nothing_stays_together_beside_a_dropout(strategy):
+    class Block(TorchComponent):
+        def __init__(self, name):
+            super().__init__(name)
+            self.attend, self.drop = nn.MultiheadAttention(4, 1, batch_first=True), nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.drop(self.attend(x, x, x)[0])
+
+    router, x = WideRouter("wide", execution_strategy=strategy), torch.ones(5, 8, 4)
+    for name in ("a", "b"):
+        router.attach(name, BaseTower(name))
+        router[name].append(Block(f"{name}_block"))
+    first, second = (router.wide_forward(x, torch.Generator().manual_seed(5)) for _ in range(2))
+    torch.testing.assert_close(first, second)
+    assert router.get_wide_stats()["groups"][0]["used"] == strategy.value
+
+
 def test_a_dropout_in_place_changes_what_it_is_given():
     x = torch.ones(100)
     with Streams(key := torch.tensor(1)).of(key):
