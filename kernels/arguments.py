@@ -34,6 +34,29 @@ def one_of(argument: str, value: str, known: Sequence[str]) -> None:
         )
 
 
+def instance(argument: str, value: object, *kinds: type) -> None:
+    """Refuse an argument of another type.
+
+    Parameters
+    ----------
+    argument
+        What the argument is called, for the message.
+    value
+        What was given.
+    kinds
+        The types that it may be of.
+
+    Raises
+    ------
+    ValueError
+        If it is of none of these.
+    """
+    if not isinstance(value, kinds):
+        *others, last = (kind.__name__ for kind in kinds)
+        names = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{argument} must be of type {names}, but is of type {type(value).__name__}")
+
+
 def tensors(**arguments: object) -> None:
     """Refuse arguments that are not tensors, or not dense ones.
 

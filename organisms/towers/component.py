@@ -31,7 +31,7 @@ class TorchComponent(BaseComponent, nn.Module):
     Raises
     ------
     ValueError
-        If the home is not allowed.
+        If there is no such device, or the home is not allowed.
     """
 
     def __init__(
@@ -46,10 +46,8 @@ class TorchComponent(BaseComponent, nn.Module):
         nn.Module.__init__(self)
         BaseComponent.__init__(self, name, seed=seed)
         self.strict = strict
-        self.home_device = None if home_device is None else torch.device(home_device)
-        self.allowed_devices = (
-            None if allowed_devices is None else frozenset(torch.device(each) for each in allowed_devices)
-        )
+        self.home_device = None if home_device is None else _device("home_device", name, home_device)
+        self.allowed_devices = None if allowed_devices is None else _devices(name, allowed_devices)
         if self.home_device is not None and not self.allows(self.home_device):
             raise ValueError(
                 f"home_device of {name!r} must be one of its allowed_devices, {self._allowed()}, but is "
@@ -117,6 +115,21 @@ class TorchComponent(BaseComponent, nn.Module):
         return ", ".join(sorted(str(each) for each in self.allowed_devices or ()))
 
     __repr__ = nn.Module.__repr__
+
+
+def _device(option: str, name: str, value: Any) -> torch.device:
+    try:
+        return torch.device(value)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{option} of {name!r} must be a device such as 'cuda:0', but is {value!r}"
+        ) from error
+
+
+def _devices(name: str, values: Any) -> frozenset[torch.device]:
+    if isinstance(values, str | torch.device) or not isinstance(values, Iterable):
+        raise ValueError(f"allowed_devices of {name!r} must be a set of devices, but is {values!r}")
+    return frozenset(_device("each of allowed_devices", name, each) for each in values)
 
 
 def nearest(module: nn.Module) -> Iterator[Any]:

@@ -17,7 +17,7 @@ class BaseComponent:
     name
         What people call it, not empty.
     seed
-        The uuid is drawn from the stream of `seed` and `name`; None: from the operating system.
+        The uuid is drawn from the stream of `seed`, class and `name`; None: from the operating system.
 
     Raises
     ------
@@ -39,7 +39,9 @@ class BaseComponent:
                 f"name of a {type(self).__name__} must be a text that is not empty, but is {name!r}"
             )
         self.name = name
-        self.uuid = drawn_uuid(name, seed)
+        self.uuid = drawn_uuid(
+            f"{type(self).__name__}:{name}", seed
+        )  # a tower and its address may share a name
         self._parent: weakref.ref[Any] | None = None
 
     @property

@@ -43,7 +43,8 @@ class BaseRouter(BaseComponent, nn.Module):
     def attach(self, name: str, value: Any) -> None:
         """Keep a value under a name: a module in `components`, anything else but a tensor in `objects`.
 
-        A component learns of it: its parent is this router, unless it has one, and its `on_attach` is called.
+        A component learns of it: its parent is this router, unless it has one, and its `on_attach` is called. If that
+        raises, nothing is kept.
 
         Raises
         ------
@@ -58,7 +59,12 @@ class BaseRouter(BaseComponent, nn.Module):
             self.components[name] = value
         else:
             self.objects[name] = value
-        self._welcome(value)
+        try:
+            self._welcome(value)
+        except BaseException:
+            self._remove(name)
+            self._release(value)
+            raise
 
     def detach(self, name: str) -> Any:
         """Remove what was attached under a name, and return it; a component's `on_detach` is called.
@@ -69,9 +75,12 @@ class BaseRouter(BaseComponent, nn.Module):
             If there is no such name.
         """
         value = self[name]
-        del (self.components if name in self.components else self.objects)[name]
+        self._remove(name)
         self._part_from(value)
         return value
+
+    def _remove(self, name: str) -> None:
+        del (self.components if name in self.components else self.objects)[name]
 
     def children_owned(self) -> Iterator[Any]:
         """Yield all that has been attached, components first."""
@@ -210,9 +219,15 @@ class BaseRouter(BaseComponent, nn.Module):
             value.on_attach(self)
 
     def _part_from(self, value: Any) -> None:
-        if isinstance(value, BaseComponent) and all(each is not value for each in self.children_owned()):
-            value.released_by(self)
+        if self._release(value):
             value.on_detach()
+
+    def _release(self, value: Any) -> bool:
+        """Forget that a component belongs here, unless it still does by another name; return whether it was told so."""
+        gone = isinstance(value, BaseComponent) and all(each is not value for each in self.children_owned())
+        if gone:
+            value.released_by(self)
+        return gone
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_cache": {}}  # tensors of a graph cannot be copied, and need not

@@ -14,12 +14,16 @@ class Objects(UserDict[str, Any]):
 
     Raises
     ------
+    ValueError
+        For a name that is no text.
     TypeError
         For a tensor or a module, alone or in a list, tuple or mapping: kept here it would be neither moved nor saved,
         and the graph that made it would never be freed.
     """
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if not isinstance(name, str):
+            raise ValueError(f"name in objects must be a text, but is {name!r}")
         for each in leaves(value):
             if isinstance(each, nn.Parameter | nn.Module):
                 raise TypeError(

@@ -39,16 +39,25 @@ class BaseTower(BaseRouter):
         self.extend([stage])
 
     def extend(self, stages: Iterable[nn.Module]) -> None:
-        """Add stages behind the others, or none if one of them is refused, as `append` does."""
+        """Add stages behind the others, or none if one is refused, as `append` does, or its `on_attach` raises."""
         stages = list(stages)
         raw = [sentence for each in stages if (sentence := self._objection(each))]
         if raw and self.strict:
             raise TypeError(raw[0])
         for sentence in raw:
             warnings.warn(sentence, stacklevel=3)
-        for each in stages:
-            self.stages.append(each)
-            self._welcome(each)
+        before = len(self.stages)
+        try:
+            for each in stages:
+                self.stages.append(each)
+                self._welcome(each)
+        except BaseException:
+            added = list(self.stages)[before:]
+            del self.stages[before:]
+            for each in added[:-1]:
+                self._part_from(each)
+            self._release(added[-1])
+            raise
 
     def detach(self, name: str | int) -> Any:
         """Remove a stage by its number, or what was attached by its name, and return it.

@@ -32,7 +32,8 @@ class Form:
     @property
     def key(self) -> Hashable:
         """What two calls of one form have in common."""
-        return str(self.spec), self.tensors, frozen(self.leaves)
+        kinds = tuple(map(type, self.leaves))  # 2 equals 2.0, and gives another dtype
+        return str(self.spec), self.tensors, kinds, frozen(self.leaves)
 
     def filled(self, tensors: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Return arguments and keyword arguments with tensors, a sequence of them or what stands for one."""

@@ -18,6 +18,7 @@ from organisms.towers.wide.agreement import kind
 from organisms.towers.wide.executor import Executor
 from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
 from organisms.towers.wide.strategy import ExecutionStrategy, named
+from organisms.towers.wide.surroundings import RECOUNTED, hindrance, recounted
 
 KEPT = 8  # forms of calls, and modes
 
@@ -64,11 +65,13 @@ class CompileRouter(BaseRouter):
             raise ValueError(
                 f"module of {name!r} must be a torch.nn.Module, but is a {type(module).__name__}"
             )
-        self.execution_strategy = named(execution_strategy)
+        self.execution_strategy = execution_strategy
         self.attach("module", module)
         self._options: dict[str, Any] | None = None
         self._compiled: Any = None
         self._known: list[Found] = []
+        self._form: Form | None = None  # of the last call
+        self._apart: str | None = None  # why the last call was made as it is, which another need not be
 
     @classmethod
     def from_module(cls, module: nn.Module, name: str | None = None, **options: Any) -> Self:
@@ -86,6 +89,15 @@ class CompileRouter(BaseRouter):
         return cls(type(module).__name__ if name is None else name, module, **options)
 
     @property
+    def execution_strategy(self) -> ExecutionStrategy:
+        """How stages are computed; may be set, also to a value such as "auto"."""
+        return self._strategy
+
+    @execution_strategy.setter
+    def execution_strategy(self, value: ExecutionStrategy | str) -> None:
+        self._strategy = named(value)
+
+    @property
     def module(self) -> Any:
         """The module."""
         return self["module"]
@@ -95,18 +107,18 @@ class CompileRouter(BaseRouter):
         return parts(self.module)
 
     def compile_towers(self) -> tuple[Stage, ...]:
-        """Return the stages of a call with a tensor for each argument that has no default."""
-        return self._default().stages
+        """Return the stages of a call like the last one, at first of a tensor for each argument without a default."""
+        return self._shown().stages
 
     def print_stages(self, file: TextIO | None = None) -> None:
         """Write a line for each stage, to `file` or else to the standard output."""
-        found = self._default()
+        found = self._shown()
         lines = text(found.stages) if found.program else f"{self.name} is called as it is: {found.reason}"
         (sys.stdout if file is None else file).write(f"{lines}\n")
 
     def get_compilation_stats(self) -> dict[str, Any]:
         """Return what there is, what is computed together and how, and why all else is not."""
-        found, everything = self._default(), self.introspect()
+        found, everything = self._shown(), self.introspect()
         categories: dict[str, int] = {}
         for part in everything:
             categories[part.category] = categories.get(part.category, 0) + 1
@@ -120,12 +132,12 @@ class CompileRouter(BaseRouter):
             "batched_modules": sum(len(each.paths) for each in found.stages if each.batched),
             "opaque": {} if found.program is None else dict(found.program.opaque),
             "groups": [each.stats() for each in self.executors()],
-            "reason": found.reason,
+            "reason": self._apart or found.reason,
         }
 
     def executors(self) -> list[Executor]:
-        """Return what computes the stages of a call with a tensor for each argument that has no default."""
-        found = self._default()
+        """Return what computes the stages that `compile_towers` returns."""
+        found = self._shown()
         return [] if found.bound is None else found.bound.executors
 
     def build_vmap_groups(self) -> dict[str, VMapTowerGroup]:
@@ -173,6 +185,10 @@ class CompileRouter(BaseRouter):
     @untraced
     def _computed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         form, tensors = taken_apart(args, kwargs)
+        self._form = form
+        self._apart = hindrance() or (None if not recounted() or self._settled(form, tensors) else RECOUNTED)
+        if self._apart is not None:
+            return self.module(*args, **kwargs)
         found = self._found(form)
         if found.program is not None and found.reason is None and kind(tensors) not in found.proven:
             found.reason = refuted(found.program, self.module, tensors)
@@ -185,12 +201,23 @@ class CompileRouter(BaseRouter):
             found.settle(CHANGES)
         return outputs
 
-    def _default(self) -> Found:
-        return self._found(default_form(self.module))
+    def _settled(self, form: Form, tensors: Any) -> bool:
+        """Whether a call tries nothing out."""
+        held = self._held(form)
+        return held is not None and (
+            held.program is None or held.reason is not None or kind(tensors) in held.proven
+        )
+
+    def _shown(self) -> Found:
+        return self._found(self._form or default_form(self.module))
+
+    def _held(self, form: Form) -> Found | None:
+        known = (each for each in self._known if each.module is self.module and each.form.key == form.key)
+        return next((each for each in known if each.holds()), None)
 
     def _found(self, form: Form) -> Found:
         """Return what is known about a form and the module as it is; a few are kept, since modes change to and fro."""
-        held = next((each for each in self._known if each.form.key == form.key and each.holds()), None)
+        held = self._held(form)
         if held is None:
             stacks = [stack for each in self._known for stack in each.stacks()]
             held = Found(self.module, form, self._options, stacks)
@@ -207,7 +234,7 @@ class CompileRouter(BaseRouter):
 
     def __getstate__(self) -> dict[str, Any]:
         # What is known is found anew, of the copies.
-        return {**super().__getstate__(), "_known": [], "_compiled": None}
+        return {**super().__getstate__(), "_known": [], "_compiled": None, "_form": None}
 
 
 def compile_module(module: nn.Module, name: str | None = None, **options: Any) -> CompileRouter:

@@ -36,7 +36,7 @@ class Found:
         options: Mapping[str, Any] | None,
         stacks: Sequence[Stack] = (),
     ) -> None:
-        self.form, self._module, self._watch = form, module, Watch([module])
+        self.form, self.module, self._watch = form, module, Watch([module])
         self.reason: str | None = None
         self.program: Program | None = None
         self.bound: Bound | None = None
@@ -59,7 +59,7 @@ class Found:
     def settle(self, reason: str) -> None:
         """Take the module as it is now, to be called as it is from here on, unless there was a reason already."""
         self.reason = self.reason or reason
-        self._watch = Watch([self._module])
+        self._watch = Watch([self.module])
 
     def stacks(self) -> list[Stack]:
         """Return what holds the parameters of its stages."""

@@ -11,6 +11,7 @@ from organisms.towers.configured.config import TowerConfig
 from organisms.towers.configured.tower import ConfigurableTower
 from organisms.towers.fusion.builder import STRATEGIES
 from organisms.towers.fusion.component import FusionComponent
+from organisms.towers.walkers.fusion import WalkerFusion
 from organisms.towers.wide.strategy import ExecutionStrategy
 from organisms.towers.wide.wide_router import WideRouter
 
@@ -44,7 +45,7 @@ class ConfigurableCollective(WideRouter):
     configs
         Configurations by the names of towers; all read one input and give opinions of one width.
     fusion
-        A name in `STRATEGIES`, or a fusion of your own, for as many opinions of this width.
+        A name in `STRATEGIES`, or a fusion or walk of your own, for as many opinions of this width.
     execution_strategy
         As `WideRouter` takes it.
     seed
@@ -66,12 +67,13 @@ class ConfigurableCollective(WideRouter):
         name: str,
         configs: Mapping[str, Any],
         *,
-        fusion: str | FusionComponent = "adaptive",
+        fusion: str | FusionComponent | WalkerFusion = "adaptive",
         execution_strategy: ExecutionStrategy | str = ExecutionStrategy.AUTO,
         seed: int | None = None,
         **options: Any,
     ) -> None:
         width = _one_width(name, configs, self.config_type)
+        arguments.instance(f"fusion of collective {name!r}", fusion, str, FusionComponent, WalkerFusion)
         if isinstance(fusion, str):
             arguments.one_of("fusion", fusion, tuple(STRATEGIES))
             fusion = STRATEGIES[fusion](f"{name}_fusion", len(configs), width, seed=seed)
@@ -122,9 +124,10 @@ def _widths(config: Any) -> tuple[int, int]:
     return config.input_width, config.opinion_width
 
 
-def _check_fusion(name: str, fusion: FusionComponent, number: int, width: int) -> None:
-    if (fusion.num_inputs, fusion.in_features) != (number, width):
+def _check_fusion(name: str, fusion: FusionComponent | WalkerFusion, number: int, width: int) -> None:
+    inputs = fusion.num_inputs if isinstance(fusion, FusionComponent) else number  # a walk takes any number
+    if (inputs, fusion.in_features) != (number, width):
         raise ValueError(
             f"fusion of collective {name!r} must be made for {number} opinions of {width} numbers, but is for "
-            f"{fusion.num_inputs} of {fusion.in_features}"
+            f"{inputs} of {fusion.in_features}"
         )

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from kernels import arguments
 from organisms.towers.configured.config import TowerConfig
 from organisms.towers.configured.projection import LinearProjection
 from organisms.towers.configured.stages import AttentionStage, FeedForwardStage
@@ -23,11 +24,17 @@ class ConfigurableTower(BaseTower):
         As `BaseRouter` takes it.
     seed
         With names, what uuids and parameters are drawn from; None: uuids of their own, and the parameters of seed 0.
+
+    Raises
+    ------
+    ValueError
+        If the configuration is of another kind.
     """
 
     def __init__(
         self, name: str, config: TowerConfig, *, strict: bool = True, seed: int | None = None
     ) -> None:
+        arguments.instance(f"config of tower {name!r}", config, TowerConfig)
         super().__init__(name, strict=strict, seed=seed)
         for i in range(config.depth):
             if config.num_heads:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels import arguments
 from organisms.towers.fusion.adaptive import AdaptiveFusion
 from organisms.towers.fusion.component import FusionComponent, per_input, same_for_each
 from organisms.towers.fusion.opinions import mixed
@@ -82,6 +83,7 @@ class AdaptiveBindingFusion(FusionComponent):
         return per_input(opinions, self.visible) + same_for_each(self.visible_bias, opinions.ndim - 2)
 
     def _checked(self, mask: Tensor, like: Tensor) -> Tensor:
+        arguments.tensors(mask=mask)
         one_each = mask.shape == like.shape[:1]
         if (
             mask.dtype != torch.bool

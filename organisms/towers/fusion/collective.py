@@ -30,10 +30,14 @@ class FusionCollective(FusionComponent):
     Raises
     ------
     ValueError
-        If there is none, they differ in size, or one is named as a selection is: "blend" or "best".
+        If there is none or one of another type, they differ in size, or one is named as a selection is: "blend" or
+        "best".
     """
 
     def __init__(self, name: str, fusions: Mapping[str, FusionComponent], **options: Any) -> None:
+        arguments.instance(f"fusions of {name!r}", fusions, Mapping)
+        for key, each in fusions.items():
+            arguments.instance(f"fusion {key!r} of {name!r}", each, FusionComponent)
         sizes = {key: _sizes(each) for key, each in fusions.items()}
         if not sizes:
             raise ValueError(f"fusion collective {name!r} must have at least one fusion, but has none")

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kernels import arguments
 from organisms.towers.component import TorchComponent
 from organisms.towers.geometry.aggregation import aggregated
-from organisms.towers.geometry.mailbox import Mailbox, Message
+from organisms.towers.geometry.mailbox import Mailbox, Message, is_count
 from organisms.towers.geometry.manifolds import GEOMETRIES, Geometry
 from organisms.towers.geometry.stream import named_generator
 
@@ -56,7 +57,7 @@ class AddressComponent(TorchComponent):
         **device: Any,
     ) -> None:
         super().__init__(name, seed=seed, **device)
-        if not isinstance(fingerprint_dim, int) or fingerprint_dim < 1:
+        if not is_count(fingerprint_dim):
             raise ValueError(
                 f"fingerprint_dim of address {name!r} must be a whole number from 1 on, but is {fingerprint_dim!r}"
             )
@@ -78,9 +79,14 @@ class AddressComponent(TorchComponent):
         Raises
         ------
         ValueError
-            If the point has another dimension, or is none of its geometry.
+            If the point is no numbers, has another dimension, or is none of its geometry.
         """
-        point = torch.as_tensor(fingerprint).to(self.coordinates)
+        try:
+            point = torch.as_tensor(fingerprint).to(self.coordinates)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"fingerprint of address {self.name!r} must be numbers, but is {fingerprint!r}"
+            ) from error
         if point.shape != self.coordinates.shape:
             raise ValueError(
                 f"fingerprint of address {self.name!r} must have {len(self.coordinates)} numbers, but its shape is "
@@ -130,7 +136,14 @@ class AddressComponent(TorchComponent):
         return len(self._inbox) > 0
 
     def receive(self, message: Message) -> None:
-        """Put a message into the inbox, in place of the oldest of its sender and channel where there is no room."""
+        """Put a message into the inbox, in place of the oldest of its sender and channel where there is no room.
+
+        Raises
+        ------
+        ValueError
+            If it is no `Message`.
+        """
+        arguments.instance(f"what address {self.name!r} receives", message, Message)
         self._inbox.put(message)
 
     def aggregate_inbox(self, how: str = "mean", channel: str | None = None) -> Tensor | None:
@@ -187,8 +200,10 @@ def check_same_space(one: AddressComponent, other: AddressComponent) -> None:
     Raises
     ------
     ValueError
-        If they are not of one geometry and dimension.
+        If they are not of one geometry and dimension, or one is no address.
     """
+    for each in (one, other):
+        arguments.instance("what a distance is measured to", each, AddressComponent)
     spaces = [(each.geometry.name, len(each.coordinates)) for each in (one, other)]
     if spaces[0] != spaces[1]:
         raise ValueError(

@@ -33,6 +33,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
     }
 )
 
+DIVIDING = ("mean", "attention")  # what gives fractions
+
 
 def aggregated(
     messages: Sequence[Message], how: str, similarity: Callable[[Tensor], Tensor]
@@ -51,7 +53,8 @@ def aggregated(
     Raises
     ------
     ValueError
-        If there is no such aggregation, or contents differ in shape, dtype or device.
+        If there is no such aggregation, or contents differ in shape, dtype or device, or are whole numbers to be
+        divided.
     """
     arguments.one_of("aggregation", how, tuple(AGGREGATIONS))
     if not messages:
@@ -64,6 +67,11 @@ def aggregated(
                 f"{_kind(first.content)} and {each.sender!r} {_kind(each.content)}: read each by itself, or use "
                 "channels"
             )
+    if how in DIVIDING and not first.content.is_floating_point():
+        raise ValueError(
+            f"messages that are aggregated by {how!r} must hold floating-point numbers, but {first.sender!r} sent "
+            f"{first.content.dtype}"
+        )
     contents = torch.stack([each.content for each in messages])
     return AGGREGATIONS[how](contents, similarity(torch.stack([each.fingerprint for each in messages])))
 

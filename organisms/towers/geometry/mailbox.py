@@ -29,6 +29,11 @@ class Message:
     fingerprint: Tensor
 
 
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number from 1 on."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 class Mailbox:
     """The newest messages of each sender on each channel, in the order in which senders first wrote.
 
@@ -53,7 +58,7 @@ class Mailbox:
     """
 
     def __init__(self, capacity: int, *, sealed: bool = False) -> None:
-        if not isinstance(capacity, int) or capacity < 1:
+        if not is_count(capacity):
             raise ValueError(f"capacity must be a whole number of messages from 1 on, but is {capacity!r}")
         self.capacity, self.sealed = capacity, sealed
         self._kept: dict[tuple[str, str], deque[Message]] = {}

@@ -1,8 +1,12 @@
 """Whom an address hears: the nearest k, or all within a radius."""
 
+from numbers import Real
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from organisms.towers.geometry.mailbox import is_count
 
 
 def nearest(
@@ -35,7 +39,7 @@ def check_reach(k: int | None, radius: float | None) -> None:
     ValueError
         If `k` is neither None nor a whole number from 1 on, or `radius` neither None nor a number from 0 on.
     """
-    if k is not None and (not isinstance(k, int) or k < 1):
+    if k is not None and not is_count(k):
         raise ValueError(f"k must be a whole number of neighbours from 1 on, or None for all, but is {k!r}")
-    if radius is not None and not radius >= 0:
+    if radius is not None and not (isinstance(radius, Real) and radius >= 0):
         raise ValueError(f"radius must be a distance from 0 on, or None for any, but is {radius!r}")

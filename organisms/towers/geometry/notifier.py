@@ -74,12 +74,11 @@ class NotifierRouter(BaseRouter):
         Raises
         ------
         ValueError
-            If it is no address, another one of this name is on the channel, or those there are of another geometry.
+            If it is no address, another one of this name is on the channel, or those there are of another geometry, or
+            the channel is no text.
         """
-        if not isinstance(address, AddressComponent):
-            raise ValueError(
-                f"what is registered must be an AddressComponent, but is a {type(address).__name__}"
-            )
+        arguments.instance("what is registered", address, AddressComponent)
+        arguments.instance("a channel", channel, str)
         members = self._channels.get(channel, {})
         if address.name in members:
             raise ValueError(
@@ -219,6 +218,7 @@ class NotifierRouter(BaseRouter):
             )
 
     def _check_registered(self, address: AddressComponent, channel: str) -> None:
+        arguments.instance("who is on a channel", address, AddressComponent)
         self._check_channel(channel)
         members = self._channels[channel]
         if members.get(address.name) is not address:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from kernels import arguments
 from kernels.suggestion import did_you_mean
 from organisms.towers.component import Device, TorchComponent
 from organisms.towers.ports.pooling import pooled
@@ -47,7 +48,7 @@ class TorchPort(TorchComponent, BasePort):
     Raises
     ------
     ValueError
-        If the pool is not known, or the home is not allowed.
+        If the pool is not known, the dtype is none, or the home is not allowed.
     """
 
     POOLS: ClassVar[tuple[str, ...]] = ("mean", "max")
@@ -75,6 +76,7 @@ class TorchPort(TorchComponent, BasePort):
                 f"pool of port {name!r} must be one of {', '.join(self.POOLS)} or None, but is {pool!r}"
                 f"{did_you_mean(pool, self.POOLS)}"
             )
+        arguments.instance(f"dtype of port {name!r}", dtype, torch.dtype)
         self.model_id, self.pool, self.revision, self.frozen = model_id, pool, revision, frozen
         self.model: Any = None
         self.processor: Any = None

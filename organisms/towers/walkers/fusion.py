@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from kernels import arguments
 from organisms.towers.component import TorchComponent
 from organisms.towers.fusion.component import check_sizes
 from organisms.towers.fusion.opinions import stacked
@@ -38,7 +39,7 @@ class WalkerFusion(TorchComponent):
     Raises
     ------
     ValueError
-        If there is no such preset or number of stops, or the inception is for other ones.
+        If there is no such preset or number of stops, or the inception is none or for other ones.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class WalkerFusion(TorchComponent):
     ) -> None:
         super().__init__(name, seed=seed, **device)
         check_sizes(name, in_features=in_features)
+        arguments.instance(f"preset of {name!r}", preset, str, ConfigurableWalker)
+        arguments.instance(f"inception of {name!r}", inception, WalkerInception, type(None))
         if isinstance(preset, str):
             default = 8 if inception is None else inception.num_steps
             preset = preset_walker(preset, default if num_steps is None else num_steps)

@@ -10,13 +10,15 @@ from torch.utils._pytree import tree_leaves
 from organisms.towers.wide.agreement import agree, gradients, kind, largest
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.ensemble import SubEnsembleGroup
-from organisms.towers.wide.groups.group import TowerGroup
+from organisms.towers.wide.groups.group import CHANGES, TowerGroup
 from organisms.towers.wide.groups.primitive_group import WidePrimitiveTowerGroup
 from organisms.towers.wide.groups.stack import MovedApartError, Stack
 from organisms.towers.wide.groups.vmap_group import VMapTowerGroup
+from organisms.towers.wide.groups.watch import Watch
 from organisms.towers.wide.measure import fastest
 from organisms.towers.wide.randomness import unmoved
 from organisms.towers.wide.strategy import TRIED, ExecutionStrategy, by_size
+from organisms.towers.wide.surroundings import RECOUNTED, hindrance, recounted
 
 GROUPS: Mapping[ExecutionStrategy, Callable[..., TowerGroup]] = {
     ExecutionStrategy.VMAP: VMapTowerGroup,
@@ -55,6 +57,7 @@ class Executor:
         self.towers = dict(towers)
         self.drops = any(chance.drops(tower) for tower in towers.values())
         self.reasons = {} if reason is None else dict.fromkeys(GROUPS, reason)
+        self.apart: str | None = None  # why the last pass was computed one by one, which another need not be
         self.used = ExecutionStrategy.SEQUENTIAL
         self.chosen: dict[Hashable, ExecutionStrategy] = {}
         self._groups: dict[ExecutionStrategy, TowerGroup] = {}
@@ -81,12 +84,16 @@ class Executor:
         x
             The input of every tower.
         keys
-            What their dropouts draw from, int64 [N]; None: nothing is dropped.
+            What their dropouts draw from, int64 [N]; None: from torch's own generator, if there are any.
         deterministic
             Whether AUTO goes by the size of x instead of a clock.
         weights
             Those of a `SubEnsembleGroup`, which is used once both of its ways are proven; None: none is.
         """
+        settled = not recounted() or self._settled(strategy, x, deterministic, weights)
+        self.apart = hindrance() or (None if settled else RECOUNTED)
+        if self.apart is not None:
+            return self.sequential(x, keys)
         if weights is not None:
             unproven = self._unproven(x)
             if unproven is None and (ensemble := self.ensemble(weights)) is not None:
@@ -96,18 +103,9 @@ class Executor:
             strategy = self._choice(x, keys, deterministic)
         for each in TRIED[strategy]:
             group = self.group(each)
-            if group is None:
-                continue
-            if not self.proven(each, x):
-                return self._proof(each, group, x, keys)
-            try:
-                opinions = group(x, keys)
-            except Exception as error:  # of any kind: the towers themselves decide what is wrong with x
-                opinions = self.sequential(x, keys)
-                self._blame(each, error)
-                return opinions
-            self.used = each
-            return opinions
+            if group is not None:
+                way = self._used if self.proven(each, x) else self._proof
+                return way(each, group, x, keys)
         return self.sequential(x, keys)
 
     def sequential(self, x: Any, keys: Tensor | None) -> dict[str, Any]:
@@ -119,7 +117,7 @@ class Executor:
             As `run` takes them.
         """
         self.used = ExecutionStrategy.SEQUENTIAL
-        return one_by_one(self.towers, x, keys if self.drops else None)
+        return one_by_one(self.towers, x, keys)
 
     def group(self, strategy: ExecutionStrategy) -> TowerGroup | None:
         """Return what computes the towers together, None if that cannot be; `reasons` says why."""
@@ -160,12 +158,38 @@ class Executor:
             "towers": list(self.towers),
             "used": self.used.value,
             "chosen": {str(key): way.value for key, way in self.chosen.items()},
-            "reasons": {way.value: reason for way, reason in self.reasons.items()},
+            "reasons": {way.value: reason for way, reason in self._hindrances().items()},
         }
+
+    def _hindrances(self) -> dict[ExecutionStrategy, str]:
+        return self.reasons if self.apart is None else dict.fromkeys(GROUPS, self.apart) | self.reasons
+
+    def _settled(
+        self, strategy: ExecutionStrategy, x: Any, deterministic: bool, weights: nn.Parameter | None
+    ) -> bool:
+        """Whether a pass tries nothing out: what it would use is proven, and chosen."""
+        everything = weights is not None or (strategy is ExecutionStrategy.AUTO and not deterministic)
+        possible = [way for way in (GROUPS if everything else TRIED[strategy]) if way not in self.reasons]
+        proven = all(self.proven(way, x) for way in (possible if everything else possible[:1]))
+        return proven and (weights is not None or not everything or self._key(x) in self.chosen)
 
     def _unproven(self, x: Any) -> ExecutionStrategy | None:
         """Return a way that is possible and not proven yet."""
         return next((way for way in GROUPS if self.group(way) and not self.proven(way, x)), None)
+
+    def _used(
+        self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor | None
+    ) -> dict[str, Any]:
+        try:
+            opinions = group(x, keys)
+        except Exception as error:  # of any kind: the towers themselves decide what is wrong with x
+            if recounted():  # a checkpoint has what it wants, and stops the pass so
+                raise
+            opinions = self.sequential(x, keys)
+            self._blame(strategy, error)
+            return opinions
+        self.used = strategy
+        return opinions
 
     def _proof(
         self, strategy: ExecutionStrategy, group: TowerGroup, x: Any, keys: Tensor | None
@@ -175,9 +199,12 @@ class Executor:
                 found: Any = group.trial(x, keys)
         except Exception as error:  # as in `run`
             found = error
+        watch = Watch(list(self.towers.values()))
         wanted = self.sequential(x, keys)
         if isinstance(found, Exception):
             self._blame(strategy, found)
+        elif not watch.unchanged():
+            self.reasons[strategy] = CHANGES
         elif not agree(found, list(wanted.values())):
             self.reasons[strategy] = "its opinions differ from those of the towers one by one"
         elif (reason := self._misled(found, wanted, x)) is not None:
@@ -204,6 +231,9 @@ class Executor:
         self.reasons[strategy] = str(error).partition("\n")[0] or type(error).__name__
         self.stale = self.stale or isinstance(error, MovedApartError)
 
+    def _key(self, x: Any) -> Hashable:
+        return kind(x), tuple(tuple(each.shape) for each in tree_leaves(x) if isinstance(each, Tensor))
+
     def _choice(self, x: Any, keys: Tensor | None, deterministic: bool) -> ExecutionStrategy:
         """Return what AUTO stands for; while a way is not proven, that one."""
         tensors = [each for each in tree_leaves(x) if isinstance(each, Tensor)]
@@ -213,7 +243,7 @@ class Executor:
         if unproven is not None:
             return unproven
         ways = {way: group for way in GROUPS if (group := self.group(way)) is not None}
-        key = (kind(x), tuple(tuple(each.shape) for each in tensors))
+        key = self._key(x)
         if key not in self.chosen:
             self.chosen[key] = fastest(self.towers, ways, x, keys) if ways else ExecutionStrategy.SEQUENTIAL
         return self.chosen[key]
@@ -229,7 +259,7 @@ def one_by_one(towers: Mapping[str, nn.Module], x: Any, keys: Tensor | None) -> 
     x
         Their input.
     keys
-        What their dropouts draw from, int64 [N]; None: they have none.
+        What their dropouts draw from, int64 [N]; None: from torch's own generator, if there are any.
     """
     if keys is None:
         return {name: tower(x) for name, tower in towers.items()}

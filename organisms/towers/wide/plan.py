@@ -1,6 +1,7 @@
 """Towers sorted by structure: which are computed together, and why others are not."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from operator import is_
 from typing import Any
 
 from torch import Tensor, nn
@@ -39,9 +40,10 @@ class Plan:
         self._places = [[order[name] for name in each.towers] for each in self.executors]
         self.drops = any(each.drops for each in self.executors)
 
-    def holds(self) -> bool:
-        """Whether the towers are still what they were."""
-        return self._watch.unchanged() and not any(each.stale for each in self.executors)
+    def holds(self, towers: Sequence[nn.Module | None]) -> bool:
+        """Whether these are the towers, and still what they were."""
+        same = len(towers) == len(self._towers) and all(map(is_, towers, self._towers))
+        return same and self._watch.unchanged() and not any(each.stale for each in self.executors)
 
     def stacks(self) -> list[Stack]:
         """Return what holds the towers' parameters."""

@@ -13,7 +13,7 @@ def attached_towers(router: BaseRouter) -> list[str]:
 
 
 def check_tower(router: BaseRouter, name: str) -> None:
-    """Refuse the name of what is no tower of a router.
+    """Refuse the name of what is no tower of a router, or none any more.
 
     Raises
     ------
@@ -22,7 +22,7 @@ def check_tower(router: BaseRouter, name: str) -> None:
     """
     if name not in router.components:
         raise ValueError(
-            f"router {router.name!r} has no tower {name!r} to register: attach it first"
+            f"router {router.name!r} has no tower {name!r}: attach it first"
             f"{did_you_mean(name, router.components)}"
         )
     if not isinstance(router.components[name], BaseTower):
@@ -54,15 +54,17 @@ def check_registered(router: BaseRouter, name: str, registered: Sequence[str]) -
         )
 
 
-def check_any(router: BaseRouter, registered: Sequence[str]) -> None:
-    """Refuse a router that has no tower to ask.
+def check_all(router: BaseRouter, registered: Sequence[str]) -> None:
+    """Refuse a router that has no tower to ask, or not all of them any more.
 
     Raises
     ------
     ValueError
-        If none is registered.
+        If none is registered, or one is not there.
     """
     if not registered:
         attached = ", ".join(attached_towers(router))
         remedy = f", but {attached} attached: call discover_towers()" if attached else ": attach some"
         raise ValueError(f"router {router.name!r} has no registered tower{remedy}")
+    for name in registered:
+        check_tower(router, name)

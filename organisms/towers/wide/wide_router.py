@@ -15,7 +15,7 @@ from organisms.towers.wide.executor import Executor
 from organisms.towers.wide.gradients import GradientDebugger
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.plan import Plan
-from organisms.towers.wide.registration import attached_towers, check_any, check_registered, check_tower
+from organisms.towers.wide.registration import attached_towers, check_all, check_registered, check_tower
 from organisms.towers.wide.strategy import ExecutionStrategy, named
 
 KEPT = 4  # plans
@@ -60,13 +60,22 @@ class WideRouter(BaseRouter):
     ) -> None:
         super().__init__(name, strict=strict, seed=seed)
         self.auto_discover = auto_discover
-        self.execution_strategy = named(execution_strategy)
+        self.execution_strategy = execution_strategy
         self.gradient_debugger = GradientDebugger(gradient_debug_level)
         self.cache_controller = CacheDeviceController(cache_preservation_policy)
         self.ensemble_weights = nn.ParameterDict()
         self._registered: list[str] = []
         self._plans: list[Plan] = []  # such as one for training and one for evaluation, the last one first
         self._options: dict[str, Any] | None = None
+
+    @property
+    def execution_strategy(self) -> ExecutionStrategy:
+        """How groups are computed; may be set, also to a value such as "auto"."""
+        return self._strategy
+
+    @execution_strategy.setter
+    def execution_strategy(self, value: ExecutionStrategy | str) -> None:
+        self._strategy = named(value)
 
     @property
     def tower_names(self) -> list[str]:
@@ -131,6 +140,8 @@ class WideRouter(BaseRouter):
     def wide_forward(self, x: Any, generator: torch.Generator | None = None) -> dict[str, Any]:
         """Return the opinion of each registered tower on x, by name, in the order of registration.
 
+        They may be slices of one tensor: none is to be changed in place.
+
         Parameters
         ----------
         x
@@ -164,10 +175,8 @@ class WideRouter(BaseRouter):
         plan = self._current()
         for executor in plan.executors:
             first = next(iter(executor.towers))
-            if (
-                first not in self.ensemble_weights
-                and executor.ensemble(nn.Parameter(torch.zeros(2))) is not None
-            ):
+            known = first in self.ensemble_weights
+            if not known and executor.ensemble(nn.Parameter(torch.zeros(2))) is not None:
                 like = next(self.components[first].parameters(), torch.zeros(()))
                 self.ensemble_weights[first] = nn.Parameter(like.new_zeros(2))
         return list(self.ensemble_weights)
@@ -202,20 +211,14 @@ class WideRouter(BaseRouter):
             Whether to do that too.
         """
         if execution_strategy is not None:
-            self.execution_strategy = named(execution_strategy)
+            self.execution_strategy = execution_strategy
         found = self.analyze_structure()
         if build_sub_ensembles:
             self.build_sub_ensembles()
         return found
 
     def prepare_and_compile(self, *, build_sub_ensembles: bool = False, **options: Any) -> Any:
-        """Return what `compile` does, which prepares what it needs.
-
-        Parameters
-        ----------
-        build_sub_ensembles, **options
-            As `compile` takes them.
-        """
+        """Return what `compile` does, which prepares what it needs, and whose arguments it takes."""
         return self.compile(build_sub_ensembles=build_sub_ensembles, **options)
 
     def gradient_report(self) -> str:
@@ -267,16 +270,18 @@ class WideRouter(BaseRouter):
     @untraced
     def _wide(self, x: Any, generator: torch.Generator | None, ensemble: bool) -> dict[str, Any]:
         plan = self._current()
-        keys = chance.keys(len(self._registered), generator) if plan.drops else None
+        draws = plan.drops or generator is not None
+        keys = chance.keys(len(self._registered), generator) if draws else None
         weights = dict(self.ensemble_weights.items()) if ensemble else {}
         deterministic = torch.are_deterministic_algorithms_enabled()
         return plan.run(self.execution_strategy, x, keys, deterministic, weights)
 
     def _current(self) -> Plan:
         """Return the plan for the towers as they are; a few are kept, because modes change to and fro."""
-        held = next((each for each in self._plans if each.holds()), None)
+        towers = [self.components._modules.get(name) for name in self._registered]  # as they are now
+        held = next((each for each in self._plans if each.holds(towers)), None)
         if held is None:
-            check_any(self, self._registered)
+            check_all(self, self._registered)
             stacks = [stack for plan in self._plans for stack in plan.stacks()]
             held = Plan(self.towers, self._options, stacks)
             self._plans = self._plans[: KEPT - 1]

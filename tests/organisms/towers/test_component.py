@@ -50,6 +50,7 @@ def test_uuids_come_from_the_seed_and_the_name_or_are_all_different():
     drawn = [Scale(name, seed=seed).uuid for name, seed in [("a", 0), ("a", 0), ("a", 1), ("b", 0)]]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) == 3
+    assert Config("a", seed=0).uuid not in drawn
     assert Config("a").uuid != Config("a").uuid
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from organisms.towers import BaseComponent, BaseRouter, TorchComponent
+from organisms.towers import BaseComponent, BaseRouter, TorchComponent, WideRouter
 from tests.organisms.towers.blocks import CachingTower, SimpleTower
 
 
@@ -21,6 +21,36 @@ def filled(tree):
     for at, (_, router) in enumerate(tree.routers()):
         router.cache_set("features", torch.ones(2, at + 1))
     return tree
+
+
+class Refusing(TorchComponent):
+    def on_attach(self, parent):
+        raise RuntimeError(f"not in {parent.name}")
+
+
+def test_what_does_not_want_to_be_attached_is_not():
+    router, inner = BaseRouter("router"), Refusing("inner")
+    for attach in (router.attach, WideRouter("wide").attach):
+        with pytest.raises(RuntimeError, match="not in"):
+            attach("inner", inner)
+    assert (list(router.components), inner.parent) == ([], None)
+
+
+def test_stages_are_added_together_or_not_at_all():
+    class Told(TorchComponent):
+        told = ()
+
+        def on_attach(self, parent):
+            self.told = (*self.told, "attached")
+
+        def on_detach(self):
+            self.told = (*self.told, "detached")
+
+    tower, first, second, third = SimpleTower("tower", 4), Told("first"), Refusing("second"), Told("third")
+    with pytest.raises(RuntimeError, match="not in tower"):
+        tower.extend([first, second, third])
+    assert (len(tower), first.parent, second.parent) == (2, None, None)
+    assert (first.told, third.told) == (("attached", "detached"), ())
 
 
 def test_modules_are_components_and_the_rest_objects():

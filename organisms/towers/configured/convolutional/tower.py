@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from kernels import arguments
 from organisms.towers.component import TorchComponent
 from organisms.towers.configured.convolutional.blocks import (
     ChannelMixerBlock,
@@ -30,11 +31,17 @@ class ConfigurableConvTower(BaseTower):
         As `BaseRouter` takes it.
     seed
         With names, what uuids and parameters are drawn from; None: uuids of their own, and the parameters of seed 0.
+
+    Raises
+    ------
+    ValueError
+        If the configuration is of another kind.
     """
 
     def __init__(
         self, name: str, config: ConvTowerConfig, *, strict: bool = True, seed: int | None = None
     ) -> None:
+        arguments.instance(f"config of tower {name!r}", config, ConvTowerConfig)
         super().__init__(name, strict=strict, seed=seed)
         self.attach("config", config)
         self.attach("input", _input(name, config, seed))

@@ -13,6 +13,8 @@ from organisms.towers.wide.groups.stack import Stack, partly_shared
 from organisms.towers.wide.groups.vectorised import UnbatchableError, caching, parts, template
 
 Towers: TypeAlias = Mapping[str, nn.Module] | Sequence[nn.Module]
+CHANGES = "its forward pass changes attributes of the tower"
+
 Batch: TypeAlias = tuple[Any, dict[str, dict[str, Any]]]  # opinions and caches, of tensors [N, ...]
 
 
@@ -87,6 +89,8 @@ class TowerGroup(nn.Module, ABC):
     def trial(self, x: Any, keys: Tensor | None = None) -> list[Any]:
         """Return the opinions, and leave towers, buffers and caches as they are.
 
+        Nothing is compiled: a compiled graph may refuse to be used twice, as what proves a way by its gradients has to.
+
         Parameters
         ----------
         x, keys
@@ -97,12 +101,12 @@ class TowerGroup(nn.Module, ABC):
         UnbatchableError
             If a forward pass changes an attribute of its tower.
         """
-        opinions = self.rehearsal(x, keys)
+        opinions, _ = self.batch(self.stack.values(), self.streams(keys), x)
         self.checked_template()
-        return opinions
+        return parts(opinions, len(self.names))
 
     def rehearsal(self, x: Any, keys: Tensor | None = None) -> list[Any]:
-        """Return what `trial` does, and ask no questions: to be timed.
+        """Return what `trial` does, compiled if that has been asked for, and ask no questions: to be timed.
 
         Parameters
         ----------
@@ -121,7 +125,7 @@ class TowerGroup(nn.Module, ABC):
             If a forward pass has changed an attribute of it, which it should have changed in each tower.
         """
         if signature(self.template[0]) != self._signature:
-            raise UnbatchableError("its forward pass changes attributes of the tower")
+            raise UnbatchableError(CHANGES)
         return self.template[0]
 
     def streams(self, keys: Tensor | None) -> chance.Streams | None:

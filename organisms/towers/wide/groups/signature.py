@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,6 +29,19 @@ PLAIN = (
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Itself:
+    """A value that equals nothing but itself; it is held, because another one could come to its address."""
+
+    value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Itself) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
 def signature(module: nn.Module) -> tuple[Hashable, ...]:
     """Return the types, settings, modes and shapes of a tower and of all that it holds, with their paths.
 
@@ -47,7 +61,7 @@ def settings(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def frozen(value: Any) -> Hashable:
-    """Return a value that can be compared and is not changed with the first: plain ones as they are, others by id."""
+    """Return a value that can be compared and is not changed with the first: plain ones as they are, or `Itself`."""
     if isinstance(value, PLAIN):
         return value
     if isinstance(value, Mapping):
@@ -60,7 +74,7 @@ def frozen(value: Any) -> Hashable:
         and type(value).__eq__ is not object.__eq__
     ):
         return value  # such as frozen dataclasses and configurations
-    return ("by identity", id(value))
+    return Itself(value)
 
 
 def objection(tower: nn.Module) -> str | None:

@@ -64,12 +64,13 @@ class Leaf:
         self._kinds: list[dict[str, Any]] = [o._parameters if self.learnt else o._buffers for o in owners]
         self.shared = len(towers) > 1 and all(each is self.tensors[0] for each in self.tensors)
         self._memory = self.tensors[0]
-        self._pointers: list[int] = []
+        self._shape = self._memory.shape
+        self._layout: list[Any] = []
 
     def of(self, other: "Leaf") -> bool:
-        """Whether another leaf stands for the same places in the same towers."""
+        """Whether another leaf stands for the same places in the same towers, by tensors of its shape."""
         return (
-            self.key == other.key
+            (self.key, self._shape) == (other.key, other._shape)
             and len(self._kinds) == len(other._kinds)
             and all(map(is_, self._kinds, other._kinds))
         )
@@ -83,20 +84,28 @@ class Leaf:
         """Return the memory [N, ...] of the tensors as they are now, or the one that all towers share."""
         if self.shared:
             return tensors[0]
-        if [each.data_ptr() for each in tensors] != self._pointers:
+        if _layout(tensors) != self._layout:
             self._gather(tensors)
         return self._memory
 
     def _gather(self, tensors: Sequence[Tensor]) -> None:
-        """Move the tensors into one memory; done again when one of them has been moved elsewhere."""
+        """Move the tensors into one memory; done again when one of them has been moved, cut or turned."""
         if len({(each.shape, each.dtype, each.device) for each in tensors}) > 1:
             raise MovedApartError(f"{self.key} is not of one shape, dtype and device in all towers any more")
+        if tensors[0].shape != self._shape:
+            raise MovedApartError(f"{self.key} has another shape in all towers")
         # What comes first may be inference, whose tensors training could not use later.
         with torch.inference_mode(False), torch.no_grad():
-            self._memory = torch.stack([each.detach() for each in tensors])
+            self._memory = torch.stack([each.detach() for each in tensors]).contiguous()
             for each, part in zip(tensors, self._memory, strict=True):
                 each.data = part
-        self._pointers = [each.data_ptr() for each in tensors]
+        self._layout = _layout(tensors)
+
+
+def _layout(tensors: Sequence[Tensor]) -> list[Any]:
+    """Return where tensors are and how they lie there, what a slice of a stack keeps; read before every pass."""
+    functions = (Tensor.data_ptr, Tensor.numel, Tensor.is_contiguous)
+    return [value for function in functions for value in map(function, tensors)]
 
 
 class Stack:

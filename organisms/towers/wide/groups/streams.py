@@ -18,6 +18,20 @@ from organisms.layers.dropout import dropout_factors
 ODD = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: consecutive multiples are far apart
 
 
+# What drops in a way of its own: it draws from torch's generator, which is seeded for each call.
+SEEDED = frozenset(
+    {
+        F.alpha_dropout,
+        F.dropout1d,
+        F.dropout2d,
+        F.dropout3d,
+        F.feature_alpha_dropout,
+        F.multi_head_attention_forward,
+        F.scaled_dot_product_attention,
+    }
+)
+
+
 class _Factors(torch.autograd.Function):
     """The factors of one dropout, for one tower or under vmap for many."""
 
@@ -26,7 +40,7 @@ class _Factors(torch.autograd.Function):
         """Return factors of the shape of x: 0 or 1 / (1 - probability)."""
         if probability == 1:
             return torch.zeros_like(x)
-        source = torch.Generator(x.device).manual_seed((int(key) + count * ODD) % 2**63)
+        source = torch.Generator(x.device).manual_seed(_seed(key, count))
         return dropout_factors(x, tuple(x.shape), probability, source)
 
     @staticmethod
@@ -47,7 +61,7 @@ class _Factors(torch.autograd.Function):
 
 
 class Streams(TorchFunctionMode):
-    """Lets ``F.dropout`` draw from the stream of a tower, while it is entered.
+    """Lets dropouts draw from the stream of a tower, while it is entered; for many at once ``F.dropout`` alone.
 
     Parameters
     ----------
@@ -58,16 +72,31 @@ class Streams(TorchFunctionMode):
     def __init__(self, keys: Tensor) -> None:
         super().__init__()
         self.keys, self._key, self._count = keys, keys, 0
+        self._others = 0  # counted by themselves: many at once they are not seeded, and may draw nothing
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        if func is not F.dropout:
-            return func(*args, **(kwargs or {}))
-        return self._dropped(*args, **(kwargs or {}))
+        if func is F.dropout:
+            return self._dropped(*args, **(kwargs or {}))
+        together = self._key.ndim or torch._C._functorch.is_batchedtensor(self._key)
+        if func in SEEDED and not together:
+            return self._seeded(func, *args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
 
     def _dropped(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        return self.dropped(x, p, self._key) if training and p else x
+        if not training or not p:
+            return x
+        return x.copy_(self.dropped(x, p, self._key)) if inplace else self.dropped(x, p, self._key)
+
+    def _seeded(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._others += 1
+        device = next(each.device for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
+        gpus = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
+            source = torch.cuda.default_generators[device.index] if gpus else torch.default_generator
+            source.manual_seed(_seed(self._key, -self._others))
+            return func(*args, **kwargs)
 
     def dropped(self, x: Tensor, probability: float, key: Tensor) -> Tensor:
         """Return x with what the next dropout leaves of it.
@@ -90,6 +119,10 @@ class Streams(TorchFunctionMode):
         self._key = key
         with self:
             yield
+
+
+def _seed(key: Tensor, count: int) -> int:
+    return (int(key) + count * ODD) % 2**63
 
 
 def keys(number: int, generator: torch.Generator | None) -> Tensor:

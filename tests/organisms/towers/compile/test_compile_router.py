@@ -6,6 +6,7 @@ import io
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from organisms.towers import CompileRouter, VMapTowerGroup, compile_module
 from organisms.towers.compile.compile_router import KEPT
@@ -226,3 +227,91 @@ def test_it_is_made_of_a_module_and_a_known_strategy():
         ValueError, match="execution_strategy must be one of sequential, vmap, wide_compiler, auto"
     ):
         CompileRouter("one", linear(), execution_strategy="fast")
+
+
+def gradients(call, x):
+    leaf = x.clone().requires_grad_()
+    return torch.autograd.grad(call(leaf).square().sum(), leaf)[0]
+
+
+def test_transforms_and_hooks_for_all_modules_see_the_module_itself():
+    compiler, x, seen = compile_module(made(Ensemble).eval()), drawn(4, DIM), []
+    wanted = gradients(compiler.module, x)
+    torch.testing.assert_close(torch.func.grad(lambda y: compiler(y).square().sum())(x), wanted)
+    assert "torch.func" in compiler.get_compilation_stats()["reason"]
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(module))
+    try:
+        compiler(x)
+    finally:
+        handle.remove()
+    assert all(seen.count(each) == 1 for each in compiler.module.members)
+    assert "hooks for all modules" in compiler.get_compilation_stats()["reason"]
+    torch.testing.assert_close(gradients(compiler, x), wanted)
+    assert compiler.get_compilation_stats()["reason"] is None
+
+
+def test_a_checkpoint_saves_the_same_when_it_makes_a_call_again():
+    compiler, x = compile_module(made(Ensemble)), drawn(4, DIM)
+    wanted = gradients(compiler.module, x)
+
+    def checkpointed(y):
+        return checkpoint(compiler, y, use_reentrant=False)
+
+    torch.testing.assert_close(gradients(checkpointed, x), wanted)
+    assert "checkpoint" in compiler.get_compilation_stats()["reason"]
+    for _ in range(3):
+        gradients(compiler, x)
+    torch.testing.assert_close(gradients(checkpointed, x), wanted)
+    assert compiler.get_compilation_stats()["reason"] is None
+    assert used(compiler) == ["wide_compiler"]
+
+
+def test_a_strategy_may_be_set_by_its_value():
+    compiler = compile_module(made(Ensemble))
+    compiler.execution_strategy = "vmap"
+    for _ in range(2):
+        compiler(drawn(4, DIM))
+    assert used(compiler) == ["vmap"]
+    with pytest.raises(ValueError, match="execution_strategy must be one of"):
+        compiler.execution_strategy = "fast"
+
+
+class Scaled(nn.Module):
+    """Cannot be called with tensors alone, and gives a dtype that goes by its other argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Embedding(4, 3), nn.Embedding(4, 3)
+
+    def forward(self, rows, *, scale):
+        return self.one(rows) + self.other(rows), rows * scale
+
+
+def test_what_is_told_is_of_a_call_like_the_last_one():
+    compiler, rows = compile_module(Scaled()), torch.tensor([0, 2])
+    assert "missing 1 required keyword-only argument" in compiler.get_compilation_stats()["reason"]
+    for _ in range(2):
+        compiler(rows, scale=2)
+    assert (used(compiler), compiler.get_compilation_stats()["reason"]) == (["wide_compiler"], None)
+    assert compiler.compile_towers()[0].paths == ("one", "other")
+    assert copy.deepcopy(compiler).get_compilation_stats()["reason"] is not None
+
+
+def test_numbers_of_two_kinds_are_two_forms():
+    compiler, rows = compile_module(Scaled()), torch.tensor([0, 2])
+    for scale, dtype in ((2, torch.int64), (2.0, torch.float32), (True, torch.int64), (1.0, torch.float32)):
+        for _ in range(2):
+            torch.testing.assert_close(compiler(rows, scale=scale), compiler.module(rows, scale=scale))
+            assert compiler(rows, scale=scale)[1].dtype == dtype
+
+
+def test_another_module_in_its_place_is_noticed():
+    compiler, x = compile_module(made(Ensemble)), drawn(4, DIM)
+    for _ in range(2):
+        compiler(x)
+    compiler.components["module"] = other = made(Ensemble)
+    with torch.no_grad():
+        for each in other.parameters():
+            each.mul_(2)
+    wanted = copy.deepcopy(other)(x)
+    torch.testing.assert_close(compiler(x), wanted)

@@ -12,6 +12,7 @@ from organisms.towers import (
     ConvTowerCollective,
     ConvTowerConfig,
     TowerConfig,
+    WalkerFusion,
     preset_flux_vae_towers,
     preset_sd_vae_towers,
     preset_sequence_towers,
@@ -163,3 +164,12 @@ def test_configurations_say_what_is_wrong():
         preset_sd_vae_towers(pool_mod="adaptive")
     with pytest.raises(ValueError, match="copies of 'the preset' must be a whole number from 1 on, but is 0"):
         preset_sd_vae_towers(copies=0)
+
+
+def test_a_collective_may_be_fused_by_a_walk():
+    configs = {name: TowerConfig(dim=4) for name in "abc"}
+    collective = ConfigurableCollective("c", configs, fusion=WalkerFusion("walk", 4, "slerp"), seed=0)
+    heard = collective.heard(drawn(2, 5, 4).float())
+    torch.testing.assert_close(heard.fused, collective["fusion"](*heard.opinions.values()))
+    with pytest.raises(ValueError, match="must be made for 3 opinions of 4 numbers, but is for 3 of 8"):
+        ConfigurableCollective("c", configs, fusion=WalkerFusion("walk", 8))

@@ -188,7 +188,9 @@ def test_a_channel_has_one_geometry_and_each_name_once():
         notifier.register(SphericalAddressComponent("x", 1))
     with pytest.raises(ValueError, match=r"channel 'default' has an address named 'a' already"):
         notifier.register(addresses["a"])
-    with pytest.raises(ValueError, match=r"must be an AddressComponent, but is a Linear"):
+    with pytest.raises(
+        ValueError, match=r"what is registered must be of type AddressComponent, but is of type Linear"
+    ):
         notifier.register(nn.Linear(1, 1))
     with pytest.raises(ValueError, match=r"k must be a whole number of neighbours"):
         NotifierRouter("notifier", k=0)

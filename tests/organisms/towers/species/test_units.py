@@ -131,7 +131,7 @@ def test_alignment_never_takes_two_towers_further_apart(seed):
     assert apart(FAMILY.aligned(one, like)) <= apart(one) + 1e-3
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [8, 15, 17, 26])  # where one matching of each axis is not enough
 def test_no_two_units_of_any_axis_would_better_change_places(seed):
     like, one = (
         FAMILY.random_genome(0, genes(width=7, expansion=1), rng(place)) for place in (seed, seed + 1000)

@@ -26,19 +26,29 @@ class Collective(WideRouter):
         return torch.stack(list(self.wide_forward(x).values())).mean(0)
 
 
-CASES = [(BATCHED[0], "normed"), (BATCHED[1], "nested"), (BATCHED[1], "dropping")]
+CASES = [
+    (BATCHED[0], "normed", "eager"),
+    (BATCHED[1], "nested", "eager"),
+    (BATCHED[1], "dropping", "eager"),
+    (BATCHED[0], "plain", "aot_eager"),  # whose graphs cannot be used twice
+    (BATCHED[1], "plain", "aot_eager"),
+]
 
 
-@pytest.mark.parametrize(("strategy", "kind"), CASES)
-def test_a_compiled_collective_computes_what_it_computes_without(strategy, kind):
+@pytest.mark.parametrize(("strategy", "kind", "backend"), CASES)
+def test_a_compiled_collective_computes_what_it_computes_without(strategy, kind, backend):
     torch.compiler.reset()
     router = Collective("wide", execution_strategy=strategy)
     for at in range(2):
         router.attach(f"tower_{at}", KINDS[kind](f"tower_{at}", 4))
     plain = copy.deepcopy(router.double())
     plain.execution_strategy = ExecutionStrategy.SEQUENTIAL
-    compiled, x = router.prepare_and_compile(backend="eager", fullgraph=True), inputs((3, 4))
-    for step in range(3):
+    compiled, x = router.prepare_and_compile(backend=backend, fullgraph=True), inputs((3, 4))
+    for step in range(6):
+        if step in (2, 3):  # other sizes, whose graph is compiled for one use
+            x = inputs((3 + step, 4))
+        if step == 4:  # the way has to be proven anew, by code that is compiled already
+            router.prepare_for_compile()
         for each, called in ((router, compiled), (plain, plain)):
             torch.manual_seed(step)
             each.zero_grad()

@@ -55,6 +55,12 @@ def test_the_fastest_way_is_measured_once_for_each_shape(any_order, seconds, fas
     assert (group["used"], choices(router), len(group["chosen"])) == (fast, {fast}, 2)
 
 
+def test_what_is_timed_follows_a_pass_of_its_own():
+    done = []
+    assert measure._seconds(lambda: done.append(1), [], lambda: float(len(done))) == 1
+    assert len(done) == 2
+
+
 def test_a_way_that_is_far_behind_is_not_tried_again(any_order, seconds):
     taken, calls = seconds
     taken.update({"sequential": 1.0, "vmap": 2.0, "wide_compiler": 1.1})
@@ -110,3 +116,14 @@ def test_a_tower_alone_needs_no_choice(any_order):
     assert isinstance(router, WideRouter)
     passed(router, inputs((3, 4)), passes=3)
     assert choices(router) == {"sequential"}
+
+
+def test_a_measurement_leaves_the_graph_of_its_input_alone(any_order):
+    """The input has been made by the same towers, whose gradients are measured too."""
+    router, x = collective(["plain"] * 2, 4, strategy=ExecutionStrategy.AUTO), inputs((3, 4))
+    for _ in range(2):
+        router.wide_forward(x.requires_grad_())
+    assert choices(router) == set()
+    y = router["tower_0"](x)
+    router.wide_forward(y)["tower_1"].sum().backward()
+    assert len(choices(router)) == 1

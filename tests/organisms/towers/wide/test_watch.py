@@ -14,6 +14,7 @@ class Noted(SimpleTower):
     def __init__(self, name):
         super().__init__(name, 4)
         self.notes, self.table, self.pair, self.shift = [], {"a": [1]}, (1, 2), 3
+        self.scale = Scale()
         self.stages[0].fc1.register_buffer("mask", torch.ones(4))
 
 
@@ -23,6 +24,16 @@ def towers():
 
 def set_to(key, value):
     return lambda tower: setattr(tower, key, value)
+
+
+class Scale:
+    """A setting that is no plain value, and equal to itself alone."""
+
+
+def replace_twice(tower):
+    """The third may come to where the first one was."""
+    for _ in range(2):
+        tower.scale = Scale()
 
 
 def swap_attributes(tower):
@@ -41,6 +52,7 @@ CHANGES = {
     "an empty list that is replaced": set_to("notes", []),
     "what a mapping holds": lambda tower: tower.table["a"].append(2),
     "an object that is attached": lambda tower: tower.attach("config", {"scale": 1}),
+    "an object": replace_twice,
     "a parameter": lambda tower: setattr(tower[1].fc2, "bias", nn.Parameter(torch.zeros(4))),
     "a parameter that is dropped": lambda tower: setattr(tower[1].fc2, "bias", None),
     "a buffer": lambda tower: tower[0].fc1.register_buffer("mask", torch.ones(4)),

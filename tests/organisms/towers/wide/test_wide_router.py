@@ -41,6 +41,7 @@ class Odd(SimpleTower):
     def __init__(self, name, act):
         super().__init__(name, 4, depth=1)
         self.act, self.count = act, 0
+        self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, x):
         return self.act(self, super().forward(x))
@@ -53,6 +54,11 @@ def branches(tower, y):
 def counts(tower, y):
     tower.count += 1
     return y * tower.count
+
+
+def averages(tower, y):
+    tower.mean = 0.9 * tower.mean + y.detach().mean()  # another tensor in place of the buffer
+    return y + tower.mean
 
 
 def remembers(tower, y):
@@ -70,6 +76,7 @@ def numbers(tower, y):
     [
         (branches, "data-dependent control flow"),
         (counts, "changes attributes of the tower"),
+        (averages, "changes attributes of the tower"),
         (remembers, "reads 'y' from the cache of an earlier one"),
         (numbers, "item"),
     ],
@@ -77,6 +84,18 @@ def numbers(tower, y):
 @pytest.mark.parametrize("strategy", BATCHED)
 def test_what_towers_cannot_do_together_they_do_one_by_one(strategy, act, reason):
     assert reason in reasons(of(lambda name: Odd(name, act), strategy), inputs((3, 4)))
+
+
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_buffers_that_are_replaced_are_those_of_towers_one_by_one(strategy):
+    router, x = of(lambda name: Odd(name, averages), strategy), inputs((3, 4))
+    towers = copy.deepcopy(router.towers)
+    for _ in range(5):
+        found = router.wide_forward(x)
+        for name, tower in towers.items():
+            torch.testing.assert_close(found[name], tower(x))
+            torch.testing.assert_close(router[name].mean, tower.mean)
+    assert len(router._plans) == 1  # what is known is kept
 
 
 class Mailbox(TorchComponent):
@@ -380,7 +399,7 @@ def test_towers_are_registered_when_they_are_attached_or_asked_for():
     assert list(router.wide_forward(inputs((3, 4)))) == ["a"]
     router.detach("a")
     assert router.tower_names == []
-    with pytest.raises(ValueError, match="has no tower 'bb' to register: attach it first; did you mean 'b'"):
+    with pytest.raises(ValueError, match="has no tower 'bb': attach it first; did you mean 'b'"):
         router.register_tower("bb")
     with pytest.raises(ValueError, match="'norm' of router 'wide' is no BaseTower, but a LayerNorm"):
         router.register_tower("norm")
@@ -388,12 +407,36 @@ def test_towers_are_registered_when_they_are_attached_or_asked_for():
         router.unregister_tower("b")
 
 
+@pytest.mark.parametrize("strategy", BATCHED)
+def test_a_tower_that_is_exchanged_in_components_is_noticed(strategy):
+    router, x = of(lambda name: SimpleTower(name, 4), strategy), inputs((3, 4))
+    passed(router, x, passes=3)
+    router.components["tower_1"] = SimpleTower("tower_1", 4).double()
+    for _ in range(3):
+        for name, opinion in router.wide_forward(x).items():
+            torch.testing.assert_close(opinion, router[name](x))
+    taken = router.components.pop("tower_1")
+    with pytest.raises(ValueError, match="router 'wide' has no tower 'tower_1': attach it first"):
+        router.wide_forward(x)
+    router.components["tower_1"] = nn.Linear(4, 4)
+    with pytest.raises(ValueError, match="'tower_1' of router 'wide' is no BaseTower, but a Linear"):
+        router.wide_forward(x)
+    router.components["tower_1"] = taken
+    torch.testing.assert_close(router.wide_forward(x)["tower_1"], taken(x))
+
+
 def test_a_strategy_is_known():
     with pytest.raises(
         ValueError, match=r"execution_strategy must be one of sequential, vmap, .* did you mean 'vmap'"
     ):
         WideRouter("wide", execution_strategy="vmpa")
-    assert WideRouter("wide", execution_strategy="auto").execution_strategy is ExecutionStrategy.AUTO
+    router = WideRouter("wide", execution_strategy="auto")
+    assert router.execution_strategy is ExecutionStrategy.AUTO
+    router.execution_strategy = "vmap"
+    assert router.execution_strategy is VMAP
+    with pytest.raises(ValueError, match=r"execution_strategy must be one of .* but is 'fast'"):
+        router.execution_strategy = "fast"
+    assert router.execution_strategy is VMAP
 
 
 def test_preparing_groups_the_towers_and_may_change_the_strategy():
