@@ -179,6 +179,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "bartlett_p": "its p-value",
         "effective_dimension": "how many independent measures these amount to",
         "largest_correlation": "size of the largest correlation of two measures",
+        "principal_components": "how many explain 95 % of the measures' variance",
+        "kernel_components": "how many of kernel PCA (RBF) do",
         "correlation_*": "correlation of two measures",
         "reasons": "why the status is not ok, a tuple of sentences",
     },

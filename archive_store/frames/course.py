@@ -31,7 +31,10 @@ _TIMINGS = {
 }
 _LOOKS = ("best_objective", "mean_objective", "coverage", "qd_score", "useful")
 _PER_MEASURE = ("out_of_range",)  # entries of a summary that are lists of one value per measure
-_VERDICT = ("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "largest_correlation")
+_VERDICT = (
+    *("kmo", "bartlett_chi2", "bartlett_p", "effective_dimension", "largest_correlation"),
+    *("principal_components", "kernel_components"),
+)
 _SIZES = ("n", "organisms")  # of the sample; NaN where a verdict does not say
 
 

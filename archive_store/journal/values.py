@@ -38,6 +38,8 @@ class Check:
     bartlett_p: float | None = field(default=None, metadata={LATER: True})
     effective_dimension: Finite | None = field(default=None, metadata={LATER: True})
     largest_correlation: Finite | None = field(default=None, metadata={LATER: True})
+    principal_components: int | None = field(default=None, metadata={LATER: True})
+    kernel_components: int | None = field(default=None, metadata={LATER: True})
     correlations: tuple[tuple[_Correlation | None, ...], ...] | None = field(
         default=None, metadata={LATER: True}
     )

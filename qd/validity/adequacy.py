@@ -11,6 +11,8 @@ from qd import seeding
 INTERVAL = (0.025, 0.975)  # of the bootstrap's draws: a 95 % interval
 USABLE_SHARE = 0.9  # of the draws, below which no interval is given
 LARGEST_CONDITION = 1e8  # of a correlation matrix whose inverse is still worth having
+EXPLAINED = 0.95  # share of the variance that principal components have to explain
+MOST_ROWS = 512  # of a kernel matrix, whose spectrum costs the cube of its rows
 
 
 def standardised(samples: Float64[np.ndarray, "n p"]) -> Float64[np.ndarray, "n p"]:
@@ -173,3 +175,36 @@ def effective_dimension(correlations: Float64[np.ndarray, "p p"]) -> float:
     Source: Bell & Dean, "Atomic vibrations in vitreous silica", 1970, for the ratio.
     """
     return float(len(correlations) ** 2 / np.sum(correlations**2))
+
+
+def principal_components(correlations: Float64[np.ndarray, "p p"]) -> int:
+    """Return how many principal components of the measures explain 95 % of their variance, in 1 to p."""
+    return _explaining(np.linalg.eigvalsh(correlations))
+
+
+def kernel_components(columns: Float64[np.ndarray, "n p"]) -> int:
+    """Return how many kernel principal components explain 95 % of the variance, with ``exp(-|x - y|^2 / p)``.
+
+    Components of a space of functions of the measures: as many more than `principal_components` as the sample fills its
+    space in curved ways. Of more than 512 rows every second, third, ... is taken. At most as many as rows.
+
+    Parameters
+    ----------
+    columns
+        Standardised samples [n, p].
+
+    Source: Schoelkopf, Smola & Mueller, "Nonlinear component analysis as a kernel eigenvalue problem", Neural
+    Computation 10, 1998; scikit-learn's `KernelPCA` has the same kernel by default.
+    """
+    rows = columns[:: -(-len(columns) // MOST_ROWS)]
+    power = np.square(rows).sum(axis=1)
+    apart = np.maximum(power[:, None] + power - 2 * rows @ rows.T, 0.0)
+    gram = np.exp(-apart / rows.shape[1])
+    mean = gram.mean(axis=0)
+    return _explaining(np.linalg.eigvalsh(gram - mean[:, None] - mean + mean.mean()))
+
+
+def _explaining(spectrum: Float64[np.ndarray, " p"]) -> int:
+    """Return how many of the largest eigenvalues make 95 % of their sum."""
+    shares = np.cumsum(np.maximum(spectrum[::-1], 0.0))
+    return int(np.searchsorted(shares, EXPLAINED * shares[-1])) + 1

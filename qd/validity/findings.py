@@ -58,6 +58,7 @@ class Statistics:
     msa: tuple[float | None, ...] | None = None
     bartlett_chi2: float | None = None
     bartlett_p: float | None = None
+    kernel_components: int | None = None
 
 
 def constant(sample: Sample) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from qd.validity import adequacy
 from qd.validity.findings import (
     DUPLICATE,
     FEWEST_FOR_KMO,
+    KMO_WARN,
     Finding,
     Sample,
     Statistics,
@@ -25,6 +26,7 @@ from qd.validity.findings import (
 
 GATES = ("robust", "blueprint", "off")
 DRAWS = 500  # of the bootstrap
+KMO_GOOD, KMO_EXCELLENT = 0.8, 0.9
 UNCORRELATED = 1e-12  # correlations of this size are rounding, and their ratio is noise
 
 MEANINGS = {
@@ -34,6 +36,8 @@ MEANINGS = {
     "bartlett_p": "The chance of correlations this large if the measures were all independent.",
     "largest_correlation": "The size of the closest correlation of two measures; at 1, one is superfluous.",
     "effective_dimension": "How many independent measures these amount to.",
+    "principal_components": "How many principal components explain 95 % of the measures' variance.",
+    "kernel_components": "The same of functions of the measures (kernel PCA, RBF): more where the sample is curved.",
     "saturation": "The share of components beyond a measure's range, where the archive sees no difference.",
     "reliability": "How well a measure repeats itself on other probe examples: 0 is noise, 1 is exact.",
 }
@@ -62,6 +66,18 @@ class Verdict:
     msa: tuple[float | None, ...] | None = None
     bartlett_chi2: float | None = None
     bartlett_p: float | None = None
+    principal_components: int | None = None  # that explain 95 % of the variance
+    kernel_components: int | None = None  # the same of kernel PCA
+
+
+def grade(kmo: float) -> Literal["unacceptable", "acceptable", "good", "excellent"]:
+    """Return the blueprint's word for a KMO: acceptable from 0.6 on, good from 0.8, excellent from 0.9.
+
+    It is a word for how much the measures share. Near-copies of one measure share most: see `MEANINGS`.
+    """
+    if kmo < KMO_WARN:
+        return "unacceptable"
+    return "acceptable" if kmo < KMO_GOOD else "good" if kmo < KMO_EXCELLENT else "excellent"
 
 
 def assess(
@@ -159,7 +175,14 @@ def _measured(sample: Sample, seed: int) -> Statistics:
     if duplicated or spectrum[-1] > adequacy.LARGEST_CONDITION * spectrum[0]:
         return Statistics(correlations, duplicated, singular=True)
     chi2, p_value = adequacy.sphericity(columns)
-    statistics = Statistics(correlations, duplicated, singular=False, bartlett_chi2=chi2, bartlett_p=p_value)
+    statistics = Statistics(
+        correlations,
+        duplicated,
+        singular=False,
+        bartlett_chi2=chi2,
+        bartlett_p=p_value,
+        kernel_components=adequacy.kernel_components(columns),
+    )
     related = adequacy.largest_correlation(correlations) > UNCORRELATED
     if len(sample.names) < FEWEST_FOR_KMO or not related:
         return statistics
@@ -203,6 +226,8 @@ def _with_statistics(verdict: Verdict, statistics: Statistics) -> Verdict:
         msa=statistics.msa,
         bartlett_chi2=statistics.bartlett_chi2,
         bartlett_p=statistics.bartlett_p,
+        principal_components=adequacy.principal_components(matrix),
+        kernel_components=statistics.kernel_components,
     )
 
 

@@ -1,11 +1,12 @@
 """What calibration found, as a table for the person who asks before a run: `plasmodia validate --calibrate`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qd.canonical import number
 from qd.measures import short_name
 from qd.validity.remedies import ways_out
+from qd.validity.verdict import grade
 from runs.calibration.constants import Calibration
 
 
@@ -28,8 +29,9 @@ def prospect(measures: Sequence[str], calibration: Calibration) -> str:
         ]
     rows += [
         ("reference assay", f"{calibration.reference:.4g}"),
-        ("verdict", f"{verdict['status']}, KMO {_written(verdict['kmo'])}"),
+        ("verdict", f"{verdict['status']}, KMO {_written(verdict['kmo'])}{_graded(verdict)}"),
         ("independent measures", f"{_written(verdict['effective_dimension'])} of {len(measures)}"),
+        ("95 % of the variance", f"{_components(verdict)}"),
         *(("", str(reason)) for reason in verdict["reasons"]),
         *([("", ways_out(verdict["names"], verdict["advice"]))] if verdict["reasons"] else []),
     ]
@@ -40,6 +42,24 @@ def prospect(measures: Sequence[str], calibration: Calibration) -> str:
         rows.append((short_name(name), f"{low:.3g} to {high:.3g}, {figures}"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+
+def _graded(verdict: Mapping[str, Any]) -> str:
+    """Return the blueprint's word for a KMO, and beside a high one what makes it high."""
+    if verdict["kmo"] is None:
+        return ""
+    word = grade(number(verdict["kmo"]))
+    if word in ("good", "excellent"):
+        closest = _written(verdict["largest_correlation"])
+        return (
+            f" ({word} by the blueprint; near-copies score highest, and the closest two have |r| {closest})"
+        )
+    return f" ({word} by the blueprint)"
+
+
+def _components(verdict: Mapping[str, Any]) -> str:
+    linear, curved = (verdict.get(name) for name in ("principal_components", "kernel_components"))
+    return "-" if linear is None else f"{linear} principal components, {curved or '-'} by kernel PCA (RBF)"
 
 
 def _written(value: Any) -> str:

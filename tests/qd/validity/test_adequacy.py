@@ -6,6 +6,7 @@ from factor_analyzer import calculate_bartlett_sphericity, calculate_kmo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
+from sklearn.decomposition import KernelPCA
 
 from qd import seeding
 from qd.validity import adequacy
@@ -160,3 +161,37 @@ def test_effective_dimension_and_largest_correlation_by_hand():
     values = np.linalg.eigvalsh(matrix)
     assert adequacy.effective_dimension(matrix) == pytest.approx(values.sum() ** 2 / np.sum(values**2))
     assert adequacy.largest_correlation(matrix) == 0.5
+
+
+@given(st.integers(1, 4), st.integers(60, 120), st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_as_many_principal_components_as_there_are_factors(factors, n, seed):
+    rng = np.random.default_rng(seed)
+    samples = rng.normal(size=(n, factors)) @ np.linalg.qr(rng.normal(size=(5, 5)))[0][:factors]
+    matrix = adequacy.correlation(adequacy.standardised(samples))
+    assert adequacy.principal_components(matrix) <= factors
+    assert adequacy.principal_components(np.eye(5)) == 5
+
+
+@given(st.integers(10, 60), st.integers(2, 6), st.floats(0.05, 2), st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_kernel_components_are_those_of_scikit_learn(n, p, noise, seed):
+    columns = adequacy.standardised(two_factors(n, p, noise, seed))
+    spectrum = KernelPCA(kernel="rbf", eigen_solver="dense", remove_zero_eig=False).fit(columns).eigenvalues_
+    shares = np.cumsum(spectrum) / spectrum.sum()
+    found = adequacy.kernel_components(columns)
+    assert shares[found - 1] >= 0.95 - 1e-9
+    assert found == 1 or shares[found - 2] < 0.95 + 1e-9
+
+
+def test_a_curve_has_two_principal_components_of_which_neither_can_go_and_a_line_one():
+    angle = np.linspace(0, 2 * math.pi, 80, endpoint=False)
+    line = adequacy.standardised(np.stack([angle, 2 * angle], 1))
+    circle = adequacy.standardised(np.stack([np.cos(angle), np.sin(angle)], 1))
+    assert [adequacy.principal_components(adequacy.correlation(each)) for each in (line, circle)] == [1, 2]
+    assert adequacy.kernel_components(circle) > 2
+
+
+def test_a_large_sample_is_thinned():
+    columns = adequacy.standardised(two_factors(2000))
+    assert adequacy.kernel_components(columns) == adequacy.kernel_components(columns[::4])

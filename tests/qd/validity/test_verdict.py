@@ -13,7 +13,7 @@ from scipy.stats import pearsonr
 from qd.canonical import canonical
 from qd.measures import MEASURES, Ranges
 from qd.validity import adequacy
-from qd.validity.verdict import GATES, MEANINGS, Verdict, assess
+from qd.validity.verdict import GATES, MEANINGS, Verdict, assess, grade
 
 NAMES = (*MEASURES, "mine:reach", "mine:norm", "mine:pace")
 NOTHING_COMPUTED = ("kmo", "kmo_interval", "msa", "bartlett_chi2", "bartlett_p")
@@ -397,6 +397,25 @@ def test_nearly_dependent_measures_are_either_computed_well_or_refused(seed, n, 
     if noise > 1e-4:
         columns = adequacy.standardised(samples)
         assert verdict.kmo == pytest.approx(float(adequacy.kmo(np.corrcoef(columns.T))), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kmo", "word"),
+    [(0.59, "unacceptable"), (0.6, "acceptable"), (0.79, "acceptable"), (0.8, "good"), (0.9, "excellent")],
+)
+def test_a_kmo_has_the_blueprints_word(kmo, word):
+    assert grade(kmo) == word
+
+
+def test_a_verdict_counts_components_of_both_kinds_unless_measures_depend_on_one_another():
+    samples = normals(60)
+    columns = adequacy.standardised(samples)
+    verdict = judge(samples)
+    assert verdict.principal_components == adequacy.principal_components(adequacy.correlation(columns))
+    assert verdict.kernel_components == adequacy.kernel_components(columns)
+    samples[:, 3] = samples[:, 0] - samples[:, 4]
+    verdict = judge(samples)
+    assert (verdict.principal_components, verdict.kernel_components) == (4, None)
 
 
 def test_meanings_are_of_fields():
