@@ -18,14 +18,17 @@ def memory(**given):
 
 def test_a_write_is_that_of_the_equation():
     bank, x = drawn(B, M, D), drawn(B, T, D, seed=1)
+    bank[:, 1] = 100.0  # a slot that is near to nothing
     wanted = torch.empty_like(bank)
     for b in range(B):
         v = x[b] / (x[b].square().mean(-1, keepdim=True) + 1e-6).sqrt()
-        a = torch.softmax(v @ bank[b].T / math.sqrt(D), 1)
+        nearest = [
+            min(range(M), key=lambda m: math.dist(bank[b, m].tolist(), v[t].tolist())) for t in range(T)
+        ]
         for m in range(M):
-            rate = 0.3 * min(1.0, float(a[:, m].sum()))
-            mean = (a[:, m, None] * v).sum(0) / a[:, m].sum()
-            wanted[b, m] = (1 - rate) * bank[b, m] + rate * mean
+            own = [v[t] for t in range(T) if nearest[t] == m]
+            mean = sum(own) / len(own) if own else bank[b, m]
+            wanted[b, m] = 0.7 * bank[b, m] + 0.3 * mean
     torch.testing.assert_close(written(bank, x, 0.7), wanted)
 
 
