@@ -1,8 +1,8 @@
 """Attention of long sequences in one window, by torch's fused kernel: bands of queries with the keys near them.
 
-Bands are as high as the window is long, so that the keys of a band are its own and those of its neighbours. All bands
-are one batch of the kernel, and no call costs more than what is computed in it, as a loop over tiles does for short
-windows (tests/benchmarks/flow.py). Memory grows with the length times the window.
+The keys of a band are its own and those of the bands that its window reaches. All bands are one batch of the kernel, so
+that no call costs more than what is computed in it, as in a loop over tiles it does where windows are short
+(tests/benchmarks/flow.py). Memory grows with the length times the window.
 """
 
 import math
@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from kernels.attention import flash
 from kernels.attention.visibility import Visibility, bias
 
-LEAST = 32  # queries of a band
-FEWEST = 4  # bands of a sequence: with fewer, most of what a band computes is hidden
+HEIGHT = 32  # fewest queries of a band: as many as the kernel takes at once
+PARTS = 4  # bands that a window reaches at most: the more, the less of what is computed is hidden
+SHORT = 2  # windows in a sequence, at least
 
 
 def serves(q: Tensor, visibility: Visibility) -> bool:
@@ -27,7 +28,7 @@ def serves(q: Tensor, visibility: Visibility) -> bool:
         return False
     if visibility.key_mask is not None or visibility.positions is not None:
         return False
-    return bool((window == window[0]).all()) and FEWEST * _height(window) <= q.shape[2]
+    return bool((window == window[0]).all()) and SHORT * float(window[0]) <= q.shape[2]
 
 
 def forward(
@@ -98,12 +99,13 @@ def backward(
 
 @dataclass(frozen=True, slots=True)
 class _Bands:
-    """J bands of T queries each, the last one filled up; keys are those of a band, of one before and of `after`."""
+    """J bands of T queries each, the last one filled up; keys are those of a band and of its neighbours."""
 
     examples: int  # B
     length: int  # S
     height: int  # T
-    after: int  # 1, or 0 where later keys are hidden
+    before: int  # neighbours on one side
+    after: int  # and on the other; 0 where later keys are hidden
 
     @property
     def number(self) -> int:
@@ -112,7 +114,7 @@ class _Bands:
     @property
     def parts(self) -> int:
         """How many bands the keys of a band are."""
-        return 2 + self.after
+        return self.before + 1 + self.after
 
     def cut(self, x_BHSR: Tensor) -> Tensor:
         """Return the queries of each band, [J, B H, T, R]."""
@@ -122,7 +124,7 @@ class _Bands:
     def around(self, x_BHSR: Tensor) -> Tensor:
         """Return the keys of each band, [J, B H, parts T, R], as views that overlap."""
         behind = (self.number + self.after) * self.height - self.length
-        x = F.pad(x_BHSR.flatten(0, 1), (0, 0, self.height, behind))
+        x = F.pad(x_BHSR.flatten(0, 1), (0, 0, self.before * self.height, behind))
         return x.unfold(1, self.parts * self.height, self.height).transpose(0, 1).mT
 
     def joined(self, x_JNTR: Tensor) -> Tensor:
@@ -136,7 +138,8 @@ class _Bands:
         total = x_JNKR.new_zeros(N, J + self.parts - 1, self.height, R)
         for part, each in enumerate(x_JNKR.transpose(0, 1).split(self.height, 2)):
             total[:, part : part + J] += each
-        x = total.flatten(1, 2)[:, self.height : self.height + self.length]
+        first = self.before * self.height
+        x = total.flatten(1, 2)[:, first : first + self.length]
         return x.unflatten(0, (self.examples, -1))
 
     def mask(self, visibility: Visibility) -> Tensor:
@@ -144,7 +147,7 @@ class _Bands:
         assert visibility.window is not None
         device = visibility.scale.device
         queries = torch.arange(self.height, device=device)[:, None]
-        keys = torch.arange(-self.height, (1 + self.after) * self.height, device=device)
+        keys = torch.arange(-self.before * self.height, (1 + self.after) * self.height, device=device)
         near = (queries - keys).abs() < visibility.window[0]
         if visibility.causal:
             near &= queries >= keys
@@ -155,9 +158,9 @@ class _Bands:
 
 def _bands(q: Tensor, visibility: Visibility) -> _Bands:
     assert visibility.window is not None
-    return _Bands(len(q), q.shape[2], _height(visibility.window), 0 if visibility.causal else 1)
-
-
-def _height(window: Tensor) -> int:
-    """Return T, over the distance to the farthest key that a query can see."""
-    return max(LEAST, math.ceil(float(window[0].clamp(1.0, 2.0**40))))
+    reach = (
+        math.ceil(float(visibility.window[0].clamp(min=1.0))) - 1
+    )  # tokens to the farthest key that is seen
+    height = max(HEIGHT, -(-reach // PARTS))
+    before = -(-reach // height)
+    return _Bands(len(q), q.shape[2], height, before, 0 if visibility.causal else before)

@@ -12,10 +12,10 @@ from organisms.layers.norms import rms_norm
 
 
 @torch.no_grad()
-def written(bank: Float[Tensor, "B M D"], x: Float[Tensor, "B T D"], decay: float) -> Float[Tensor, "B M D"]:
+def written(bank: Float[Tensor, "B M D"], v: Float[Tensor, "B T D"], decay: float) -> Float[Tensor, "B M D"]:
     """Return each bank after a block of tokens was written into it.
 
-    Every token v_t = rms_norm(x_t) belongs to the slot that is nearest to it, and slots move to the mean of theirs:
+    Every token belongs to the slot that is nearest to it, and slots move to the mean of theirs:
 
         m_t = argmin_m |bank_m - v_t|,    bank_m <- decay bank_m + (1 - decay) mean of the v_t with m_t = m
 
@@ -31,17 +31,16 @@ def written(bank: Float[Tensor, "B M D"], x: Float[Tensor, "B T D"], decay: floa
     ----------
     bank
         Slots of every example, [B, M, D].
-    x
-        The block, [B, T, D].
+    v
+        The block, as `rms_norm` gives it, [B, T, D].
     decay
         Share of a slot that stays where something is written into it, in [0, 1).
     """
-    v_BTD = rms_norm(x.detach())
     # |bank - v|^2 / 2 without what is the same for all slots.
-    far_BMT = bank.square().sum(-1, keepdim=True) / 2 - bank @ v_BTD.mT
-    belongs_BMT = F.one_hot(far_BMT.argmin(1), bank.shape[1]).mT.to(v_BTD.dtype)
+    far_BMT = bank.square().sum(-1, keepdim=True) / 2 - bank @ v.mT
+    belongs_BMT = F.one_hot(far_BMT.argmin(1), bank.shape[1]).mT.to(v.dtype)
     number_BM1 = belongs_BMT.sum(-1, keepdim=True)
-    mean_BMD = belongs_BMT @ v_BTD / number_BM1.clamp_min(1)
+    mean_BMD = belongs_BMT @ v / number_BM1.clamp_min(1)
     return bank.lerp(mean_BMD, (1 - decay) * number_BM1.clamp_max(1))
 
 
@@ -63,7 +62,7 @@ def histories(
         Tokens of a block; the last one may have fewer.
     """
     read = []
-    for tokens in x.split(block, 1):
+    for tokens in rms_norm(x.detach()).split(block, 1):
         read.append(bank)
         bank = written(bank, tokens, decay)
     return torch.stack(read, 1), bank

@@ -21,7 +21,7 @@ def serve(monkeypatch):
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("window", [0.0, 1.0, 2.5, 31.5, 32.0, 33.0])
+@pytest.mark.parametrize("window", [0.0, 1.0, 2.5, 31.5, 32.0, 33.0, 66.0])
 @pytest.mark.parametrize("S", [160, 257])
 def test_bands_give_what_the_whole_matrix_gives(S, window, causal, monkeypatch):
     serve(monkeypatch)
@@ -30,7 +30,7 @@ def test_bands_give_what_the_whole_matrix_gives(S, window, causal, monkeypatch):
     assert_same(drawn(2, 2, S, 5, 7), {"rtol": 1e-9, "atol": 1e-10}, **options)
 
 
-@given(st.integers(129, 200), st.integers(1, 50), st.booleans(), st.integers(0, 99))
+@given(st.integers(129, 200), st.integers(1, 64), st.booleans(), st.integers(0, 99))
 @settings(deadline=None, max_examples=20)
 def test_a_window_of_any_length_is_that_of_the_definition(S, window, causal, seed):
     windows = torch.full((3,), float(window), dtype=torch.float64)
@@ -50,10 +50,10 @@ def test_half_precision_is_computed_with_in_full():
 def test_bands_serve_only_what_they_can(monkeypatch):
     serve(monkeypatch)
     tensors = [each.requires_grad_() for each in drawn(1, 2, 160)]
-    same, longer = torch.full((2,), 9.0).double(), torch.full((2,), 41.0).double()
+    same, longer = torch.full((2,), 9.0).double(), torch.full((2,), 81.0).double()
     others = {
         "windows differ": {"window": torch.tensor([9.0, 10.0]).double()},
-        "a window as long as a quarter": {"window": longer},
+        "a window of more than half": {"window": longer},
         "keys are hidden": {"window": same, "key_mask": torch.arange(160)[None] > 3},
         "tokens stand elsewhere": {"window": same, "positions": 2 * torch.arange(160).double()[:, None]},
     }
