@@ -118,7 +118,9 @@ class RoPE(nn.Module):
         rotating, rest = x.split((self.width, x.shape[-1] - self.width), -1)
         first, second = rotating.chunk(2, -1)
         # Both halves at once: the same products and sums as one by one, in longer rows.
-        rotated = rotating * torch.cat([cos, cos], -1) + torch.cat([second, first], -1) * torch.cat([-sin, sin], -1)
+        rotated = rotating * torch.cat([cos, cos], -1) + torch.cat([second, first], -1) * torch.cat(
+            [-sin, sin], -1
+        )
         return torch.cat([rotated, rest], -1) if rest.shape[-1] else rotated
 
     def _scale(self) -> float:
