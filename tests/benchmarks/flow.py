@@ -34,6 +34,7 @@ V, LAYERS, HEADS, PATTERNS, WINDOW = 256, 2, 4, 16, 128
 SHARE = 0.1  # of a matrix that dense composition keeps, and of a window that a flow does
 PASSES = ("forward", "training")
 SHORT = 16  # symbols of the pass before a peak is measured
+CHECKED = 40  # symbols by which answers are checked
 GIB = 2**30
 
 Step = Callable[[], object]
@@ -92,8 +93,9 @@ def transformer_like(
 
 def models(width: int, longest: int) -> dict[str, nn.Module]:
     given = {"num_heads": HEADS, "num_patterns": PATTERNS, "base_sparsity": SHARE, "window": WINDOW}
-    flow = FlowNetwork(V, width, LAYERS, max(longest, SHORT), **given)
-    bare = FlowNetwork(V, width, LAYERS, max(longest, SHORT), memory_size=None, **given)
+    longest = max(longest, CHECKED)
+    flow = FlowNetwork(V, width, LAYERS, longest, **given)
+    bare = FlowNetwork(V, width, LAYERS, longest, memory_size=None, **given)
     return {
         "transformer": transformer_like(flow, V, width, LAYERS, HEADS),
         "flow": flow,
@@ -107,7 +109,7 @@ def symbols(length: int) -> Tensor:
 
 def check(model: nn.Module, name: str) -> None:
     """A causal model does not know what comes, and depends on what came."""
-    ids = symbols(40)
+    ids = symbols(CHECKED)
     other = ids.clone()
     other[0, 30] = (ids[0, 30] + 1) % V
     with torch.no_grad():
