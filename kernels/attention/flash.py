@@ -125,7 +125,7 @@ def gradients(
     """
     # A query that sees nothing has no weights: exp(s - inf).
     sums = lse.masked_fill(lse == -torch.inf, torch.inf)
-    return getattr(torch.ops.aten, f"{_NAME}_backward")(  # type: ignore[no-any-return]
+    return getattr(torch.ops.aten, f"{_NAME}_backward")(
         change, queries, keys, values, output, sums, 0.0, causal, attn_mask=mask, scale=1.0
     )
 

@@ -69,7 +69,8 @@ def _folded(torchao: Any, matrix: nn.Parameter, bits: int) -> nn.Parameter:
     else:
         whole = columns % GROUP != 0
         granularity = torchao.PerAxis(0) if whole else torchao.PerGroup(GROUP)
-        config = torchao.IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=granularity)
+        dtype = torch.int4  # type: ignore[attr-defined] # torch's stubs do not name it
+        config = torchao.IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
     torchao.quantize_(layer, config)
     return layer.weight
 

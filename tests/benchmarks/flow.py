@@ -11,7 +11,7 @@ torch as it comes. A peak is how far the resident memory of a process of its own
 (Linux only), after a call at a short length. How cost grows is the slope of a line through the logarithms, from
 --fitted symbols on. Where the dense matrices would take more than half of the memory that is free they are left out.
 
-    PYTHONPATH=. python tests/benchmarks/flow.py [--lengths 128,256,...] [--dim 128] [--rounds 5] [--peaks 128,...]
+    PYTHONPATH=. python tests/benchmarks/flow.py [--lengths 128,256,...] [--dim 128] [--rounds 3] [--peaks 128,...]
 """
 
 import argparse
@@ -319,7 +319,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="what flow costs as sequences grow")
     parser.add_argument("--lengths", type=numbers, default=[128, 256, 512, 1024, 2048, 4096])
     parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dense-rounds", type=int, default=2)
     parser.add_argument(
         "--fitted", type=int, default=512, help="the shortest length that growth is fitted to"

@@ -65,15 +65,15 @@ def choose_positions(
         scores = _band(q[:, :, rows], _between(k, start - behind, rows.stop + ahead), len(offsets))
         far = None if reach is None else reach[:, None, rows, None]
         scores -= distance_cost(offsets.abs().to(q.dtype), decay[:, :, rows, None], far)
-        found = places[rows, None] + offsets
-        if start < behind or rows.stop + ahead > S:
-            scores.masked_fill_((found < 0) | (found >= S), -torch.inf)
-        best = scores.topk(min(top_k, len(offsets)))
-        real = best.values != -torch.inf  # what is not a number is kept, so that it is noticed
-        width = real.shape[-1]
-        seen[:, :, rows, :width] = real
         own = places[rows, None]
-        senders[:, :, rows, :width] = torch.where(real, own + offsets[best.indices], own)
+        if start < behind or rows.stop + ahead > S:
+            beyond = (own + offsets < 0) | (own + offsets >= S)
+            scores.masked_fill_(beyond, -torch.inf)
+        best = scores.topk(min(top_k, len(offsets)))
+        found = best.values != -torch.inf  # what is not a number is kept, so that it is noticed
+        width = found.shape[-1]
+        seen[:, :, rows, :width] = found
+        senders[:, :, rows, :width] = torch.where(found, best.indices + (own - behind), own)
     return Positions(senders, seen)
 
 
