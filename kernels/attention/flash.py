@@ -3,7 +3,7 @@
 `scaled_dot_product_attention` is the public interface of that kernel, but does not return the log-sum-exp, and
 refuses a mask beside `is_causal`. The operation behind it is private, so it is looked for before it is used, and
 `blockwise` does the same work without it. It holds no S x S weights, but the mask of a window is S x S for each
-head: hence windows are left to `blockwise` where sequences are long.
+head: hence windows are left to `banded` or `blockwise` where sequences are long.
 """
 
 import torch
@@ -40,15 +40,9 @@ def forward(
     visibility
         Scale of the scores, and which query sees which key.
     """
-    mask = _mask(q, visibility)
-    output, lse = getattr(torch.ops.aten, _NAME)(
-        *_level(_scaled(q, visibility), k, v), 0.0, visibility.causal, attn_mask=mask, scale=1.0
-    )
-    output = output[..., : v.shape[3]]
-    if mask is not None:
-        blind = lse < hidden(lse.dtype) / 2
-        output, lse = output.masked_fill_(blind.unsqueeze(-1), 0.0), lse.masked_fill_(blind, -torch.inf)
-    return output.to(v.dtype), lse
+    queries, keys, values = level(scaled(q, visibility), k, v)
+    output, lse = attended(queries, keys, values, _mask(q, visibility), causal=visibility.causal)
+    return output[..., : v.shape[3]].to(v.dtype), lse
 
 
 def backward(
@@ -75,23 +69,65 @@ def backward(
     visibility
         Scale of the scores, and which query sees which key.
     """
-    queries, keys, values, change, mixed = _level(_scaled(q, visibility), k, v, grad_output, output)
-    dq, dk, dv = getattr(torch.ops.aten, f"{_NAME}_backward")(
-        change,
-        queries,
-        keys,
-        values,
-        mixed,
-        lse.masked_fill(
-            lse == -torch.inf, torch.inf
-        ),  # a query that sees nothing has no weights: exp(s - inf)
-        0.0,
-        visibility.causal,
-        attn_mask=_mask(q, visibility),
-        scale=1.0,
-    )
+    queries, keys, values, change, mixed = level(scaled(q, visibility), k, v, grad_output, output)
+    mask = _mask(q, visibility)
+    dq, dk, dv = gradients(change, queries, keys, values, mixed, lse, mask, causal=visibility.causal)
     dq = dq[..., : q.shape[3]] * visibility.scale[:, None, None]
     return dq.to(q.dtype), dk[..., : k.shape[3]].to(k.dtype), dv[..., : v.shape[3]].to(v.dtype)
+
+
+def attended(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return the kernel's output, [B, H, Q, R], and log-sum-exp, [B, H, Q]; zeros and -inf where no key is seen.
+
+    Parameters
+    ----------
+    queries
+        Scaled, [B, H, Q, R].
+    keys, values
+        As wide, [B, H, K, R].
+    mask
+        What is added to the scores, [Q, K] behind axes that can be expanded; None: nothing is.
+    causal
+        Whether a query sees no key after it.
+    """
+    output, lse = getattr(torch.ops.aten, _NAME)(
+        queries, keys, values, 0.0, causal, attn_mask=mask, scale=1.0
+    )
+    if mask is not None:
+        blind = lse < hidden(lse.dtype) / 2
+        output, lse = output.masked_fill_(blind.unsqueeze(-1), 0.0), lse.masked_fill_(blind, -torch.inf)
+    return output, lse
+
+
+def gradients(
+    change: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    output: Tensor,
+    lse: Tensor,
+    mask: Tensor | None,
+    *,
+    causal: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the kernel's gradients of scaled queries, keys and values.
+
+    Parameters
+    ----------
+    change
+        Gradient of the output, [B, H, Q, R].
+    queries, keys, values, mask, causal
+        As `attended` takes them.
+    output, lse
+        What it returned.
+    """
+    # A query that sees nothing has no weights: exp(s - inf).
+    sums = lse.masked_fill(lse == -torch.inf, torch.inf)
+    return getattr(torch.ops.aten, f"{_NAME}_backward")(
+        change, queries, keys, values, output, sums, 0.0, causal, attn_mask=mask, scale=1.0
+    )
 
 
 def _mask(q: Tensor, visibility: Visibility) -> Tensor | None:
@@ -100,11 +136,12 @@ def _mask(q: Tensor, visibility: Visibility) -> Tensor | None:
     return None if seen is None else bias(seen, visibility.scale.dtype)
 
 
-def _scaled(q: Tensor, visibility: Visibility) -> Tensor:
+def scaled(q: Tensor, visibility: Visibility) -> Tensor:
+    """Return queries times the scale of their head, in the dtype of the arithmetic."""
     return q.to(visibility.scale.dtype) * visibility.scale[:, None, None]
 
 
-def _level(first: Tensor, *others: Tensor) -> list[Tensor]:
+def level(first: Tensor, *others: Tensor) -> list[Tensor]:
     """Bring tensors [B, H, S, *] to the dtype of the first and to one width, by columns of zeros.
 
     The numbers of a token must lie one after the other: the operation does not look at their stride.

@@ -1,11 +1,11 @@
-"""Attention on torch: its fused kernel where that can do what is asked, else a tile of the matrix at a time.
+"""Attention on torch: its fused kernel where that can do what is asked, whole or in bands; else a tile at a time.
 
 The fused kernel has no statistics, but its backward pass takes the log-sum-exp of any forward pass.
 """
 
 from torch import Tensor
 
-from kernels.attention import blockwise, flash
+from kernels.attention import banded, blockwise, flash
 from kernels.attention.visibility import Visibility
 
 
@@ -25,9 +25,10 @@ def forward(
     statistics
         Whether to return those as well, [5, B, H, S].
     """
-    if statistics or not flash.serves(q, visibility):
-        return blockwise.forward(q, k, v, visibility, statistics)
-    return *flash.forward(q, k, v, visibility), None
+    for path in () if statistics else (flash, banded):
+        if path.serves(q, visibility):
+            return *path.forward(q, k, v, visibility), None
+    return blockwise.forward(q, k, v, visibility, statistics)
 
 
 def backward(
@@ -48,5 +49,7 @@ def backward(
     visibility
         Scale of the scores, and which query sees which key.
     """
-    path = flash if flash.serves(q, visibility) else blockwise
-    return path.backward(grad_output, q, k, v, output, lse, visibility)
+    for path in (flash, banded):
+        if path.serves(q, visibility):
+            return path.backward(grad_output, q, k, v, output, lse, visibility)
+    return blockwise.backward(grad_output, q, k, v, output, lse, visibility)

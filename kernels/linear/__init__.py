@@ -2,6 +2,7 @@
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn import functional as F
 
 from kernels import arguments, backends, onednn
@@ -73,7 +74,8 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         and wide >= ENOUGH
         and narrow >= (ENOUGH // 2 if wide <= onednn.DEPTH else ENOUGH)
     )
-    return enough and onednn.multiplies(x) and onednn.faster()
+    plain = type(weight) in (Tensor, Parameter)  # one of few bits has a product of its own
+    return enough and plain and onednn.multiplies(x) and onednn.faster()
 
 
 def fitting(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from organisms.flow.heads import adjust_num_heads as adjust_num_heads
     from organisms.flow.memory import FlowMemoryNetwork as FlowMemoryNetwork
     from organisms.flow.network import FlowNetwork as FlowNetwork
+    from organisms.flow.quantised import quantised as quantised
     from organisms.flow.router import ContextAwareFlowRouter as ContextAwareFlowRouter
     from organisms.flow.transformer import EnhancedFlowTransformer as EnhancedFlowTransformer
     from organisms.flow.whole_numbers import safe_tensor_to_int as safe_tensor_to_int

@@ -188,13 +188,16 @@ class FlowLayer(nn.Module):
     def _flow(self, x: Tensor, plan: FlowPlan | None) -> tuple[Flow, dict[str, Tensor]]:
         B, S, _ = x.shape
         C, R, P = self.num_channels, self.reduced_dim, self.num_patterns
-        chosen = mixture(linear(x.flatten(0, 1), self.mixer), self.top_k_patterns)
+        # Narrow maps of the same tokens are one, which is read but once.
+        maps = torch.cat([self.mixer, self.receive, self.send, self.intensity])
+        logits, receive, send, gain = linear(x, maps).split((P, R, C * R, C), -1)
+        chosen = mixture(logits.flatten(0, 1), self.top_k_patterns)
         # One bag for matrices and decays: both belong to a pattern.
         patterns = torch.cat([self.patterns.reshape(P, C * R * R), F.softplus(self.decays)], 1)
         matrices, decays = mixed(chosen, patterns).view(B, S, -1).split((C * R * R, C), -1)
-        receive_BS1R = linear(x, self.receive).unsqueeze(2) * R**-0.5
+        receive_BS1R = receive.unsqueeze(2) * R**-0.5
         q_BCSR = torch.einsum("bsir,bscrk->bcsk", receive_BS1R, matrices.unflatten(-1, (C, R, R)))
-        k_BCSR = linear(x, self.send).unflatten(-1, (C, R)).transpose(1, 2)
+        k_BCSR = send.unflatten(-1, (C, R)).transpose(1, 2)
         if self.rope is not None:
             q_BCSR, k_BCSR = self.rope(q_BCSR, k_BCSR)
         decay_BCS = decays.transpose(1, 2)
@@ -212,7 +215,7 @@ class FlowLayer(nn.Module):
         if plan is not None:
             ranks = torch.arange(scores.shape[-1], device=x.device)
             scores = scores + F.logsigmoid(plan.positions[:, None, :, None] - ranks)
-        intensity = 2 * linear(x, self.intensity, self.intensity_bias).sigmoid().transpose(1, 2)
+        intensity = 2 * (gain + self.intensity_bias).sigmoid().transpose(1, 2)
         flow = Flow(intensity.unsqueeze(-1) * scores.softmax(-1), positions)
         return flow, pattern_metrics(chosen, P) | flow_metrics(flow, intensity)
 

@@ -18,6 +18,8 @@ from organisms.flow.writes import histories
 from organisms.layers.checks import described
 from organisms.layers.norms import rms_norm
 
+EMPTY = 0.5  # root mean square of a slot that nothing was written into; of a token it is 1
+
 
 class FlowMemoryNetwork(nn.Module):
     """out_t = attention of x_t to the bank that the blocks of T tokens before its own have written.
@@ -39,7 +41,7 @@ class FlowMemoryNetwork(nn.Module):
     num_memory_heads
         Heads of the reads, brought to a divisor of D (`adjust_num_heads`).
     decay
-        Share of a slot that stays when a block fills it, in [0, 1).
+        Share of a slot that stays when a block writes into it, in [0, 1).
     block_size
         T; None: M, for which the banks of a pass take as much memory as its tokens.
     carry_over
@@ -77,8 +79,9 @@ class FlowMemoryNetwork(nn.Module):
         stream = generator_or_default(generator)
         self.decay, self.carry_over = decay, carry_over
         self.block_size = M if block_size is None else count("block_size", block_size)
-        # Slots that differ are addressed by different tokens; both are saved, so that a reset finds the same ones.
-        bank = rms_norm(torch.randn(M, D, generator=stream))
+        # Slots that differ are near to different tokens, and short ones nearer than what other tokens wrote. Both are
+        # saved, so that a reset finds the same ones.
+        bank = EMPTY * rms_norm(torch.randn(M, D, generator=stream))
         self.register_buffer("memory_bank", bank)
         self.register_buffer("initial_bank", bank.clone())
         self.reads = CrossAttention(

@@ -41,7 +41,8 @@ class FlowNetwork(nn.Module):
     num_memory_heads, carry_over
         Of the memory, as `FlowMemoryNetwork` takes them.
     block_size
-        Tokens that the memory writes at once, at most `max_seq_len`; None: the smaller of that and `memory_size`.
+        Tokens that the memory writes at once, at most `max_seq_len`; None: as many as the window or, if those are more,
+        the slots: what is nearer a token sees in its window.
     generator
         What the parameters are drawn from, on the CPU; None: a new one of seed 0.
 
@@ -79,7 +80,7 @@ class FlowNetwork(nn.Module):
         )
         self.vocab_size, self.max_seq_len = V, count("max_seq_len", max_seq_len)
         self.window = None if window is None else count("window", window)
-        self.block_size = _block(memory_size, block_size, self.max_seq_len)
+        self.block_size = _block(memory_size, self.window, block_size, self.max_seq_len)
         stream = generator_or_default(generator)
         # As wide as can be, and the same for all lengths: else a prefix would choose other positions than the whole.
         widest = self.window or self.max_seq_len
@@ -201,12 +202,12 @@ class FlowNetwork(nn.Module):
         return length
 
 
-def _block(memory_size: int | None, block_size: int | None, longest: int) -> int | None:
+def _block(memory_size: int | None, window: int | None, block_size: int | None, longest: int) -> int | None:
     """Return the tokens that a memory writes at once; None where there is none."""
     if memory_size is None:
         return None
     if block_size is None:
-        return min(count("memory_size", memory_size), longest)
+        return min(max(count("memory_size", memory_size), window or 1), longest)
     block = count("block_size", block_size)
     if block > longest:
         raise ValueError(f"block_size must be at most max_seq_len, {longest}, but is {block}")

@@ -6,37 +6,42 @@ Shape suffixes: B examples, T tokens of a block, M slots, D width.
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from organisms.layers.norms import rms_norm
 
 
 @torch.no_grad()
-def written(bank: Float[Tensor, "B M D"], x: Float[Tensor, "B T D"], decay: float) -> Float[Tensor, "B M D"]:
+def written(bank: Float[Tensor, "B M D"], v: Float[Tensor, "B T D"], decay: float) -> Float[Tensor, "B M D"]:
     """Return each bank after a block of tokens was written into it.
 
-    With v_t = rms_norm(x_t), a token addresses slots by a_tm = softmax_m(bank_m v_t / sqrt(D)); slot m moves to
-    the mean of what addresses it, the more the more does:
+    Every token belongs to the slot that is nearest to it, and slots move to the mean of theirs:
 
-        bank_m <- (1 - r_m) bank_m + r_m sum_t a_tm v_t / sum_t a_tm,    r_m = (1 - decay) min(1, sum_t a_tm)
+        m_t = argmin_m |bank_m - v_t|,    bank_m <- decay bank_m + (1 - decay) mean of the v_t with m_t = m
 
-    It is the moving average of a codebook (van den Oord et al. 2017, arXiv:1711.00937, appendix A.1), whose rate also
-    falls where little is written. A mean of vectors is no longer than the longest: no slot ever exceeds sqrt(D) if none
-    does at first.
+    Where no token belongs to a slot it stays. It is the moving average of a codebook (van den Oord et al. 2017,
+    arXiv:1711.00937, appendix A.1), without its counts. What is like nothing before it takes a slot that nothing was
+    written into, as those are short and so nearer than others; what a slot holds already changes it little. So what
+    came once stays until something comes that is nearer to its slot than to all others. (Were every token written into
+    all slots, each as far as it is like it, all would hold about the same mean, in which one token is lost.)
+
+    A mean of vectors is no longer than the longest: no slot ever exceeds sqrt(D) if none does at first.
 
     Parameters
     ----------
     bank
         Slots of every example, [B, M, D].
-    x
-        The block, [B, T, D].
+    v
+        The block, as `rms_norm` gives it, [B, T, D].
     decay
-        Share of a slot that stays, in [0, 1).
+        Share of a slot that stays where something is written into it, in [0, 1).
     """
-    v_BTD = rms_norm(x.detach())
-    a_BMT = (bank @ v_BTD.mT * bank.shape[-1] ** -0.5).softmax(1)
-    total_BM1 = a_BMT.sum(-1, keepdim=True)
-    mean_BMD = a_BMT @ v_BTD / total_BM1.clamp_min(torch.finfo(x.dtype).tiny)
-    return bank.lerp(mean_BMD, (1 - decay) * total_BM1.clamp_max(1.0))
+    # |bank - v|^2 / 2 without what is the same for all slots.
+    far_BMT = bank.square().sum(-1, keepdim=True) / 2 - bank @ v.mT
+    belongs_BMT = F.one_hot(far_BMT.argmin(1), bank.shape[1]).mT.to(v.dtype)
+    number_BM1 = belongs_BMT.sum(-1, keepdim=True)
+    mean_BMD = belongs_BMT @ v / number_BM1.clamp_min(1)
+    return bank.lerp(mean_BMD, (1 - decay) * number_BM1.clamp_max(1))
 
 
 @torch.no_grad()
@@ -57,7 +62,7 @@ def histories(
         Tokens of a block; the last one may have fewer.
     """
     read = []
-    for tokens in x.split(block, 1):
+    for tokens in rms_norm(x.detach()).split(block, 1):
         read.append(bank)
         bank = written(bank, tokens, decay)
     return torch.stack(read, 1), bank

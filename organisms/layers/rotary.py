@@ -117,7 +117,11 @@ class RoPE(nn.Module):
         cos, sin = (self._scale() * angle_SR.cos()).to(x.dtype), (self._scale() * angle_SR.sin()).to(x.dtype)
         rotating, rest = x.split((self.width, x.shape[-1] - self.width), -1)
         first, second = rotating.chunk(2, -1)
-        return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], -1)
+        # Both halves at once: the same products and sums as one by one, in longer rows.
+        rotated = rotating * torch.cat([cos, cos], -1) + torch.cat([second, first], -1) * torch.cat(
+            [-sin, sin], -1
+        )
+        return torch.cat([rotated, rest], -1) if rest.shape[-1] else rotated
 
     def _scale(self) -> float:
         """YaRN's factor of queries and keys, which sharpens the softmax over more keys."""

@@ -1,30 +1,7 @@
-"""What distance costs: which positions a token may choose from, and what a far one loses of its score.
+"""What distance costs: what a far position loses of its score."""
 
-Shape suffixes: B examples, C channels, Q tokens that receive, S tokens that send.
-"""
-
-import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor
-
-
-def visible(
-    receivers: Int64[Tensor, " Q"], senders: Int64[Tensor, " S"], window: int | None, causal: bool
-) -> Bool[Tensor, "Q S"]:
-    """Return which receiver may choose which sender: one that is nearer than the window, and not later if causal.
-
-    Parameters
-    ----------
-    receivers, senders
-        Positions, [Q] and [S].
-    window
-        W: a sender is seen at a distance under it; None: at any.
-    causal
-        Whether later senders are hidden.
-    """
-    ahead_QS = receivers[:, None] - senders
-    seen_QS = ahead_QS >= 0 if causal else torch.ones_like(ahead_QS, dtype=torch.bool)
-    return seen_QS if window is None else seen_QS & (ahead_QS.abs() < window)
 
 
 def distance_cost(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from organisms.flow.matrix.distance import distance_cost, visible
+from organisms.flow.matrix.distance import distance_cost
 
 ROWS = 64, 256  # fewest and most receivers of a tile: between them, as many as the window is long
 
@@ -47,30 +47,48 @@ def choose_positions(
         As `chosen_scores` takes them.
     top_k
         K, the same for all tokens, however few of them it can see.
-    window, causal
-        As `organisms.flow.matrix.distance.visible` takes them.
+    window
+        W: a sender is seen at a distance under it; None: at any.
+    causal
+        Whether later senders are hidden.
     """
     S = q.shape[2]
     places = torch.arange(S, device=q.device)
     senders = places[:, None].expand(*q.shape[:3], top_k).clone()
     seen = torch.zeros_like(senders, dtype=torch.bool)
-    reach_B1S1 = None if reach is None else reach[:, None, :, None]
-    height, ahead = min(max(window or S, ROWS[0]), ROWS[1]), (window or S) - 1
+    widest = window or S
+    height = min(max(widest, ROWS[0]), ROWS[1])
     for start in range(0, S, height):
         rows = slice(start, min(start + height, S))
-        columns = slice(max(0, start - ahead), rows.stop if causal else min(S, rows.stop + ahead))
-        distance = (places[rows, None] - places[columns]).abs().to(q.dtype)
-        cost = distance_cost(
-            distance, decay[:, :, rows, None], None if reach_B1S1 is None else reach_B1S1[:, :, rows]
-        )
-        scores = q[:, :, rows] @ k[:, :, columns].mT - cost
-        hidden = ~visible(places[rows], places[columns], window, causal)
-        best = scores.masked_fill_(hidden, -torch.inf).topk(min(top_k, distance.shape[1]))
+        behind, ahead = min(widest, rows.stop) - 1, 0 if causal else min(widest, S - start) - 1
+        offsets = torch.arange(-behind, ahead + 1, device=q.device)
+        scores = _band(q[:, :, rows], _between(k, start - behind, rows.stop + ahead), len(offsets))
+        far = None if reach is None else reach[:, None, rows, None]
+        scores -= distance_cost(offsets.abs().to(q.dtype), decay[:, :, rows, None], far)
+        own = places[rows, None]
+        if start < behind or rows.stop + ahead > S:
+            beyond = (own + offsets < 0) | (own + offsets >= S)
+            scores.masked_fill_(beyond, -torch.inf)
+        best = scores.topk(min(top_k, len(offsets)))
         found = best.values != -torch.inf  # what is not a number is kept, so that it is noticed
         width = found.shape[-1]
         seen[:, :, rows, :width] = found
-        senders[:, :, rows, :width] = torch.where(found, best.indices + columns.start, places[rows, None])
+        senders[:, :, rows, :width] = torch.where(found, best.indices + (own - behind), own)
     return Positions(senders, seen)
+
+
+def _between(k_BCSR: Tensor, start: int, stop: int) -> Tensor:
+    """Return the senders of these places; zeros before the first and after the last."""
+    S = k_BCSR.shape[2]
+    return F.pad(k_BCSR[:, :, max(start, 0) : min(stop, S)], (0, 0, max(-start, 0), max(stop - S, 0)))
+
+
+def _band(q_BCQR: Tensor, k_BCNR: Tensor, width: int) -> Tensor:
+    """Return the products of each receiver with the senders from its own on, [B, C, Q, width], one further a row."""
+    whole = (q_BCQR @ k_BCNR.mT).contiguous()
+    *outer, down, _ = whole.stride()
+    # A diagonal is a row of a matrix that is longer by one: what no receiver sees is never looked at.
+    return whole.as_strided((*whole.shape[:-1], width), (*outer, down + 1, 1))
 
 
 def chosen_scores(

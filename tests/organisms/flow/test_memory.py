@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from organisms.flow.memory import FlowMemoryNetwork
 from organisms.flow.writes import written
+from organisms.layers.norms import rms_norm
 from tests.organisms.layers.definitions import drawn
 
 D, M, T, B = 6, 5, 4, 2
@@ -17,16 +18,18 @@ def memory(**given):
 
 
 def test_a_write_is_that_of_the_equation():
-    bank, x = drawn(B, M, D), drawn(B, T, D, seed=1)
+    bank, v = drawn(B, M, D), rms_norm(drawn(B, T, D, seed=1))
+    bank[:, 1] = 100.0  # a slot that is near to nothing
     wanted = torch.empty_like(bank)
     for b in range(B):
-        v = x[b] / (x[b].square().mean(-1, keepdim=True) + 1e-6).sqrt()
-        a = torch.softmax(v @ bank[b].T / math.sqrt(D), 1)
+        nearest = [
+            min(range(M), key=lambda m: math.dist(bank[b, m].tolist(), v[b, t].tolist())) for t in range(T)
+        ]
         for m in range(M):
-            rate = 0.3 * min(1.0, float(a[:, m].sum()))
-            mean = (a[:, m, None] * v).sum(0) / a[:, m].sum()
-            wanted[b, m] = (1 - rate) * bank[b, m] + rate * mean
-    torch.testing.assert_close(written(bank, x, 0.7), wanted)
+            own = [v[b, t] for t in range(T) if nearest[t] == m]
+            mean = sum(own) / len(own) if own else bank[b, m]
+            wanted[b, m] = 0.7 * bank[b, m] + 0.3 * mean
+    torch.testing.assert_close(written(bank, v, 0.7), wanted)
 
 
 @pytest.mark.parametrize("length", [1, 3, 4, 11])
@@ -37,7 +40,8 @@ def test_each_block_reads_what_the_blocks_before_it_wrote(length):
     for start in range(0, length, T):
         block = x[:, start : start + T]
         torch.testing.assert_close(out[:, start : start + T], network.reads(block, bank))
-        bank = written(bank, block, network.decay)
+        normed = block / (block.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        bank = written(bank, normed, network.decay)
     torch.testing.assert_close(metrics["memory_state"], bank)
 
 

@@ -10,7 +10,14 @@ from organisms.flow.network import FlowNetwork
 from organisms.flow.transformer import EnhancedFlowTransformer
 
 V, D, LONGEST = 11, 12, 32
-NETWORK = {"num_heads": 3, "num_patterns": 4, "window": 6, "base_sparsity": 0.5, "memory_size": 4}
+NETWORK = {
+    "num_heads": 3,
+    "num_patterns": 4,
+    "window": 6,
+    "base_sparsity": 0.5,
+    "memory_size": 4,
+    "block_size": 4,
+}
 
 
 def new_network(longest=LONGEST, layers=2, **given):
@@ -191,6 +198,14 @@ def test_symbols_that_cannot_be_read_are_refused(name):
         ValueError, match=r"input_ids must be torch.int64 \[B, S\] on cpu, of at least one symbol"
     ):
         model(symbols(3)[:, :0])
+
+
+@pytest.mark.parametrize(
+    ("memory_size", "window", "block"), [(4, 6, 6), (9, 6, 9), (4, None, 4), (4, 50, 32)]
+)
+def test_a_block_is_what_the_window_leaves_to_the_memory(memory_size, window, block):
+    network = new_network(memory_size=memory_size, window=window, block_size=None)
+    assert [each.memory.block_size for each in network.layers] == [block, block]
 
 
 def test_chunks_that_cannot_be_are_refused():

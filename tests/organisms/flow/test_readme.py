@@ -4,12 +4,13 @@ import re
 import textwrap
 from pathlib import Path
 
+import pytest
 import torch
 
 import organisms.flow
 
 README = (Path(__file__).parents[3] / "organisms" / "flow" / "README.md").read_text(encoding="utf-8")
-NETWORK, LAYER, MEMORY = (
+NETWORK, LAYER, MEMORY, QUANTISED = (
     textwrap.dedent(block)
     for block in re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", README, re.MULTILINE)
     if "import" in block
@@ -28,6 +29,14 @@ def test_the_quick_start_runs():
     exec(MEMORY, names)
     assert names["read"].shape == (2, 128, 64)
     assert {name for name in found | set(names["metrics"]) if f"`{name}`" not in README} == set()
+
+
+def test_the_example_of_few_bits_runs():
+    pytest.importorskip("torchao")
+    names = {}
+    exec(NETWORK, names)
+    exec(QUANTISED, names)
+    assert names["logits"].shape == (2, 128, 256)
 
 
 def test_every_public_name_is_listed():
