@@ -1,1 +1,17 @@
-"""Pseudopods: low-rank attention heads that live and die; ``organisms.pseudopods.species`` makes them a family."""
+"""Pseudopods: low-rank attention heads, in layers and models for any training loop, and their memory of a stream.
+
+The names below are the library's public interface, each imported when it is first used. Heads that live and die in the
+harness are made of the same equations by ``organisms.pseudopods.species``.
+"""
+
+from typing import TYPE_CHECKING
+
+from organisms.lazy import exports
+
+if TYPE_CHECKING:
+    from organisms.memory import Memory as Memory
+    from organisms.pseudopods.tube_network import TubeNetwork as TubeNetwork
+    from organisms.pseudopods.tubes import TubeRules as TubeRules
+    from organisms.pseudopods.tubes import Tubes as Tubes
+else:
+    __all__, __getattr__, __dir__ = exports(__name__)
