@@ -10,6 +10,14 @@ from organisms.lazy import exports
 
 if TYPE_CHECKING:
     from organisms.memory import Memory as Memory
+    from organisms.pseudopods.encoder.encoder import SlimeMoldEncoder as SlimeMoldEncoder
+    from organisms.pseudopods.encoder.from_torch import from_transformer_encoder as from_transformer_encoder
+    from organisms.pseudopods.encoder.layer import SlimeMoldEncoderLayer as SlimeMoldEncoderLayer
+    from organisms.pseudopods.heads import Pseudopods as Pseudopods
+    from organisms.pseudopods.kernel import Kernel as Kernel
+    from organisms.pseudopods.kernel import TorchKernel as TorchKernel
+    from organisms.pseudopods.kernel import Visible as Visible
+    from organisms.pseudopods.pool_config import PoolConfig as PoolConfig
     from organisms.pseudopods.tube_network import TubeNetwork as TubeNetwork
     from organisms.pseudopods.tubes import TubeRules as TubeRules
     from organisms.pseudopods.tubes import Tubes as Tubes

@@ -200,7 +200,7 @@ def _weights(weight: float | Tensor, data: Tensor) -> Tensor:
 
 
 def _take_shape(module: TubeNetwork, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Give the buffers the shapes of those that are about to be loaded."""
+    """Shape the buffers as those that are about to be loaded."""
     saved = {name: state_dict.get(prefix + name) for name in BUFFERS}
     tensors = [each for each in saved.values() if isinstance(each, Tensor)]
     if tensors and (len(tensors) < len(BUFFERS) or not _fit(tensors, module.rules.capacity)):
