@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from organisms.pseudopods.kernel import TorchKernel as TorchKernel
     from organisms.pseudopods.kernel import Visible as Visible
     from organisms.pseudopods.pool_config import PoolConfig as PoolConfig
+    from organisms.pseudopods.stream.model import SlimeModel as SlimeModel
+    from organisms.pseudopods.stream.organism import Organism as Organism
+    from organisms.pseudopods.stream.state import FlowState as FlowState
     from organisms.pseudopods.tube_network import TubeNetwork as TubeNetwork
     from organisms.pseudopods.tubes import TubeRules as TubeRules
     from organisms.pseudopods.tubes import Tubes as Tubes
