@@ -104,7 +104,7 @@ class Pseudopods(nn.Module):
         """
         q_BCSR, k_BCSR, v_BCSW = self.read(x)
         if not x.numel():  # kernels refuse what is empty; parameters have gradients all the same, of zeros
-            return v_BCSW
+            return v_BCSW + 0 * (q_BCSR.sum() + k_BCSR.sum())
         return kernel.attention(q_BCSR, k_BCSR, v_BCSW, visible, dropout)
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

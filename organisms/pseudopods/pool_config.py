@@ -55,6 +55,21 @@ class PoolConfig(Section):
         )
 
 
+def pool_of(pool: object) -> PoolConfig:
+    """Return a pool that was given; None: that of a transformer.
+
+    Raises
+    ------
+    ValueError
+        If it is no `PoolConfig`.
+    """
+    if pool is None:
+        return PoolConfig()
+    if not isinstance(pool, PoolConfig):
+        raise ValueError(f"pool must be a PoolConfig, but is a {type(pool).__name__}")
+    return pool
+
+
 def _of_each(name: str, value: int | tuple[int, ...] | None, d_model: int, nhead: int) -> tuple[int, ...]:
     if value is None and d_model % nhead:
         raise ValueError(

@@ -14,7 +14,7 @@ from organisms.pseudopods.checks import not_negative, share, whole
 from organisms.pseudopods.encoder.layer import Activation, Metrics, SlimeMoldEncoderLayer, activation_of
 from organisms.pseudopods.encoder.masks import visible
 from organisms.pseudopods.kernel import Kernel, TorchKernel
-from organisms.pseudopods.pool_config import PoolConfig
+from organisms.pseudopods.pool_config import PoolConfig, pool_of
 
 
 class SlimeMoldEncoder(nn.Module):
@@ -88,8 +88,8 @@ class SlimeMoldEncoder(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.pool = pool or PoolConfig()
-        self.kernel, self.metrics = _kernel(kernel), metrics
+        self.pool = pool_of(pool)
+        self.kernel, self.metrics = _kernel(kernel), _metrics(metrics)
         self.d_model, self.batch_first = whole("d_model", d_model), batch_first
         self.num_layers = whole("num_layers", num_layers)
         shape = self.pool.shape(d_model, whole("nhead", nhead))
@@ -155,10 +155,15 @@ class SlimeMoldEncoder(nn.Module):
 
     def _batched(self, src: Tensor) -> Tensor:
         arguments.tensors(src=src)
+        if src.is_nested:
+            raise ValueError(
+                "src must be a padded tensor with src_key_padding_mask, but is nested; "
+                "torch.nested.to_padded_tensor makes one of it"
+            )
         parameter = next(self.parameters())
         fits = src.ndim in (2, 3) and src.shape[-1] == self.d_model and src.device == parameter.device
         mixed = backends.mixed(src) and src.is_floating_point()
-        if src.is_nested or not fits or not (mixed or src.dtype == parameter.dtype):
+        if not fits or not (mixed or src.dtype == parameter.dtype):
             axes = "[B, S, " if self.batch_first else "[S, B, "
             raise ValueError(
                 f"src must be {axes}{self.d_model}], as d_model says, or [S, {self.d_model}], and {parameter.dtype} on "
@@ -174,6 +179,14 @@ class SlimeMoldEncoder(nn.Module):
 
 def _record(metrics: Metrics, number: int, name: str, values: Tensor) -> None:
     metrics(f"layers.{number}.{name}", values)
+
+
+def _metrics(metrics: Metrics | None) -> Metrics | None:
+    if metrics is not None and not callable(metrics):
+        raise ValueError(
+            f"metrics must be a function of a name and a tensor, but is a {type(metrics).__name__}"
+        )
+    return metrics
 
 
 def _kernel(kernel: Kernel | None) -> Kernel:

@@ -14,7 +14,7 @@ from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
 from organisms.pseudopods.checks import share, whole
 from organisms.pseudopods.heads import Pseudopods
-from organisms.pseudopods.pool_config import PoolConfig
+from organisms.pseudopods.pool_config import PoolConfig, pool_of
 from organisms.pseudopods.stream.layer import StreamLayer
 from organisms.pseudopods.stream.state import Convert, FlowState, check_state, new_state, stacked
 from organisms.pseudopods.tubes import TubeRules
@@ -75,7 +75,7 @@ class Organism(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.pool, self.rules = pool or PoolConfig(), tubes or TubeRules(decay=0.9, capacity=64)
+        self.pool, self.rules = pool_of(pool), _rules(tubes)
         self.latent_dim, self.block = whole("latent_dim", latent_dim), whole("block", block)
         L = whole("num_layers", num_layers)
         shape = self.pool.shape(latent_dim, whole("nhead", nhead))
@@ -149,3 +149,11 @@ class Organism(nn.Module):
         if self.state is not None:
             self.state = self.state.converted(fn)
         return made
+
+
+def _rules(tubes: TubeRules | None) -> TubeRules:
+    if tubes is None:
+        return TubeRules(decay=0.9, capacity=64)
+    if not isinstance(tubes, TubeRules):
+        raise ValueError(f"tubes must be TubeRules, but is a {type(tubes).__name__}")
+    return tubes

@@ -174,8 +174,12 @@ def test_a_kernel_of_ones_own_is_used():
     assert not torch.allclose(encoder(num_layers=1, norm_first=True)(src), alone)
 
 
-def test_no_tokens_are_no_error():
-    assert encoder()(drawn(5, 0, D)).shape == (5, 0, D)
+def test_no_tokens_are_no_error_and_give_gradients_of_zero():
+    model = encoder()
+    out = model(drawn(5, 0, D))
+    assert out.shape == (5, 0, D)
+    out.sum().backward()
+    assert not any(parameter.grad.any() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -195,6 +199,8 @@ def test_no_tokens_are_no_error():
         ({"layer_norm_eps": -1.0}, r"^layer_norm_eps must be a number from 0 on, but is -1\.0$"),
         ({"seed": -1}, "^seed must be a whole number from 0 on, but is -1$"),
         ({"kernel": "flash"}, r"^kernel must have a method attention\(.*\), but is a str$"),
+        ({"metrics": 3}, "^metrics must be a function of a name and a tensor, but is a int$"),
+        ({"pool": {"slots": 2}}, "^pool must be a PoolConfig, but is a dict$"),
         ({"pool": PoolConfig(slots=2)}, "^slots must be at least nhead, 3, but is 2$"),
         ({"pool": PoolConfig(rank=(1, 2))}, "^rank must be one number, or 3, one for each head, but has 2$"),
         (
@@ -239,3 +245,12 @@ def test_encoders_that_cannot_be_are_refused(changed, message):
 def test_what_cannot_be_encoded_is_refused(src, masks, message):
     with pytest.raises(ValueError, match=message):
         encoder()(src, **masks)
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype stage")  # torch says so once a process
+def test_nested_tensors_are_refused():
+    nested = torch.nested.nested_tensor([drawn(3, D), drawn(2, D)])
+    with pytest.raises(
+        ValueError, match=r"^src must be a padded tensor .*, but is nested; .*to_padded_tensor makes"
+    ):
+        encoder(batch_first=True)(nested)

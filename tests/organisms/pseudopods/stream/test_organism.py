@@ -116,6 +116,13 @@ def test_gradients_reach_what_is_out_of_sight_within_a_call():
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
 
 
+def test_each_parameter_has_a_gradient_however_short_a_chunk_is():
+    """Where one has none, data-parallel training (DDP) waits for it."""
+    model = organism()
+    model(drawn(B, 1, D))[0].sum().backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
 def test_gradients_are_those_of_finite_differences_where_nothing_thickens():
     """How tubes thicken is taken as given by gradients; with this exponent they do not."""
     model = organism(num_layers=1, tubes=TubeRules(0.8, 12, exponent=1e3, thinnest=0.0))
@@ -181,6 +188,7 @@ def test_its_stats_are_those_of_the_state():
         ({"nhead": 3}, "^nhead must divide d_model, 8, evenly"),
         ({"dropout": 1}, "^dropout must be at least 0 and under 1, but is 1$"),
         ({"activation": "swiglu"}, "^activation is 'swiglu', but must be one of gelu, relu, silu"),
+        ({"tubes": 64}, "^tubes must be TubeRules, but is a int$"),
         ({"seed": -1}, "^seed must be a whole number from 0 on, but is -1$"),
     ],
 )
