@@ -1,4 +1,24 @@
-"""An exponential moving average with a memory's interface: store, recall, clear."""
+"""What a memory of a stream is, whatever it keeps; and the simplest one, an exponential moving average."""
+
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Memory(Protocol[T]):
+    """What a stream can be stored in and recalled from."""
+
+    def store(self, data: T, weight: float = 1.0) -> None:
+        """Take a value in; `weight` says how much of it."""
+        ...
+
+    def recall(self) -> T | None:
+        """Return what is remembered, or None before the first value."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
+        ...
 
 
 class Trace:

@@ -1,0 +1,1 @@
+"""A transformer encoder of pseudopods, with the interface of torch's."""

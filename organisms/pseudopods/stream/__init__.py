@@ -1,0 +1,1 @@
+"""Models of pseudopods that read a stream chunk by chunk, and carry a state."""
