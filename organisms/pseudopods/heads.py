@@ -14,7 +14,7 @@ from organisms.pseudopods.pool_config import PoolShape
 SIZES = ("ranks", "widths")
 
 
-class Pseudopods(nn.Module):
+class PseudopodAttention(nn.Module):
     """y = b + sum_c softmax((x U_c + u_c) (x V_c)^T / sqrt(rank_c)) (x A_c + a_c) O_c, with one factor a slot.
 
     Each product of a query and a key, U_c V_c^T, and of a value and what it writes, A_c O_c, is held as its factors:

@@ -12,7 +12,7 @@ from kernels import arguments
 from kernels.linear import linear
 from organisms.layers.activations import ACTIVATIONS
 from organisms.layers.initialisation import scaled_init_
-from organisms.pseudopods.heads import Pseudopods
+from organisms.pseudopods.heads import PseudopodAttention
 from organisms.pseudopods.kernel import Kernel, Visible
 from organisms.pseudopods.pool_config import PoolShape
 
@@ -63,7 +63,7 @@ class SlimeMoldEncoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.norm_first, self.activation = norm_first, activation
-        self.pseudopods = Pseudopods(d_model, shape, generator, n_layers=n_layers, bias=bias)
+        self.pseudopods = PseudopodAttention(d_model, shape, generator, n_layers=n_layers, bias=bias)
         self.linear1 = _drawn_linear(d_model, dim_feedforward, bias, generator, None)
         self.linear2 = _drawn_linear(dim_feedforward, d_model, bias, generator, n_layers)
         self.norm1 = nn.LayerNorm(d_model, eps=layer_norm_eps, bias=bias)

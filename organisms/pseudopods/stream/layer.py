@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from kernels.linear import linear
 from organisms.layers.dense_ffn import DenseFFN
-from organisms.pseudopods.heads import Pseudopods
+from organisms.pseudopods.heads import PseudopodAttention
 from organisms.pseudopods.tubes import TubeRules, Tubes
 
 
@@ -44,7 +44,12 @@ class StreamLayer(nn.Module):
     """
 
     def __init__(
-        self, pseudopods: Pseudopods, feed_forward: DenseFFN, rules: TubeRules, block: int, dropout: float
+        self,
+        pseudopods: PseudopodAttention,
+        feed_forward: DenseFFN,
+        rules: TubeRules,
+        block: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         C, _, D = pseudopods.query.shape

@@ -13,7 +13,7 @@ from organisms.layers.checks import check_tokens
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
 from organisms.pseudopods.checks import share, whole
-from organisms.pseudopods.heads import Pseudopods
+from organisms.pseudopods.heads import PseudopodAttention
 from organisms.pseudopods.pool_config import PoolConfig, pool_of
 from organisms.pseudopods.stream.layer import StreamLayer
 from organisms.pseudopods.stream.state import Convert, FlowState, check_state, new_state, stacked
@@ -86,7 +86,7 @@ class Organism(nn.Module):
         share("dropout", dropout)
         self.layers = nn.ModuleList()
         for _ in range(L):
-            heads = Pseudopods(latent_dim, shape, generator, n_layers=L)
+            heads = PseudopodAttention(latent_dim, shape, generator, n_layers=L)
             network = DenseFFN(expert, generator, n_layers=L)
             self.layers.append(StreamLayer(heads, network, self.rules, block, dropout))
         self.slots = shape.slots
