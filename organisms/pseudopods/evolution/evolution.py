@@ -4,29 +4,28 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from organisms.pseudopods.evolution import genomes
 from organisms.pseudopods.evolution.config import EvolutionConfig
-from organisms.pseudopods.evolution.constants import Sizes, cost, rules
+from organisms.pseudopods.evolution.constants import Sizes, rules
 from organisms.pseudopods.evolution.history import History
-from organisms.pseudopods.evolution.observed import MEASURES, observed
+from organisms.pseudopods.evolution.measured import measured, tokens
+from organisms.pseudopods.evolution.observed import MEASURES
 from organisms.pseudopods.evolution.population import Population
-from organisms.pseudopods.evolution.worth import averaged, drops, worth
+from organisms.pseudopods.evolution.worth import averaged, drops, weights, worth
+from organisms.pseudopods.evolution.yardstick import yardstick
 from organisms.pseudopods.heads import PseudopodAttention
 from qd.archive import Archive
 from qd.centroids import halton_cvt, neighbours
 from qd.fitness import Yardstick, candidates
 from qd.lifecycle.decide import decide
 from qd.lifecycle.rules import phase
-from qd.measures import FEWEST_VALUES, QUANTILES, ranges_from_samples
-from qd.records import Census, Decision, Genome, Record
+from qd.records import Census, Decision, Genome
 from qd.seeding import generator
 
 ROWS = 4  # moving averages of a head (`worth.averaged`)
-ALIKE = 1e-9  # share of a measure's size that is no difference
 
 
 class Evolution:
@@ -71,11 +70,10 @@ class Evolution:
         self.history = History()
         self.steps = 0
         self.device = heads[0].output.device
-        self.moments = torch.zeros(ROWS, len(heads) * C, device=self.device)
-        self.loss_trace = torch.zeros(ROWS, 1, device=self.device)  # as of a head
-        self.losses = torch.zeros(
-            3, device=self.device
-        )  # of the round: their sum, how many, and not finite ones
+        # Moving averages of each head, and of the loss; of the round's finite losses their sum, and how many.
+        self.moments = torch.zeros(ROWS, len(heads) * C + 1, device=self.device)
+        self.losses = torch.zeros(2, device=self.device)
+        self.weights = weights(config.decay, self.device)
         self.first_loss, self.loss_ema = math.nan, math.nan
         self.censuses: list[Census] = []  # the latest, which decisions read
         self.samples: list[
@@ -112,17 +110,18 @@ class Evolution:
         """
         self._follow(self.heads[0].output.device)
         value = _number(loss, self.device)
-        every = (self.steps + 1) % self.config.fitness_every == 0
-        drop = drops(self.heads) if every else None
+        worths = drops(self.heads)
         closes = (self.steps + 1) % self.config.births_every == 0
         if closes:
             _check_seen(self.heads)
         self.steps += 1
         finite = value.isfinite()
-        if drop is not None:
-            self.moments = averaged(self.moments, drop, drop.isfinite() & finite, self.config.decay)
-        self.loss_trace = averaged(self.loss_trace, value[None], finite[None], self.config.decay)
-        self.losses += torch.stack([torch.where(finite, value, 0.0), finite.float(), 1 - finite.float()])
+        values = torch.cat([worths, value])
+        counts = values.isfinite() & finite
+        if self.steps % self.config.fitness_every:
+            counts[:-1] = False
+        self.moments = averaged(self.moments, values, counts, self.weights)
+        self.losses += torch.where(finite, torch.cat([value, torch.ones_like(value)]), 0.0)
         self.population.raise_newborns()
         if closes:
             self._close(self.steps // self.config.births_every)
@@ -174,8 +173,9 @@ class Evolution:
         """Move to where the encoder is."""
         if device != self.device:
             self.device = device
-            for name in ("moments", "loss_trace", "losses"):
+            for name in ("moments", "losses"):
                 setattr(self, name, getattr(self, name).to(device))
+            self.weights = weights(self.config.decay, device)
 
     def _close(self, round: int) -> None:
         census = self._census(round)
@@ -183,8 +183,8 @@ class Evolution:
         sound = math.isfinite(census.loss)
         if sound:
             self.samples += [record.measures for record in census.records]
-            if self.yardstick is None:
-                self._calibrate(census)
+            if self.yardstick is None and phase(self.rules, round + 1) != "warm-up":
+                self.yardstick = yardstick(census.records, self.samples, tokens(self.heads), self.sizes)
         if sound and self.yardstick is not None:
             self._compete(census, self.yardstick)
         self.history.census(round, self.steps, census, self.archive.view(), self.rules)
@@ -193,17 +193,16 @@ class Evolution:
             self.samples = []
         if self.yardstick is not None:
             self._change(round + 1, self.yardstick)
-        trace = worth(self.loss_trace[:, 0].tolist())
-        self.loss_ema = trace.mean
+        self.loss_ema = worth(self.moments[:, -1].tolist()).mean
         self.losses = torch.zeros_like(self.losses)
 
     def _census(self, round: int) -> Census:
-        total, finite, not_finite = self.losses.tolist()
+        total, finite = self.losses.tolist()
         loss = total / finite if finite else math.inf
         if math.isnan(self.first_loss) and finite:
             self.first_loss = self.loss_ema = loss
-        records = self._records(round)
-        measured = all(
+        records = measured(self.population, self.moments.T.tolist(), round, self.sizes, self.config.examples)
+        sound = all(
             math.isfinite(value)
             for record in records
             for value in (*record.measures, record.assay, record.assay_lower, record.gradient)
@@ -212,7 +211,7 @@ class Evolution:
             organism=0,
             round=round,
             step=self.steps,
-            loss=loss if measured and not not_finite else math.inf,
+            loss=loss if sound and finite == self.config.births_every else math.inf,
             loss_ema=self.loss_ema,
             first_loss=self.first_loss,
             probe_loss=math.nan,
@@ -224,71 +223,6 @@ class Evolution:
             records=records,
             quarantine=None,
         )
-
-    def _records(self, round: int) -> tuple[Record, ...]:
-        moments = self.moments.T.tolist()
-        found: dict[int, tuple[float, ...]] = {}
-        tokens = 1
-        for depth, heads in enumerate(self.heads):
-            x, visible = heads.seen  # type: ignore[misc]  # `step` has checked it
-            tokens = x.shape[1]
-            each = observed(heads, x, visible, self.config.examples)
-            found |= {depth * self.sizes.slots + slot: values for slot, values in enumerate(each)}
-        records = []
-        for slot, who in sorted(self.population.occupants.items()):
-            heads, own = self.population.place(slot)
-            genes = genomes.genes(heads, own)
-            flops, traffic = cost(genes, tokens, self.sizes.width)
-            use = worth(moments[slot])
-            records.append(
-                Record(
-                    component=who.component,
-                    parents=who.parents,
-                    lineage=who.lineage,
-                    depth=slot // self.sizes.slots,
-                    genes=genes,
-                    genome=f"{who.component}:{round}",
-                    age=round - max(who.component.born - 1, 0),
-                    measures=(*found[slot], math.log2(flops / traffic)),
-                    assay=use.mean,
-                    assay_lower=use.lower,
-                    ablation=use.mean,
-                    gradient=use.size,
-                    flops=flops,
-                    bytes=traffic,
-                )
-            )
-        return tuple(sorted(records, key=lambda record: record.component))
-
-    def _calibrate(self, census: Census) -> None:
-        """Fix ranges and yardstick at the end of the warm-up, or as soon after it as enough is known."""
-        worths = [max(record.assay, 0.0) for record in census.records]
-        early = phase(self.rules, census.round + 1) == "warm-up"
-        if early or len(self.samples) < FEWEST_VALUES or not any(worths):
-            return
-        least, most = (self._cost(inner) for inner in ((1, 1), (self.sizes.max_rank, self.sizes.max_width)))
-        self.yardstick = Yardstick(
-            ranges_from_samples(self.samples, self._known_ranges(least, most), MEASURES),
-            float(np.quantile(worths, 0.99)),
-            most[0],
-            tuple(sorted(record.gradient for record in census.records)),
-        )
-
-    def _known_ranges(
-        self, least: tuple[float, float], most: tuple[float, float]
-    ) -> dict[str, tuple[float, float]]:
-        """Return ranges that no sample gives: that of intensity, from genes, and one unit where all are alike."""
-        known = {}
-        for name, column in zip(MEASURES, np.array(self.samples).T, strict=True):
-            low, high = np.quantile(column, QUANTILES).tolist()
-            if high - low <= ALIKE * max(1.0, abs(high)):
-                known[name] = (low - 0.5, low + 0.5)
-        ends = [math.log2(flops / traffic) for flops, traffic in (least, most)]
-        return known | ({"compute_intensity": (ends[0], ends[1])} if ends[0] < ends[1] else {})
-
-    def _cost(self, inner: tuple[int, int]) -> tuple[float, float]:
-        tokens = max(seen[0].shape[1] for heads in self.heads if (seen := heads.seen) is not None)
-        return cost((("rank", float(inner[0])), ("width", float(inner[1]))), tokens, self.sizes.width)
 
     def _compete(self, census: Census, yardstick: Yardstick) -> None:
         entering = candidates(census, yardstick, self.config.maturity)
@@ -331,7 +265,7 @@ def _number(loss: Tensor | float, device: torch.device) -> Tensor:
     value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss))
     if value.numel() != 1 or value.is_complex():
         raise ValueError(f"loss must be one number, but has the shape {list(value.shape)}; take its mean")
-    return value.reshape(()).to(device, torch.float32)
+    return value.reshape(1).to(device, torch.float32)
 
 
 def _check_seen(heads: Sequence[PseudopodAttention]) -> None:

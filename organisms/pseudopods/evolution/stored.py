@@ -26,7 +26,6 @@ def state_of(evolution: Evolution) -> dict[str, Any]:
         "sizes": plain(evolution.sizes),
         "steps": evolution.steps,
         "moments": evolution.moments.clone(),
-        "loss_trace": evolution.loss_trace.clone(),
         "losses": evolution.losses.clone(),
         "first_loss": evolution.first_loss,
         "loss_ema": evolution.loss_ema,
@@ -72,7 +71,7 @@ def restore(evolution: Evolution, state: dict[str, Any]) -> None:
             )
     device = evolution.device
     evolution.steps = state["steps"]
-    for name in ("moments", "loss_trace", "losses"):
+    for name in ("moments", "losses"):
         setattr(evolution, name, state[name].clone().to(device))
     evolution.first_loss, evolution.loss_ema = state["first_loss"], state["loss_ema"]
     evolution.censuses = [read(Census, value) for value in state["censuses"]]

@@ -38,31 +38,44 @@ def drops(heads: Sequence[PseudopodAttention]) -> Tensor:
             raise ValueError(
                 "evolve reads gradients and found none; call it after loss.backward() and before optimizer.zero_grad()"
             )
-        each.append(-(gradient.float() * head.output.detach().float()).sum((1, 2)))
-    return torch.cat(each)
+        factor = head.output.detach()
+        each.append(torch.linalg.vecdot(gradient.float().flatten(1), factor.float().flatten(1)))
+    return -torch.cat(each)
 
 
-def averaged(moments: Tensor, drop: Tensor, counts: Tensor, decay: float) -> Tensor:
-    """Return the moving averages after a step: of 1, the drop, its square, and squared weights, [4, N].
+def weights(decay: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what a step keeps of the moving averages, and what it adds of the news, each [4, 1].
+
+    Parameters
+    ----------
+    decay
+        Weight that the past keeps.
+    device
+        Of the moving averages.
+    """
+    gain = 1 - decay
+    kept, news = [decay, decay, decay, decay**2], [gain, gain, gain, gain**2]
+    return torch.tensor(kept, device=device)[:, None], torch.tensor(news, device=device)[:, None]
+
+
+def averaged(moments: Tensor, values: Tensor, counts: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the moving averages after a step: of 1, the value, its square, and squared weights, [4, N].
 
     Parameters
     ----------
     moments
         Those before, [4, N]; zeros for what was never seen.
-    drop
-        Of each head in this step, [N].
+    values
+        Of this step, [N].
     counts
-        Whether the step counts for a head, bool [N]: what is not finite does not.
-    decay
-        Weight that the past keeps.
+        Whether the step counts, bool [N]: what is not finite does not.
+    weights
+        Of the past and of the news, as `weights` returns them.
     """
-    seen = torch.where(counts, drop, 0.0)
-    gain = 1 - decay
-    news = torch.stack(
-        [torch.full_like(seen, gain), gain * seen, gain * seen.square(), seen.new_full(seen.shape, gain**2)]
-    )
-    kept = seen.new_tensor([decay, decay, decay, decay**2])[:, None]
-    return torch.where(counts, kept * moments + news, moments)
+    kept, news = weights
+    one = torch.ones_like(values)
+    powers = torch.stack([one, values, values.square(), one])
+    return torch.where(counts, kept * moments + news * powers, moments)
 
 
 def worth(moments: Sequence[float]) -> Worth:

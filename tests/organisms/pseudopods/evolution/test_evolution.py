@@ -41,6 +41,16 @@ def test_heads_are_born_and_die_where_the_history_says(evolved):
     assert len(rounds) == 15
 
 
+def test_a_newborn_is_worth_nothing_yet(evolved):
+    """What the averages know of a slot is of who lives in it."""
+    last = [round for round, kind, _ in evolved.happened() if kind == "birth"][-1]
+    evolution = Loop().train(4 * (last - 1)).encoder.evolution
+    born = {slot: who.component.born for slot, who in evolution.population.occupants.items()}
+    seen = {slot: bool(evolution.moments[:, slot].any()) for slot in born}
+    assert seen == {slot: round != last for slot, round in born.items()}
+    assert last in born.values()
+
+
 def test_nothing_is_behind_a_rank_and_in_an_empty_slot(evolved):
     for layer in evolved.encoder.layers:
         heads = layer.pseudopods
@@ -60,8 +70,9 @@ def test_the_same_seed_has_the_same_births_and_deaths_and_another_seed_others(ev
 @pytest.mark.parametrize("cut", [13, 30])
 def test_a_resumed_training_goes_on_bit_for_bit(evolved, cut):
     """13 is within a round, while a newborn rises; the file loads without trust in its classes."""
-    file = io.BytesIO()
-    torch.save(Loop().train(cut).state(), file)
+    file, first = io.BytesIO(), Loop().train(cut)
+    assert cut != 13 or first.encoder.evolution.population.rising
+    torch.save(first.state(), file)
     file.seek(0)
     resumed = Loop().load(torch.load(file, weights_only=True)).train(60 - cut)
     assert resumed.happened() == evolved.happened()
@@ -97,6 +108,14 @@ def test_nothing_is_born_and_nothing_dies_after_a_loss_that_is_not_finite(evolve
     spoilt = Loop().train(60, spoilt=[4 * (first - 1) - 1])  # the last step before that birth
     assert spoilt.happened()[0][0] > first
     assert spoilt.encoder.history()["mean_loss"].isna().sum() == 1
+
+
+def test_worth_can_be_looked_at_every_few_steps():
+    loop = Loop(fitness_every=4)
+    loop.train(3)
+    assert not loop.encoder.evolution.moments[:, :-1].any()
+    loop.train(1)
+    assert loop.encoder.evolution.moments[0].tolist() == [0.5] * 8 + [0.9375]  # the last is of the loss
 
 
 def test_without_births_heads_only_die():
