@@ -88,6 +88,11 @@ def test_other_optimizers_do(optimizer):
     assert Loop(optimizer).train(60).happened()
 
 
+@pytest.mark.parametrize("options", [{"bias": False}, {"norm_first": True, "dropout": 0.1}])
+def test_other_encoders_do(options):
+    assert {kind for _, kind, _ in Loop(options=options).train(60).happened()} == {"birth", "death"}
+
+
 def test_without_empty_slots_births_wait_for_deaths():
     full = {"pool": PoolConfig(slots=3, rank=2, width=2)}
     events = Loop(options=full).train(60).happened()
