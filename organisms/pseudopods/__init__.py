@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from organisms.pseudopods.encoder.encoder import SlimeMoldEncoder as SlimeMoldEncoder
     from organisms.pseudopods.encoder.from_torch import from_transformer_encoder as from_transformer_encoder
     from organisms.pseudopods.encoder.layer import SlimeMoldEncoderLayer as SlimeMoldEncoderLayer
+    from organisms.pseudopods.evolution.config import EvolutionConfig as EvolutionConfig
     from organisms.pseudopods.heads import PseudopodAttention as PseudopodAttention
     from organisms.pseudopods.kernel import Kernel as Kernel
     from organisms.pseudopods.kernel import TorchKernel as TorchKernel

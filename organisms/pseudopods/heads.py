@@ -47,6 +47,8 @@ class PseudopodAttention(nn.Module):
     bias: nn.Parameter | None
     ranks: Tensor
     widths: Tensor
+    watched: bool = False  # whether a training pass leaves in `seen` what it read, and which tokens see which
+    seen: tuple[Tensor, Visible] | None = None
 
     def __init__(
         self,
@@ -102,6 +104,8 @@ class PseudopodAttention(nn.Module):
         x, visible, kernel, dropout
             As `forward` takes them.
         """
+        if self.watched and torch.is_grad_enabled():
+            self.seen = (x.detach(), visible)
         q_BCSR, k_BCSR, v_BCSW = self.read(x)
         if not x.numel():  # kernels refuse what is empty; parameters have gradients all the same, of zeros
             return v_BCSW + 0 * (q_BCSR.sum() + k_BCSR.sum())

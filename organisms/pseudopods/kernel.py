@@ -57,16 +57,17 @@ class TorchKernel:
         """
         if visible.bias is None and not dropout:
             return attention(q, k, v, scale=1.0, causal=visible.causal, key_mask=visible.keys).output
-        bias = _merged(visible, q)
-        causal = visible.causal and bias is None
+        alone = visible.bias is None and visible.keys is None  # causality has a faster way
+        bias = None if alone else merged(visible, q)
+        causal = visible.causal and alone
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=bias, dropout_p=dropout, is_causal=causal, scale=1.0
         )
 
 
-def _merged(visible: Visible, q: Tensor) -> Tensor | None:
-    """Return all that hides keys as one bias; None where causality alone does."""
-    if visible.bias is None and visible.keys is None:
+def merged(visible: Visible, q: Tensor) -> Tensor | None:
+    """Return all that hides keys as one bias; None where nothing does."""
+    if visible.bias is None and visible.keys is None and not visible.causal:
         return None
     bias = q.new_zeros(1, 1, 1, 1) if visible.bias is None else visible.bias.to(q.dtype)
     if visible.keys is not None:

@@ -3,7 +3,9 @@
 S tokens a sequence, so many sequences that there are 4,096 tokens; with and without causality, forward (eval, no
 gradients: torch's fast path) and training (forward and backward, dropout 0). Outputs are compared first; then both
 are timed in turn, and medians of the CPU time on one thread count. Then a `SlimeModel` reads the same tokens as a
-stream, whole and chunk by chunk, in tokens per second. On a CUDA device also in bf16 there, by the clock.
+stream, whole and chunk by chunk, in tokens per second. Last, `evolve` is set against the step of training that it
+follows: in most steps, in those that end a round with births and a cull, and in the mean over rounds of 100 steps. On a
+CUDA device also in bf16 there, by the clock, but for the last two.
 
     PYTHONPATH=. python tests/benchmarks/slime.py [--tokens 4096] [--width 512] [--layers 2] [--repeats 9]
 """
@@ -21,7 +23,13 @@ prepare()
 import torch  # threads are set before torch loads
 from torch import Tensor, nn
 
-from organisms.pseudopods import SlimeModel, SlimeMoldEncoder, from_transformer_encoder
+from organisms.pseudopods import (
+    EvolutionConfig,
+    PoolConfig,
+    SlimeModel,
+    SlimeMoldEncoder,
+    from_transformer_encoder,
+)
 
 LENGTHS, HEADS, CHUNK = (128, 1024), 8, 64
 
@@ -95,6 +103,36 @@ def streamed(width: int, layers: int, tokens: int, repeats: int) -> None:
     print(f"  {1e3 * tokens / whole:9,.0f} {1e3 * tokens / cut:9,.0f}")
 
 
+def evolved(width: int, layers: int, tokens: int, repeats: int) -> None:
+    length = min(LENGTHS[0], tokens)
+    x = torch.randn(tokens // length, length, width, generator=torch.Generator().manual_seed(0))
+    often = EvolutionConfig(
+        steps=repeats + 3, births_every=1, culls_every=1, rise=1, warmup=0.0, gentle=0.0, quiet=0.0, min_age=1
+    )
+    costs = []
+    for config in (EvolutionConfig(births_every=10**6, culls_every=10**6), often):
+        pool = PoolConfig(slots=HEADS + 2)
+        encoder = SlimeMoldEncoder(
+            width, HEADS, 4 * width, 0.0, batch_first=True, num_layers=layers, pool=pool
+        )
+        optimizer = torch.optim.AdamW(encoder.parameters())
+        encoder.evolves(optimizer, config)
+
+        def step(encoder: SlimeMoldEncoder = encoder, optimizer: torch.optim.Optimizer = optimizer) -> None:
+            optimizer.zero_grad()
+            encoder(x, is_causal=True).square().mean().backward()
+            optimizer.step()
+
+        costs.append(medians([step, partial(encoder.evolve, 1.0)], repeats, False))
+    assert len(encoder.history()) == repeats + 1
+    (training_step, most), (_, ending) = costs
+    mean = (99 * most + ending) / 100
+    print(
+        "a step of training, evolve in most steps, at the end of a round: milliseconds; mean share of a step"
+    )
+    print(f"  {training_step:9.2f} {most:9.3f} {ending:9.2f} {100 * mean / training_step:8.2f} %")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name, default in (("tokens", 4096), ("width", 512), ("layers", 2), ("repeats", 9)):
@@ -114,6 +152,7 @@ def main() -> None:
             for causal in (False, True):
                 compared(theirs, src, causal, given.repeats)
     streamed(given.width, given.layers, given.tokens, given.repeats)
+    evolved(given.width, given.layers, given.tokens, given.repeats)
 
 
 if __name__ == "__main__":

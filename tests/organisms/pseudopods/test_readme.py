@@ -10,7 +10,7 @@ import organisms.pseudopods
 
 FOLDER = Path(organisms.pseudopods.__file__).parent
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
-ENCODER, TEXT, STREAM, MEMORY = (
+ENCODER, TEXT, EVOLUTION, STREAM, MEMORY = (
     textwrap.dedent(block)
     for block in re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", README, re.MULTILINE)
     if "import" in block
@@ -40,6 +40,19 @@ def test_the_example_learns_a_text_in_thirty_lines():
     shares = torch.bincount(names["text"]) / len(names["text"])
     by_frequency = torch.special.entr(shares).sum().item()  # what a guess without context comes to
     assert sum(names["losses"][-5:]) / 5 < by_frequency - 0.3
+
+
+def test_the_example_of_evolution_has_births_and_deaths_in_thirty_lines():
+    assert len([line for line in EVOLUTION.splitlines() if line]) <= 30
+    torch.manual_seed(0)
+    names = {}
+    exec(EVOLUTION, names)
+    rounds, losses = names["rounds"], names["losses"]
+    assert rounds["births"].sum() > 2
+    assert rounds["deaths"].sum() > 2
+    assert sum(losses[-20:]) < 0.6 * sum(losses[:20])
+    assert names["summary"]["filled"] > 5
+    assert set(names["checkpoint"]) == {"model", "optimizer", "evolution"}
 
 
 def test_every_public_name_is_listed():
