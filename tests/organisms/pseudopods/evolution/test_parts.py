@@ -214,6 +214,19 @@ def test_a_newborn_writes_nothing_at_first_and_its_genome_in_the_end():
     assert np.allclose(population.genome(3).arrays["ov.V"], genome.arrays["ov.V"], atol=1e-6)
 
 
+def test_who_dies_while_rising_rises_no_more():
+    heads = heads_of()
+    population = Population((heads,), torch.optim.SGD(heads.parameters(), lr=0.1), rise=4)
+    population.found()
+    birth = Birth(3, "archive", "gaussian", (), (), None, None, None, 0.1, 1.0, 0.0, "birth", True)
+    population.bear(birth, population.genome(0), 2)
+    population.raise_newborns()
+    assert heads.output[3].any()
+    population.bury(3)
+    population.raise_newborns()
+    assert not heads.output[3].any()
+
+
 def test_what_is_counted_rises_with_a_head():
     costs = [cost((("rank", rank), ("width", width)), 8, D) for rank, width in ((1, 1), (2, 1), (2, 4))]
     assert costs == sorted(costs)
