@@ -14,6 +14,7 @@ from organisms.pseudopods.evolution.constants import cost, rules
 from organisms.pseudopods.evolution.observed import observed
 from organisms.pseudopods.evolution.population import Population
 from organisms.pseudopods.evolution.worth import averaged, drops, weights, worth
+from organisms.pseudopods.evolution.yardstick import yardstick
 from organisms.pseudopods.kernel import TorchKernel, Visible
 from qd.records import Birth, Genome
 from qd.seeding import generator
@@ -213,10 +214,41 @@ def test_a_newborn_writes_nothing_at_first_and_its_genome_in_the_end():
     assert np.allclose(population.genome(3).arrays["ov.V"], genome.arrays["ov.V"], atol=1e-6)
 
 
+def test_who_dies_while_rising_rises_no_more():
+    heads = heads_of()
+    population = Population((heads,), torch.optim.SGD(heads.parameters(), lr=0.1), rise=4)
+    population.found()
+    birth = Birth(3, "archive", "gaussian", (), (), None, None, None, 0.1, 1.0, 0.0, "birth", True)
+    population.bear(birth, population.genome(0), 2)
+    population.raise_newborns()
+    assert heads.output[3].any()
+    population.bury(3)
+    population.raise_newborns()
+    assert not heads.output[3].any()
+
+
 def test_what_is_counted_rises_with_a_head():
     costs = [cost((("rank", rank), ("width", width)), 8, D) for rank, width in ((1, 1), (2, 1), (2, 4))]
     assert costs == sorted(costs)
     assert costs[0] == (2 * 8 * D * 2 * 2 + 64 * 9, 4 * (2 * D * 2 + 2 * 8 * D + 4 * 8 * 2))
+
+
+def test_the_ruler_comes_from_the_warm_up():
+    """Intensity's range is that of the genes, a measure that is always the same has one of a unit."""
+    evolution = Loop(steps=200).train(20).encoder.evolution
+    records, sizes = evolution.censuses[-1].records, evolution.sizes
+    assert evolution.yardstick is None
+    samples = [(0.1 * number, 0.5, 1.0 + number, -1.0, 0.0) for number in range(9)]
+    found = yardstick(records, samples, 6, sizes)
+    ends = [cost((("rank", float(n)), ("width", float(n))), 6, D) for n in (1, 4)]
+    low, high = (np.log2(flops / traffic) for flops, traffic in ends)
+    assert (found.ranges.low[4], found.ranges.high[4]) == (low, high)
+    assert (found.ranges.low[1], found.ranges.high[1]) == (0.0, 1.0)
+    assert found.ranges.low[0] < 0.1
+    assert found.ranges.high[0] > 0.7
+    assert found.largest_flops == ends[1][0]
+    assert 0 < found.reference <= max(record.assay for record in records)
+    assert yardstick(records, samples[:7], 6, sizes) is None
 
 
 def test_time_scales_become_rounds():
