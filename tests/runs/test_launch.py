@@ -147,7 +147,7 @@ class TestWhatItLeaves:
         assert set(verdicts["status"]) <= {"ok", "warn"}
         assert verdicts["kmo"].between(0, 1).all()
         drawn = {path.stem for path in pictures.draw(copied(finished, tmp_path))}
-        without = set() if family == "experts" else {"utilisation"}
+        without = set() if family in ("experts", "flow") else {"utilisation"}
         assert drawn == set(pictures.KINDS) - without
 
     def test_coverage_and_qd_score_never_fall(self, finished):

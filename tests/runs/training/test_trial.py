@@ -139,12 +139,12 @@ class TestChoice:
         assert trial.gains[0] != trial.gains[1]
 
     def test_nothing_is_born_without_a_gain_and_who_gave_way_comes_back(self, world):
-        made, genomes = sent(world, slot=1)
+        made, genomes = sent(world, 24, slot=1)  # so many that one of them does harm
         organism, untouched = found(world, 7), found(world, 7)
         organism.pool.counts[:] = untouched.pool.counts[:] = 5
         gave_way = organism.pool.retire(1)
         (trial,), _ = bear(still(world), organism, order(7, 4, [made]), genomes, {1: gave_way})
-        worst = made.proposals[min(range(6), key=lambda number: trial.gains[number])]
+        worst = made.proposals[min(range(24), key=lambda number: trial.gains[number])]
         if trial.chosen is not None:
             organism.pool.retire(1)
         made = replace(made, parents=worst.parents, genomes=worst.genomes, others=())
