@@ -77,10 +77,6 @@ class RoutedOrganism(ResidualOrganism):
         own_C = gates.view(self.pool.depth, -1)[layer]
         return [slot for slot in living if own_C[slot] > 0]
 
-    def logits(self, layer: int, h_BSD: Tensor) -> Tensor:
-        """Return the router logits of every slot, [B, S, C]; 0 for an empty one."""
-        return h_BSD @ self.pool.layers("route")[layer].T
-
     def gated(self, layer: int, logits_Tn: Tensor, slots: Sequence[int], gates: Tensor | None) -> Tensor:
         """Return the logits of some slots with their gates, which multiply odds, [T, n].
 

@@ -84,6 +84,10 @@ class ExpertOrganism(RoutedOrganism):
             return torch.zeros_like(h_BSD)
         return self.expert_outputs(layer, h_BSD, self.routed(layer, h_BSD, gates))
 
+    def logits(self, layer: int, h_BSD: Tensor) -> Tensor:
+        """Return the router logits of every slot, [B, S, C]; 0 for an empty one."""
+        return h_BSD @ self.pool.layers("route")[layer].T
+
     def routed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Routed:
         """Route every token to its k best slots; at least one slot must be routable.
 
