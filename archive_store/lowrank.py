@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qd.lowrank import signed
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factored:
@@ -52,7 +54,7 @@ def factor(matrix: np.ndarray, rank: int | None = None, energy: float | None = N
     scale = float(np.abs(matrix).max()) or 1.0  # squares of very large or small entries would leave float64
     left, values, right = np.linalg.svd(matrix.astype(np.float64) / scale, full_matrices=False)
     kept = _kept(values, rank, energy, float(np.finfo(matrix.dtype).eps) * max(matrix.shape))
-    left, right = _signed(left[:, :kept], right[:kept])
+    left, right = signed(left[:, :kept], right[:kept])
     root = np.sqrt(values[:kept]) * np.sqrt(scale)
     U = np.ascontiguousarray((left * root).astype(matrix.dtype))
     V = np.ascontiguousarray((root[:, None] * right).astype(matrix.dtype))
@@ -60,28 +62,6 @@ def factor(matrix: np.ndarray, rank: int | None = None, energy: float | None = N
     return Factored(
         U, V, _residual(matrix, U, V) / scale / total, float(np.linalg.norm(values[kept:])) / total
     )
-
-
-def refactored(U: np.ndarray, V: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the factors of `factor` for the matrix ``U @ V``, without forming it.
-
-    With ``U = Q R`` and ``V^T = P S`` (reduced), the decomposition of the small matrix ``R S^T`` gives that of
-    ``U V = Q (R S^T) P^T``.
-
-    Parameters
-    ----------
-    U, V
-        [rows, inner] and [inner, columns], float64 and finite.
-    rank
-        Terms to keep, at least 1; no more than ``min(rows, inner, columns)`` are.
-    """
-    outer, upper = np.linalg.qr(U)
-    across, lower = np.linalg.qr(V.T)
-    left, values, right = np.linalg.svd(upper @ lower.T, full_matrices=False)
-    kept = min(rank, len(values))
-    left, right = _signed(outer @ left[:, :kept], right[:kept] @ across.T)
-    root = np.sqrt(values[:kept])
-    return left * root, root[:, None] * right
 
 
 def reconstruct(factored: Factored) -> np.ndarray:
@@ -117,13 +97,6 @@ def _kept(values: np.ndarray, rank: int | None, energy: float | None, rounding: 
     squares = np.where(values > rounding * values[0], values, 0.0) ** 2
     left_out = np.append(np.cumsum(squares[::-1])[::-1], 0.0)  # [k]: the squared norm that rank k leaves out
     return max(1, int(np.argmax(left_out <= (1 - energy) * left_out[0])))
-
-
-def _signed(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # A decomposition fixes each pair of vectors only up to a common sign, which differs between libraries.
-    peaks = left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])]
-    signs = np.where(peaks < 0, -1.0, 1.0)
-    return left * signs, right * signs[:, None]
 
 
 def _residual(matrix: np.ndarray, U: np.ndarray, V: np.ndarray) -> float:

@@ -16,11 +16,11 @@ from dataclasses import replace
 import numpy as np
 
 from qd.genes import GeneRange, GeneSpace, crossed, random_genes, redrawn
+from qd.lowrank import refactored
 from qd.records import Genes, Genome
 
 __all__ = [
     "Align",
-    "Factor",
     "GeneRange",
     "GeneSpace",
     "Resize",
@@ -33,7 +33,6 @@ __all__ = [
     "resize",
 ]
 
-Factor = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 Resize = Callable[[Genome, Genes], Genome]
 Align = Callable[[Genome, Genome], Genome]
 Arrays = dict[str, np.ndarray]
@@ -81,7 +80,6 @@ def line(
     gene_rate: float,
     space: GeneSpace,
     rng: np.random.Generator,
-    factor: Factor,
     ranks: Mapping[str, str],
     fit: Resize = lambda genome, genes: genome,
     align: Align = lambda genome, like: genome,
@@ -101,9 +99,6 @@ def line(
         As in `gaussian`.
     line_sigma
         Standard deviation of the step along the line, as a share of the distance between the parents.
-    factor
-        ``factor(U, V, rank) -> (U', V')`` with ``U' V'`` the best approximation of ``U V`` of that rank, or of the
-        inner size of ``U V`` where that is less.
     ranks
         The gene that sets the inner size of each factored matrix; one that is not named keeps the first
         parent's.
@@ -124,7 +119,7 @@ def line(
     _check_sigmas(sigma=sigma, line_sigma=line_sigma)
     step = line_sigma * rng.standard_normal()
     genes = redrawn(crossed(first.genes, second.genes, space, rng), gene_rate, space, rng)
-    return mixed(first, [second], [step], sigma, genes, rng, factor, ranks, fit, align)
+    return mixed(first, [second], [step], sigma, genes, rng, ranks, fit, align)
 
 
 def mixed(
@@ -134,7 +129,6 @@ def mixed(
     sigma: float,
     genes: Genes,
     rng: np.random.Generator,
-    factor: Factor,
     ranks: Mapping[str, str],
     fit: Resize = lambda genome, genes: genome,
     align: Align = lambda genome, like: genome,
@@ -153,7 +147,7 @@ def mixed(
         As in `gaussian`; 0 for none.
     genes
         Of the child.
-    rng, factor, ranks, fit, align
+    rng, ranks, fit, align
         As in `line`.
 
     Raises
@@ -180,13 +174,11 @@ def mixed(
             + [step * their[f"{name}.U"] for step, their in zip(steps, theirs, strict=True)]
         )
         V = np.vstack([each[f"{name}.V"] for each in (own, *theirs)])
-        arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(*factor(U, V, rank), rank, rng)
+        arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(*refactored(U, V, rank), rank, rng)
     return _noisy(replace(first, genes=genes, arrays=arrays), sigma, rng)
 
 
-def resize(
-    genome: Genome, genes: Genes, ranks: Mapping[str, str], factor: Factor, rng: np.random.Generator
-) -> Genome:
+def resize(genome: Genome, genes: Genes, ranks: Mapping[str, str], rng: np.random.Generator) -> Genome:
     """Return a genome with new genes, the inner sizes of its factored matrices fitted to them.
 
     A smaller size keeps the best approximation of the product (truncated SVD); a larger one adds small
@@ -202,8 +194,6 @@ def resize(
         The new genes, sorted by name.
     ranks
         The gene that sets the inner size of each factored matrix, for example ``{"qk": "rank"}``.
-    factor
-        As in `line`.
     rng
         A named generator; used only for growth.
 
@@ -216,7 +206,7 @@ def resize(
     for name, rank in _inner_sizes(genome, genes, ranks).items():
         U, V = arrays[f"{name}.U"], arrays[f"{name}.V"]
         if rank < U.shape[1]:
-            U, V = factor(U.astype(np.float64), V.astype(np.float64), rank)
+            U, V = refactored(U.astype(np.float64), V.astype(np.float64), rank)
         arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(U, V, rank, rng)
     return replace(genome, genes=genes, arrays=_rounded(arrays))
 
@@ -273,6 +263,14 @@ def _products(genome: Genome) -> Arrays:
     dense = (name for name in genome.arrays if not name.endswith((".U", ".V")))
     return {name: genome.arrays[name].astype(np.float64) for name in dense} | {
         name: _product(genome, name) for name in pairs
+    }
+
+
+def _outer_shapes(genome: Genome) -> dict[str, tuple[int, ...]]:
+    arrays, pairs = genome.arrays, factored(genome)
+    dense = (name for name in sorted(arrays) if not name.endswith((".U", ".V")))
+    return {name: arrays[name].shape for name in dense} | {
+        name: (len(arrays[f"{name}.U"]), arrays[f"{name}.V"].shape[1]) for name in pairs
     }
 
 
@@ -334,7 +332,7 @@ def _check_same_kind(first: Genome, second: Genome) -> None:
             genome.family,
             genome.depth,
             factored(genome),
-            {n: a.shape for n, a in sorted(_products(genome).items())},
+            _outer_shapes(genome),
         )
         for genome in (first, second)
     ]

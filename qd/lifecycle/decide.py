@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from qd import chemotaxis
-from qd.annealing import metropolis
 from qd.canonical import canonical, sha256
 from qd.fitness import shares
 from qd.lifecycle import quarantine
+from qd.lifecycle.annealing import metropolis
 from qd.lifecycle.comonad import relative_fitness_all
 from qd.lifecycle.rules import Rules, culls, deadly, phase
 from qd.lifecycle.trial import ROOM

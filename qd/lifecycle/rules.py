@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qd.annealing import Schedule
+from qd.lifecycle.annealing import Schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from organisms.adam import Adam, clip, update
-from qd.annealing import Schedule, cosine
+from qd.lifecycle.annealing import Schedule, cosine
 from qd.seeding import generator
 from runs.training.state import Individual
 from runs.training.world import World

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archive_store.lowrank import refactored
 from organisms.species import Species
 from qd import variation
 from qd.genes import random_genes, redrawn, shifted
@@ -63,7 +62,6 @@ class Variator:
             gene_rate,
             self.family.genes,
             self.stream,
-            refactored,
             self.family.ranks,
             self._fitted,
             self.family.aligned,
@@ -88,7 +86,6 @@ class Variator:
             0.0,
             genes,
             self.stream,
-            refactored,
             self.family.ranks,
             self._fitted,
             self.family.aligned,
@@ -119,6 +116,4 @@ class Variator:
         return self.family.fitted(genome, genes, self.stream)
 
     def _resized(self, genome: Genome, genes: Genes) -> Genome:
-        return variation.resize(
-            self._fitted(genome, genes), genes, self.family.ranks, refactored, self.stream
-        )
+        return variation.resize(self._fitted(genome, genes), genes, self.family.ranks, self.stream)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from archive_store.lowrank import factor, reconstruct, refactored
+from archive_store.lowrank import factor, reconstruct
 
 MATRICES = st.tuples(st.integers(1, 7), st.integers(1, 7)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(-1e6, 1e6, width=32))
@@ -96,22 +96,6 @@ def test_a_zero_matrix_has_rank_one_and_no_error():
     found = factor(np.zeros((3, 4)), energy=0.9)
     assert (found.rank, found.error, found.bound) == (1, 0.0, 0.0)
     assert not reconstruct(found).any()
-
-
-@pytest.mark.parametrize(
-    ("rows", "inner", "columns"), [(64, 32, 64), (5, 8, 7), (6, 2, 9), (1, 1, 4), (4, 6, 4)]
-)
-@pytest.mark.parametrize("rank", [1, 2, 3, 40])
-def test_factors_of_a_product_are_those_of_the_matrix_without_forming_it(rows, inner, columns, rank):
-    rng = np.random.default_rng(rows)
-    U, V = rng.normal(size=(rows, inner)), rng.normal(size=(inner, columns))
-    found = refactored(U, V, rank)
-    kept = min(rank, rows, inner, columns)
-    assert found[0].shape == (rows, kept)
-    assert found[1].shape == (kept, columns)
-    wanted = factor(U @ V, rank=kept)
-    np.testing.assert_allclose(found[0], wanted.U, atol=1e-10)
-    np.testing.assert_allclose(found[1], wanted.V, atol=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from archive_store.encoding import decode_genome, encode_genome
-from archive_store.lowrank import refactored
 from organisms.families import FAMILIES
 from organisms.layers.norms import rms_norm
 from organisms.nn import stem
@@ -124,7 +123,7 @@ def born(species, operator, seed) -> Genome:
         return species.fitted(genome, genes, stream)
 
     def resize(genome, genes):
-        return variation.resize(fit(genome, genes), genes, species.ranks, refactored, stream)
+        return variation.resize(fit(genome, genes), genes, species.ranks, stream)
 
     match operator:
         case "resize":
@@ -132,7 +131,7 @@ def born(species, operator, seed) -> Genome:
         case "gaussian":
             return variation.gaussian(one, 0.1, 0.9, species.genes, resize, stream)
         case "line":
-            ways = (refactored, species.ranks, fit, species.aligned)
+            ways = (species.ranks, fit, species.aligned)
             return variation.line(one, other, 0.1, 0.3, 0.5, species.genes, stream, *ways)
     return variation.norm_matched(one, stream)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qd.annealing import linear
+from qd.lifecycle.annealing import linear
 from qd.lifecycle.decide import decide
 from qd.lifecycle.rules import Rules
 from qd.measures import Ranges

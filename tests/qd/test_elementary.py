@@ -86,7 +86,7 @@ def test_the_bits_are_pinned():
 DECIDING = """
 import json
 import numpy as np
-from qd.annealing import make, metropolis
+from qd.lifecycle.annealing import make, metropolis
 from qd.elementary import exp_each
 from qd.genes import GeneRange
 draws = np.random.default_rng(0).random(3000)

@@ -21,14 +21,6 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def truncated(U: np.ndarray, V: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Factor a product at a rank, or at its inner size where that is less."""
-    assert rank >= 1
-    rank = min(rank, *U.shape, V.shape[1])
-    left, values, right = np.linalg.svd(U @ V, full_matrices=False)
-    return left[:, :rank] * values[:rank], right[:rank]
-
-
 def genome(rank: int = 4, width: int = 3, seed: int = 0) -> Genome:
     generator = rng(seed)
     shapes = {"qk.U": (D, rank), "qk.V": (rank, D), "ov.U": (D, width), "ov.V": (width, D), "bias": (D,)}
@@ -47,11 +39,11 @@ def attention(genome: Genome, h: np.ndarray) -> np.ndarray:
 
 
 def fit(seed: int = 0):
-    return partial(resize, ranks=RANKS, factor=truncated, rng=rng(seed))
+    return partial(resize, ranks=RANKS, rng=rng(seed))
 
 
 def mix(first: Genome, second: Genome, line_sigma: float = 0.3, sigma: float = 0.0, seed: int = 0) -> Genome:
-    return line(first, second, sigma, line_sigma, 0.0, SPACE, rng(seed), truncated, RANKS)
+    return line(first, second, sigma, line_sigma, 0.0, SPACE, rng(seed), RANKS)
 
 
 def test_without_noise_or_new_genes_gaussian_is_a_copy():
@@ -88,7 +80,7 @@ def test_every_child_has_the_shapes_that_its_genes_say(rank, width, seed):
     parents = genome(rank, width, seed), genome(width, rank, seed + 1)
     children = (
         gaussian(parents[0], 0.1, 0.5, SPACE, fit(seed), rng(seed)),
-        line(*parents, 0.1, 0.3, 0.5, SPACE, rng(seed), truncated, RANKS),
+        line(*parents, 0.1, 0.3, 0.5, SPACE, rng(seed), RANKS),
     )
     for child in children:
         genes = dict(child.genes)
@@ -102,19 +94,19 @@ def test_every_child_has_the_shapes_that_its_genes_say(rank, width, seed):
 @settings(max_examples=50, deadline=None)
 def test_growing_keeps_the_product_and_shrinking_back_restores_it(small, extra, seed):
     before = genome(small, 2, seed)
-    grown = resize(before, (("rank", float(small + extra)), ("width", 2.0)), RANKS, truncated, rng(seed))
+    grown = resize(before, (("rank", float(small + extra)), ("width", 2.0)), RANKS, rng(seed))
     np.testing.assert_allclose(product(grown, "qk"), product(before, "qk"), atol=1e-13)
     np.testing.assert_array_equal(grown.arrays["qk.U"][:, :small], before.arrays["qk.U"])
     assert not grown.arrays["qk.V"][small:].any()
     assert np.linalg.norm(grown.arrays["qk.U"][:, small:]) > 0  # so that gradients reach the new rows of V
-    back = resize(grown, before.genes, RANKS, truncated, rng(seed))
+    back = resize(grown, before.genes, RANKS, rng(seed))
     np.testing.assert_allclose(product(back, "qk"), product(before, "qk"), atol=1e-4)
     assert back.arrays["ov.U"].tobytes() == before.arrays["ov.U"].tobytes()
 
 
 def test_shrinking_keeps_the_best_approximation():
     before = genome(6, 3)
-    small = resize(before, (("rank", 2.0), ("width", 3.0)), RANKS, truncated, rng())
+    small = resize(before, (("rank", 2.0), ("width", 3.0)), RANKS, rng())
     tail = np.linalg.svd(product(before, "qk"), compute_uv=False)[2:]
     assert np.linalg.norm(product(small, "qk") - product(before, "qk")) == pytest.approx(
         np.linalg.norm(tail), rel=1e-5
@@ -142,7 +134,7 @@ def test_a_line_lies_on_the_line_between_the_products(seed, line_sigma):
 @settings(max_examples=50, deadline=None)
 def test_a_mixture_is_the_sum_of_its_steps_in_products(seed, steps):
     first, others = genome(9, 9, seed), [genome(4, 3, seed + n + 1) for n in range(len(steps))]
-    child = mixed(first, others, steps, 0.0, first.genes, rng(), truncated, RANKS)
+    child = mixed(first, others, steps, 0.0, first.genes, rng(), RANKS)
     for name in ("qk", "ov"):
         ways = [product(other, name) - product(first, name) for other in others]
         expected = product(first, name) + sum(step * way for step, way in zip(steps, ways, strict=True))
@@ -177,7 +169,7 @@ def test_a_rank_above_the_smaller_side_is_padded():
 
 def test_shrinking_to_a_rank_above_the_smaller_side_keeps_the_product():
     before = genome(12, 3)
-    found = resize(before, (("rank", 11.0), ("width", 3.0)), RANKS, truncated, rng())
+    found = resize(before, (("rank", 11.0), ("width", 3.0)), RANKS, rng())
     assert found.arrays["qk.U"].shape == (D, 11)
     np.testing.assert_allclose(product(found, "qk"), product(before, "qk"), atol=1e-5)
 
@@ -216,13 +208,13 @@ def test_factors_must_come_in_fitting_pairs(arrays):
 @pytest.mark.parametrize("ranks", [{"no": "rank"}, {"qk": "no"}])
 def test_resize_names_what_is_not_there(ranks):
     with pytest.raises(ValueError, match=r"is set by gene .* factored matrices are \('ov', 'qk'\)"):
-        resize(genome(), genome().genes, ranks, truncated, rng())
+        resize(genome(), genome().genes, ranks, rng())
 
 
 @pytest.mark.parametrize("rank", [0.0, 2.5])
 def test_resize_refuses_sizes_that_are_not_whole(rank):
     with pytest.raises(ValueError, match="gene 'rank' sets a size and must be a whole number from 1"):
-        resize(genome(), (("rank", rank), ("width", 3.0)), RANKS, truncated, rng())
+        resize(genome(), (("rank", rank), ("width", 3.0)), RANKS, rng())
 
 
 @pytest.mark.parametrize(

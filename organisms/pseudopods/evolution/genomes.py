@@ -146,11 +146,11 @@ def newborn(
     parents = [genome_of(name) for name in birth.genomes]
     if birth.operator == "line":
         return variation.line(
-            parents[0], parents[1], birth.sigma, line_sigma, gene_rate, sizes.genes, rng, refactored, RANKS
+            parents[0], parents[1], birth.sigma, line_sigma, gene_rate, sizes.genes, rng, RANKS
         )
 
     def resized(genome: Genome, own: Genes) -> Genome:
-        return variation.resize(genome, own, RANKS, refactored, rng)
+        return variation.resize(genome, own, RANKS, rng)
 
     return variation.gaussian(parents[0], birth.sigma, gene_rate, sizes.genes, resized, rng)
 
@@ -177,25 +177,3 @@ def random_genome(depth: int, own: Genes, sizes: Sizes, rng: np.random.Generator
             drawn = np.vstack([drawn, np.zeros((1, drawn.shape[1]))])
         arrays[name] = (drawn if name.endswith(".U") else drawn.T).astype(np.float32)
     return Genome(FAMILY, depth, own, arrays)
-
-
-def refactored(U: np.ndarray, V: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return factors of the best approximation of ``U V`` of a rank, by way of the small matrix between them.
-
-    The signs of singular vectors, which differ between libraries, are fixed by the largest entry of each.
-
-    Parameters
-    ----------
-    U, V
-        [rows, inner] and [inner, columns].
-    rank
-        How many terms are kept, or fewer where there are fewer.
-    """
-    outer, upper = np.linalg.qr(U)
-    across, lower = np.linalg.qr(V.T)
-    left, values, right = np.linalg.svd(upper @ lower.T, full_matrices=False)
-    kept = min(rank, len(values))
-    left, right = outer @ left[:, :kept], right[:kept] @ across.T
-    peaks = left[np.abs(left).argmax(axis=0), np.arange(kept)]
-    root = np.where(peaks < 0, -1.0, 1.0) * np.sqrt(values[:kept])
-    return left * root, root[:, None] * right

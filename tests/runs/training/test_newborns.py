@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from archive_store.encoding import encode_genome
-from archive_store.lowrank import refactored
 from organisms.families import FAMILIES
 from organisms.pool import Occupant
 from qd import variation
@@ -84,9 +83,7 @@ def fitter(world, rng):
 def resizer(world, rng):
     """Outer sizes first, because inner ones may not be larger."""
     fit = fitter(world, rng)
-    return lambda genome, genes: variation.resize(
-        fit(genome, genes), genes, world.species.ranks, refactored, rng
-    )
+    return lambda genome, genes: variation.resize(fit(genome, genes), genes, world.species.ranks, rng)
 
 
 class TestParents:
@@ -166,7 +163,6 @@ class TestNewborns:
             settings.gene_rate,
             world.species.genes,
             rng,
-            refactored,
             world.species.ranks,
             fitter(world, rng),
             world.species.aligned,

@@ -9,7 +9,7 @@ from organisms.families import FAMILIES
 from organisms.memory import Trace
 from organisms.nn import example_losses
 from organisms.pool import Occupant
-from qd.annealing import cosine
+from qd.lifecycle.annealing import cosine
 from runs.training.newborns import found
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive_store.lowrank import refactored
 from organisms.experts.species.component import random_expert, with_hidden
 from organisms.pool import Occupant, Pool
 from organisms.residual.activations import ACTIVATION_NAMES, GENE_ACTIVATIONS
@@ -169,7 +168,7 @@ def test_larger_genes_without_noise_leave_all_answers_as_they_are(family, share,
         if name != "activation"
     }
     larger = tuple(sorted((dict(one.genes) | sizes).items()))
-    grown = variation.resize(family.fitted(one, larger, rng(1)), larger, family.ranks, refactored, rng(2))
+    grown = variation.resize(family.fitted(one, larger, rng(1)), larger, family.ranks, rng(2))
     pool_of(family).check(grown)
     tokens = rng(seed).normal(size=(5, family.dim))
     np.testing.assert_allclose(answers(grown, tokens), answers(one, tokens), rtol=1e-9, atol=1e-12)
@@ -182,7 +181,7 @@ def test_a_line_from_an_expert_to_itself_answers_as_it_does():
     def fit(genome, values):
         return family.fitted(genome, values, rng())
 
-    born = variation.line(one, one, 0.0, 0.3, 0.0, family.genes, rng(), refactored, family.ranks, fit)
+    born = variation.line(one, one, 0.0, 0.3, 0.0, family.genes, rng(), family.ranks, fit)
     np.testing.assert_allclose(answers(born, TOKENS), answers(one, TOKENS), rtol=1e-4, atol=1e-5)
 
 
@@ -221,7 +220,7 @@ def test_a_child_of_two_equal_parents_is_like_them_in_whatever_order_they_come()
     family, one = SPECIES[0], parent(SPECIES[0], 3)
     fit = lambda genome, values: family.fitted(genome, values, rng())  # noqa: E731
     born = variation.line(
-        *(one, shuffled(one, 1), 0.0, 0.3, 0.0, family.genes, rng(), refactored, family.ranks),
+        *(one, shuffled(one, 1), 0.0, 0.3, 0.0, family.genes, rng(), family.ranks),
         fit,
         family.aligned,
     )

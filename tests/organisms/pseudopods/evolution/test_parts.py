@@ -140,15 +140,6 @@ def test_a_genome_is_a_value():
     assert all(np.array_equal(before[name], array) for name, array in genome.arrays.items())
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 6), st.integers(1, 9), st.integers(0, 99))
-def test_factors_are_the_best_of_their_rank(inner, rank, seed):
-    U, V = (drawn(*shape, seed=seed).numpy() for shape in ((7, inner), (inner, 5)))
-    found = np.matmul(*genomes.refactored(U, V, rank))
-    left, values, right = np.linalg.svd(U @ V)
-    assert np.allclose(found, left[:, :5][:, :rank] * values[:rank] @ right[:rank], atol=1e-9)
-
-
 @pytest.mark.parametrize("operator", ["random", "gaussian", "line"])
 def test_a_newborn_fits_its_slot(operator):
     evolution = Loop().encoder.evolution

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qd.annealing import SCHEDULES, cosine, geometric, linear, make, metropolis
+from qd.lifecycle.annealing import SCHEDULES, cosine, geometric, linear, make, metropolis
 
 POSITIVE = st.floats(1e-3, 1e3)
 SHARES = st.floats(1e-3, 1.0)
