@@ -65,16 +65,15 @@ class Writes:
             The residual stream without the components.
         """
         scale = self._inverse_rms(stream)
+        without = stream @ interface["read"]
+        read = self.write @ interface["read"]
         if task.per_position:
-            changed = (stream @ interface["read"]).unsqueeze(1) + self.values @ (
-                self.write @ interface["read"]
-            )
-            outputs = scale.unsqueeze(-1) * changed
+            changed = without.unsqueeze(1) + self.values @ read
+            outputs = torch.addcmul(interface["bias"], scale.unsqueeze(-1), changed)
         else:
-            own = scale.unsqueeze(-2) @ self.values @ self.write
-            pooled = (scale @ stream + own.squeeze(-2)) / stream.shape[-2]
-            outputs = pooled @ interface["read"]
-        return (outputs + interface["bias"]).transpose(0, 1)
+            own = (scale.unsqueeze(-1) * self.values).sum(-2).transpose(0, 1) @ read
+            outputs = (scale @ without + own.transpose(0, 1)) / stream.shape[-2] + interface["bias"]
+        return outputs.transpose(0, 1)
 
     def cosine(self, other: Float[Tensor, "B S D"]) -> Float64[Tensor, " n"]:
         """Return ``<y_n, other> / (|y_n| |other|)`` over all examples, tokens and directions; 0 where one is 0."""
