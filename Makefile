@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10
 RUN := out/digits
 WORLDS ?= 5000
 FOLDERS := .ci analysis archive_store kernels organisms qd runs tests
 
-.PHONY: help setup launch test check folders bench chaos clean
+.PHONY: help setup launch test thorough check folders bench chaos clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' Makefile
@@ -23,9 +24,12 @@ launch: setup ## evolve on handwritten digits (out/digits); again: go on with th
 	fi
 
 # Tests start many processes: what is imported is compiled once, whatever the environment says.
-test: export PYTHONDONTWRITEBYTECODE :=
-test: .venv/installed-test ## run the tests in two processes; some of them: make test TESTS=tests/qd
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
+test thorough: export PYTHONDONTWRITEBYTECODE :=
+test: .venv/installed-test ## try two cases of each test, in two processes; all of a folder: make test TESTS=tests/qd
+	$(PYTEST) $(or $(TESTS),--sample)
+
+thorough: .venv/installed-test ## run all tests, as is done before a change lands; half an hour
+	$(PYTEST)
 
 check: .venv/installed-test folders ## lint, types, layers
 	$(BIN)/ruff check

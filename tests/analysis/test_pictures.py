@@ -32,6 +32,7 @@ def drawn(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in pictures.draw(folder)}
 
 
+@pytest.mark.long
 def test_all_kinds_are_drawn_by_default(folder: Path, drawn: dict[str, bytes]) -> None:
     assert list(drawn) == [f"{kind}.png" for kind in pictures.KINDS]
     assert {path.name for path in (folder / "plots").glob("*.png")} == set(drawn)
@@ -130,6 +131,7 @@ def test_svg_is_well_formed_and_undated(folder: Path) -> None:
     assert "Matplotlib v" not in text
 
 
+@pytest.mark.long
 def test_one_organism_of_a_live_run_has_every_picture(tmp_path: Path) -> None:
     options = {"organisms": 1, "rounds": 4, "cells": 16, "kinds": ["sine"]}
     paths = pictures.draw(write_run(tmp_path / "run", finished=False, **options))

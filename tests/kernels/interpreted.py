@@ -31,9 +31,9 @@ def only_interpreted() -> None:
         pytest.skip("is run by test_interpreted.py", allow_module_level=True)
 
 
-def run_interpreted(files: list[Path]) -> subprocess.CompletedProcess[str]:
+def run_interpreted(files: list[Path], *options: str) -> subprocess.CompletedProcess[str]:
     """Run test files in another process, in which Triton interprets."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, files)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *map(str, files)]
     return subprocess.run(
         command, cwd=ROOT, env=os.environ | {SWITCH: "1"}, check=False, capture_output=True, text=True
     )

@@ -57,6 +57,7 @@ class Reference:
         return Outcome(item, status, cell, held and held.component, None if held is None else held.objective)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(RUNS, st.randoms(use_true_random=False))
 def test_any_arrival_order_gives_what_one_at_a_time_gives(commits, random):
@@ -101,6 +102,7 @@ def test_restored_archive_is_the_same_in_everything(commits):
         assert (ours.data(field) == theirs.data(field)).all()
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(RUNS)
 def test_ribs_holds_the_same_elites(commits):

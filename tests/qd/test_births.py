@@ -108,6 +108,7 @@ class TestBirths:
         assert early.sigma == pytest.approx(0.2 * RULES.temperature(290) / 0.5)
         assert late.sigma == pytest.approx(0.2 * RULES.temperature(890) / 0.5)
 
+    @pytest.mark.long
     def test_first_parents_come_at_the_rate_of_chemotaxis(self):
         found = self.many(600, line_share=0.0)
         chances = chemotaxis.probabilities(WHOLE, NEIGHBOURS, 1.0, 0.2, 0, OWN)

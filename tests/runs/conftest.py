@@ -89,9 +89,11 @@ def half_way(forking):
 @pytest.fixture
 def some(request, record_property):
     """Choose from many cases, by a stride, as many as there is time for: all with ``--crash-points all``."""
+    option = request.config.getoption
 
     def choose(cases, at_most):
-        stride = 1 if request.config.getoption("--crash-points") == "all" else -(-len(cases) // at_most)
+        at_most = len(cases) if option("--crash-points") == "all" else at_most
+        stride = -(-len(cases) // max(at_most // 10 if option("--sample") else at_most, 1))
         chosen = cases[::stride]
         record_property("cases", f"{len(chosen)} of {len(cases)}")
         return chosen

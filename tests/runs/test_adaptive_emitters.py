@@ -19,6 +19,7 @@ def adaptive(request, tmp_path_factory):
     return (*ADAPTIVE, kind), launched(tmp_path_factory.mktemp("adaptive") / "run", *ADAPTIVE, kind)
 
 
+@pytest.mark.long
 def test_strategies_go_on_and_win_cells(adaptive):
     _, run = adaptive
     with RunDirectory.open(run).journal() as journal:

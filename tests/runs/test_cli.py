@@ -532,6 +532,7 @@ class TestProcess:
         )
         assert not (tmp_path / "new").exists()
 
+    @pytest.mark.long
     def test_what_a_dry_run_prints_can_be_validated(self, tmp_path):
         path = tmp_path / "c.yaml"
         path.write_text(command("launch", "text", "--dry-run").stdout)

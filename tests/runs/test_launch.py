@@ -67,6 +67,7 @@ def smoke():
 
 @pytest.mark.calibrates_anew
 class TestDigest:
+    @pytest.mark.long
     def test_the_preset_smoke_gives_the_same_twice_also_under_another_hash_seed(self, tmp_path):
         launch(smoke(), tmp_path / "here")
         code = (
@@ -104,6 +105,7 @@ class TestDigest:
         assert contents(other) != contents(undisturbed)
         assert digests(other)[4] != digests(undisturbed)[4]
 
+    @pytest.mark.long
     def test_how_it_is_executed_does_not_count(self, undisturbed, tmp_path):
         other = launched(tmp_path / "other", "execution.checkpoint_every=1", "execution.attempts=9")
         assert digests(other) == digests(undisturbed)
@@ -156,6 +158,7 @@ class TestWhatItLeaves:
             assert rounds[name].is_monotonic_increasing
             assert rounds[name].iloc[-1] > 0
 
+    @pytest.mark.long
     def test_states_older_than_two_checkpoints_are_removed(self, tmp_path):
         run = open_run(launched(tmp_path / "run", "execution.checkpoint_every=1"))
         with run.directory.journal() as journal:
@@ -210,6 +213,7 @@ class TestArms:
         run = launched(tmp_path / task, f"task.name={task}", *size, *changes)
         assert set(open_run(run).records().depth) == {0, 1}
 
+    @pytest.mark.long
     def test_a_task_reports_its_own_metrics_at_the_end_and_replays_them(self, tmp_path):
         kinds = "task.kinds=[spiral, sine]"
         run = launched(tmp_path / "run", "rounds=2", "task.name=signals", "task.length=8", kinds)
@@ -281,6 +285,7 @@ class TestRefusals:
 
 
 class TestOneDriver:
+    @pytest.mark.long
     def test_a_second_one_is_refused_while_the_first_lives_and_readers_are_not(self, undisturbed, tmp_path):
         run = tmp_path / "run"
         with living(launch_and_stand_still, run, 2) as process:

@@ -134,6 +134,7 @@ class TestReplay:
         assert [progress.round for progress in told if progress.stage == "rounds"] == [1, 2, 3, 4]
         assert files(finished) == before
 
+    @pytest.mark.long
     def test_until_a_round(self, undisturbed, tmp_path):
         run = copied(undisturbed, tmp_path)
         where = tampered(run, 3, "outcome", flatter)
@@ -143,6 +144,7 @@ class TestReplay:
         assert place(replay(run, 3, {})) == where
         assert replay(run, 0, {}) is None
 
+    @pytest.mark.long
     def test_a_run_that_was_cut_off(self, tmp_path):
         killed(launch_and_die, tmp_path / "run", 1)
         assert replay(tmp_path / "run", None, {}) is None
@@ -240,6 +242,7 @@ class TestDecisions:
         assert place(decisions(run)[2]) == where
         assert decisions(run, 3)[0] < decisions(run)[0]
 
+    @pytest.mark.long
     def test_the_lag_is_kept(self, tmp_path):
         for lag in (0, 2):
             assert decisions(launched(tmp_path / str(lag), f"lag={lag}"))[2] is None

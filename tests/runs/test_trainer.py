@@ -89,6 +89,7 @@ class TestAdvance:
         again = advance(build(spec_of(world)), rounds[0][1], changed, {}, clock())
         assert again == rounds[1]
 
+    @pytest.mark.long
     def test_a_fresh_process_gives_the_same_bytes(self):
         """With another seed for the order of sets."""
         code = (

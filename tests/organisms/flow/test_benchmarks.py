@@ -32,6 +32,7 @@ def test_speed_is_printed_of_every_model_pass_and_length(capsys):
     assert len(re.findall(r"grows as S\^-?\d", printed)) == 6
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from Linux's /proc")
 def test_memory_is_that_of_a_process_of_its_own():
     found = flow.peaks("dense", 256, 32)
@@ -56,6 +57,7 @@ def test_quality_is_printed_with_spread(capsys, monkeypatch):
         )
 
 
+@pytest.mark.long
 def test_needles_are_looked_for_by_every_model(capsys, monkeypatch):
     monkeypatch.setattr(flow_needle, "ASKED", 100)
     flow_needle.main(["--steps", "1"])

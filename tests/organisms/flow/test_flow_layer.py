@@ -66,6 +66,7 @@ def test_a_change_of_a_token_changes_nothing_before_it_nor_beyond_its_window(len
     assert not torch.equal(after[0, place], before[0, place])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("materialize", [True, False])
 def test_gradients_are_those_of_finite_differences(materialize):
     layer, x = new_layer(causal=True, window=4), drawn(1, 5, D).requires_grad_()

@@ -99,6 +99,7 @@ def test_an_order_that_tells_of_generations_is_read_back():
     assert read(Emitted, json.loads(canonical(tried))) == tried
 
 
+@pytest.mark.long
 def test_points_are_those_of_pyribs_that_is_told_the_same():
     told = Campaign(2, 1, ((0.3, None, -0.1, 0.5), (None, None, 0.1, 0.2)))
     seed = int(generator(7, 2, "campaign:1").integers(2**63))

@@ -43,6 +43,7 @@ class TestChoose:
         others = [number for number in would_do if number != best]
         assert (found != best) == (draw < exploration and bool(others))
 
+    @pytest.mark.long
     def test_all_others_are_equally_likely(self):
         gains = [0.1, 0.4, 0.2, 0.3]
         found = [choose(birth((i + 0.5) / 1000, 0.3), gains, True) for i in range(1000)]

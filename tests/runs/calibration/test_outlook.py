@@ -73,6 +73,7 @@ def test_training_that_diverged_is_blamed_before_any_measure(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_run_keeps_it_and_a_launch_tells_of_it_and_of_its_stages(tmp_path):
     reports = []
     run = launch(small(), tmp_path / "run", reports.append)

@@ -64,6 +64,7 @@ def asked(*options, kind="pseudopods"):
     return CliRunner().invoke(app, ["validate", "smoke", *overrides, *options])
 
 
+@pytest.mark.long
 def test_the_command_ranks_what_the_family_offers_as_a_program_would_read_it(family):
     answer = asked("--measures", "--json", kind=family)
     assert answer.exit_code == 0, answer.output

@@ -43,6 +43,7 @@ def test_an_arm_takes_the_settings_that_follow_its_name(words, expected):
     assert joined(words) == expected
 
 
+@pytest.mark.long
 def test_an_experiment_ends_with_its_comparison_and_picture(made):
     folder, done = made
     assert (done.exit_code, done.stderr) == (0, "")
@@ -66,6 +67,7 @@ def test_an_experiment_ends_with_its_comparison_and_picture(made):
     }
 
 
+@pytest.mark.long
 def test_the_same_command_again_does_nothing_more_and_says_the_same(made):
     folder, done = made
     before = {name: data for name, data in files(folder).items() if not name.startswith("plots")}
@@ -77,6 +79,7 @@ def test_the_same_command_again_does_nothing_more_and_says_the_same(made):
     assert {name: data for name, data in files(folder).items() if not name.startswith("plots")} == before
 
 
+@pytest.mark.long
 def test_show_compares_with_any_arm_and_speaks_json(made):
     folder, done = made
     shown = plasmodia("experiment", "show", folder)
@@ -93,6 +96,7 @@ def test_show_compares_with_any_arm_and_speaks_json(made):
     )
 
 
+@pytest.mark.long
 def test_speed_is_measured_when_asked_and_printed_from_then_on(made, tmp_path):
     folder = shutil.copytree(made[0], tmp_path / "copy")
     timed = plasmodia("experiment", "show", folder, "--speed")
@@ -110,6 +114,7 @@ def test_a_picture_can_be_drawn_elsewhere(made, tmp_path):
     assert plasmodia("experiment", "plot", made[0], "--format", "pdf").exit_code == 2
 
 
+@pytest.mark.long
 def test_a_run_that_cannot_go_on_is_named_in_the_end(made, tmp_path):
     folder = ExperimentFolder(shutil.copytree(made[0], tmp_path / "copy"))
     shutil.rmtree(folder.cell("none", 3))
@@ -122,6 +127,7 @@ def test_a_run_that_cannot_go_on_is_named_in_the_end(made, tmp_path):
     assert digests(folder.cell("none", 4)) == digests(made[0] / "cells" / "none" / "4")
 
 
+@pytest.mark.long
 def test_compare_does_the_same_for_runs(made):
     cells = [made[0] / "cells" / arm / seed for arm in ("archive", "none") for seed in ("3", "4")]
     done = plasmodia("compare", *cells)

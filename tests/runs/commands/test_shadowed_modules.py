@@ -71,6 +71,7 @@ def commands(folder, *lines):
     return done.stdout
 
 
+@pytest.mark.long
 def test_what_only_reads_never_looks_into_the_working_directory(undisturbed, tmp_path):
     run = copied(undisturbed, tmp_path)
     shadow(run, [*PACKAGES, *NAMES])
@@ -78,6 +79,7 @@ def test_what_only_reads_never_looks_into_the_working_directory(undisturbed, tmp
     assert "digest" in commands(run, *reading, "validate smoke --no-import", "schema")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 def test_what_runs_finds_the_users_own_modules_there_and_no_others(executor, tmp_path):
     shadow(tmp_path, sorted({*PACKAGES, *NAMES} - set(UNINSTALLED)))

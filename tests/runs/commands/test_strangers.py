@@ -124,6 +124,7 @@ def bodies(whole: bytes) -> st.SearchStrategy[tuple[int, str]]:
 fuzzing = settings(suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.long
 @settings(fuzzing, max_examples=40)
 @given(data=st.data())
 def test_journals_whose_digests_are_right_and_whose_values_are_strange(strange, whole, data):

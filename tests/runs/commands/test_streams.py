@@ -53,6 +53,7 @@ def run(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("runs") / "run", rounds=2)
 
 
+@pytest.mark.long
 def test_what_code_of_ones_own_does_to_streams_and_folders_costs_nothing(tmp_path):
     """It prints in every way and changes the directory; the run's name is relative, has a space and is no UTF-8."""
     name = os.fsdecode(b"my run\xff")
@@ -85,6 +86,7 @@ def test_no_file_takes_the_place_of_a_stream_that_was_closed(number):
     assert done.stderr == ("" if number == 2 else "plasmodia: a message\n")
 
 
+@pytest.mark.long
 def test_a_launch_without_stderr_ends_as_any_other(undisturbed, tmp_path):
     done = process(tmp_path, "launch", "smoke", *arguments(), "--out", "new", redirection="2>&-", text=True)
     assert done.returncode == 0
@@ -122,6 +124,7 @@ def test_a_working_directory_that_is_gone_is_named(run, tmp_path):
         assert (done.returncode, done.stderr) == (status, stderr), words
 
 
+@pytest.mark.long
 def test_a_picture_can_be_drawn_elsewhere(run, tmp_path):
     assert open_run(run).measures
     done = process(tmp_path, "plot", run, "--kind", "progress", "--to", "pictures", text=True)

@@ -8,6 +8,7 @@ OPEN = Listener("raylet", "::", 1001)
 
 
 class TestRay:
+    @pytest.mark.long
     @pytest.mark.ray
     @pytest.mark.filterwarnings(
         "ignore::ResourceWarning", "ignore:.*accelerator visible devices:FutureWarning"

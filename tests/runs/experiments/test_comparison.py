@@ -94,6 +94,7 @@ def of_run(path):
 
 
 class TestRuns:
+    @pytest.mark.long
     def test_a_run_came_to_what_show_says_of_it(self, done):
         path = done.cell("archive", 0)
         found, summary = of_run(path), summarise(path)

@@ -45,6 +45,7 @@ def test_directions_are_standard_normal_and_all_different():
     assert np.std(values) == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.long
 def test_a_run_can_have_them_for_measures(tmp_path):
     run = launched(tmp_path / "run", "rounds=1", f"measures=[{MEASURES}]", "validity.gate=off")
     assert open_run(run).measures == tuple(f"projection_{number}" for number in range(1, 6))

@@ -216,6 +216,7 @@ def test_what_a_killed_process_had_not_finished_is_removed(copied):
     assert copied.cell("archive", 0).is_dir()
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:.*accelerator visible devices:FutureWarning")
 def test_a_killed_driver_costs_no_bit_and_neither_does_ray(done, tmp_path):

@@ -42,6 +42,7 @@ def test_an_audited_run_has_the_same_digest(share, undisturbed, tmp_path):
     assert digests(run) == digests(undisturbed)
 
 
+@pytest.mark.long
 def test_the_orders_to_be_audited_are_chosen_by_a_named_draw(tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr("runs.trainer.JOBS", {**jobs(), "audit": lambda *arguments: note(done, *arguments)})
@@ -84,6 +85,7 @@ def test_chunks_of_emitters_are_audited_too(tmp_path, monkeypatch):
     assert 0 < len(chosen) < len(emitted)
 
 
+@pytest.mark.long
 def test_an_emitter_that_reads_the_clock_is_caught_and_named(impure, tmp_path):
     with pytest.raises(RunError, match=r"chunk \d of round \d came out differently the second time; a task"):
         launch(

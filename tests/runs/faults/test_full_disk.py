@@ -32,6 +32,7 @@ def test_a_resume_survives_a_bad_disk_at_any_operation(some, folder, unharmed, h
         recovers(folder, unharmed)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a limit to a file's size is another error")
 def test_the_command_itself_ends_in_one_sentence_when_the_system_refuses_a_write(undisturbed, tmp_path):
     """No file may grow larger than the journal is after a round or two."""

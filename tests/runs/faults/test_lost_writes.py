@@ -43,6 +43,7 @@ def test_a_power_cut_is_survived_with_a_rollback_journal_too(some, folder, unhar
         survives(cut, folder, unharmed)
 
 
+@pytest.mark.long
 def test_a_power_cut_is_survived_when_a_stopped_process_was_followed_by_another(some, log, folder, unharmed):
     """What the first had not come to synchronise, the second must not take for durable."""
     begun = promises(log)[0]

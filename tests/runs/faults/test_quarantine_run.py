@@ -48,6 +48,7 @@ def values(run, kind):
 
 
 class TestRun:
+    @pytest.mark.long
     def test_the_organism_goes_back_three_times_is_re_seeded_and_explodes_again(self, exploded):
         found = [(v["organism"], v["round"], v["in_a_row"]) for v in values(exploded, "quarantine")]
         assert found == [(1, 2, 1), (1, 3, 2), (1, 4, 3), (1, 6, 1), (1, 7, 2)]
@@ -57,6 +58,7 @@ class TestRun:
         assert census["quarantine"][2] == "training loss became nan at optimizer step 3"
         assert census["alive"].tolist() == [4, 0, 0, 0, 4, 0, 0]
 
+    @pytest.mark.long
     def test_one_of_experts_does_too_and_is_replayed(self, exploded, tmp_path):
         run = launched(
             tmp_path / "run", EXPLODING[0], "organism.kind=tests.faults.exploding:HotheadedExperts"
@@ -90,6 +92,7 @@ class TestRun:
         _, meta = decode(directory.blobs.get(newest.digest))
         assert (meta["rate_factor"], meta["quarantines"], meta["round"]) == (0.25, 2, ROUNDS)
 
+    @pytest.mark.long
     def test_it_is_replayed_to_the_same_digest(self, exploded):
         assert replay(exploded, None, {}) is None
         assert decisions(exploded)[2] is None
@@ -105,6 +108,7 @@ class TestRun:
         difference = decisions(run)[2]
         assert (difference.round, difference.kind, difference.organism) == (3, "quarantine", 1)
 
+    @pytest.mark.long
     @pytest.mark.parametrize(("lag", "round"), [(1, 3), (1, 5), (0, 3), (2, 4)])
     def test_cut_off_in_a_quarantine_or_after_the_re_seed_it_comes_to_the_same(
         self, lag, round, exploded, tmp_path
@@ -149,6 +153,7 @@ class TestARunWithoutAFiniteRound:
         assert replay(doomed, None, {}) is None
         assert decisions(doomed)[2] is None
 
+    @pytest.mark.long
     def test_every_picture_can_be_drawn(self, doomed, tmp_path):
         drawn = {path.stem for path in pictures.draw(copied(doomed, tmp_path))}
         assert drawn == set(pictures.KINDS) - {

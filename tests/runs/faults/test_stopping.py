@@ -73,6 +73,7 @@ def resumed(tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_a_signal_to_all_processes_drains_ray_and_nothing_is_left(
@@ -112,6 +113,7 @@ main()
 """
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_closed_drains(whole, resumed, tmp_path):
     ours, theirs = pty.openpty()
     words = ("launch", "smoke", *arguments(*LONG), "--out", "run")
@@ -134,6 +136,7 @@ def test_a_terminal_that_is_closed_drains(whole, resumed, tmp_path):
     assert resumed("resume", "run", "--quiet") == whole
 
 
+@pytest.mark.long
 def test_a_second_signal_does_not_wait(whole, resumed, tmp_path):
     command = Command(tmp_path, "launch", "smoke", *arguments(*LONG), "--out", "run")
     command.hear("round 1/25")

@@ -95,6 +95,7 @@ def test_rounds_before_the_move_may_come_out_otherwise(cut_off, tmp_path, monkey
         assert journal.last_round() == 4
 
 
+@pytest.mark.long
 def test_a_stop_before_the_first_new_round_leaves_nothing_of_the_other_environment(
     undisturbed, tmp_path, monkeypatch
 ):

@@ -75,6 +75,7 @@ def fresh():
 
 
 class TestPrepare:
+    @pytest.mark.long
     def test_every_library_has_one_thread(self, fresh):
         threads, *_ = fresh
         assert len(threads) >= 2

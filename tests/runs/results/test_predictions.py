@@ -82,6 +82,7 @@ def test_the_first_test_examples_of_every_kind_are_shown(signals):
         np.testing.assert_array_equal(kind.truth, test.targets[test.labels == label][:3])
 
 
+@pytest.mark.long
 def test_without_labels_all_examples_are_of_one_kind_and_errors_are_distances(own):
     (kind,) = predictions(open_run(own), own_code=True).kinds
     assert kind.name == "walks"

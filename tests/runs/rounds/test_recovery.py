@@ -92,6 +92,7 @@ class TestGenomes:
         check_whole(run, undisturbed)
 
 
+@pytest.mark.long
 def test_one_thing_that_needs_another_that_is_damaged_too(tmp_path):
     """An elite of organism 0 alone is damaged, and a parent from another organism that it descends from."""
     sizes = ("rounds=12", "organism.count=4", "execution.checkpoint_every=12", "lifecycle.births_per_round=2")

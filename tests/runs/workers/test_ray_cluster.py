@@ -173,6 +173,7 @@ def look(cluster, place, home, before):
 
 @pytest.mark.skipif(not listeners.is_known(), reason="has no /proc/net/tcp")
 class TestOwn:
+    @pytest.mark.long
     def test_only_its_user_can_enter_its_directory(self, seen):
         top = {path: mode for path, mode in seen.modes.items() if "/" not in path}
         (mode,) = top.values()

@@ -166,6 +166,7 @@ class TestWorkers:
         while pool.struck in local_pool.workers or len(local_pool.workers) < 2:
             local_pool.wait(1.0)  # whoever comes after this test finds two that live
 
+    @pytest.mark.long
     def test_one_that_is_still_starting_is_told_of_the_world_that_the_others_are_given(self, local_pool):
         """As when a worker dies in calibration, just before all are told of the interface."""
         before, after = (WorldSpec(plain(small(f"calibration.steps={steps}"))) for steps in (3, 5))
@@ -183,6 +184,7 @@ class TestWorkers:
         here.submit(job, 1, "inline")
         assert events[0].report == here.wait(0.0)[0].report
 
+    @pytest.mark.long
     def test_one_that_runs_out_of_memory_gives_the_order_back(self, on, local_pool, greedy, tmp_path):
         on(local_pool)
         whole = launch(small(GREED), tmp_path / "whole")
@@ -217,6 +219,7 @@ def watched_pool(greedy, monkeypatch):
         yield pool
 
 
+@pytest.mark.long
 def test_workers_that_are_killed_for_memory_are_replaced(on, watched_pool, greedy, tmp_path):
     on(watched_pool)
     whole = launch(small(GREED), tmp_path / "whole")
@@ -252,6 +255,7 @@ LARGE = ("organism.dim=64", "organism.pseudopods.max_rank=16", "organism.pseudop
 
 
 class TestMachines:
+    @pytest.mark.long
     def test_a_driver_that_is_killed_again_and_again(self, cluster, undisturbed, tmp_path):
         at = (f"execution.address={cluster.address}", "execution.workers=2", *RAY)
         draw = random.Random(7)
@@ -260,6 +264,7 @@ class TestMachines:
         resume(tmp_path / "run", {"executor": "inline"})
         assert digests(tmp_path / "run") == digests(undisturbed)
 
+    @pytest.mark.long
     def test_a_node_that_dies_takes_states_with_it(self, cluster, tmp_path):
         whole = launch(small(*LARGE), tmp_path / "whole")
         node = cluster.add_node(num_cpus=1)

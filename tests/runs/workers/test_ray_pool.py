@@ -124,6 +124,7 @@ class TestLocal:
         assert contents(run) == contents(finished)
         assert len(workers_of(run)) == workers
 
+    @pytest.mark.long
     def test_a_run_that_was_cut_off_inline_goes_on_with_ray(self, on, undisturbed, tmp_path):
         killed(launch_and_die, tmp_path / "run", 2)
         on()
@@ -158,6 +159,7 @@ def config(users, address):
 
 
 class TestCluster:
+    @pytest.mark.long
     def test_packages_and_the_users_module_are_shipped(self, config, users, tmp_path):
         run = launch(config, tmp_path / "run")
         assert digests(run) == digests(users[0] / "inline")
@@ -168,6 +170,7 @@ class TestCluster:
         with pytest.raises(RunError, match=r"did not start within 0\.01 s; are there enough free CPUs"):
             pool(config.execution.address)
 
+    @pytest.mark.long
     def test_a_worker_that_computes_otherwise_is_refused_by_its_hosts_name(self, config):
         prepared = prepare(config)
         other = {**prepared.fingerprint, "probe": {**prepared.fingerprint["probe"], "svd": "0" * 64}}

@@ -54,6 +54,7 @@ def trained(n_experts, way):
     return n_experts * metrics["expert_utilization"][0], float(loss)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n_experts", [8, 16])
 @pytest.mark.parametrize("way", ["aux loss", "bias"])
 def test_no_expert_is_left_under_a_quarter_of_the_mean_load(way, n_experts):
@@ -64,6 +65,7 @@ def test_no_expert_is_left_under_a_quarter_of_the_mean_load(way, n_experts):
     assert loss < 0.06  # to say the last value again costs 0.14
 
 
+@pytest.mark.long
 def test_without_balancing_some_are():
     loads, _ = trained(16, "nothing")
     assert loads.min() < 0.25

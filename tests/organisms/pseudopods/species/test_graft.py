@@ -87,6 +87,7 @@ def loss(world: World, state: bytes, genome: Genome | None) -> float:
     return evaluate(world, organism, world.validation)[0]
 
 
+@pytest.mark.long
 def test_an_elite_helps_and_a_norm_matched_random_component_does_harm(grafts):
     elite, nothing, random = grafts.elite.mean(), grafts.nothing.mean(), grafts.random.mean()
     assert elite < nothing - 0.1

@@ -101,6 +101,7 @@ def wirings(draw):
     return maps, tuple(wires)
 
 
+@pytest.mark.long
 @given(wirings(), st.sampled_from(BATCHED))
 def test_any_wiring_of_maps_gives_the_same(wiring, strategy):
     torch.manual_seed(0)

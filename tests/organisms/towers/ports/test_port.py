@@ -92,6 +92,7 @@ def test_a_port_has_its_three_steps():
         BasePort("port")
 
 
+@pytest.mark.long
 def test_the_base_needs_no_torch_and_a_port_no_library_until_it_is_loaded():
     code = dedent("""
         import sys

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 import transformers
-from diffusers import AutoencoderKL
 from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
 
@@ -80,6 +79,8 @@ def save_clip(folder):
 
 
 def save_vae(folder, shift=None):
+    from diffusers import AutoencoderKL  # takes seconds, which only those who use it should wait
+
     model = randomised(
         AutoencoderKL(
             block_out_channels=(8, 16),

@@ -365,6 +365,7 @@ def test_second_derivatives_flow_through_the_stack():
     torch.testing.assert_close(*found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", list(ExecutionStrategy))
 def test_training_needs_no_more_memory_with_every_step(strategy):
     router = of(lambda name: CachingTower(name, 4), strategy)
