@@ -30,6 +30,7 @@ def test_it_says_who_holds_it_and_is_gone_afterwards(tmp_path):
     check_free(tmp_path)
 
 
+@pytest.mark.long
 def test_another_process_is_named_while_it_lives_and_is_in_nobodys_way_when_it_was_killed(tmp_path):
     with living(hold, tmp_path) as process:
         refused(tmp_path, f"process {process.pid} on {socket.gethostname()}")

@@ -31,12 +31,14 @@ def test_strategies_go_on_and_win_cells(adaptive):
     assert chunks["won"].sum() > 0
 
 
+@pytest.mark.long
 def test_they_are_replayed(adaptive):
     _, run = adaptive
     assert replay(run, None, {}) is None
     assert decisions(run)[2] is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("round", [3, 5])
 def test_stopped_in_between_they_come_to_the_same(adaptive, round, tmp_path):
     settings, whole = adaptive
@@ -52,6 +54,7 @@ def test_stopped_in_between_they_come_to_the_same(adaptive, round, tmp_path):
     assert contents(tmp_path / "run") == contents(whole)
 
 
+@pytest.mark.long
 def test_children_of_a_strategy_that_were_lost_are_made_again(adaptive, tmp_path):
     settings, run = adaptive
     cut = tmp_path / "cut"

@@ -305,6 +305,7 @@ class TestOneDriver:
         assert digests(run) == digests(undisturbed)
         assert not (run / "lock").exists()
 
+    @pytest.mark.long
     def test_of_two_launches_the_slower_one_is_told_who_was_faster(self, tmp_path, monkeypatch):
         out = tmp_path / "run"
         with living(launch_and_stand_still, out, 1) as process:

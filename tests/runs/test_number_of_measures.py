@@ -31,6 +31,7 @@ def run(chosen, tmp_path_factory):
     )
 
 
+@pytest.mark.long
 def test_it_is_replayed_with_the_same_digests(run):
     assert replay(run, None, {}) is None
     assert decisions(run)[2] is None

@@ -24,6 +24,7 @@ def older(tmp_path):
     return tmp_path / "older"
 
 
+@pytest.mark.long
 def test_it_is_shown_drawn_verified_and_its_digest_is_checked(older):
     shown = call("show", older).stdout
     assert f"digest                     {DIGEST}" in shown

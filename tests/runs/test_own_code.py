@@ -54,6 +54,7 @@ def test_its_options_are_in_the_schema_and_checked(example):
     assert "did you mean organism.nearsighted.reach?" in wrong.stderr
 
 
+@pytest.mark.long
 def test_a_built_in_family_is_a_line_of_the_table_and_files_of_its_own(example, monkeypatch, tmp_path):
     """Without any other change it is configured, described, checked, launched, replayed and read."""
     line = Family("mine:Nearsighted", "mine:NearsightedOptions")
@@ -74,6 +75,7 @@ def test_a_built_in_family_is_a_line_of_the_table_and_files_of_its_own(example, 
         load("smoke", ["organism.kind=nearsight"])
 
 
+@pytest.mark.long
 def test_a_static_pool_keeps_its_founders(tmp_path):
     static = launched(tmp_path / "static", "births=none", "lifecycle.enabled=false", "lifecycle.min_age=0")
     records = open_run(static).records()

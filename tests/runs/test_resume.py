@@ -40,6 +40,7 @@ class TestKilled:
         assert contents(run) == contents(finished)
         open_run(run).directory.check_manifest()
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("death", "round"), [(launch_and_die_before_the_commit, 2), (launch_and_die_in_the_transaction, 3)]
     )
@@ -59,6 +60,7 @@ class TestKilled:
             told = [json.loads(incident.body)["what"] for incident in journal.incidents()]
         assert told == [f"after round {round}" for round in (1, 2, 3, 4)]
 
+    @pytest.mark.long
     @pytest.mark.parametrize("lag", [0, 2])
     def test_with_other_lags_too(self, lag, tmp_path):
         changes = (f"lag={lag}", "execution.checkpoint_every=4")  # so that rounds 1 and 2 are trained again

@@ -115,6 +115,7 @@ def test_where_nothing_can_vary_there_is_one_point():
     assert points(Campaign(2, 1, ((0.1, 0.2),)), 3, 0, 0.2, 7).shape == (3, 0)
 
 
+@pytest.mark.long
 def test_points_come_nearer_to_what_was_better():
     """The objective is the distance to a place; nothing else is told."""
     goal, campaign = np.array([0.5, -0.3, 0.2]), Campaign(1, 0)

@@ -109,6 +109,7 @@ class TestRuns:
         assert found["held_out_qd_score"] == event.value["qd_score"]
         assert found["held_out_coverage"] == event.value["coverage"]
 
+    @pytest.mark.long
     def test_a_static_pool_has_no_births(self, done):
         found = of_run(done.cell("static", 0))
         assert (found["births"], found["deaths"]) == (0.0, 0.0)

@@ -70,6 +70,7 @@ class TestRun:
         assert replay(run, None, {}) is None
         assert decisions(run)[2] is None
 
+    @pytest.mark.long
     def test_its_lifecycle_stands_still_and_the_re_seed_comes_from_the_view(self, exploded):
         orders = {v["round"]: v for v in values(exploded, "decision") if v["organism"] == 1}
         for round in (3, 4, 7):

@@ -104,6 +104,7 @@ class TestRuns:
         assert digests(run) == digests(undisturbed)
         assert contents(run) == contents(undisturbed)
 
+    @pytest.mark.long
     def test_the_second_interrupts_and_the_run_can_be_resumed(self, number, undisturbed, tmp_path):
         run = tmp_path / "run"
         with pytest.raises(KeyboardInterrupt):
@@ -117,6 +118,7 @@ class TestRuns:
             launch(small(), tmp_path / "run", in_calibration(number))
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.long
     def test_a_resume_can_be_stopped_too(self, number, undisturbed, tmp_path):
         run = tmp_path / "run"
         for round in (1, 2, 3):

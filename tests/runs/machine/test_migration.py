@@ -75,6 +75,7 @@ def test_the_move_is_accepted_once(cut_off, moved, tmp_path):
     assert digests(run) == digests(moved)
 
 
+@pytest.mark.long
 def test_accepting_where_nothing_is_different_changes_nothing(undisturbed, tmp_path):
     killed(launch_and_die, tmp_path / "run", 2)
     resume(tmp_path / "run", {}, accept_environment=True)

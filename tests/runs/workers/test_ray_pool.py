@@ -165,6 +165,7 @@ class TestCluster:
         assert digests(run) == digests(users[0] / "inline")
         assert len(workers_of(run)) == 2
 
+    @pytest.mark.long
     def test_workers_that_do_not_start_in_time(self, config, monkeypatch):
         monkeypatch.setattr(ray_pool, "PATIENCE_SECONDS", 0.01)
         with pytest.raises(RunError, match=r"did not start within 0\.01 s; are there enough free CPUs"):

@@ -94,6 +94,7 @@ def test_an_elite_helps_and_a_norm_matched_random_component_does_harm(grafts):
     assert random > nothing + 0.005
 
 
+@pytest.mark.long
 def test_the_order_holds_in_every_organism_and_for_every_elite(grafts):
     assert (grafts.elite < grafts.nothing).all()
     assert (grafts.elite < grafts.random).all()
