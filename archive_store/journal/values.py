@@ -53,6 +53,7 @@ class Foreseen:
     constant_loss: float
     useful: int
     assayed: int
+    quantisation: tuple[tuple[str, float], ...] = field(default=(), metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)

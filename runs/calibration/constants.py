@@ -17,6 +17,7 @@ from qd.validity.remedies import other_measures, ways_out
 from qd.validity.verdict import Verdict, assess
 from runs.calibration.outlook import Outlook, outlook
 from runs.config.schema import Config
+from runs.config.sections import CENTROIDS, ON_SAMPLES
 from runs.errors import ConfigError, RunError, readable
 from runs.training.build import build
 from runs.training.calibration_jobs import Fit, Sampled
@@ -142,15 +143,17 @@ def constants(config: Config, spec: WorldSpec, fit: Fit, sampled: Sequence[Sampl
             f"{reference:.3g} nats; a training loss of {fit.loss:.4g}, where the best constant answer has "
             f"{fit.constant:.4g}); raise calibration.steps or organism.dim"
         )
+    behaviours = ranges.behaviours(measures)[0]
+    centroids = _centroids(config, behaviours)
     costliest = tuple((name, gene.high) for name, gene in sorted(world.species.genes.items()))
     return Calibration(
         ranges=ranges,
         reference=reference,
         gradients=tuple(sorted(value.gradient for value in worth)),
         largest_flops=float(world.species.cost(costliest)[0]),
-        centroids=_centroids(config, ranges, measures),
+        centroids=centroids,
         verdict=plain_verdict(verdict),
-        outlook=outlook(fit, worth),
+        outlook=outlook(fit, worth, _quantisation(config, behaviours, centroids)),
     )
 
 
@@ -168,16 +171,33 @@ def _pass_or_stop(verdict: Verdict) -> None:
         )
 
 
-def _centroids(config: Config, ranges: Ranges, measures: np.ndarray) -> np.ndarray:
-    settings = config.archive
+def _centroids(config: Config, behaviours: np.ndarray) -> np.ndarray:
+    way = config.archive.centroids
     try:
-        if settings.centroids == "halton":
-            return tessellations.halton_cvt(settings.cells, len(config.measures), config.seed)
-        if settings.centroids == "kmeans":
-            return tessellations.kmeans_cvt(ranges.behaviours(measures)[0], settings.cells, config.seed)
-        return tessellations.check(read_centroids(settings.centroids), len(config.measures))
+        if way in CENTROIDS:
+            return _placed(way, config, behaviours)
+        return tessellations.check(read_centroids(way), len(config.measures))
     except ValueError as error:
-        raise RunError(f"archive.centroids={settings.centroids}: {error}") from error
+        raise RunError(f"archive.centroids={way}: {error}") from error
+
+
+def _placed(way: str, config: Config, behaviours: np.ndarray) -> np.ndarray:
+    cells, dims, seed = config.archive.cells, len(config.measures), config.seed
+    if way == "halton":
+        return tessellations.halton_cvt(cells, dims, seed)
+    place = tessellations.kmeans_cvt if way == "kmeans" else tessellations.annealed_cvt
+    return place(behaviours, cells, seed)
+
+
+def _quantisation(config: Config, behaviours: np.ndarray, centroids: np.ndarray) -> list[tuple[str, float]]:
+    """Return the error of the centroids beside the name of their way, and of all ways if they lie among samples."""
+    own = config.archive.centroids
+    placed = {own if own in CENTROIDS else "file": centroids}
+    if own in ON_SAMPLES:
+        placed |= {way: _placed(way, config, behaviours) for way in CENTROIDS if way != own}
+    return [
+        (way, tessellations.quantisation_error(behaviours, points)) for way, points in sorted(placed.items())
+    ]
 
 
 def read_centroids(path: str) -> np.ndarray:

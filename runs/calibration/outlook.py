@@ -22,6 +22,8 @@ class Outlook:
     constant_loss: float  # that of the best constant answer
     useful: int  # components of which the 95 % bound of the assay lies above 0
     assayed: int  # components
+    # Mean squared distance of calibration's behaviours to the nearest centroid, by the way in which these are placed.
+    quantisation: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> "Outlook":
@@ -31,12 +33,24 @@ class Outlook:
             constant_loss=number(value["constant_loss"]),
             useful=int(value["useful"]),
             assayed=int(value["assayed"]),
+            quantisation=tuple((str(way), number(error)) for way, error in value.get("quantisation", ())),
         )
 
 
-def outlook(fit: Fit, worth: Sequence[Worth]) -> Outlook:
-    """Return what calibration lets foresee, from the interface's fit and what its components are worth."""
-    return Outlook(fit.loss, fit.constant, sum(each.lower > 0 for each in worth), len(worth))
+def outlook(fit: Fit, worth: Sequence[Worth], quantisation: Sequence[tuple[str, float]]) -> Outlook:
+    """Return what calibration lets foresee.
+
+    Parameters
+    ----------
+    fit
+        Of the interface.
+    worth
+        Of each component in the reference hosts.
+    quantisation
+        Error of the centroids, and of those of other ways.
+    """
+    useful = sum(each.lower > 0 for each in worth)
+    return Outlook(fit.loss, fit.constant, useful, len(worth), tuple(quantisation))
 
 
 def stop_if_diverged(fit: Fit) -> None:

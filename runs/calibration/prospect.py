@@ -30,6 +30,7 @@ def prospect(measures: Sequence[str], calibration: Calibration) -> str:
     rows += [
         ("reference assay", f"{calibration.reference:.4g}"),
         ("verdict", f"{verdict['status']}, KMO {_written(verdict['kmo'])}{_graded(verdict)}"),
+        *([("quantisation error", _errors(seen.quantisation))] if seen and seen.quantisation else []),
         ("independent measures", f"{_written(verdict['effective_dimension'])} of {len(measures)}"),
         ("95 % of the variance", f"{_components(verdict)}"),
         *(("", str(reason)) for reason in verdict["reasons"]),
@@ -55,6 +56,11 @@ def _graded(verdict: Mapping[str, Any]) -> str:
             f" ({word} by the blueprint; near-copies score highest, and the closest two have |r| {closest})"
         )
     return f" ({word} by the blueprint)"
+
+
+def _errors(quantisation: Sequence[tuple[str, float]]) -> str:
+    """Return the mean squared distance to the nearest centroid, for each way to place centroids that was tried."""
+    return ", ".join(f"{error:.3g} ({way})" for way, error in quantisation)
 
 
 def _components(verdict: Mapping[str, Any]) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 from organisms.options import BrokenRule
 from runs.config.problems import Problem, shown
 from runs.config.schema import TABLE, Config
+from runs.config.sections import ON_SAMPLES
 from runs.errors import RAISED, told
 
 MOST_SLOTS = 64  # in one organism, over all layers
 MOST_STEPS = 100_000_000  # optimizer steps of one organism
-SAMPLES_PER_CELL = 10  # that k-means needs
+SAMPLES_PER_CELL = 10  # that centroids among samples need
 READERS = ("text", "table")  # tasks that read a file
 
 Rule = Callable[[Config], Iterator[Problem]]
@@ -94,7 +95,7 @@ def _calibration(config: Config) -> Iterator[Problem]:
 
 def _cells(config: Config) -> Iterator[Problem]:
     calibration, organism, cells = config.calibration, config.organism, config.archive.cells
-    if config.archive.centroids != "kmeans" or calibration.from_run is not None:
+    if config.archive.centroids not in ON_SAMPLES or calibration.from_run is not None:
         return
     samples = calibration.organisms * organism.initial * organism.depth * len(calibration.checkpoints)
     if samples < SAMPLES_PER_CELL * cells:
@@ -107,8 +108,8 @@ def _cells(config: Config) -> Iterator[Problem]:
                 "organism.initial",
                 "organism.depth",
             ),
-            f"k-means needs {SAMPLES_PER_CELL} samples a cell, but calibration gives {samples} for {cells} "
-            f"cells; use at most {samples // SAMPLES_PER_CELL} cells or archive.centroids: halton",
+            f"{config.archive.centroids} needs {SAMPLES_PER_CELL} samples a cell, but calibration gives {samples} for "
+            f"{cells} cells; use at most {samples // SAMPLES_PER_CELL} cells or archive.centroids: halton",
         )
 
 

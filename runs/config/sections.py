@@ -14,7 +14,8 @@ from qd.emitters.kinds import DEFAULT, KINDS
 from runs.config.problems import nearest, shown
 from runs.config.tables import TASKS
 
-CENTROIDS = ("halton", "kmeans")
+ON_SAMPLES = ("kmeans", "annealed")
+CENTROIDS = ("halton", *ON_SAMPLES)
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
@@ -150,7 +151,7 @@ class ArchiveConfig(Section):
     cells: Annotated[int, Field(ge=2, le=1000)] = 256
     """Cells of the centroidal Voronoi tessellation."""
     centroids: str = "halton"
-    """halton, kmeans (on samples), or a .npy file [cells, measures] (relative to the configuration's file)."""
+    """halton; kmeans or annealed (on samples); or a .npy file [cells, measures], relative to the configuration's."""
     rescore_every: Count | None = None
     """Rounds after which all elites are scored again on held-out examples; at the end they are in any case."""
     qd_offset: float = 0.0
@@ -162,7 +163,7 @@ class ArchiveConfig(Section):
         if value in CENTROIDS or value.endswith(".npy"):
             return value
         raise ValueError(
-            f"must be halton, kmeans or a .npy file, not {shown(value)}{nearest(value, CENTROIDS)}"
+            f"must be halton, kmeans, annealed or a .npy file, not {shown(value)}{nearest(value, CENTROIDS)}"
         )
 
 

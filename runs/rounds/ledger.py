@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from qd import annealing
 from qd.archive import Archive
 from qd.centroids import neighbours
 from qd.emitters.contest import Contest
 from qd.emitters.records import Emission, Emitted
 from qd.fitness import Weights, Yardstick, candidate, candidates
+from qd.lifecycle import annealing
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
 from qd.lifecycle.rules import Rules, phase

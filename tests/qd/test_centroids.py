@@ -8,7 +8,7 @@ from scipy.stats import qmc
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from qd.centroids import check, halton_cvt, kmeans_cvt, neighbours
+from qd.centroids import annealed_cvt, check, halton_cvt, kmeans_cvt, neighbours, quantisation_error
 
 
 def error(centroids, points):
@@ -53,6 +53,40 @@ def test_k_means_bits_do_not_depend_on_threads():
         with threadpool_limits(threads):
             found.append(kmeans_cvt(samples, 100, 1))
     assert (found[0] == found[1]).all()
+
+
+def clustered(n=400, dims=3):
+    rng = np.random.default_rng(0)
+    centres = rng.random((5, dims))
+    return np.clip(np.repeat(centres, n // 5, axis=0) + 0.05 * rng.standard_normal((n, dims)), 0, 1)
+
+
+def test_annealing_comes_to_the_error_of_the_best_of_many_k_means_and_far_below_an_even_spread():
+    samples = clustered()
+    fits = (KMeans(30, n_init=1, random_state=seed).fit(samples).cluster_centers_ for seed in range(5))
+    annealed = error(annealed_cvt(samples, 30, 0), samples)
+    assert annealed < 1.02 * min(error(fit, samples) for fit in fits)
+    assert annealed < 0.3 * error(halton_cvt(30, 3, 0), samples)
+
+
+def test_annealed_centroids_are_distinct_points_of_the_cube_and_named_by_the_seed():
+    found = annealed_cvt(clustered(), 12, 4)
+    assert found.shape == (12, 3)
+    assert check(found, 3) is not None
+    assert (
+        found.tobytes()
+        == annealed_cvt(clustered(), 12, 4).tobytes()
+        != annealed_cvt(clustered(), 12, 5).tobytes()
+    )
+
+
+def test_one_annealed_cell_is_the_mean():
+    np.testing.assert_allclose(annealed_cvt(clustered(), 1, 0)[0], clustered().mean(0), atol=1e-12)
+
+
+def test_the_error_of_quantisation_is_the_mean_squared_distance_to_the_nearest():
+    samples, centroids = clustered(50), np.random.default_rng(1).random((4, 3))
+    assert quantisation_error(samples, centroids) == pytest.approx(error(centroids, samples))
 
 
 @given(st.integers(2, 30), st.integers(1, 9))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from organisms.pseudopods.evolution.config import EvolutionConfig
-from qd import annealing
 from qd.genes import GeneRange, GeneSpace
+from qd.lifecycle import annealing
 from qd.lifecycle.rules import Rules
 from qd.records import Genes
 

@@ -11,6 +11,7 @@ from archive_store.run_directory import RunDirectory
 from qd.measures import MEASURES, ranges_from_samples
 from runs.calibration.borrow import borrowed
 from runs.calibration.constants import Calibration, constants, read_centroids
+from runs.config.sections import CENTROIDS
 from runs.errors import ConfigError, RunError
 from runs.launch import launch
 from runs.prepared import prepare
@@ -171,6 +172,20 @@ class TestCentroids:
         distances = np.linalg.norm(behaviours[:, None] - observed.centroids, axis=-1).min(1)
         spread = np.linalg.norm(behaviours - behaviours.mean(0), axis=-1)
         assert (distances**2).mean() < 0.6 * (spread**2).mean()
+
+    def test_errors_of_quantisation_are_told_beside_one_another(self):
+        options = "archive.cells=4", "calibration.organisms=5"
+        errors = {
+            way: dict(found(f"archive.centroids={way}", *options).outlook.quantisation) for way in CENTROIDS
+        }
+        assert list(errors["halton"]) == ["halton"]
+        assert errors["annealed"] == pytest.approx(errors["kmeans"])
+        assert set(errors["annealed"]) == set(CENTROIDS)
+        assert (
+            errors["annealed"]["annealed"]
+            < 1.02 * errors["annealed"]["kmeans"]
+            < errors["annealed"]["halton"]
+        )
 
     def test_too_few_samples_for_kmeans_are_found_when_there_are_fewer_than_planned(self):
         with pytest.raises(RunError, match=r"archive\.centroids=kmeans: .*10"):

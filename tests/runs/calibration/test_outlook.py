@@ -31,8 +31,9 @@ def test_a_component_counts_as_useful_if_its_lower_bound_is_above_0():
     found = outlook(
         Fit(0.5, 2.5, 2.3),
         [Worth(mean, lower, 1.0) for mean, lower in ((0.2, 0.1), (0.2, -0.1), (0.1, 0.0), (1.0, math.nan))],
+        [("halton", 0.02), ("kmeans", 0.01)],
     )
-    assert found == Outlook(0.5, 2.3, useful=1, assayed=4)
+    assert found == Outlook(0.5, 2.3, useful=1, assayed=4, quantisation=(("halton", 0.02), ("kmeans", 0.01)))
     assert Outlook.read(plain(found)) == found
 
 

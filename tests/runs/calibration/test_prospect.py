@@ -3,18 +3,19 @@ from types import SimpleNamespace
 import pytest
 
 from qd.measures import Ranges
+from runs.calibration.outlook import Outlook
 from runs.calibration.prospect import prospect
 
 NAMES = ("span", "norm", "rank")
 
 
-def printed(**verdict):
+def printed(outlook=None, **verdict):
     found = {
         "status": "ok", "kmo": 0.7, "effective_dimension": 2.5, "largest_correlation": 0.41, "reasons": [],
         "names": NAMES, "advice": [], "reliability": None, "msa": None,
     }  # fmt: skip
     calibration = SimpleNamespace(
-        verdict=found | verdict, outlook=None, reference=0.1, ranges=Ranges((0.0,) * 3, (1.0,) * 3)
+        verdict=found | verdict, outlook=outlook, reference=0.1, ranges=Ranges((0.0,) * 3, (1.0,) * 3)
     )
     return prospect(NAMES, calibration)
 
@@ -51,3 +52,9 @@ def test_a_kmo_has_its_word_and_beside_a_high_one_stands_what_makes_it_high(kmo,
 )
 def test_components_of_both_kinds_are_counted_where_they_are_known(counts, said):
     assert f"95 % of the variance  {said}\n" in printed(**counts)
+
+
+def test_the_error_of_quantisation_is_told_for_each_way_to_place_centroids():
+    seen = Outlook(0.5, 2.3, 30, 40, (("annealed", 0.0123), ("halton", 0.034), ("kmeans", 0.0125)))
+    assert "quantisation error    0.0123 (annealed), 0.034 (halton), 0.0125 (kmeans)\n" in printed(seen)
+    assert "quantisation" not in printed(Outlook(0.5, 2.3, 30, 40))

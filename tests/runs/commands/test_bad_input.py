@@ -63,7 +63,7 @@ def launching(*overrides):
         (["organism.pseudopods.min_temperature=.nan"], "min_temperature: must be a finite number, not NaN"),
         (["chemotaxis.window=0"], "chemotaxis.window: must be at least 1"),
         (["archive.cells=1001"], "archive.cells: must be at most 1000"),
-        (["archive.centroids=kmeans", "archive.cells=256"], "archive.cells: k-means needs 10 samples a cell"),
+        (["archive.centroids=kmeans", "archive.cells=256"], "archive.cells: kmeans needs 10 samples a cell"),
         (["annealing.start=.nan"], "annealing.start: must be"),
         (["training.learning_rate=.inf"], "training.learning_rate: must be"),
         (["name=a..b"], "name: must be 1 to 64 letters"),

@@ -216,10 +216,13 @@ def test_everything_that_is_wrong_is_reported_at_once():
         ({"calibration": {"checkpoints": [0.5, 0.5]}}, "must rise from each to the next, not .0.5, 0.5."),
         ({"calibration": {"checkpoints": []}}, "calibration.checkpoints: must be a list of at least 1, not"),
         ({"archive": {"cells": 1001}}, "archive.cells: must be at most 1000, not 1001"),
-        ({"archive": {"centroids": "kmean"}}, "archive.centroids: must be halton, kmeans or .* mean kmeans"),
         (
-            {"archive": {"centroids": "kmeans", "cells": 26}},
-            "archive.cells: k-means needs 10 samples a cell, .* gives 256 for 26 cells; use at most 25",
+            {"archive": {"centroids": "kmean"}},
+            "archive.centroids: must be halton, kmeans, annealed or .* mean kmeans",
+        ),
+        (
+            {"archive": {"centroids": "annealed", "cells": 26}},
+            "archive.cells: annealed needs 10 samples a cell, .* gives 256 for 26 cells; use at most 25",
         ),
         ({"training": {"batch": 0}}, "training.batch: must be at least 1, not 0"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate: must be more than 0, not 0"),
