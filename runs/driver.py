@@ -30,6 +30,7 @@ from runs.rounds.rescoring import Rescoring
 from runs.training.answer import EmitReport, RoundReport
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import AUDIT, CONCEIVE, EMIT, EMIT_AGAIN, RESCORE, Done, Gone, Handle, InputLost, Job
+from runs.workers.placement import key_of
 
 
 class Driver:
@@ -152,9 +153,14 @@ class Driver:
             except BlobError:
                 self._recovery.look_for([digest])
                 return False
-        job = Job("advance", round, organism, (state, order, genomes))
+        job = Job("advance", round, organism, (state, order, genomes), self._place(organism, round))
         self._dispatcher.submit(job, self._priority(organism, round))
         return True
+
+    def _place(self, organism: int, round: int) -> str | None:
+        census = None if round == 1 else self._ledger.census(organism, round - 1)
+        kind, ledger = self._config.execution.placement, self._ledger
+        return key_of(kind, organism, round, census, ledger.yardstick, ledger.centroids)
 
     def _priority(self, organism: int, round: int) -> tuple[float, ...]:
         """Earlier rounds go first; in a round, organisms of the largest counted FLOPs when last seen."""

@@ -256,7 +256,9 @@ def _dispatcher(
     config: Config, pool: WorkerPool, incident: Incident, clock: Clock = time.monotonic
 ) -> Dispatcher:
     execution = config.execution
-    return Dispatcher(pool, execution.attempts, execution.order_timeout, incident, evidence, clock)
+    return Dispatcher(
+        pool, execution.attempts, execution.order_timeout, incident, evidence, clock, config.seed
+    )
 
 
 @contextmanager

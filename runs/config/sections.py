@@ -313,6 +313,8 @@ class ExecutionConfig(Section):
     """Ray actors; auto: one for each core, at most one for each organism."""
     address: str = "local"
     """Ray cluster: local (a new one for this run), auto (the running one), ray://host:port or host:port."""
+    placement: Literal["load", "hash", "random"] = "load"
+    """Who does an order. load: whoever is idle; hash: always the same worker for like behaviour; random: any, drawn."""
     num_gpus: NotNegative = 0.0
     """GPUs per worker; may be a fraction."""
     device: Literal["cpu", "cuda"] = "cpu"

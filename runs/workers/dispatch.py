@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runs.errors import RunError
 from runs.machine.clock import Clock
 from runs.workers.jobs import Done, Failed, InputLost, Job, JobEvent, Key, Lost
+from runs.workers.placement import home
 from runs.workers.pool import WorkerPool
 
 Priority = tuple[float, ...]
@@ -51,6 +52,8 @@ class Dispatcher:
         Returns a digest of an answer; a late second answer with another digest is an error.
     clock
         Monotonic seconds.
+    seed
+        Of the run, by which jobs are placed.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class Dispatcher:
         incident: Incident,
         evidence: Evidence,
         clock: Clock,
+        seed: int = 0,
     ) -> None:
         self.pool = pool
+        self._seed = seed
         self._attempts = attempts
         self._timeout = timeout
         self._incident = incident
@@ -141,7 +146,7 @@ class Dispatcher:
             _, _, job, attempt = entry
             if job.key not in self._unanswered:
                 continue  # a late answer was faster than the next attempt
-            worker = self._worker_for(job)
+            worker = self._worker_for(job, attempt)
             if worker is None:
                 passed_over.append(entry)
                 continue
@@ -150,7 +155,11 @@ class Dispatcher:
         for entry in passed_over:
             heapq.heappush(self._queue, entry)
 
-    def _worker_for(self, job: Job) -> str | None:
+    def _worker_for(self, job: Job, attempt: int) -> str | None:
+        """Return an idle worker for a job: the one it is for, unless it was lost or failed before; None: it waits."""
+        if job.place is not None and attempt == 1:
+            worker = home(job.place, self.pool.workers, self._seed)
+            return worker if worker in self.pool.idle else None
         avoid = self._unanswered[job.key].avoid
         if all(worker in avoid for worker in self.pool.workers):
             return self.pool.idle[0]

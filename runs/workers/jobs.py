@@ -27,6 +27,7 @@ class Job:
     round: int
     organism: int  # of the jobs of chunks the number of the chunk
     arguments: tuple[Any, ...]
+    place: str | None = None  # key of the worker that shall do it (`runs.workers.placement`); None: any
 
     @property
     def key(self) -> Key:

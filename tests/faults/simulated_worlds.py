@@ -92,6 +92,7 @@ def configuration(seed: int, large: bool) -> Config:
             "execution.audit": draw.choice((0.0, 0.0, 0.1, 1.0)),
             "execution.attempts": draw.choice((3, 6)),
             "execution.order_timeout": TIMEOUT,
+            "execution.placement": draw.choice(("load", "hash", "random")),
         }
     )
 

@@ -5,12 +5,13 @@ import pytest
 from runs.errors import RunError
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import Done, Failed, InputLost, Job, Lost
+from runs.workers.placement import home
 
 TIMEOUT = 60.0
 
 
-def job(organism=0, round=1):
-    return Job("advance", round, organism, ())
+def job(organism=0, round=1, place=None):
+    return Job("advance", round, organism, (), place)
 
 
 def done(job, attempt=1, worker="w0", report="same"):
@@ -287,3 +288,29 @@ class TestDuplicates:
 
 def done_as(report):
     return lambda job, attempt, worker: [done(job, attempt, worker, report)]
+
+
+class TestPlaces:
+    def test_jobs_of_one_place_are_done_by_one_worker_and_wait_for_it(self):
+        pool = FakePool(workers=3)
+        sender, _ = dispatcher(pool)
+        for organism in range(4):
+            sender.submit(job(organism, place="here"), (organism,))
+        sender.next()
+        assert organisms(pool) == [0], "the others wait, though two workers are idle"
+        assert [sender.answer().job.organism for _ in range(3)] == [1, 2, 3]
+        assert {worker for _, _, worker in pool.sent} == {home("here", pool.workers, 0)}
+
+    def test_others_pass_those_that_wait(self):
+        pool = FakePool(workers=2)
+        sender, _ = dispatcher(pool)
+        for organism, place in enumerate(["here", "here", None]):
+            sender.submit(job(organism, place=place), (organism,))
+        sender.next()
+        assert organisms(pool) == [0, 2]
+
+    def test_one_whose_worker_is_lost_is_sent_to_whoever_is_idle(self):
+        pool = FakePool(2, [lost])
+        sender, _ = dispatcher(pool)
+        sender.submit(job(place="here"), (0,))
+        assert sender.answer().attempt == 2

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.errors import RunError
 from runs.launch import launch
 from runs.prepared import prepare
 from runs.resume import resume
+from runs.workers.placement import home
 from runs.workers.start import pool_of
 from tests.faults.killed_drivers import killed, launch_and_die
 from tests.fixtures.small_runs import contents, digests, launched, small
@@ -123,6 +125,15 @@ class TestLocal:
         assert digests(run) == digests(finished)
         assert contents(run) == contents(finished)
         assert len(workers_of(run)) == workers
+
+    def test_by_hash_an_order_is_done_by_the_worker_that_it_is_for(self, on, local_pool, undisturbed, tmp_path):
+        on()
+        run = launch(small(*RAY, "execution.placement=hash"), tmp_path / "run")
+        assert digests(run) == digests(undisturbed)
+        timings = open_run(run).timings()
+        first = timings[(timings["round"] == 1) & timings["organism"].notna()]
+        did = dict(zip(first["organism"].astype(int), first["worker"], strict=True))
+        assert did == {organism: home(f"organism {organism}", local_pool.workers, 0) for organism in did}
 
     @pytest.mark.long
     def test_a_run_that_was_cut_off_inline_goes_on_with_ray(self, on, undisturbed, tmp_path):
