@@ -131,6 +131,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "genome": "SHA-256 of its genome",
         "handle": "the solution by which `Run.archive` names it",
         "emitter": "who made it of elites; None of a component that lived in an organism",
+        "tries": "candidates of births that were made of it; among sources they exhaust it",
         "<measure>": "its behaviour, in [0, 1]",
         "gene_*": "a structural gene",
     },

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
+from qd.distances import squared_distances
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -230,7 +232,4 @@ def _distances(behaviours: ArrayLike, n: int) -> Float64[np.ndarray, "n n"]:
         raise ValueError(
             f"behaviours must be finite and [{n}, measures], one row per item, got {points.tolist()}"
         )
-    squares = np.zeros((n, n))
-    for column in points.T:
-        squares += (column[:, None] - column[None, :]) ** 2
-    return np.sqrt(squares)
+    return np.sqrt(squared_distances(points, points))

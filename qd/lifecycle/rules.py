@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from qd.annealing import Schedule
+from qd.chemotaxis.search import RULE, Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Rules:
     line_share: float
     tau: float
     window: int
+    search: Search = RULE
 
 
 def phase(rules: Rules, round: int) -> str:

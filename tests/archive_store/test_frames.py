@@ -210,6 +210,16 @@ def test_elites_are_the_last_accepted_by_cell():
     np.testing.assert_array_equal(found[list(MEASURES)], [[0.1, 0.2, 0.3, 0.4, 0.5]] * 2)
 
 
+def test_elites_say_how_often_births_tried_them():
+    won = events("outcome", *(Outcome(candidate(CHILD), "insert", cell, None, None) for cell in (2, 7)))
+    of_it = replace(TRIED, genomes=(candidate().genome,), happens=True)
+    tries = events(
+        "decision", *(replace(DECISION, births=(birth,)) for birth in (of_it, of_it, DECISION.births[0]))
+    )
+    assert frames.elites(won, MEASURES)["tries"].tolist() == [0, 0]
+    assert frames.elites(won, MEASURES, (), tries)["tries"].tolist() == [2, 2]
+
+
 def test_a_summary_is_one_row_with_lists_spread_by_measure():
     body = {
         "round": 5, "coverage": 0.5, "births": 2, "best_objective": None, "mean_loss": float("inf"),

@@ -5,6 +5,7 @@ from math import ceil
 
 from organisms.pseudopods.evolution.config import EvolutionConfig
 from qd import annealing
+from qd.chemotaxis.search import Search
 from qd.genes import GeneRange, GeneSpace
 from qd.lifecycle.rules import Rules
 from qd.records import Genes
@@ -68,6 +69,7 @@ def rules(config: EvolutionConfig, sizes: Sizes) -> Rules:
         line_share=config.line_share,
         tau=config.tau,
         window=config.window,
+        search=Search(kind=config.chemotaxis, patience=config.patience),
     )
 
 
