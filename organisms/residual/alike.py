@@ -12,24 +12,44 @@ Without others both are 0. Source: the properties of a pseudopod in the Slime Mo
 Differs from the source: coherence is that of attention patterns there, which only attention has.
 """
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
-from torch.nn import functional as F
 
 from kernels.correlation import correlation
 from kernels.effective_rank import effective_rank
 from organisms.residual.writes import Writes
+from organisms.species import PROPERTIES
+from qd.lifecycle.comonad import Coherence, SpatialContext, together
 
 OF_PAIRS = ("coherence", "correlation")
 AT_HOME, IN_HOSTS = 1 << 19, 1 << 22  # entries of all y_n together, at most, unless one example has more
 
 
-def at_home(writes: Writes) -> dict[str, Float64[Tensor, " n"]]:
-    """Return the three properties of each component of a layer, on as many examples as are cheap."""
+def at_home(writes: Writes, context: SpatialContext[int] | None) -> dict[str, Float64[Tensor, " n"]]:
+    """Return the three properties of each component of a layer, on as many examples as are cheap.
+
+    Parameters
+    ----------
+    writes
+        What each component writes.
+    context
+        The slots of the components, in the order of the writes; None where there are none.
+    """
+    n, device = len(writes.write), writes.write.device
+    if context is None:
+        return {name: torch.zeros(0, dtype=torch.float64, device=device) for name in PROPERTIES}
     few = _sampled(writes, AT_HOME)
-    others = ~torch.eye(len(few.write), dtype=torch.bool, device=few.write.device)
-    return {"effective_rank": _ranks(few)} | _pairs(few, others)
+    y_nTD = _dense(few)
+    pattern = dict(zip(context.items, _amounts(y_nTD), strict=True)).__getitem__
+    coherence = context.extend(Coherence(pattern, n)).items
+    correlations_nn = _correlations(y_nTD).fill_diagonal_(0.0)
+    return {
+        "effective_rank": _ranks(few),
+        "coherence": torch.tensor(coherence, dtype=torch.float64, device=device),
+        "correlation": correlations_nn.sum(1) / max(1, n - 1),
+    }
 
 
 def in_host(guests: Writes, residents: Writes) -> dict[str, Float64[Tensor, " n"]]:
@@ -43,11 +63,17 @@ def in_host(guests: Writes, residents: Writes) -> dict[str, Float64[Tensor, " n"
         What they write without it.
     """
     n, m = len(guests.write), len(residents.write)
+    if not n:
+        return {name: guests.write.new_zeros(0, dtype=torch.float64) for name in OF_PAIRS}
     values = torch.cat([guests.values, residents.values], 1)
-    together = _sampled(Writes(values, torch.cat([guests.write, residents.write])), IN_HOSTS)
-    others = torch.zeros(n + m, n + m, dtype=torch.bool, device=values.device)
-    others[:, n:] = True
-    return {name: found[:n] for name, found in _pairs(together, others).items()}
+    y_nTD = _dense(_sampled(Writes(values, torch.cat([guests.write, residents.write])), IN_HOSTS))
+    amounts = _amounts(y_nTD)
+    coherence = Coherence(np.asarray, m)
+    found = [coherence(together([own, *amounts[n:]])) for own in amounts[:n]]
+    return {
+        "coherence": torch.tensor(found, dtype=torch.float64, device=values.device),
+        "correlation": _correlations(y_nTD)[:n, n:].sum(1) / max(1, m),
+    }
 
 
 def _sampled(writes: Writes, entries: int) -> Writes:
@@ -62,20 +88,19 @@ def _ranks(writes: Writes) -> Float64[Tensor, " n"]:
     The basis is orthonormal, so that the Gram matrix of the coordinates has the eigenvalues of that of y_n, but for
     zeros, and is of the inner size, which is mostly smaller.
     """
-    if not len(writes.write):
-        return writes.write.new_zeros(0, dtype=torch.float64)
     upper_nkW = torch.linalg.qr(writes.write.mT, mode="r").R
     inner_nTW = writes.values.transpose(0, 1).flatten(1, 2)
     return effective_rank(inner_nTW @ upper_nkW.mT).double()
 
 
-def _pairs(writes: Writes, others: Bool[Tensor, "n n"]) -> dict[str, Float64[Tensor, " n"]]:
-    """Return the mean of each row's likenesses to the others that count for it."""
-    if not len(writes.write):
-        return {name: writes.write.new_zeros(0, dtype=torch.float64) for name in OF_PAIRS}
-    y_nTD = torch.stack(list(writes.dense())).flatten(1, 2)
-    sizes_nT = F.normalize(torch.linalg.vector_norm(y_nTD, dim=-1).double(), dim=1)
-    count = others.sum(1).clamp_min(1)
-    pairs = (sizes_nT @ sizes_nT.T, correlation(y_nTD.flatten(1).T.double()))
-    found = ((each * others).sum(1) / count for each in pairs)
-    return dict(zip(OF_PAIRS, found, strict=True))
+def _dense(writes: Writes) -> Float[Tensor, "n T D"]:
+    return torch.stack(list(writes.dense())).flatten(1, 2)
+
+
+def _amounts(y_nTD: Float[Tensor, "n T D"]) -> list[Float64[np.ndarray, " T"]]:
+    """Return how much each component writes to every token."""
+    return list(torch.linalg.vector_norm(y_nTD, dim=-1).double().cpu().numpy())
+
+
+def _correlations(y_nTD: Float[Tensor, "n T D"]) -> Float64[Tensor, "n n"]:
+    return correlation(y_nTD.flatten(1).T.double())

@@ -29,7 +29,9 @@ def look(organism: ResidualOrganism, inputs: Tensor, targets: Tensor) -> Probe:
         x = organism.entering(layer, x)
         looks.append((organism.pool.living(layer), organism.observed(layer, rms_norm(x))))
         own, seen = looks[-1]
-        likenesses.append(at_home(seen.writes[own]))
+        first = None if not own else organism.pool.occupants[layer * organism.pool.capacity + own[0]]
+        context = None if first is None else organism.pool.extract_component_context(first.component)
+        likenesses.append(at_home(seen.writes[own], context))
         x = x + looks[-1][1].writes.total()
         streams.append(x)
     losses = example_losses(organism.task, readout(organism.task, organism.interface, x), targets)

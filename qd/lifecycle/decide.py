@@ -24,7 +24,7 @@ from qd.chemotaxis.search import chances as chances_of
 from qd.chemotaxis.sources import metabolic_rate
 from qd.fitness import shares
 from qd.lifecycle import quarantine
-from qd.lifecycle.comonad import relative_fitness_all
+from qd.lifecycle.comonad import RelativeFitness, around
 from qd.lifecycle.rules import Rules, culls, deadly, phase
 from qd.lifecycle.trial import ROOM
 from qd.measures import Ranges
@@ -142,7 +142,11 @@ def _living_fitness(
     """Return each component's share of the uses of all, and its z-score among the nearest in behaviour space."""
     fitness = shares([record.ablation for record in records])
     behaviours, _ = ranges.behaviours([record.measures for record in records])
-    return fitness, relative_fitness_all(behaviours, fitness, min(rules.neighbours, len(records) - 1))
+    if not records:
+        return fitness, fitness
+    among = around(fitness.tolist(), 0, behaviours)
+    z = among.extend(RelativeFitness(float, rules.neighbours))
+    return fitness, np.array(list(z.items), dtype=np.float64)
 
 
 def _over_budget(rules: Rules, records: Sequence[Record]) -> bool:
