@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from qd.chemotaxis import rule
+from qd.chemotaxis.apart import apart
 from qd.chemotaxis.search import Scent, Search, Seeker, chances, sources
 from qd.chemotaxis.tries import held, tried
+from qd.lifecycle.quarantine import reseed
 from qd.records import ComponentId
-from tests.qd.lifecycle_cases import NEIGHBOURS, RULES, WHOLE, decided, pool
+from qd.seeding import generator
+from tests.qd.lifecycle_cases import CULL, NEIGHBOURS, RULES, WHOLE, census, decided, pool
 
 OWN = np.full((3, 5), 0.5)
 SEEKER = Seeker(0, 0.3, OWN, 0.8)
@@ -53,19 +56,34 @@ def test_a_users_scent_draws_births_near_it():
     assert found(near)[2] > 0.9 > found(SOURCES)[2]
 
 
+def drawn(search, seeker, context, count=1):
+    found_ = chances(search, RULES.tau, WHOLE, NEIGHBOURS, seeker)
+    return [elite.component for elite in apart(WHOLE, NEIGHBOURS, found_, generator(5, CULL, context), count)]
+
+
 @pytest.mark.parametrize("search", [UNIFORM, SOURCES])
-def test_births_and_reseeds_search_by_it(search):
-    rules = replace(RULES, min_alive=6, search=search, line_share=0.0, candidates=1)
-    records = pool(3, 3)
-    counts = np.zeros(len(WHOLE.elites))
-    for organism in range(400):
-        own = [replace(each, component=ComponentId(organism, 1, each.component.slot)) for each in records]
-        (birth,) = decided(own, rules=rules, organism=organism).births
-        counts[birth.parents[0].slot] += 1
-    expected = 400 * found(search, seeker=Seeker(0, 1.0, OWN, 0.5))  # their cost is half the largest
-    assert (
-        (counts - expected) ** 2 / np.maximum(expected, 1)
-    ).sum() < 25  # chi-square of 5 degrees, p < 2e-4
+def test_births_search_by_it_from_where_the_organism_is_at_its_cost_and_hunger(search):
+    rules = replace(RULES, min_alive=6, search=search, line_share=0.0)
+    for organism in range(40):
+        own = [replace(each, component=ComponentId(organism, 1, each.component.slot)) for each in pool(3, 3)]
+        past = [census(own, validation=4.0)]
+        order = decided(own, rules=rules, organism=organism, past=past, validation=0.4)
+        seeker = Seeker(0, 0.1, OWN, 0.5)  # their cost is half the largest
+        (birth,) = order.births
+        assert order.hunger == pytest.approx(seeker.hunger)
+        found_ = [proposal.parents[0] for proposal in birth.proposals]
+        assert found_ == drawn(search, seeker, f"parent:{organism}:3", 3)
+    free, costly = (found(SOURCES, seeker=Seeker(0, 0.1, OWN, rate)) for rate in (0.0, 0.5))
+    assert abs(free - costly).max() > 0.01
+
+
+@pytest.mark.parametrize("search", [UNIFORM, SOURCES])
+def test_a_reseed_searches_by_it_from_nowhere(search):
+    rules = replace(RULES, search=search)
+    births = reseed(rules, CULL, 0, 0.5, 0.3, WHOLE, NEIGHBOURS)
+    assert [birth.parents[0] for birth in births] == [
+        drawn(search, Seeker(birth.slot // 6, 0.3), f"reseed:0:{birth.slot}")[0] for birth in births
+    ]
 
 
 def test_tries_count_the_candidates_of_births_that_may_happen():
