@@ -250,12 +250,16 @@ def _progress(run: Run, figure: Figure) -> None:
     title = _heading(run, "what is learnt, and how the archive fills", rounds)
     if not len(rounds):
         return _instead(figure, title, _NO_ROUND)
-    figure.set_size_inches(style.WIDTH, 5.8)
-    grid = figure.add_gridspec(2, 6)  # two panels over three
+    records = run.records()
+    known = [column for column in progress.PROPERTIES if records[column].notna().any()]
+    figure.set_size_inches(style.WIDTH, 8.2 if known else 5.8)
+    grid = figure.add_gridspec(3 if known else 2, 6)  # two panels over three, over three of parts
     progress.loss(rounds, run.census(), figure.add_subplot(grid[0, :3]))
     progress.score(rounds, figure.add_subplot(grid[0, 3:]), _score_name(run))
     for place, curve in enumerate((progress.coverage, progress.qd_score, progress.objective)):
         curve(rounds, figure.add_subplot(grid[1, 2 * place : 2 * place + 2]))
+    for place, column in enumerate(known):
+        progress.parts(records, figure.add_subplot(grid[2, 2 * place : 2 * place + 2]), column)
     _title(figure, title)
     return None
 

@@ -1,4 +1,4 @@
-"""How a run goes on: losses and scores of its organisms, then how the archive fills, over the rounds."""
+"""How a run goes on: losses and scores of its organisms, how the archive fills, what parts are."""
 
 from collections.abc import Sequence
 
@@ -28,6 +28,12 @@ OBJECTIVE: tuple[Curve, ...] = (
     ("best_objective", "best elite", style.BLUE, "-"),
     ("mean_objective", "mean of elites", style.ORANGE, "--"),
 )
+
+PROPERTIES = {  # column of the records frame, and what its axis is called
+    "home_effective_rank": "effective rank [directions]",
+    "home_coherence": "coherence [mean cosine]",
+    "home_correlation": "correlation [mean]",
+}
 
 
 def _lines(rounds: pd.DataFrame, axes: Axes, curves: Sequence[Curve]) -> Axes:
@@ -113,3 +119,25 @@ def objective(rounds: pd.DataFrame, axes: Axes) -> Axes:
     axes.set_ylabel(style.OBJECTIVE)
     style.legend_above(axes, columns=1)
     return axes
+
+
+def parts(records: pd.DataFrame, axes: Axes, column: str) -> Axes:
+    """Draw what living components are in their own organisms over the rounds: the median, and the middle half of them.
+
+    Parameters
+    ----------
+    records
+        One row per living component and round: ``round`` and the column.
+    axes
+        Where to draw.
+    column
+        One of `PROPERTIES`.
+    """
+    quarters = records.groupby("round")[column].quantile(np.array([0.25, 0.5, 0.75])).unstack()
+    axes.fill_between(
+        quarters.index, quarters[0.25], quarters[0.75], color=style.BLUE, alpha=0.25, linewidth=0
+    )
+    marker = "o" if len(quarters) <= 30 else ""
+    axes.plot(quarters.index, quarters[0.5], color=style.BLUE, marker=marker)
+    axes.set_ylabel(PROPERTIES[column])
+    return style.round_axis(axes, records["round"])

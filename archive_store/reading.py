@@ -176,7 +176,9 @@ class Run:
             chunks = [
                 event for kind in ("emission", "emitted") for event in journal.events(kind=kind, until=round)
             ]
-            elites = frames.elites(journal.events(kind="outcome", until=round), self.measures, chunks)
+            outcomes = journal.events(kind="outcome", until=round)
+            decisions = journal.events(kind="decision", until=round)
+            elites = frames.elites(outcomes, self.measures, chunks, decisions)
         if len(elites) and elites["cell"].max() >= (cells := len(self.centroids())):
             raise JournalError(
                 f"run {self.directory.path} has an elite in cell {elites['cell'].max()} of an archive of {cells} "

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qd.lifecycle.comonad import SpatialContext, together
 from qd.records import ComponentId, Genes, Genome
 
 
@@ -158,6 +159,24 @@ class Pool(nn.Module):
         """Return the living slots of a layer, counted from the layer's first."""
         first = layer * self.capacity
         return [slot - first for slot, _ in self.alive() if self.layer(slot) == layer]
+
+    def extract_component_context(self, component: ComponentId) -> SpatialContext[int]:
+        """Return the slots of a component's layer as a context with its own in focus.
+
+        All of a layer read the same stream and add to it side by side, so that all are equally near.
+
+        Raises
+        ------
+        ValueError
+            If no slot has the component.
+        """
+        living = {slot: occupant.component for slot, occupant in self.alive()}
+        found = next((slot for slot, other in living.items() if other == component), None)
+        if found is None:
+            names = ", ".join(map(str, living.values()))
+            raise ValueError(f"component {component} is in no slot; living components: {names}")
+        beside = [slot for slot in living if self.layer(slot) == self.layer(found)]
+        return together(beside, beside.index(found))
 
     def genes(self, layer: int) -> list[dict[str, float]]:
         """Return the genes of every slot of a layer; an empty slot has none."""

@@ -5,7 +5,7 @@ The harness knows organisms by these protocols alone. A family of your own joins
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -18,6 +18,12 @@ from qd.genes import GeneSpace
 from qd.measures import MEASURES
 from qd.records import Genes, Genome
 
+PROPERTIES = (
+    "effective_rank",
+    "coherence",
+    "correlation",
+)  # of a component at home (`organisms.residual.alike`)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
@@ -28,6 +34,8 @@ class Probe:
     loss: float  # of these examples, in nats
     # int64 [n, P]: how many tokens of each example are routed to it; None where all components see every token
     routed_tokens: Tensor | None = None
+    # float64 [n] each, by name, of `PROPERTIES`: what a slot is among those of its layer; none where a family has none
+    properties: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ against the archive before it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -117,10 +117,18 @@ class Archive:
                     "use the run's own centroids and all its outcomes in order"
                 )
 
-    def view(self) -> View:
-        """Take an immutable snapshot, cells ascending."""
+    def view(self, tries: Mapping[str, int] | None = None) -> View:
+        """Take an immutable snapshot, cells ascending.
+
+        Parameters
+        ----------
+        tries
+            How many candidates of births were made of a genome, by its digest; None: they are not counted.
+        """
         cells = tuple(sorted(self._elites))
-        return View(cells, tuple(self._elites[cell] for cell in cells), self._size, self._offset)
+        elites = tuple(self._elites[cell] for cell in cells)
+        counted = () if tries is None else tuple(tries.get(elite.genome, 0) for elite in elites)
+        return View(cells, elites, self._size, self._offset, counted)
 
     def to_ribs(self) -> CVTArchive:
         """Return the elites as a new ribs archive, filled in cell order.

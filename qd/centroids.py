@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
+from qd.distances import squared_distances
 from qd.lifecycle.annealing import geometric, metropolis
 from qd.seeding import generator
 
@@ -196,9 +197,7 @@ def neighbours(centroids: ArrayLike, k: int = 8) -> Int64[np.ndarray, "cells k"]
     points = _in_unit_cube("centroids", centroids)
     if len(points) < 2 or k < 1:
         raise ValueError(f"neighbours need 2 cells and k >= 1, got {len(points)} cells and k = {k}")
-    squares = np.zeros((len(points), len(points)))
-    for column in points.T:
-        squares += (column[:, None] - column[None, :]) ** 2
+    squares = squared_distances(points, points)
     np.fill_diagonal(squares, np.inf)
     return np.argsort(squares, axis=1, kind="stable")[:, : min(k, len(points) - 1)].astype(np.int64)
 

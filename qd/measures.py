@@ -47,6 +47,8 @@ DESCRIPTIONS: Mapping[str, Description] = {
         "likeness of where it acts to where the host's parts do", "mean cosine"
     ),
     "effective_rank": Description("directions that are written to", "directions"),
+    "coherence": Description("likeness of which tokens it writes to the host's parts", "mean cosine"),
+    "correlation": Description("likeness of what it writes to each of the host's parts", "mean correlation"),
     "write_strength": Description("size of what is written against the stream's", "log10 share"),
     "write_likeness": Description("likeness of what it writes to what the host's parts write", "cosine"),
     "write_constancy": Description("what is written whatever the example", "share of its power"),

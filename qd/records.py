@@ -66,6 +66,10 @@ class Record:
     # in families whose components answer every token.
     load: Share | None = field(default=None, metadata={LATER: True})
     usage: tuple[tuple[str, Share], ...] = field(default=(), metadata={LATER: True})
+    # What it is among the parts of its own layer (`organisms.residual.alike`); None where its family does not say.
+    home_effective_rank: float | None = field(default=None, metadata={LATER: True})
+    home_coherence: float | None = field(default=None, metadata={LATER: True})
+    home_correlation: float | None = field(default=None, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)

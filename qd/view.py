@@ -25,17 +25,20 @@ class View:
         Number of cells of the archive, filled or not.
     qd_offset
         Lowest objective there can be; the QD score counts from it.
+    tries
+        Of each elite, how many candidates of births were made of it so far (`qd.chemotaxis.tries`); none given: none.
 
     Raises
     ------
     ValueError
-        If cells are not ascending within the archive, or there is not one elite for each.
+        If cells are not ascending within the archive, or there is not one elite, and one count of tries, for each.
     """
 
     cells: tuple[int, ...]
     elites: tuple[Candidate, ...]
     size: int
     qd_offset: float = 0.0
+    tries: tuple[int, ...] = ()
     objectives: Float64[np.ndarray, " n"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -43,12 +46,22 @@ class View:
             raise ValueError(
                 f"a view needs one elite per cell, got {len(self.elites)} for {len(self.cells)} cells"
             )
+        if self.tries and len(self.tries) != len(self.elites):
+            raise ValueError(
+                f"a view needs one count of tries per elite, got {len(self.tries)} for {len(self.elites)}"
+            )
         bounded = (-1, *self.cells, self.size)
         if any(left >= right for left, right in pairwise(bounded)):
             raise ValueError(f"the cells of a view must ascend within 0..{self.size - 1}, got {self.cells}")
         objectives = np.array([elite.objective for elite in self.elites], dtype=np.float64)
         objectives.flags.writeable = False
         object.__setattr__(self, "objectives", objectives)
+
+    @property
+    def behaviours(self) -> Float64[np.ndarray, "n measures"]:
+        """Where the elites are, in the unit cube, in the order of the cells."""
+        rows = [elite.behaviour for elite in self.elites]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
 
     @property
     def coverage(self) -> float:

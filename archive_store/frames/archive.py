@@ -17,8 +17,9 @@ from archive_store.frames.table import (
 )
 from archive_store.journal.chain import Event
 from archive_store.journal.values import value_of, values
+from qd.chemotaxis.tries import tried
 from qd.emitters.records import Emission, Emitted, HeldOut
-from qd.records import Child, ComponentId, Outcome
+from qd.records import Child, ComponentId, Decision, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,7 @@ _OUTCOMES = {
 _ELITES = {
     "cell": "int64", "component": "object", "lineage": "object", "parents": "object", "depth": "int64",
     "round": "int64", "objective": "float64", "genome": "object", "handle": "int64", "emitter": "object",
+    "tries": "int64",
 }  # fmt: skip
 _HELD_OUT = {
     "round": "int64", "cell": "int64", "objective": "float64", "assay": "float64", "assay_lower": "float64",
@@ -62,7 +64,12 @@ def outcomes(events: Iterable[Event]) -> "pd.DataFrame":
     return frame(rows, _OUTCOMES)
 
 
-def elites(events: Iterable[Event], measures: Sequence[str], chunks: Iterable[Event] = ()) -> "pd.DataFrame":
+def elites(
+    events: Iterable[Event],
+    measures: Sequence[str],
+    chunks: Iterable[Event] = (),
+    decisions: Iterable[Event] = (),
+) -> "pd.DataFrame":
     """One row per filled cell after these competitions, cells ascending; behaviours in the unit cube.
 
     ``round`` is when the elite was measured, ``handle`` counts the accepted candidates from 0.
@@ -75,7 +82,10 @@ def elites(events: Iterable[Event], measures: Sequence[str], chunks: Iterable[Ev
         Names of the run's measures, in order.
     chunks
         Emissions and what came of them, which say what emitter an elite is of.
+    decisions
+        Of the same rounds, which say how often births tried an elite.
     """
+    tries = tried({}, values(decisions, Decision))
     made = {child.component: emitter for _, emitter, child in _children(chunks)}
     filled: dict[int, Row] = {}
     accepted = (value for value in values(events, Outcome) if value.status != "reject")
@@ -84,6 +94,7 @@ def elites(events: Iterable[Event], measures: Sequence[str], chunks: Iterable[Ev
         row: Row = {"cell": value.cell, "handle": handle, "depth": item.depth, "round": item.round}
         row |= {"objective": item.objective, "genome": item.genome} | of_genes(item.genes)
         row |= named(item.component, item.lineage, item.parents) | {"emitter": made.get(item.component)}
+        row["tries"] = tries.get(item.genome, 0)
         filled[value.cell] = row | by_measure(item.behaviour, measures)
     rows = [filled[cell] for cell in sorted(filled)]
     return frame(rows, _ELITES | numeric(measures) | gene_columns(rows))

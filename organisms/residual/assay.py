@@ -15,6 +15,7 @@ from torch import Tensor
 
 from organisms.layers.norms import rms_norm
 from organisms.nn import stem
+from organisms.residual.alike import OF_PAIRS, in_host
 from organisms.residual.effects import (
     EFFECTS,
     OF_WRITES,
@@ -66,6 +67,12 @@ class Host:
         losses = organism.tail(organism.pool.depth, x, targets)
         layers = (tuple(reads), tuple(streams), tuple(residents), tuple(written))
         return cls(organism, targets, *layers, losses)
+
+    @cached_property
+    def parts(self) -> tuple[Writes, ...]:
+        """Per layer: what each of its own components writes by itself."""
+        looks = [self.organism.observed(layer, read).writes for layer, read in enumerate(self.reads)]
+        return tuple(each[self.organism.pool.living(layer)] for layer, each in enumerate(looks))
 
     @cached_property
     def slopes(self) -> tuple[Tensor, ...]:
@@ -156,6 +163,8 @@ def _in_host(host: Host, layer: int, guests: Any, names: Sequence[str], losses: 
         drops = host.losses.double() - _losses(host, layer, changes).double()
     own = [name for name in names if name not in EFFECTS]
     measures = dict(host.organism.described(host.residents[layer], guests, own)) if own else {}
+    if any(name in OF_PAIRS for name in names):
+        measures |= in_host(host.organism.written(host.residents[layer], guests), host.parts[layer])
     measures |= _of_writes(host, layer, guests, [name for name in names if name in OF_WRITES])
     gradients = typical(first)
     for name in names:

@@ -8,6 +8,7 @@ and t_e the drop when the change of the stream reaches the readout unaltered by 
 - ``write_strength``: ``log10 |y| / |x|``
 - ``write_likeness``: cosine of y and the sum of what the host's own components of the layer write, in [-1, 1]
 - ``write_constancy``: ``|mean_e y_e|^2 / mean_e |y_e|^2``, in [0, 1]; 1 where every example is written the same
+- ``coherence`` and ``correlation``: how like the host's own components of the layer it writes (`residual.alike`)
 - ``gradient_flow``: ``log10 (mean_e sqrt |f_e|)^2``
 - ``served_share``: share of the examples with ``d_e > 0``, in [0, 1]
 - ``effect_evenness``: ``(mean sqrt |d_e|)^2 / mean |d_e|``, in [0, 1]; 1/P where one example alone is affected
@@ -23,12 +24,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from organisms.residual.alike import OF_PAIRS
 from organisms.residual.writes import Writes
 
 SMALLEST = 1e-12  # gradient in nats, or share, that is still told from none
 OF_WRITES = ("effective_rank", "write_strength", "write_likeness", "write_constancy")
 OF_LOSSES = ("served_share", "effect_evenness", "effect_curvature", "effect_depth")
-EFFECTS = (*OF_WRITES, "gradient_flow", *OF_LOSSES)
+EFFECTS = (*OF_WRITES, *OF_PAIRS, "gradient_flow", *OF_LOSSES)
 
 
 def of_writes(name: str, writes: Writes, stream: Tensor, residents: Tensor) -> Tensor:

@@ -15,12 +15,16 @@ from itertools import cycle, islice
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from qd import chemotaxis
 from qd.canonical import canonical, sha256
+from qd.chemotaxis.apart import apart
+from qd.chemotaxis.hunger import hunger as hunger_of
+from qd.chemotaxis.search import Seeker
+from qd.chemotaxis.search import chances as chances_of
+from qd.chemotaxis.sources import metabolic_rate
 from qd.fitness import shares
 from qd.lifecycle import quarantine
 from qd.lifecycle.annealing import metropolis
-from qd.lifecycle.comonad import relative_fitness_all
+from qd.lifecycle.comonad import RelativeFitness, around
 from qd.lifecycle.rules import Rules, culls, deadly, phase
 from qd.lifecycle.trial import ROOM
 from qd.measures import Ranges
@@ -72,9 +76,8 @@ def decide(
     """
     census = censuses[-1]
     temperature = rules.temperature(census.step)
-    hunger = chemotaxis.hunger(
-        [past.validation_loss for past in censuses if past.quarantine is None], rules.window
-    )
+    losses = [past.validation_loss for past in censuses if past.quarantine is None]
+    hunger = hunger_of(losses, rules.window)
     reseed = quarantine.in_a_row(censuses) == quarantine.RESEED_AFTER
     frozen = None if reseed else loss_gate(census, rules.loss_ratio)
     now = phase(rules, round)
@@ -139,7 +142,11 @@ def _living_fitness(
     """Return each component's share of the uses of all, and its z-score among the nearest in behaviour space."""
     fitness = shares([record.ablation for record in records])
     behaviours, _ = ranges.behaviours([record.measures for record in records])
-    return fitness, relative_fitness_all(behaviours, fitness, min(rules.neighbours, len(records) - 1))
+    if not records:
+        return fitness, fitness
+    among = around(fitness.tolist(), 0, behaviours)
+    z = among.extend(RelativeFitness(float, rules.neighbours))
+    return fitness, np.array(list(z.items), dtype=np.float64)
 
 
 def _over_budget(rules: Rules, records: Sequence[Record]) -> bool:
@@ -193,6 +200,7 @@ def _births(
     ranges: Ranges,
 ) -> tuple[Birth, ...]:
     taken = {record.component.slot for record in survivors}
+    rate = metabolic_rate([record.flops for record in survivors], rules.search.largest_flops)
     births: list[Birth] = []
     for _ in range(rules.births_per_round):
         slot = _free_slot(rules, taken)
@@ -201,7 +209,8 @@ def _births(
         taken.add(slot)
         mates = [record for record in survivors if record.depth == slot // rules.capacity]
         own, _ = ranges.behaviours([record.measures for record in mates]) if mates else (None, None)
-        chances = chemotaxis.probabilities(view, neighbours, hunger, rules.tau, slot // rules.capacity, own)
+        seeker = Seeker(slot // rules.capacity, hunger, own, rate)
+        chances = chances_of(rules.search, rules.tau, view, neighbours, seeker)
         birth = _birth(rules, round, census.organism, slot, mates, temperature, view, neighbours, chances)
         if birth is not None:
             births.append(birth)
@@ -228,7 +237,7 @@ def _birth(
     chances: Float64[np.ndarray, " n"],
 ) -> Birth | None:
     stream = generator(rules.seed, round, f"parent:{organism}:{slot}")
-    elites = chemotaxis.apart(view, neighbours, chances, stream, rules.candidates)
+    elites = apart(view, neighbours, chances, stream, rules.candidates)
     median = view.median_objective
     if not elites or median is None:
         return None

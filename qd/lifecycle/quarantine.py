@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int64
 
-from qd import chemotaxis
+from qd.chemotaxis.apart import apart
+from qd.chemotaxis.search import Seeker, chances
 from qd.lifecycle.rules import Rules
 from qd.records import Birth, Candidate, Census
 from qd.seeding import generator, uniform
@@ -62,7 +63,9 @@ def reseed(
         for slot in range(depth * rules.capacity, depth * rules.capacity + rules.initial):
             context = f"reseed:{organism}:{slot}"
             stream = generator(rules.seed, round, context)
-            parent = chemotaxis.sample(view, neighbours, hunger, rules.tau, stream, depth)
+            likely = chances(rules.search, rules.tau, view, neighbours, Seeker(depth, hunger))
+            parents = apart(view, neighbours, likely, stream, 1)
+            parent = parents[0] if parents else None
             births.append(_birth(rules, round, slot, context, temperature, view, parent))
     return tuple(births)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from qd.chemotaxis.search import RULE, Search
 from qd.lifecycle.annealing import Schedule
 
 
@@ -39,6 +40,7 @@ class Rules:
     line_share: float
     tau: float
     window: int
+    search: Search = RULE
 
 
 def phase(rules: Rules, round: int) -> str:

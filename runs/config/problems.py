@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -51,12 +51,13 @@ def sections(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
 
 
 def paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the path of every key that is no section, such as ``organism.capacity``."""
+    """Yield the path of every key that is no section, such as ``organism.capacity``; of items, ``sources[].key``."""
     for key, section in sections(model).items():
+        item = _below(model, key)
         if section is None:
             yield prefix + key
-        else:
-            yield from paths(section, f"{prefix}{key}.")
+        if item is not None:
+            yield from paths(item, f"{prefix}{key}{'' if section else '[]'}.")
 
 
 def problems(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> list[Problem]:
@@ -75,12 +76,23 @@ def key_path(location: Sequence[int | str], model: type[BaseModel]) -> str:
     path: list[str] = []
     section: type[BaseModel] | None = model
     for part in location:
-        if section is not None:
-            path.append(quoted(str(part)))
-            section = sections(section).get(str(part))
-        elif isinstance(part, int):
+        if isinstance(part, int) and path:
             path[-1] += f"[{part}]"
+        elif section is not None:
+            path.append(quoted(str(part)))
+            section = _below(section, str(part))
     return ".".join(path)
+
+
+def _below(section: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """Return the model of what lies below a key: a section, or each item of a list of sections."""
+    for name, field in section.model_fields.items():
+        if key == (field.alias or name):
+            kinds = (field.annotation, *get_args(field.annotation))
+            return next(
+                (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None
+            )
+    return None
 
 
 def quoted(key: str) -> str:
@@ -92,6 +104,8 @@ def _sentence(errors: list[ErrorDetails], model: type[BaseModel]) -> str:
     first = errors[0]
     if first["type"] == "extra_forbidden":
         return _unknown(first["loc"], model)
+    if first["type"] == "missing":
+        return "must be given"
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     if first["type"] == "model_type":
@@ -115,7 +129,7 @@ def _unknown(location: Sequence[int | str], model: type[BaseModel]) -> str:
         )
     families = FAMILIES if location[:-1] == ("organism",) else ()
     near = difflib.get_close_matches(word, [*known, *families], n=1)
-    found = [".".join((*map(str, location[:-1]), near[0]))] if near else []
+    found = [key_path((*location[:-1], near[0]), model)] if near else []
     if not found:
         leaves = {path.rsplit(".", 1)[-1]: path for path in reversed(everywhere)}
         found = [leaves[leaf] for leaf in difflib.get_close_matches(word, leaves, n=1, cutoff=0.8)]
@@ -125,7 +139,7 @@ def _unknown(location: Sequence[int | str], model: type[BaseModel]) -> str:
 
 def _keys(location: Sequence[int | str], model: type[BaseModel]) -> list[str]:
     for part in location:
-        model = sections(model).get(str(part)) or model
+        model = _below(model, str(part)) or model
     return list(sections(model))
 
 

@@ -148,6 +148,21 @@ def _schedule(config: Config) -> Iterator[Problem]:
         )
 
 
+def _sources(config: Config) -> Iterator[Problem]:
+    chemotaxis, measures = config.chemotaxis, len(config.measures)
+    if chemotaxis.sources and chemotaxis.kind != "sources":
+        yield Problem(
+            ("chemotaxis.sources", "chemotaxis.kind"),
+            f"are of kind sources, which chemotaxis.kind, {chemotaxis.kind}, is not; set chemotaxis.kind: sources",
+        )
+    for number, source in enumerate(chemotaxis.sources):
+        if len(source.behavior) != measures:
+            yield Problem(
+                (f"chemotaxis.sources[{number}].behavior", "measures"),
+                f"must be {measures} numbers, one for each of measures, not {len(source.behavior)}",
+            )
+
+
 def _files(config: Config) -> Iterator[Problem]:
     task = config.task
     if task.path is not None and task.name not in READERS and ":" not in task.name:
@@ -187,6 +202,7 @@ RULES: tuple[Rule, ...] = (
     _cells,
     _objective,
     _schedule,
+    _sources,
     _files,
     _table,
     _device,

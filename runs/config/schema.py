@@ -145,5 +145,8 @@ def scientific(config: Config) -> dict[str, Any]:
 
 
 TABLE = ("target", "columns", "predict", "split", "missing")  # keys of the task table
-LATER = (("task", "kinds"), *(("task", key) for key in TABLE))
+LATER = (
+    *(("task", key) for key in ("kinds", *TABLE)),
+    *(("chemotaxis", key) for key in ("kind", "sources", "patience")),
+)
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))

@@ -286,9 +286,26 @@ class EmittersConfig(Section):
         return tuple(named(kind, KINDS) for kind in value)
 
 
+class SourceConfig(Section):
+    """A place near which births are to search, though nothing need be there yet."""
+
+    behavior: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(strict=False)]
+    """One number in [0, 1] for each of `measures`, in their order, as the frame of elites has them."""
+    concentration: NotNegative
+    """By how much an elite that lies there attracts more, in units of the objective; it fades with the distance."""
+
+
 class ChemotaxisConfig(Section):
     """Which elites become parents."""
 
+    kind: Literal["rule", "sources", "uniform"] = "rule"
+    """rule: good ones and, for the hungry, those far from one's own and by empty cells; sources: good ones that births
+    have not exhausted, less the way, which counts for organisms that cost much and not for the hungry; uniform: all
+    alike."""
+    sources: Annotated[tuple[SourceConfig, ...], Field(strict=False)] = ()
+    """Of kind sources: places of your own, [{behavior: [0.2, 0.9, ...], concentration: 0.5}, ...]."""
+    patience: Count = 8
+    """Of kind sources: candidates of births that are made of an elite until it attracts half as much."""
     tau: Positive = 0.2
     """Temperature of the softmax by which cells are chosen; small is greedy."""
     window: Count = 5

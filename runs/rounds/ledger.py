@@ -14,6 +14,8 @@ import numpy as np
 
 from qd.archive import Archive
 from qd.centroids import neighbours
+from qd.chemotaxis.search import Scent, Search
+from qd.chemotaxis.tries import held, tried
 from qd.emitters.contest import Contest
 from qd.emitters.records import Emission, Emitted
 from qd.fitness import Weights, Yardstick, candidate, candidates
@@ -47,9 +49,17 @@ class Closed:
     loss: float | None  # mean training loss
 
 
-def rules(config: Config) -> Rules:
-    """Return what the lifecycle depends on, from a configuration."""
-    life = config.lifecycle
+def rules(config: Config, largest_flops: float) -> Rules:
+    """Return what the lifecycle depends on, from a configuration.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    largest_flops
+        Of the costliest component that the genes allow, per example, forward.
+    """
+    life, chemotaxis = config.lifecycle, config.chemotaxis
     steps = config.training.steps_per_round
     return Rules(
         seed=config.seed,
@@ -80,8 +90,14 @@ def rules(config: Config) -> Rules:
         budget_bytes=life.budget_bytes,
         sigma=config.variation.sigma,
         line_share=config.variation.line_share,
-        tau=config.chemotaxis.tau,
-        window=config.chemotaxis.window,
+        tau=chemotaxis.tau,
+        window=chemotaxis.window,
+        search=Search(
+            kind=chemotaxis.kind,
+            patience=chemotaxis.patience,
+            scents=tuple(Scent(each.behavior, each.concentration) for each in chemotaxis.sources),
+            largest_flops=largest_flops,
+        ),
     )
 
 
@@ -99,12 +115,13 @@ class Ledger:
     def __init__(self, config: Config, calibration: Calibration) -> None:
         self._config = config
         self._calibration = calibration
-        self._rules = rules(config)
+        self._rules = rules(config, calibration.largest_flops)
         weights = config.objective
         self._yardstick = calibration.yardstick(Weights(weights.task, weights.efficiency, weights.gradient))
         self._neighbours = neighbours(calibration.centroids)
         self._archive = Archive(calibration.centroids, config.archive.qd_offset)
-        self._views = {0: self._archive.view()}
+        self._tries: dict[str, int] = {}  # by genome: candidates of births that were made of it
+        self._views = {0: self._archive.view(self._tries)}
         self._decisions: dict[tuple[int, int], Decision] = {}
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
         self._emitting = Emitting(config)
@@ -215,7 +232,7 @@ class Ledger:
         children = self._children(self._emitting.brought(round))
         outcomes = self._archive.commit([*self.competitors(censuses), *children])
         emitting, of_emitters = self._emitting.close(round, outcomes)
-        self._advance(self._archive.view())
+        self._advance(decisions)
         items: list[Item] = []
         for decision, census in zip(decisions, censuses, strict=True):
             items += [("decision", decision), ("census", census)]
@@ -272,7 +289,7 @@ class Ledger:
         self._count(decisions, censuses)
         self._archive.restore(outcomes)
         self._emitting.restore(self.closed + 1, asked, brought, outcomes)
-        self._advance(self._archive.view())
+        self._advance(decisions)
 
     def competitors(self, censuses: Sequence[Census]) -> list[Any]:
         """Return the candidates of a round in order."""
@@ -313,9 +330,12 @@ class Ledger:
         self.deaths += deaths
         return births, deaths
 
-    def _advance(self, view: View) -> None:
+    def _advance(self, decisions: Sequence[Decision]) -> None:
+        """Take the view of a round whose competitions are over, and whose decisions say what was tried."""
         self.closed += 1
+        view = self._archive.view(tried(self._tries, decisions))
         self._views[self.closed] = view
+        self._tries = held(view)
         self._views.pop(self.closed - self._config.lag - 1, None)  # no order will read it any more
 
     def _quarantine(self, census: Census) -> dict[str, Any]:

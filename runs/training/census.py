@@ -9,7 +9,7 @@ from torch import Tensor
 
 from archive_store.encoding import encode_genome
 from organisms.nn import example_losses, score
-from organisms.species import Organism, Probe
+from organisms.species import PROPERTIES, Organism, Probe
 from qd.canonical import sha256
 from qd.records import Census, Record
 from runs.errors import RunError
@@ -99,6 +99,7 @@ def take_records(
     measures = measured(world, organism, assay, world.host_organisms, world.probe).tolist()
     means, lower = assay.drops.mean(-1).tolist(), lower_bounds(assay.drops).tolist()
     assayed = clock()
+    at_home = {name: probe.properties[name].tolist() for name in PROPERTIES if name in probe.properties}
     records, encoded = [], {}
     for index, (slot, occupant) in enumerate(pool.alive()):
         data = encode_genome(pool.genome(slot))
@@ -123,6 +124,7 @@ def take_records(
                 bytes=float(bytes_moved),
                 load=used[index].load,
                 usage=used[index].by_kind,
+                **{f"home_{name}": values[index] for name, values in at_home.items()},
             )
         )
     records.sort(key=lambda record: record.component)

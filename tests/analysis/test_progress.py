@@ -1,8 +1,11 @@
+from unittest.mock import patch
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from analysis import progress, style
+from analysis import pictures, progress, style
 from archive_store.reading import Run
 
 
@@ -54,6 +57,25 @@ def test_rounds_without_elites_leave_a_gap(axes: Axes) -> None:
     curves = values(progress.objective(rounds.assign(mean_objective=[None, 0.4, 0.5]), axes))
     np.testing.assert_array_equal(curves["best elite"], [np.nan, 0.5, 0.6])
     np.testing.assert_array_equal(curves["mean of elites"], [np.nan, 0.4, 0.5])
+
+
+def test_parts_are_drawn_by_their_median_and_middle_half(axes: Axes) -> None:
+    records = pd.DataFrame({"round": [1] * 5 + [2], "home_coherence": [0.1, 0.2, 0.4, 0.5, 0.9, np.nan]})
+    progress.parts(records, axes, "home_coherence")
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.4, np.nan])
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.2, 0.5)
+    assert axes.get_ylabel() == "coherence [mean cosine]"
+
+
+def test_progress_has_a_panel_for_each_property_that_is_known(run: Run) -> None:
+    records = run.records()
+    unknown = records.assign(**dict.fromkeys(progress.PROPERTIES, np.nan))
+    for each, panels in ((records, 8), (unknown, 5)):
+        with patch.object(Run, "records", return_value=each):
+            figure = Figure()
+            pictures.KINDS["progress"](run, figure)
+        assert len(figure.axes) == panels
 
 
 def test_empty_archive_says_so(axes: Axes) -> None:

@@ -39,6 +39,9 @@ def events(kind, *values, round=5):
     return numbered(round, [(kind, value) for value in values])
 
 
+AT_HOME = ("home_effective_rank", "home_coherence", "home_correlation")
+
+
 def candidate(component=CHILD, objective=0.5, genes=(("rank", 4.0),)):
     behaviour = (0.1, 0.2, 0.3, 0.4, 0.5)
     return Candidate(
@@ -76,7 +79,7 @@ def test_a_quarantined_census_is_a_row_without_losses_or_components():
 def test_a_record_is_one_row_with_its_measures_and_genes():
     (row,) = frames.records(events("census", CENSUS), MEASURES).to_dict("records")
     assert math.isnan(row.pop("gradient_flow"))
-    assert math.isnan(row.pop("load"))
+    assert all(math.isnan(row.pop(name)) for name in ("load", *AT_HOME))
     assert row == {
         "organism": 1, "round": 5, "slot": 3, "born": 4, "component": "1.4.3", "lineage": "1.0.2",
         "parents": ("1.0.2", "0.0.0"), "depth": 0, "age": 2, "attention_span": 0.1,
@@ -95,6 +98,15 @@ def test_usage_is_a_column_for_every_kind_in_the_order_of_the_task():
     np.testing.assert_array_equal(found["usage_sine"], [0.5, np.nan])
     np.testing.assert_array_equal(found["usage_circle of one"], [0.25, np.nan])
     assert all(frames.taken(name) for name in found.columns[-3:])
+
+
+def test_what_a_part_is_at_home_is_in_its_record():
+    at_home = dict(zip(AT_HOME, (2.5, 0.75, -0.25), strict=True))
+    found = frames.records(
+        events("census", replace(CENSUS, records=(replace(RECORD, **at_home), RECORD))), MEASURES
+    )
+    assert found[list(at_home)].to_dict("records")[0] == at_home
+    assert found.loc[1, list(at_home)].isna().all()
 
 
 def scored(*scores, round=5):
@@ -208,6 +220,16 @@ def test_elites_are_the_last_accepted_by_cell():
     np.testing.assert_array_equal(found["gene_rank"], [np.nan, 4.0])
     np.testing.assert_array_equal(found["gene_window"], [2.0, np.nan])
     np.testing.assert_array_equal(found[list(MEASURES)], [[0.1, 0.2, 0.3, 0.4, 0.5]] * 2)
+
+
+def test_elites_say_how_often_births_tried_them():
+    won = events("outcome", *(Outcome(candidate(CHILD), "insert", cell, None, None) for cell in (2, 7)))
+    of_it = replace(TRIED, genomes=(candidate().genome,), happens=True)
+    tries = events(
+        "decision", *(replace(DECISION, births=(birth,)) for birth in (of_it, of_it, DECISION.births[0]))
+    )
+    assert frames.elites(won, MEASURES)["tries"].tolist() == [0, 0]
+    assert frames.elites(won, MEASURES, (), tries)["tries"].tolist() == [2, 2]
 
 
 def test_a_summary_is_one_row_with_lists_spread_by_measure():

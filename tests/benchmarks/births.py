@@ -122,7 +122,7 @@ def order_for(
     """Decide on a birth that is certain, or on nothing in the arm `none`."""
     enabled = config.model_copy(update={"births": arm})
     settled = {"enabled": True, "warmup": 0.0, "gentle": 1.0, "slow_every": 10**6, "exploration": 0.0}
-    of_arm = replace(rules(enabled), **(settled | changes))
+    of_arm = replace(rules(enabled, calibration.largest_flops), **(settled | changes))
     near = neighbours(calibration.centroids)
     decision = decide(of_arm, past.round + 1, past.censuses[organism], past.view, near, past.ranges)
     return replace(decision, births=tuple(replace(birth, happens=True) for birth in decision.births))

@@ -68,6 +68,7 @@ class Told:
     change: Tensor  # of the stream after its layer, [P, S, D]
     stream: Tensor  # after its layer, without the guest, [P, S, D]
     others: Tensor  # what the host's own components of the layer add without the guest, [P, S, D]
+    residents: list[Tensor]  # the same of each of them, [P, S, D]
     first: Tensor  # drop to first order, [P]
     direct: Tensor  # drop if no later layer saw the change, [P]
 
@@ -97,6 +98,11 @@ def told(case: Case, at: Settled, host: Organism, genome: Genome) -> Told:
         change=change,
         stream=x,
         others=x - torch.stack([one.entering[layer] for one in before]),
+        residents=[
+            torch.stack([definition.wrote(host, alone, other, one) for one in at.inputs])
+            for other, part in alone.items()
+            if part.layer == layer
+        ],
         first=-_slope(at, host, layer, x, change),
         direct=old - direct,
     )

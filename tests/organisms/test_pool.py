@@ -216,3 +216,15 @@ def test_a_state_of_another_shape_is_refused_and_nothing_is_loaded():
     with pytest.raises(ValueError, match=r"a state of 6 slots needs as many occupants; found 5"):
         chosen.load(tensors, [None] * 5)
     assert not any(tensor.any() for tensor in chosen.tensors().values())
+
+
+def test_the_context_of_a_component_is_the_slots_of_its_layer():
+    full = pool(depth=2, capacity=3)
+    for slot in (0, 2, 3, 5):
+        full.graft(slot, genome(depth=slot // 3), occupant(slot))
+    context = full.extract_component_context(ComponentId(7, 2, 2))
+    assert (context.items, context.extract()) == ((0, 2), 2)
+    assert full.extract_component_context(ComponentId(7, 2, 3)).items == (3, 5)
+    assert context.k_nearest(9) == (0,)
+    with pytest.raises(ValueError, match=r"component 7\.2\.1 is in no slot; living components: 7\.2\.0, 7"):
+        full.extract_component_context(ComponentId(7, 2, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from qd import chemotaxis
+from qd.chemotaxis import rule
 from qd.lifecycle.decide import behaviour_hash
 from qd.records import ComponentId, Proposal
 from qd.seeding import happens, uniform
@@ -111,7 +111,7 @@ class TestBirths:
     @pytest.mark.long
     def test_first_parents_come_at_the_rate_of_chemotaxis(self):
         found = self.many(600, line_share=0.0)
-        chances = chemotaxis.probabilities(WHOLE, NEIGHBOURS, 1.0, 0.2, 0, OWN)
+        chances = rule.probabilities(WHOLE, NEIGHBOURS, 1.0, 0.2, 0, OWN)
         for cell, chance in zip(WHOLE.cells, chances, strict=True):
             count = sum(birth.parents[0].slot == cell for birth in found)
             assert binomtest(count, 600, float(chance)).pvalue > 1e-4 if chance else count == 0
@@ -120,7 +120,7 @@ class TestBirths:
     def test_lines_come_at_their_share_unless_both_parents_are_one(self, share):
         found = self.many(200, line_share=share, candidates=1)
         lines = [birth for birth in found if birth.operator == "line"]
-        chances = chemotaxis.probabilities(WHOLE, NEIGHBOURS, 1.0, 0.2, 0, OWN)
+        chances = rule.probabilities(WHOLE, NEIGHBOURS, 1.0, 0.2, 0, OWN)
         expected = share * (1 - (chances**2).sum())
         assert binomtest(len(lines), 200, float(expected)).pvalue > 1e-4 if share else lines == []
         for birth in lines:

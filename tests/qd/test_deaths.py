@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qd.lifecycle.comonad import around, relative_fitness
+from qd.lifecycle.comonad import RelativeFitness, around
 from qd.seeding import happens, uniform
 from tests.qd.lifecycle_cases import CULL, RULES, decided, happening, pool, record
 
@@ -25,7 +25,7 @@ class TestDeaths:
         assert deaths
         for death in deaths:
             index = [r.component for r in records].index(death.component)
-            z = relative_fitness(around(records, index, places), lambda r: fitness[r.component], 3)
+            z = RelativeFitness(lambda r: fitness[r.component], 3)(around(records, index, places))
             assert death.z == pytest.approx(z)
             assert death.probability == pytest.approx(1 - math.exp(z / RULES.temperature(390)))
             assert death.draw == uniform(5, CULL, f"cull:{death.component}")

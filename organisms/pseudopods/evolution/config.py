@@ -62,6 +62,11 @@ class EvolutionConfig(Section):
     """Share of births from two elites; the rest are of one."""
     line_sigma: NotNegative = 0.3
     """Standard deviation of the step from one to the other, relative to their distance."""
+    chemotaxis: Literal["rule", "sources", "uniform"] = "rule"
+    """rule: good elites attract and, where the loss stands still, strange ones; sources: good ones that births have not
+    exhausted, less the way there; uniform: all alike."""
+    patience: Count = 8
+    """Of chemotaxis sources: births of an elite until it attracts half as much."""
     tau: Positive = 0.2
     """Temperature of the choice of parents; small is greedy."""
     window: Count = 5

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from organisms.pseudopods.evolution.config import EvolutionConfig
+from qd.chemotaxis.search import Search
 from qd.genes import GeneRange, GeneSpace
 from qd.lifecycle import annealing
 from qd.lifecycle.rules import Rules
@@ -68,6 +69,7 @@ def rules(config: EvolutionConfig, sizes: Sizes) -> Rules:
         line_share=config.line_share,
         tau=config.tau,
         window=config.window,
+        search=Search(kind=config.chemotaxis, patience=config.patience),
     )
 
 

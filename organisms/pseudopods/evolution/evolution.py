@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from organisms.pseudopods.evolution.yardstick import yardstick
 from organisms.pseudopods.heads import PseudopodAttention
 from qd.archive import Archive
 from qd.centroids import halton_cvt, neighbours
+from qd.chemotaxis.tries import held, tried
 from qd.fitness import Yardstick, candidates
 from qd.lifecycle.decide import decide
 from qd.lifecycle.rules import phase
@@ -84,6 +86,7 @@ class Evolution:
         self.neighbours = neighbours(self.centroids)
         self.archive = Archive(self.centroids)
         self.genomes: dict[str, Genome] = {}  # of the elites
+        self.tries: dict[str, int] = {}  # by elite: births that were made of it
         self.watch()
 
     def __reduce__(self) -> Any:
@@ -231,13 +234,16 @@ class Evolution:
                 self.genomes[outcome.candidate.genome] = self.population.genome(
                     outcome.candidate.component.slot
                 )
-        held = {elite.genome for elite in self.archive.view().elites}
-        self.genomes = {name: genome for name, genome in self.genomes.items() if name in held}
+        kept = {elite.genome for elite in self.archive.view().elites}
+        self.genomes = {name: genome for name, genome in self.genomes.items() if name in kept}
 
     def _change(self, round: int, yardstick: Yardstick) -> None:
         """Decide what the next round begins with, and do it."""
-        view = self.archive.view()
-        decision: Decision = decide(self.rules, round, self.censuses, view, self.neighbours, yardstick.ranges)
+        view = self.archive.view(self.tries)
+        search = replace(self.rules.search, largest_flops=yardstick.largest_flops)
+        rules = replace(self.rules, search=search)
+        decision: Decision = decide(rules, round, self.censuses, view, self.neighbours, yardstick.ranges)
+        self.tries = tried(held(view), [decision])
         for death in decision.deaths:
             if death.happens:
                 self._unknown(death.component.slot)

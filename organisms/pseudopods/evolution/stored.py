@@ -14,7 +14,7 @@ from qd.fitness import Weights, Yardstick
 from qd.measures import Ranges
 from qd.records import Candidate, Census, Genome, read
 
-FORMAT = 1
+FORMAT = 2
 
 
 def state_of(evolution: Evolution) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def state_of(evolution: Evolution) -> dict[str, Any]:
         "samples": plain(evolution.samples),
         "yardstick": None if yardstick is None else plain(yardstick),
         "elites": plain(view.elites),
+        "tries": dict(evolution.tries),
         "genomes": {name: _genome_state(genome) for name, genome in evolution.genomes.items()},
         "occupants": [[slot, plain(who)] for slot, who in sorted(evolution.population.occupants.items())],
         "rising": [
@@ -80,6 +81,7 @@ def restore(evolution: Evolution, state: dict[str, Any]) -> None:
     evolution.archive = Archive(evolution.centroids)
     for elite in state["elites"]:  # one by one: a head that changed may hold several cells
         evolution.archive.commit([read(Candidate, elite)])
+    evolution.tries = dict(state["tries"])
     evolution.genomes = {name: _genome(value) for name, value in state["genomes"].items()}
     population = evolution.population
     population.occupants = {slot: read(Occupant, who) for slot, who in state["occupants"]}

@@ -10,11 +10,13 @@ import torch
 from organisms.families import FAMILIES
 from organisms.nn import example_losses
 from qd.measures import MEASURES
+from tests.organisms import alike
 from tests.organisms.cases import CASES, Case, rewrite, tensors_of
 from tests.organisms.hosted import grafted, settled, told
 
 FREE = (  # measures that any residual family takes alike
     *("gradient_flow", "effective_rank", "write_strength", "write_likeness", "write_constancy"),
+    *("coherence", "correlation"),
     *("served_share", "effect_evenness", "effect_curvature", "effect_depth"),
 )
 
@@ -39,11 +41,6 @@ def share(part, rest):
 def cosine(y, other):
     size = y.norm().item() * other.norm().item()
     return (y * other).sum().item() / size if size else 0.0
-
-
-def rank(y):
-    fourth = np.linalg.svd(y.flatten(0, 1).numpy(), compute_uv=False) ** 2
-    return fourth.sum() ** 2 / (fourth**2).sum() if fourth.any() else 0.0
 
 
 def constancy(y):
@@ -80,7 +77,9 @@ class TestAgainstTheDefinition:
     @pytest.mark.parametrize(
         ("name", "one"),
         [
-            ("effective_rank", lambda each: rank(each.wrote)),
+            ("effective_rank", lambda each: alike.effective_rank(each.wrote)),
+            ("coherence", lambda each: alike.coherence(each.wrote, each.residents)),
+            ("correlation", lambda each: alike.correlation(each.wrote, each.residents)),
             ("write_likeness", lambda each: cosine(each.wrote, each.others)),
             ("write_constancy", lambda each: constancy(each.wrote)),
             ("effect_evenness", lambda each: evenness(each.drops)),

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from organisms.families import FAMILIES
-from tests.organisms import cases
+from organisms.species import PROPERTIES
+from tests.fixtures import naive_interface
+from tests.fixtures.small_worlds import DEFINED
+from tests.organisms import alike, cases
 from tests.organisms.cases import CASES, Case, defined_losses, gates_of, losses, rewrite, tensors_of
 
 seen = cache(cases.probed)  # nobody may change what it gives
@@ -33,6 +36,25 @@ class TestAgainstTheDefinition:
             )
             assert [found] * 3 == pytest.approx([one.item() for one in without], abs=2e-5)
             assert abs(found) > 1e-4  # a death matters here, so that a wrong answer would be seen
+
+    def test_properties_are_those_of_what_each_part_of_a_layer_writes(self, case):
+        _, organism, inputs, _, probe = seen(case)
+        definition, parts = DEFINED[case.family].definition, naive_interface.parts(organism)
+        wrote = {
+            slot: torch.stack([definition.wrote(organism, parts, slot, one) for one in inputs])
+            for slot in parts
+        }
+        for place, slot in enumerate(probe.slots):
+            others = [
+                wrote[each] for each in parts if each != slot and parts[each].layer == parts[slot].layer
+            ]
+            expected = {
+                "effective_rank": alike.effective_rank(wrote[slot]),
+                "coherence": alike.coherence(wrote[slot], others),
+                "correlation": alike.correlation(wrote[slot], others),
+            }
+            found = {name: probe.properties[name][place].item() for name in PROPERTIES}
+            assert found == pytest.approx(expected, rel=1e-3, abs=5e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

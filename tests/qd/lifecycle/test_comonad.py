@@ -5,18 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
-from scipy.stats import percentileofscore, zmap
+from scipy.stats import zmap
 from sklearn.neighbors import NearestNeighbors
 
-from qd.lifecycle.comonad import (
-    SpatialContext,
-    around,
-    behavioural_divergence,
-    coherence,
-    gradient_rank,
-    relative_fitness,
-    relative_fitness_all,
-)
+from qd.lifecycle.comonad import Coherence, RelativeFitness, SpatialContext, around, together
 
 # Behaviours on a coarse grid, so that distances tie.
 BEHAVIOURS = st.lists(st.tuples(*[st.sampled_from([0.0, 0.25, 0.5, 1.0])] * 5), min_size=1, max_size=9)
@@ -83,11 +75,20 @@ def test_ties_go_by_position_and_few_items_give_few_neighbours():
 
 
 @given(BEHAVIOURS, st.integers(0, 6), st.data())
-def test_relative_fitness_of_all_at_once_agrees(behaviours, k, data):
+def test_extractors_say_of_all_at_once_what_they_say_of_each(behaviours, k, data):
     n = len(behaviours)
     fitness = data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
-    single = [relative_fitness(around(fitness, focus, behaviours), float, k) for focus in range(n)]
-    np.testing.assert_allclose(relative_fitness_all(behaviours, fitness, k), single, atol=1e-9)
+    patterns = np.random.default_rng(n).normal(size=(n, 2, 3)) * np.array(fitness).round()[:, None, None]
+    for extractor in (RelativeFitness(fitness.__getitem__, k), Coherence(patterns.__getitem__, k)):
+        single = [extractor(around(range(n), focus, behaviours)) for focus in range(n)]
+        whole = around(range(n), n - 1, behaviours).extend(extractor)
+        np.testing.assert_allclose(whole.items, single, atol=1e-9)
+        plain = around(range(n), n - 1, behaviours).extend(lambda context, one=extractor: one(context))
+        assert (whole.focus, whole.places, plain.items) == (plain.focus, plain.places, tuple(single))
+
+
+def everywhere(behaviours, fitness, k=5):
+    return list(around(fitness, 0, behaviours).extend(RelativeFitness(float, k)).items)
 
 
 def test_relative_fitness_is_a_z_score_where_neighbours_differ():
@@ -96,59 +97,58 @@ def test_relative_fitness_is_a_z_score_where_neighbours_differ():
     nearest = cdist(behaviours, behaviours).argsort(axis=1)[:, 1:6]
     expected = [zmap(own, fitness[row]).item() for own, row in zip(fitness, nearest, strict=True)]
     assert fitness[nearest].std(axis=1).min() > 0.05
-    np.testing.assert_allclose(relative_fitness_all(behaviours, fitness, 5), expected)
+    np.testing.assert_allclose(everywhere(behaviours, fitness.tolist()), expected)
+
+
+def test_relative_fitness_keeps_its_bits():
+    """Those of what was computed before it was an extractor, so that journals of deaths still follow."""
+    rng = np.random.default_rng(2)
+    behaviours, fitness = rng.random((9, 5)), rng.random(9)
+    squares = np.zeros((9, 9))
+    for column in behaviours.T:
+        squares += (column[:, None] - column[None, :]) ** 2
+    distances = np.sqrt(squares)
+    np.fill_diagonal(distances, np.inf)
+    others = fitness[np.argsort(distances, axis=1, kind="stable")[:, :4]]
+    expected = (fitness - others.mean(axis=1)) / np.maximum(others.std(axis=1), 0.05)
+    assert everywhere(behaviours, fitness.tolist(), 4) == expected.tolist()
 
 
 def test_relative_fitness_floors_the_deviation_and_is_0_alone():
-    assert relative_fitness(around([0.3, 0.2, 0.2], 0, np.eye(3)), float) == pytest.approx(0.1 / 0.05)
-    assert relative_fitness(around([0.3], 0, [[0.0]]), float) == 0.0
-    assert relative_fitness_all([[0.0]], [0.3]).tolist() == [0.0]
-    assert relative_fitness_all(np.zeros((0, 5)), []).shape == (0,)
+    assert RelativeFitness(float)(around([0.3, 0.2, 0.2], 0, np.eye(3))) == pytest.approx(0.1 / 0.05)
+    assert RelativeFitness(float)(around([0.3], 0, [[0.0]])) == 0.0
+    assert everywhere([[0.0]], [0.3]) == [0.0]
 
 
-def test_divergence_points_away_from_the_neighbours():
-    behaviours = np.array([[0.5, 0.5], [0.4, 0.5], [0.4, 0.7], [0.0, 1.0]])
-    context = around(range(4), 0, behaviours)
-    np.testing.assert_allclose(behavioural_divergence(context, lambda i: behaviours[i], 2), [0.1, -0.1])
-    np.testing.assert_array_equal(behavioural_divergence(context, lambda i: behaviours[i], 0), [0.0, 0.0])
+def test_coherence_is_a_mean_cosine():
+    rng = np.random.default_rng(3)
+    behaviours, patterns = rng.random((8, 2)), rng.normal(size=(8, 4, 4))
+    flat = patterns.reshape(8, 16)
+    nearest = cdist(behaviours, behaviours).argsort(axis=1)[:, 1:4]
+    cosines = 1 - cdist(flat, flat, "cosine")
+    found = around(range(8), 0, behaviours).extend(Coherence(patterns.__getitem__, 3)).items
+    np.testing.assert_allclose(found, [cosines[i, row].mean() for i, row in enumerate(nearest)])
 
 
-@given(st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=2, max_size=8))
-def test_gradient_rank_is_scipy_s_mean_percentile(gradients):
-    behaviours = np.arange(len(gradients))[:, None] / 10
-    context = around(gradients, 0, behaviours)
-    expected = percentileofscore(gradients[1:6], gradients[0], kind="mean") / 100
-    assert gradient_rank(context, float) == pytest.approx(expected)
+def test_coherence_alone_or_with_a_pattern_of_zeros_is_0():
+    assert Coherence(np.asarray)(together([np.ones(3)])) == 0.0
+    assert together([np.ones(3)]).extend(Coherence(np.asarray)).items == (0.0,)
+    assert Coherence(np.asarray)(together([np.ones(3), np.zeros(3)])) == 0.0
 
 
-def test_gradient_rank_alone_is_the_middle():
-    assert gradient_rank(around([3.0], 0, [[0.0]]), float) == 0.5
-
-
-def test_coherence_is_the_mean_cosine():
-    angles = np.array([0.0, math.pi / 3, math.pi / 2, math.pi])
-    patterns = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    context = around(patterns.tolist(), 0, angles[:, None] / 4)
-    assert coherence(context, lambda pattern: pattern, 2) == pytest.approx(0.25)
-    assert coherence(context, lambda pattern: pattern, 3) == pytest.approx(-0.5 / 3)
-    assert coherence(context, np.zeros_like) == 0.0
-    assert coherence(context, lambda pattern: pattern, 0) == 0.0
-
-
-@given(st.lists(st.lists(st.floats(-1e3, 1e3), min_size=4, max_size=4), min_size=2, max_size=5))
-def test_coherence_is_bounded(patterns):
-    context = around(patterns, 0, np.zeros((len(patterns), 5)))
-    assert -1 <= coherence(context, lambda pattern: np.reshape(pattern, (2, 2))) <= 1
+def test_together_all_are_equally_near_and_go_by_position():
+    assert together("abcd", 2).k_nearest(2) == ("a", "b")
+    assert together("abcd", 0).k_nearest(9) == ("b", "c", "d")
 
 
 def test_refusals():
     with pytest.raises(ValueError, match=r"focus must be a position in 0\.\.1, got 2"):
         around("ab", 2, [[0.0], [1.0]])
-    with pytest.raises(ValueError, match="k must be 0 or more, got -1"):
-        around("ab", 0, [[0.0], [1.0]]).k_nearest(-1)
-    with pytest.raises(ValueError, match="k must be 0 or more, got -1"):
-        relative_fitness_all([[0.0], [1.0]], [0.1, 0.2], -1)
-    with pytest.raises(ValueError, match=r"behaviours must be finite and \[2, measures\]"):
-        around("ab", 0, [[0.0]])
-    with pytest.raises(ValueError, match=r"behaviours must be finite and \[2, measures\]"):
-        relative_fitness_all([[0.0], [math.nan]], [0.1, 0.2])
+    for among in (around("ab", 0, [[0.0], [1.0]]), together("ab")):
+        with pytest.raises(ValueError, match="k must be 0 or more, got -1"):
+            among.k_nearest(-1)
+        with pytest.raises(ValueError, match="k must be 0 or more, got -1"):
+            among.extend(RelativeFitness(len, -1))
+    for behaviours in ([[0.0]], [[0.0], [math.nan]], [[0.0], [0.0, 1.0]]):
+        with pytest.raises(ValueError, match="places must be finite and one for each of 2 items"):
+            SpatialContext(("a", "b"), 0, tuple(map(tuple, behaviours)))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qd import chemotaxis
+from qd.chemotaxis.hunger import hunger
 from qd.lifecycle.decide import decide, loss_gate
 from qd.lifecycle.rules import culls, phase
 from qd.seeding import happens
@@ -94,9 +94,7 @@ class TestPhases:
 
     def test_hunger_is_that_of_the_organisms_own_validation_losses(self):
         past = [census(pool(3, 3), validation=loss) for loss in (9.0, 4.0, 2.0)]
-        assert decided(pool(3, 3), past=past, validation=1.0).hunger == chemotaxis.hunger(
-            [9.0, 4.0, 2.0, 1.0]
-        )
+        assert decided(pool(3, 3), past=past, validation=1.0).hunger == hunger([9.0, 4.0, 2.0, 1.0])
         assert decided(pool(3, 3), past=past, validation=2.0).hunger > 0.2
 
 

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qd import chemotaxis
+from qd.chemotaxis.apart import apart
+from qd.chemotaxis.hunger import hunger
+from qd.chemotaxis.rule import probabilities
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import RESEED_AFTER, in_a_row
 from qd.records import ComponentId
@@ -79,11 +81,9 @@ def test_after_a_finite_round_there_is_no_re_seed(finite, round):
 def test_quarantined_rounds_do_not_make_an_organism_hungry():
     finite = [census(pool(3, 3), validation=loss) for loss in (4.0, 2.0)]
     lost = census([], validation=float("nan"), quarantine="loss is nan")
-    assert decided(pool(3, 3), past=[*finite, lost], validation=1.0).hunger == chemotaxis.hunger(
-        [4.0, 2.0, 1.0]
-    )
+    assert decided(pool(3, 3), past=[*finite, lost], validation=1.0).hunger == hunger([4.0, 2.0, 1.0])
     again = decide(RULES, CULL, [*finite, lost], WHOLE, NEIGHBOURS, RANGES)
-    assert again.hunger == chemotaxis.hunger([4.0, 2.0]) == 0.5
+    assert again.hunger == hunger([4.0, 2.0]) == 0.5
 
 
 class TestReseed:
@@ -105,7 +105,8 @@ class TestReseed:
         for birth in found.births:
             depth = birth.slot // RULES.capacity
             stream = generator(5, CULL, f"reseed:0:{birth.slot}")
-            parent = chemotaxis.sample(WHOLE, NEIGHBOURS, found.hunger, RULES.tau, stream, depth)
+            chances = probabilities(WHOLE, NEIGHBOURS, found.hunger, RULES.tau, depth)
+            (parent,) = apart(WHOLE, NEIGHBOURS, chances, stream, 1)
             assert birth.parents == (parent.component,)
             assert birth.objective == parent.objective
             assert parent.depth == depth

@@ -59,7 +59,7 @@ def test_a_weak_space_is_warned_of_too_and_an_old_run_has_no_outlook():
     weak, ways = foreseen(FAIR, verdict)
     assert weak == "the behaviour space: the KMO is 0.5"
     assert ways.startswith(
-        "Ways out: fewer measures, such as measures=[a, c]; one of the 16 other built-in measures"
+        "Ways out: fewer measures, such as measures=[a, c]; one of the 18 other built-in measures"
     )
     assert foreseen(None, verdict) == [weak, ways]
     assert len(foreseen(replace(FAIR, useful=0), verdict)) == 3

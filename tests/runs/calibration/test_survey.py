@@ -55,7 +55,7 @@ def test_a_set_has_as_many_measures_as_the_run():
 
 
 def test_too_few_that_vary_are_one_sentence():
-    with pytest.raises(RunError, match=r"of 16 measures only 3 vary, and a set has 5; raise calibration\.st"):
+    with pytest.raises(RunError, match=r"of 18 measures only 3 vary, and a set has 5; raise calibration\.st"):
         surveyed(small(), NAMES, made_up(NAMES[3:]))
 
 

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import subprocess
 import sys
@@ -29,6 +30,15 @@ def said(values):
     config, found = checked(values)
     assert (config is None) == bool(found)
     return [str(problem) for problem in found]
+
+
+def source(**changes):
+    """Give a place to search near, as a configuration has it."""
+    return {"behavior": [0.5] * 5, "concentration": 0.5} | changes
+
+
+def searching(*sources):
+    return {"chemotaxis": {"kind": "sources", "sources": list(sources)}}
 
 
 def file(tmp_path, text):
@@ -199,6 +209,24 @@ def test_everything_that_is_wrong_is_reported_at_once():
             "lifecycle.budget_bytes: must be null where lifecycle.enabled is false, .* not 9",
         ),
         ({"chemotaxis": {"window": 0}}, "chemotaxis.window: must be at least 1, not 0"),
+        (
+            {"chemotaxis": {"kind": "source"}},
+            "chemotaxis.kind: must be one of rule, .*; did you mean sources",
+        ),
+        (
+            {"chemotaxis": {"sources": [source()]}},
+            "chemotaxis.sources: are of kind sources, which .*, rule, is not; set chemotaxis.kind: sources",
+        ),
+        (searching(source(behavior=[0.5, 0.5])), r"sources\[0\].behavior: must be 5 numbers, .*, not 2"),
+        (
+            searching(source(), source(behavior=[2.0])),
+            r"sources\[1\].behavior\[0\]: must be at most 1, not 2",
+        ),
+        (searching(source(concentration=-1)), r"sources\[0\].concentration: must be at least 0, not -1"),
+        (searching(source(concentration=math.inf)), "concentration: must be a finite number, not Infinity"),
+        (searching({"behavior": [0.5] * 5}), r"chemotaxis.sources\[0\].concentration: must be given"),
+        (searching(source(at=1)), r"sources\[0\].at: unknown key; known here: behavior, concentration"),
+        (searching(1), r"sources\[0\]: must be a section with keys behavior, concentration, not 1"),
         (
             {"lifecycle": {"min_alive": 9}},
             r"lifecycle.min_alive: must be at most organism.initial \(8\), not 9",
@@ -631,6 +659,10 @@ def test_execution_and_the_places_of_files_are_no_part_of_the_science():
 
 
 def test_a_key_that_came_later_counts_only_where_it_is_used():
+    assert scientific(configured({}))["chemotaxis"] == {"tau": 0.2, "window": 5}
+    among = configured(searching(source()))
+    assert scientific(among)["chemotaxis"]["sources"] == [source()]
+    assert configured(plain(among)) == among
     assert "kinds" not in scientific(configured({}))["task"]
     chosen = configured({"task": {"name": "signals", "kinds": ["sine"]}})
     assert scientific(chosen)["task"]["kinds"] == ["sine"]

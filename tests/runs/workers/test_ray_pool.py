@@ -126,7 +126,9 @@ class TestLocal:
         assert contents(run) == contents(finished)
         assert len(workers_of(run)) == workers
 
-    def test_by_hash_an_order_is_done_by_the_worker_that_it_is_for(self, on, local_pool, undisturbed, tmp_path):
+    def test_by_hash_an_order_is_done_by_the_worker_that_it_is_for(
+        self, on, local_pool, undisturbed, tmp_path
+    ):
         on()
         run = launch(small(*RAY, "execution.placement=hash"), tmp_path / "run")
         assert digests(run) == digests(undisturbed)

@@ -83,6 +83,18 @@ def test_a_resumed_training_goes_on_bit_for_bit(evolved, cut):
     assert resumed.encoder.archive_summary() == evolved.encoder.archive_summary()
 
 
+def test_births_search_among_sources_and_go_on_from_a_state(evolved):
+    among = {"chemotaxis": "sources", "patience": 1}
+    whole = Loop(**among).train(60)
+    births, by_rule = (loop.encoder.history("decisions") for loop in (whole, evolved))
+    assert births["parents"].tolist() != by_rule["parents"].tolist()
+    first = Loop(**among).train(30)
+    assert first.encoder.evolution.tries
+    resumed = Loop(**among).load(first.state()).train(30)
+    assert resumed.encoder.history("decisions").equals(births)
+    assert resumed.encoder.evolution.tries == whole.encoder.evolution.tries
+
+
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adagrad, torch.optim.Adafactor])
 def test_other_optimizers_do(optimizer):
     assert Loop(optimizer).train(60).happened()

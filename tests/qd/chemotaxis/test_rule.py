@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
-from qd.chemotaxis import apart, attraction, hunger, probabilities, sample
+from qd.chemotaxis.apart import apart
+from qd.chemotaxis.hunger import hunger
+from qd.chemotaxis.rule import attraction, probabilities
 from qd.records import Candidate, ComponentId
 from qd.seeding import generator
 from qd.view import View
@@ -50,8 +52,8 @@ def test_the_sated_take_the_best_and_the_hungry_the_frontier():
 
 def test_samples_come_at_the_rate_of_the_probabilities():
     sight = view({0: 0.2, 1: 0.9, 2: 0.3, 6: 0.1})
-    draws = [sample(sight, NEIGHBOURS, 0.5, 0.3, generator(0, step, "birth")) for step in range(2000)]
     chances = probabilities(sight, NEIGHBOURS, 0.5, 0.3)
+    draws = [apart(sight, NEIGHBOURS, chances, generator(0, step, "birth"), 1)[0] for step in range(2000)]
     for item, chance in zip(sight.elites, chances, strict=True):
         assert abs(draws.count(item) / 2000 - chance) < 4 * math.sqrt(chance * (1 - chance) / 2000)
 
@@ -60,14 +62,13 @@ def test_only_elites_of_the_depth_are_parents():
     sight = view({0: 0.2, 1: 0.9, 2: 0.3}, {0: 1, 2: 1})
     found = probabilities(sight, NEIGHBOURS, 0.0, 0.1, depth=1)
     np.testing.assert_allclose(found, softmax([2.0, -math.inf, 3.0]))
-    assert {
-        sample(sight, NEIGHBOURS, 0.0, 9.0, generator(0, s, ""), depth=0).component.slot for s in range(9)
-    } == {1}
-    assert sample(sight, NEIGHBOURS, 0.0, 0.1, generator(0, 0, ""), depth=2) is None
+    assert not probabilities(sight, NEIGHBOURS, 0.0, 0.1, depth=2).any()
 
 
 def test_an_empty_view_has_no_parent():
-    assert sample(View((), (), SIZE), NEIGHBOURS, 0.5, 0.1, generator(0, 0, "")) is None
+    nothing = View((), (), SIZE)
+    chances = probabilities(nothing, NEIGHBOURS, 0.5, 0.1)
+    assert apart(nothing, NEIGHBOURS, chances, generator(0, 0, ""), 1) == ()
 
 
 def test_a_tiny_tau_does_not_overflow():

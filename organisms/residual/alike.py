@@ -1,0 +1,106 @@
+"""What a component is among those of its layer: how many directions it writes, and how like theirs it writes.
+
+Over all tokens of some examples, with y_n [T, D] what component n adds to the stream:
+
+- ``effective_rank``: participation ratio of the directions of y_n, in [0, D]
+- ``coherence``: mean over the others m of the cosine of ``|y_nt|`` and ``|y_mt|`` over tokens t, in [0, 1]: whether it
+  acts on the tokens that they act on
+- ``correlation``: mean over the others m of the Pearson correlation of the entries of y_n and y_m, in [-1, 1]: whether
+  it writes what they write
+
+Without others both are 0. Source: the properties of a pseudopod in the Slime Mold Transformer blueprint, proto/model.
+Differs from the source: coherence is that of attention patterns there, which only attention has.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from kernels.correlation import correlation
+from kernels.effective_rank import effective_rank
+from organisms.residual.writes import Writes
+from organisms.species import PROPERTIES
+from qd.lifecycle.comonad import Coherence, SpatialContext, together
+
+OF_PAIRS = ("coherence", "correlation")
+AT_HOME, IN_HOSTS = 1 << 19, 1 << 22  # entries of all y_n together, at most, unless one example has more
+
+
+def at_home(writes: Writes, context: SpatialContext[int] | None) -> dict[str, Float64[Tensor, " n"]]:
+    """Return the three properties of each component of a layer, on as many examples as are cheap.
+
+    Parameters
+    ----------
+    writes
+        What each component writes.
+    context
+        The slots of the components, in the order of the writes; None where there are none.
+    """
+    n, device = len(writes.write), writes.write.device
+    if context is None:
+        return {name: torch.zeros(0, dtype=torch.float64, device=device) for name in PROPERTIES}
+    few = _sampled(writes, AT_HOME)
+    y_nTD = _dense(few)
+    pattern = dict(zip(context.items, _amounts(y_nTD), strict=True)).__getitem__
+    coherence = context.extend(Coherence(pattern, n)).items
+    correlations_nn = _correlations(y_nTD).fill_diagonal_(0.0)
+    return {
+        "effective_rank": _ranks(few),
+        "coherence": torch.tensor(coherence, dtype=torch.float64, device=device),
+        "correlation": correlations_nn.sum(1) / max(1, n - 1),
+    }
+
+
+def in_host(guests: Writes, residents: Writes) -> dict[str, Float64[Tensor, " n"]]:
+    """Return coherence and correlation of each of n guests with a host's own components of its layer.
+
+    Parameters
+    ----------
+    guests
+        What each writes when it alone joins them.
+    residents
+        What they write without it.
+    """
+    n, m = len(guests.write), len(residents.write)
+    if not n:
+        return {name: guests.write.new_zeros(0, dtype=torch.float64) for name in OF_PAIRS}
+    values = torch.cat([guests.values, residents.values], 1)
+    y_nTD = _dense(_sampled(Writes(values, torch.cat([guests.write, residents.write])), IN_HOSTS))
+    amounts = _amounts(y_nTD)
+    coherence = Coherence(np.asarray, m)
+    found = [coherence(together([own, *amounts[n:]])) for own in amounts[:n]]
+    return {
+        "coherence": torch.tensor(found, dtype=torch.float64, device=values.device),
+        "correlation": _correlations(y_nTD)[:n, n:].sum(1) / max(1, m),
+    }
+
+
+def _sampled(writes: Writes, entries: int) -> Writes:
+    n, _, D = writes.write.shape
+    examples = max(1, entries // max(1, n * writes.values.shape[2] * D))
+    return Writes(writes.values[:examples], writes.write)
+
+
+def _ranks(writes: Writes) -> Float64[Tensor, " n"]:
+    """Return the participation ratios, from the coordinates of y_n in a basis of the directions that n can write.
+
+    The basis is orthonormal, so that the Gram matrix of the coordinates has the eigenvalues of that of y_n, but for
+    zeros, and is of the inner size, which is mostly smaller.
+    """
+    upper_nkW = torch.linalg.qr(writes.write.mT, mode="r").R
+    inner_nTW = writes.values.transpose(0, 1).flatten(1, 2)
+    return effective_rank(inner_nTW @ upper_nkW.mT).double()
+
+
+def _dense(writes: Writes) -> Float[Tensor, "n T D"]:
+    return torch.stack(list(writes.dense())).flatten(1, 2)
+
+
+def _amounts(y_nTD: Float[Tensor, "n T D"]) -> list[Float64[np.ndarray, " T"]]:
+    """Return how much each component writes to every token."""
+    return list(torch.linalg.vector_norm(y_nTD, dim=-1).double().cpu().numpy())
+
+
+def _correlations(y_nTD: Float[Tensor, "n T D"]) -> Float64[Tensor, "n n"]:
+    return correlation(y_nTD.flatten(1).T.double())
