@@ -14,12 +14,7 @@ from runs.training.newborns import founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.world import WorldSpec
 from tests.faults.killed_drivers import killed, launch_and_die
-from tests.fixtures.small_runs import contents, digests, launched
-
-STREAM = (
-    *("task.name=recall", "task.length=3", "task.chunks=3", "task.truncation=2", "organism.depth=2"),
-    *("organism.pseudopods.memory=tubes", "organism.pseudopods.memory_capacity=4"),
-)
+from tests.fixtures.small_runs import STREAM, contents, digests, launched
 
 
 @pytest.fixture(scope="module")

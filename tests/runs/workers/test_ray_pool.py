@@ -14,7 +14,7 @@ from runs.prepared import prepare
 from runs.resume import resume
 from runs.workers.start import pool_of
 from tests.faults.killed_drivers import killed, launch_and_die
-from tests.fixtures.small_runs import contents, digests, launched, small
+from tests.fixtures.small_runs import STREAM, contents, digests, launched, small
 
 ray_pool = pytest.importorskip("runs.workers.ray_pool")
 pytestmark = [
@@ -123,6 +123,13 @@ class TestLocal:
         assert digests(run) == digests(finished)
         assert contents(run) == contents(finished)
         assert len(workers_of(run)) == workers
+
+    def test_streams_leave_no_state_on_the_workers_that_read_them(self, on, tmp_path):
+        inline = launch(small(*STREAM), tmp_path / "inline")
+        on(2)
+        run = launch(small(*RAY, *STREAM), tmp_path / "run")
+        assert digests(run) == digests(inline)
+        assert len(workers_of(run)) == 2
 
     def test_a_run_that_was_cut_off_inline_goes_on_with_ray(self, on, undisturbed, tmp_path):
         killed(launch_and_die, tmp_path / "run", 2)
