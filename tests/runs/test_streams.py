@@ -30,7 +30,7 @@ def test_it_replays_in_full_and_by_its_decisions(stream):
 
 
 def test_it_goes_on_after_a_kill_to_the_same_end(stream, tmp_path):
-    killed(launch_and_die, tmp_path / "run", 3, *STREAM)
+    killed(launch_and_die, tmp_path / "run", 2, *STREAM)
     resume(tmp_path / "run", {})
     assert digests(tmp_path / "run") == digests(stream)
     assert contents(tmp_path / "run") == contents(stream)

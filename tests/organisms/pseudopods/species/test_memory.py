@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from organisms.options import Sizes
 from organisms.pseudopods.species import PseudopodOptions, Pseudopods
 from organisms.pseudopods.species.reading import read
+from organisms.pseudopods.species.remembered import after
 from organisms.pseudopods.tubes import TubeRules
 from tests.fixtures.small_worlds import (
     CHUNK,
@@ -110,6 +111,17 @@ def test_a_memory_as_large_as_the_stream_without_decay_or_flow_is_attention_to_a
     scores = scale * query @ key.mT + math.log(0.5) * newest
     expected = torch.softmax(scores.masked_fill(hidden, -torch.inf), -1) @ value
     torch.testing.assert_close(found, expected)
+
+
+def test_of_tokens_of_equal_worth_the_newest_stay_and_what_is_like_the_present_outlasts_them():
+    rules, h = TubeRules(0.9, 2), torch.eye(4)[None]
+    tubes = after(rules.none(h[:, 0]), h[:, :3], torch.zeros(4), rules)
+    assert torch.equal(tubes.content, h[:, [2, 1]])
+    liked = after(
+        tubes, 9 * h[:, [1]], torch.full((4,), -1.0), rules
+    )  # of little worth itself, and like the second
+    assert torch.equal(liked.content, h[:, [1, 2]])
+    assert liked.conductance[0, 0] > liked.conductance[0, 1]
 
 
 @pytest.mark.parametrize(("truncation", "reached"), [(None, [0, 1, 2]), (2, [2]), (1, [])])
