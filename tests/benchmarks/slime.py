@@ -105,6 +105,13 @@ def streamed(width: int, layers: int, tokens: int, repeats: int) -> None:
     print(f"  {1e3 * tokens / whole:9,.0f} {1e3 * tokens / cut:9,.0f}")
 
 
+def alive() -> tuple[int, int]:
+    """Tensors that are there, and their bytes; the list of them is gone afterwards, or it would keep them."""
+    gc.collect()
+    found = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+    return len(found), sum(each.nbytes for each in found)
+
+
 def remembered(chunks: int = 10_000, every: int = 2_000) -> None:
     """A small stateful model trains chunk by chunk; what is alive after some of them is alive after all."""
     model = SlimeModel(8, 16, 8, 8, block=4, stateful=True)
@@ -116,9 +123,7 @@ def remembered(chunks: int = 10_000, every: int = 2_000) -> None:
         optimizer.step()
         optimizer.zero_grad()
         if chunk % every == 0:
-            gc.collect()
-            found = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
-            counts.append((len(found), sum(each.nbytes for each in found)))
+            counts.append(alive())
             print(f"  {chunk:9,d} {counts[-1][0]:9,d} {counts[-1][1]:9,d}")
     assert len(set(counts)) == 1
 
