@@ -18,7 +18,7 @@ def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str,
     """Draw an untrained interface: what maps tokens into the residual stream and out of it.
 
     ``embed`` [F, dim] and ``position`` [S, dim] are the stem, ``read`` [dim, outputs] and ``bias``
-    [outputs] the readout.
+    [outputs] the readout. In a stream, ``position`` is that in a chunk.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str,
 
     return {
         "embed": normal(task.features, dim, std=1.0),
-        "position": normal(task.length, dim, std=0.5),
+        "position": normal(task.sight, dim, std=0.5),
         "read": normal(dim, task.outputs, std=1 / math.sqrt(dim)),
         "bias": torch.zeros(task.outputs),
     }
@@ -57,7 +57,7 @@ def check_interface(interface: Interface, wanted: Interface) -> None:
         raise ValueError(f"an interface of this task is {shapes}; found {found}")
 
 
-def stem(task: Task, interface: Interface, inputs: Tensor) -> Float[Tensor, "B S D"]:
+def stem(task: Task, interface: Interface, inputs: Tensor, first: int = 0) -> Float[Tensor, "B S D"]:
     """Map tokens into the residual stream, embedded and with their positions added.
 
     Parameters
@@ -67,11 +67,16 @@ def stem(task: Task, interface: Interface, inputs: Tensor) -> Float[Tensor, "B S
     interface
         Holds ``embed`` and ``position``.
     inputs
-        Tokens of B examples: continuous [B, S, F] or discrete [B, S].
+        Tokens of B examples: continuous [B, S, F] or discrete [B, S]. Of a stream they may be any number.
+    first
+        Place of the first one in its chunk, if the task is a stream.
     """
-    embed = interface["embed"]
+    embed, position = interface["embed"], interface["position"]
     tokens = inputs @ embed if task.tokens == "continuous" else F.embedding(inputs, embed)
-    return tokens + interface["position"]
+    if task.chunk is None:
+        return tokens + position
+    places = torch.arange(first, first + inputs.shape[1], device=position.device)
+    return tokens + position[places % task.chunk]
 
 
 def readout(task: Task, interface: Interface, x: Float[Tensor, "*batch S D"]) -> Tensor:

@@ -5,9 +5,12 @@ No torch here: a configuration is read and checked without it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from organisms.layers.config import Section
+
+if TYPE_CHECKING:
+    from organisms.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,12 @@ class FamilyOptions(Section):
     def broken_rules(self, sizes: Sizes) -> Iterator[BrokenRule]:
         """Yield every rule between keys that these options break in organisms of such sizes."""
         yield from ()
+
+    def refusal(self, task: "Task") -> str | None:
+        """Return why components of these options cannot learn a task, or None if they can.
+
+        A family whose organisms read streams chunk by chunk overrides it; all others would look across chunks.
+        """
+        if task.chunk is None:
+            return None
+        return "it is a stream, and these components know no chunks; choose organism.kind: pseudopods"

@@ -61,6 +61,11 @@ class Task:
         Names of the kinds of examples, where the splits have labels.
     metrics
         What is reported of the test split besides the score, under names of the task's own.
+    chunk
+        Tokens of a chunk where an example is a stream that is read chunk by chunk: a token sees at most its own chunk
+        up to itself, and beyond it only what an organism remembers. None: no stream.
+    truncation
+        Chunks of a stream over which gradients flow; None: all.
     """
 
     name: str
@@ -76,6 +81,8 @@ class Task:
     causal: bool = False
     labels: tuple[str, ...] = ()
     metrics: Metrics | None = None
+    chunk: int | None = None
+    truncation: int | None = None
 
     def __post_init__(self) -> None:
         """Check that splits, positions and sizes fit one another.
@@ -95,6 +102,7 @@ class Task:
         if positions.ndim != 2 or not len(positions) or not np.isfinite(positions).all():
             raise ValueError(f"positions must be finite numbers [S, d]; they have shape {positions.shape}")
         object.__setattr__(self, "positions", positions)
+        self._check_chunks()
         for name in ("train", "probe", "validation", "test"):
             object.__setattr__(self, name, self._taken(name, getattr(self, name)))
             self._check(name, getattr(self, name))
@@ -128,6 +136,23 @@ class Task:
         else:
             _check_numbers(f"{name}.targets", targets)
 
+    def _check_chunks(self) -> None:
+        if self.chunk is None:
+            if self.truncation is not None:
+                raise ValueError(f"truncation must be None without chunks, but is {self.truncation}")
+            return
+        if not 2 <= self.chunk < self.length or self.length % self.chunk:
+            raise ValueError(
+                f"chunk must be a number of tokens, from 2 on, that divides the {self.length} of a stream into two or "
+                f"more, but is {self.chunk}"
+            )
+        if self.truncation is not None and not 1 <= self.truncation <= self.chunks:
+            raise ValueError(
+                f"truncation must be a number of chunks from 1 to {self.chunks}, but is {self.truncation}"
+            )
+        if not self.causal or self.positions.shape[1] != 1:
+            raise ValueError("a stream must be causal, with positions [S, 1]")
+
     def _check_labels(self, name: str, split: Split) -> None:
         if (split.labels is not None) != bool(self.labels):
             raise ValueError(f"{name}.labels must be given if the task names labels, and only then")
@@ -140,6 +165,21 @@ class Task:
     def length(self) -> int:
         """Number of tokens S."""
         return len(self.positions)
+
+    @property
+    def sight(self) -> int:
+        """Number of tokens among which one can see others: those of a chunk, or all."""
+        return self.length if self.chunk is None else self.chunk
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks of a stream; 1 if it is none."""
+        return self.length // self.sight
+
+    @property
+    def reach(self) -> float:
+        """Largest distance of two tokens of which one can see the other."""
+        return float(self.distances[: self.sight, : self.sight].max())
 
     @property
     def per_position(self) -> bool:
@@ -162,21 +202,29 @@ class Task:
         return np.linalg.norm(self.positions[:, None] - self.positions[None], axis=-1)
 
     def visible(self, window: float) -> np.ndarray:
-        """Return which tokens (columns) each token (row) sees, bool [S, S]: nearer than window, not later if causal."""
-        near = self.distances < window
+        """Return which tokens (columns) each token (row) sees, bool [S, S]: nearer than window, not later if causal.
+
+        In a stream they are of the same chunk.
+        """
+        place = np.arange(self.length) // self.sight
+        near = (self.distances < window) & (place[:, None] == place)
         return np.tril(near) if self.causal else near
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that a run can see of the task; labels count where there are any."""
+        """SHA-256 of everything that a run can see of the task; labels and chunks count where there are any."""
         splits = (self.train, self.probe, self.validation, self.test)
         arrays = [array for split in splits for array in (split.inputs, split.targets)] + [self.positions]
-        content = {
+        content: dict[str, Any] = {
             "shape": [self.kind, self.tokens, self.features, self.outputs, self.causal],
             "arrays": [_content(array) for array in arrays],
         }
         labels = [_content(split.labels) for split in splits if split.labels is not None]
-        return sha256(canonical(content | ({"labels": [self.labels, labels]} if labels else {})))
+        if labels:
+            content["labels"] = [self.labels, labels]
+        if self.chunk is not None:
+            content["stream"] = [self.chunk, self.truncation]
+        return sha256(canonical(content))
 
 
 def _content(array: np.ndarray) -> list[Any]:

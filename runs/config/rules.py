@@ -13,6 +13,7 @@ MOST_SLOTS = 64  # in one organism, over all layers
 MOST_STEPS = 100_000_000  # optimizer steps of one organism
 SAMPLES_PER_CELL = 10  # that centroids among samples need
 READERS = ("text", "table")  # tasks that read a file
+STREAMS = ("recall",)  # tasks that are streams, whatever is asked
 
 Rule = Callable[[Config], Iterator[Problem]]
 
@@ -185,6 +186,22 @@ def _table(config: Config) -> Iterator[Problem]:
                 yield Problem((f"task.{key}", "task.name"), text)
 
 
+def _stream(config: Config) -> Iterator[Problem]:
+    task = config.task
+    if ":" in task.name:
+        return
+    if task.stream and task.name not in (*STREAMS, "text"):
+        yield Problem(
+            ("task.stream", "task.name"),
+            f"only the task text can be read as a stream, and recall always is one; {task.name} cannot; leave it out",
+        )
+    elif not task.stream and task.name not in STREAMS:
+        for key in ("chunks", "truncation"):
+            if getattr(task, key) is not None:
+                text = "is an option of streams; choose the task recall, or text with task.stream: true"
+                yield Problem((f"task.{key}", "task.name", "task.stream"), text)
+
+
 def _device(config: Config) -> Iterator[Problem]:
     execution = config.execution
     if execution.device == "cuda" and execution.executor == "ray" and execution.num_gpus == 0:
@@ -205,5 +222,6 @@ RULES: tuple[Rule, ...] = (
     _sources,
     _files,
     _table,
+    _stream,
     _device,
 )

@@ -134,9 +134,12 @@ def scientific(config: Config) -> dict[str, Any]:
     """
     values, defaults = plain(config), plain(type(config)())
     del values["execution"]
-    for section, key in LATER:
-        if values[section][key] == defaults[section][key]:
-            del values[section][key]
+    for *sections, key in LATER:
+        place, usual = values, defaults
+        for section in sections:
+            place, usual = place.get(section, {}), usual.get(section, {})
+        if key in place and place[key] == usual[key]:
+            del place[key]
     for section, key in PATHS:
         value = values[section][key]
         if value is not None:
@@ -145,8 +148,11 @@ def scientific(config: Config) -> dict[str, Any]:
 
 
 TABLE = ("target", "columns", "predict", "split", "missing")  # keys of the task table
+STREAM = ("stream", "chunks", "truncation")  # keys of tasks that are streams
+MEMORY = ("memory", "memory_capacity", "memory_decay")  # what pseudopods keep of a stream
 LATER = (
-    *(("task", key) for key in ("kinds", *TABLE)),
+    *(("task", key) for key in ("kinds", *TABLE, *STREAM)),
     *(("chemotaxis", key) for key in ("kind", "sources", "patience")),
+    *(("organism", "pseudopods", key) for key in MEMORY),
 )
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))

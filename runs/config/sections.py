@@ -46,11 +46,17 @@ class TaskConfig(Section):
     path: str | None = None
     """File (relative to the configuration's) of the tasks table (.csv, .npz, .parquet) and text; null: help topics."""
     length: Annotated[int, Field(ge=2)] | None = None
-    """Tokens per example where the task leaves a choice; null: the task's own."""
+    """Tokens per example, or per chunk of a stream, where the task leaves a choice; null: the task's own."""
     examples: Count | None = None
     """Training examples to use at most; null: all."""
     kinds: Annotated[tuple[str, ...], Field(strict=False)] | None = None
     """Kinds of sequences that the tasks signals and trajectories generate; null: all five."""
+    stream: bool = False
+    """Read the task text as streams of chunks of task.length bytes, of which only one is in sight at a time."""
+    chunks: Annotated[int, Field(ge=2)] | None = None
+    """Chunks of a stream (recall, or text with task.stream); null: the task's own."""
+    truncation: Count | None = None
+    """Chunks of a stream over which training lets gradients flow; null: all."""
     target: str | None = None
     """Column that the task table predicts."""
     columns: Annotated[tuple[str, ...], Field(strict=False)] | None = None

@@ -8,6 +8,7 @@ TASKS: Mapping[str, str] = {
     "text": "runs.tasks.text:build",
     "table": "runs.tasks.table.build:build",
     "signals": "runs.tasks.signals:build",
+    "recall": "runs.tasks.recall:build",
     "trajectories": "runs.tasks.trajectories:build",
     "sine": "runs.tasks.toys:sine",
     "xor": "runs.tasks.toys:xor",

@@ -20,7 +20,7 @@ class Options(Protocol):
 
     @property
     def length(self) -> int | None:
-        """Number of tokens S; None: the task's own."""
+        """Number of tokens S, or of a chunk of a stream; None: the task's own."""
 
     @property
     def examples(self) -> int | None:
@@ -29,6 +29,18 @@ class Options(Protocol):
     @property
     def kinds(self) -> Sequence[str] | None:
         """Kinds of examples that there shall be; None: all that the task has."""
+
+    @property
+    def stream(self) -> bool:
+        """Whether examples are streams of chunks."""
+
+    @property
+    def chunks(self) -> int | None:
+        """Chunks of a stream; None: the task's own number."""
+
+    @property
+    def truncation(self) -> int | None:
+        """Chunks of a stream over which gradients flow; None: all."""
 
     @property
     def target(self) -> str | None:
@@ -112,3 +124,32 @@ def length_between(options: Options, default: int, least: int, most: int, why: s
             f"task.length is {length}, but the task {options.name!r} takes {least} to {most} tokens: {why}"
         )
     return length
+
+
+def chunks_between(options: Options, default: int, most: int) -> int:
+    """Return the number of chunks of a stream that is asked for, or the task's default.
+
+    Parameters
+    ----------
+    options
+        Of the task.
+    default
+        Where none is asked for.
+    most
+        What the task allows.
+
+    Raises
+    ------
+    ConfigError
+        If it is not in ``[2, most]``, or gradients shall flow over no or more chunks.
+    """
+    chunks = default if options.chunks is None else options.chunks
+    if not 2 <= chunks <= most:
+        raise ConfigError(
+            f"task.chunks is {chunks}, but a stream of the task {options.name!r} has 2 to {most} chunks"
+        )
+    if options.truncation is not None and not 1 <= options.truncation <= chunks:
+        raise ConfigError(
+            f"task.truncation is {options.truncation}, but gradients flow over 1 to {chunks} chunks (task.chunks)"
+        )
+    return chunks

@@ -6,10 +6,12 @@ import numpy as np
 
 from organisms.task import Split, Task
 from runs.errors import ConfigError
-from runs.tasks.options import Options, length_between, refuse_kinds
+from runs.tasks.options import Options, chunks_between, length_between, refuse_kinds
 from runs.tasks.splits import capped
 
 LENGTH = 64  # bytes a sequence, unless asked otherwise
+CHUNKS = 4  # of a stream, unless asked otherwise
+MOST = 65_536  # bytes of a sequence
 LEAST_SEQUENCES = 80  # so that probe, validation and test have 8 each
 HELD_OUT = (200, 200, 300)  # most sequences of probe, validation and test
 
@@ -23,10 +25,13 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
     targets are the bytes one further, and attention is causal. A byte of the corpus takes nine bytes of
     memory in each worker; ``task.examples`` bounds that.
 
+    As a stream, a sequence has several chunks, of which only the one under way is in sight: consecutive chunks of the
+    same text are consecutive positions of the stream.
+
     Parameters
     ----------
     options
-        ``length`` is S in bytes, 64 by default.
+        ``length`` is S in bytes, 64 by default; as a stream, that of a chunk.
     corpus
         The text, or None for CPython's help topics (`help_topics`).
 
@@ -38,7 +43,9 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
         If ``path`` names a corpus and `corpus` is None.
     """
     refuse_kinds(options)
-    length = length_between(options, LENGTH, 2, 65_536, "a sequence needs a byte and one before it")
+    most = MOST // 2 if options.stream else MOST
+    chunk = length_between(options, LENGTH, 2, most, "a sequence needs a byte and one before it")
+    length = chunk * chunks_between(options, CHUNKS, MOST // chunk) if options.stream else chunk
     if corpus is None and options.path is not None:
         raise ValueError(
             f"task.path is {options.path!r}, but its bytes were not given; read them with read_corpus"
@@ -51,6 +58,7 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
         raise ConfigError(
             f"the corpus {source} has {len(data)} bytes, but sequences of {length} bytes need "
             f"{LEAST_SEQUENCES * length + 4}; give a longer text or a smaller task.length"
+            f"{' or task.chunks' if options.stream else ''}"
         )
     held_out = [min(sequences // 10, most) for most in HELD_OUT]
     counts = [sequences - sum(held_out), *held_out]
@@ -71,6 +79,8 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
         outputs=256,
         positions=np.arange(length, dtype=np.float64)[:, None],
         causal=True,
+        chunk=chunk if options.stream else None,
+        truncation=options.truncation if options.stream else None,
     )
 
 

@@ -128,6 +128,7 @@ def family_of(config: Config, task: Task) -> Species:
     _check_contract(kind, made, ("family", "options"))
     try:
         options = made.options.model_validate(config.options.model_dump())
+        _check_task(kind, options.refusal(task), task)
         family: Species = made(task, config.organism.sizes, options)
     except PlasmodiaError:
         raise
@@ -136,6 +137,11 @@ def family_of(config: Config, task: Task) -> Species:
     _check_contract(kind, family, CONTRACT)
     _check_measures(config, family)
     return family
+
+
+def _check_task(kind: str, refusal: str | None, task: Task) -> None:
+    if refusal is not None:
+        raise ConfigError(f"the task {task.name!r} does not go with organism.kind {kind}: {refusal}")
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

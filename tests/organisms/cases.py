@@ -11,7 +11,15 @@ from organisms.families import FAMILIES
 from organisms.nn import example_losses
 from organisms.species import Organism, Probe, Species
 from tests.fixtures import naive_interface
-from tests.fixtures.small_worlds import DEFINED, KINDS, examples_of, small_organism, small_species, small_task
+from tests.fixtures.small_worlds import (
+    DEFINED,
+    KINDS,
+    examples_of,
+    small_organism,
+    small_species,
+    small_stream,
+    small_task,
+)
 
 SHAPES = {  # options, and the living slots
     "two layers": ({"depth": 2, "capacity": 4}, (0, 2, 3, 4, 6)),
@@ -43,10 +51,16 @@ class Case:
         sizes = SHAPES[self.shape][0] | (defined.variants[self.variant] if self.variant else {})
         if self.shape == "narrow":
             sizes |= dict.fromkeys(defined.largest, 1)
+        if self.variant in defined.streams:
+            return small_species(small_stream(*self.kind[:2], examples=5), self.family, **sizes)
         return small_species(small_task(*self.kind, examples=5), self.family, **sizes)
 
     def organism(self, slots: Sequence[int] | None = None, seed: int = 0) -> Organism:
         return small_organism(self.species(), self.slots if slots is None else slots, seed)
+
+
+def _kind(family: str, variant: str) -> tuple[str, str, bool]:
+    return KINDS[2] if variant in DEFINED[family].streams else KINDS[0]  # streams are causal
 
 
 CASES = [
@@ -57,7 +71,7 @@ CASES = [
         Case(family, shape="one layer"),
         Case(family, KINDS[2], "narrow"),
         Case(family, KINDS[4], "an empty layer"),
-        *(Case(family, variant=variant) for variant in DEFINED[family].variants),
+        *(Case(family, _kind(family, variant), variant=variant) for variant in DEFINED[family].variants),
     )
 ]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from organisms.task import Split
-from tests.fixtures.small_worlds import small_task
+from tests.fixtures.small_worlds import small_stream, small_task
 
 
 def test_equal_data_have_equal_digests_and_a_changed_number_another():
@@ -158,3 +158,39 @@ def test_no_split_may_be_empty():
     task = small_task()
     with pytest.raises(ValueError, match=r"validation\.inputs must be \[N, 7, 3\]; it is \(0, 7, 3\)"):
         replace(task, validation=Split(task.test.inputs[:0], task.test.targets[:0]))
+
+
+class TestStreams:
+    def test_a_token_sees_its_own_chunk_up_to_itself(self):
+        task = small_stream()
+        assert (task.length, task.sight, task.chunks, task.reach) == (12, 3, 4, 2)
+        seen = task.visible(99.0)
+        for i in range(task.length):
+            assert seen[i].nonzero()[0].tolist() == list(range(i // 3 * 3, i + 1))
+        assert task.visible(2.0)[5].nonzero()[0].tolist() == [4, 5]
+
+    def test_what_is_no_stream_is_one_chunk(self):
+        task = small_task()
+        assert (task.sight, task.chunks, task.reach) == (task.length, 1, task.distances.max())
+
+    def test_chunks_count_for_the_digest(self):
+        task = small_stream()
+        others = (replace(task, chunk=None), replace(task, chunk=4), replace(task, truncation=2))
+        assert len({task.digest, *(each.digest for each in others)}) == 4
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"chunk": 5}, "chunk must be .* that divides the 12 of a stream into two or more, but is 5"),
+            ({"chunk": 12}, "chunk must be .* but is 12"),
+            ({"chunk": 1}, "chunk must be .* from 2 on, .* but is 1"),
+            ({"truncation": 0}, "truncation must be a number of chunks from 1 to 4, but is 0"),
+            ({"truncation": 5}, "truncation must be a number of chunks from 1 to 4, but is 5"),
+            ({"chunk": None, "truncation": 2}, "truncation must be None without chunks, but is 2"),
+            ({"causal": False}, "a stream must be causal"),
+            ({"positions": np.zeros((12, 2))}, r"a stream must be causal, with positions \[S, 1\]"),
+        ],
+    )
+    def test_chunks_that_do_not_fit_are_named(self, change, message):
+        with pytest.raises(ValueError, match=message):
+            replace(small_stream(), **change)

@@ -213,6 +213,19 @@ class TestArms:
         run = launched(tmp_path / task, f"task.name={task}", *size, *changes)
         assert set(open_run(run).records().depth) == {0, 1}
 
+    @pytest.mark.parametrize(
+        "task", [("recall", 3), ("text", 4, "task.stream=true", "task.chunks=2")], ids=str
+    )
+    @pytest.mark.parametrize("memory", ["none", "tubes"])
+    def test_streams_run_too_with_and_without_a_memory(self, task, memory, tmp_path):
+        name, length, *stream = task
+        changes = ["organism.depth=2", "rounds=1", "calibration.steps=2", "objective.maturity=0"]
+        kept = f"organism.pseudopods.memory={memory}"
+        run = launched(
+            tmp_path / "run", f"task.name={name}", f"task.length={length}", *stream, kept, *changes
+        )
+        assert set(open_run(run).records()["depth"]) == {0, 1}
+
     @pytest.mark.long
     def test_a_task_reports_its_own_metrics_at_the_end_and_replays_them(self, tmp_path):
         kinds = "task.kinds=[spiral, sine]"

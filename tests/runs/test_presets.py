@@ -1,4 +1,4 @@
-"""The presets of other families, launched with their own tasks and sizes, but little training, in one process."""
+"""The presets of other families and streams, with their own tasks and sizes, but little training, in one process."""
 
 import pytest
 
@@ -15,7 +15,7 @@ LITTLE = (
 )
 
 
-@pytest.mark.parametrize("name", [name for name in presets() if "-" in name])
+@pytest.mark.parametrize("name", [name for name in presets() if "-" in name or name == "stream"])
 def test_a_preset_runs_and_no_measure_of_its_parts_is_constant(name, tmp_path):
     config = load(name, LITTLE)
     directory = RunDirectory.open(launch(config, tmp_path / "run"))

@@ -386,13 +386,16 @@ TASKS = {
     "signals": {"name": "signals", "length": 8, "examples": 50, "kinds": ["sine", "spiral"]},
     "trajectories": {"name": "trajectories", "length": 8, "examples": 50, "kinds": ["helix"]},
     "text": {"name": "text", "length": 6, "examples": 50},
+    "text in chunks": {"name": "text", "length": 3, "examples": 50, "stream": True, "chunks": 2},
+    "recall": {"name": "recall", "length": 3, "chunks": 3, "examples": 50},
 }
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_kind_of_task_goes_through_a_round(name):
-    config = small_config(rounds=1, task=TASKS[name], organism={"depth": 2})
-    corpus = b"A slime mold is no mold. " * 400 if name == "text" else None
+    memory = {"pseudopods": {"memory": "tubes"}} if name == "recall" else {}
+    config = small_config(rounds=1, task=TASKS[name], organism={"depth": 2} | memory)
+    corpus = b"A slime mold is no mold. " * 400 if name.startswith("text") else None
     spec = WorldSpec(config.model_dump(mode="json", by_alias=True), corpus)
     spec = replace(spec, interface=calibration_jobs.interface(build(spec))[1])
     spec = replace(

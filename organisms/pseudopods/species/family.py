@@ -6,7 +6,8 @@ A pseudopod reads the residual stream h [S, D] through two low-rank circuits (El
     out = softmax(scale * (h U_qk)(h V_qk^T)^T + window mask) (h U_ov) V_ov,
 
 with scale = temperature / sqrt(rank). The inner sizes are its structural genes `rank` and `width`, so the
-factors are trained as factors and the archive's low-rank entry of them is exact.
+factors are trained as factors and the archive's low-rank entry of them is exact. With a memory, the heads of a layer
+also attend to tubes of what a stream has left behind (`remembered`, `recalling`).
 
 Differs from the blueprint: it stores four matrices (W_q, W_k, W_v, W_o), each as two factors. A head's
 function depends on the products W_q W_k^T and W_v W_o alone, so two factored matrices hold all of it.
@@ -17,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from organisms.nn import Interface
 from organisms.options import FamilyOptions, Sizes
@@ -41,7 +44,7 @@ class Pseudopods(ResidualFamily):
     ] = {}  # a line between two heads is one between their products, which have no interchangeable units
 
     def __init__(self, task: Task, sizes: Sizes, options: PseudopodOptions) -> None:
-        whole = math.floor(task.distances.max()) + 1  # the smallest window that hides nothing
+        whole = math.floor(task.reach) + 1  # the smallest window that hides nothing
         window = whole if options.max_window is None else min(options.max_window, whole)
         genes = {
             "rank": GeneRange(min(2, options.max_rank), options.max_rank, integer=True, log=False),
@@ -56,10 +59,18 @@ class Pseudopods(ResidualFamily):
             Factored("ov", sizes.dim, sizes.dim, options.max_width, "width"),
         )
         super().__init__(task, sizes, genes, layout)
+        self.memory = options.rules
+
+    def interface(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw an untrained interface; with a memory, ``store`` [L, dim] says what its layers keep (`remembered`)."""
+        drawn = super().interface(generator)
+        if self.memory is not None:
+            drawn["store"] = torch.zeros(self.depth, self.dim)
+        return drawn
 
     def around(self, interface: Interface, pool: Pool) -> PseudopodOrganism:
         """Build an organism of an interface and an empty pool."""
-        return PseudopodOrganism(self.task, interface, pool)
+        return PseudopodOrganism(self.task, interface, pool, self.memory)
 
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
         """Draw an untrained head: entries of variance 1/D, in the output factor ``ov.V`` half as large.
@@ -99,4 +110,4 @@ class Pseudopods(ResidualFamily):
 
     def cost(self, genes: Genes) -> tuple[float, float]:
         """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one head on one example."""
-        return cost(self.task, self.dim, dict(genes))
+        return cost(self.task, self.dim, dict(genes), 0 if self.memory is None else self.memory.capacity)

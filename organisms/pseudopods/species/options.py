@@ -1,14 +1,20 @@
-"""The options of the pseudopod family: bounds of the structural genes of a head."""
+"""The options of the pseudopod family: bounds of the structural genes of a head, and the memory of a stream."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from organisms.layers.config import Count, Positive
 from organisms.options import BrokenRule, FamilyOptions, Sizes, Traits
 
+if TYPE_CHECKING:
+    from organisms.pseudopods.tubes import TubeRules
+    from organisms.task import Task
+
 
 class PseudopodOptions(FamilyOptions):
-    """Bounds of the structural genes of a pseudopod, a low-rank attention head."""
+    """Bounds of the structural genes of a pseudopod, a low-rank attention head, and what its layer remembers."""
 
     traits: ClassVar[Traits] = Traits(gate="adds", assay="use", host_share=0.25, interface_steps=300)
 
@@ -22,6 +28,30 @@ class PseudopodOptions(FamilyOptions):
     """Lowest attention temperature, a gene."""
     max_temperature: Positive = 2.0
     """Highest attention temperature, a gene."""
+    memory: Literal["none", "tubes"] = "none"
+    """What a layer keeps of a stream (a task in chunks) beyond the chunk in sight; none: nothing, windows alone."""
+    memory_capacity: Count = 16
+    """Tubes of a layer, each with a token of an earlier chunk."""
+    memory_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of a tube's conductance that stays from chunk to chunk where nothing flows."""
+
+    @property
+    def rules(self) -> "TubeRules | None":
+        """How the tubes live, if there are any."""
+        if self.memory == "none":
+            return None
+        from organisms.pseudopods.tubes import TubeRules  # torch is loaded with it
+
+        return TubeRules(self.memory_decay, self.memory_capacity)
+
+    def refusal(self, task: "Task") -> str | None:
+        """Return why pseudopods cannot learn a task, or None if they can: where nothing could be remembered."""
+        if task.chunk is not None or self.memory == "none":
+            return None
+        return (
+            f"it is no stream, of which organism.pseudopods.memory: {self.memory} could remember anything; "
+            "choose memory: none, or the task recall, or text with task.stream: true"
+        )
 
     def broken_rules(self, sizes: Sizes) -> Iterator[BrokenRule]:
         """Yield every rule between keys that these options break in organisms of such sizes."""

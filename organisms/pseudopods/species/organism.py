@@ -1,7 +1,10 @@
 """An organism of pseudopods: all heads of a layer in one batched attention, added to the residual stream.
 
-Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D residual width, R and W inner
-sizes of the QK and OV circuits.
+A stream is read chunk by chunk. Its heads see the chunk alone, or, with a memory, tubes of earlier ones as well; as an
+example is a whole stream, a forward pass goes over all its chunks, and no state is left between steps.
+
+Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, T of a chunk (all, if there is no stream),
+K chunks, D residual width, R and W inner sizes of the QK and OV circuits.
 """
 
 import math
@@ -18,6 +21,9 @@ from kernels.attention import AttentionStatistics, attention, attention_weights
 from organisms.nn import Interface
 from organisms.pool import Pool
 from organisms.pseudopods.species.cost import cost
+from organisms.pseudopods.species.recalling import Recalling, recalling
+from organisms.pseudopods.species.remembered import before_each, joined
+from organisms.pseudopods.tubes import TubeRules, Tubes
 from organisms.residual.organism import Observed, ResidualOrganism, projected, quiet_share
 from organisms.residual.writes import Writes
 from organisms.task import Task
@@ -38,18 +44,26 @@ class Heads:
 
     @cached_property
     def patterns(self) -> Tensor:
-        """The mean attention weights of each head over the examples, as unit vectors, [n, S S]."""
-        q_BCSR, k_BCSR, _ = self.organism.circuits(self.layer, self.h_BSD)
-        weights_BCSS = attention_weights(q_BCSR, k_BCSR, **self.organism.attention_options(self.layer))
-        return F.normalize(weights_BCSS.mean(0)[self.slots].flatten(1), dim=1)
+        """The mean attention weights of each head over the examples, as unit vectors, [n, T (M + T)]."""
+        return F.normalize(self.organism.patterns(self.layer, self.h_BSD)[self.slots].flatten(1), dim=1)
 
 
 class PseudopodOrganism(ResidualOrganism):
-    """Attention heads that see their windows, each with its own temperature."""
+    """Attention heads that see their windows, each with its own temperature, and what their layer remembers.
 
-    def __init__(self, task: Task, interface: Interface, pool: Pool) -> None:
+    Parameters
+    ----------
+    task, interface, pool
+        As every organism has them.
+    memory
+        How the tubes of each layer live, in a stream; None: there are none.
+    """
+
+    def __init__(self, task: Task, interface: Interface, pool: Pool, memory: TubeRules | None = None) -> None:
         super().__init__(task, interface, pool)
-        self.positions = torch.tensor(task.positions, dtype=torch.float32, device=pool.counts.device)
+        in_sight = task.positions[: task.sight]
+        self.positions = torch.tensor(in_sight, dtype=torch.float32, device=pool.counts.device)
+        self.memory = memory
 
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
         """Return the sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots.
@@ -66,8 +80,7 @@ class PseudopodOrganism(ResidualOrganism):
         write_CWD = self.pool.layers("ov.V")[layer]
         if gates is not None:
             write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
-        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
-        return Writes(found.output, write_CWD).total()
+        return Writes(self.attended(layer, h_BSD)[0], write_CWD).total()
 
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Heads:
         """Return what some heads of a layer write when they read a host's stream.
@@ -84,12 +97,9 @@ class PseudopodOrganism(ResidualOrganism):
             The measures that are wanted; see `described`.
         """
         statistics = any(name in ATTENTION for name in names)
-        options = self.attention_options(layer)
-        found = attention(*self.circuits(layer, h_BSD), **options, statistics=statistics)
-        writes = Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
-        seen = {}
-        if found.statistics is not None:
-            seen = self._attended(found.statistics, slots)
+        output, where = self.attended(layer, h_BSD, statistics)
+        writes = Writes(output, self.pool.layers("ov.V")[layer])[slots]
+        seen = {} if where is None else self._attention(where, slots)
         if "activation_sparsity" in names:
             quiet = [quiet_share(y_BSD) for y_BSD in writes.dense()]
             seen["activation_sparsity"] = torch.stack(quiet).double() if quiet else _none(h_BSD)
@@ -126,7 +136,8 @@ class PseudopodOrganism(ResidualOrganism):
 
         With p [S, S] the weights of a head, the mean over examples and queries of ``sum_j p_j d(i, j)`` is the span, of
         ``sqrt(sum_j p_j |x_j - sum p x|^2)`` the locality, both as shares of the largest distance; of
-        ``-sum_j p_j log p_j / log S`` the entropy, of ``max_j p_j`` the sharpness, both in [0, 1]. The coherence is the
+        ``-sum_j p_j log p_j / log S`` the entropy, of ``max_j p_j`` the sharpness, both in [0, 1]. In a stream S is
+        that of a chunk; with a memory of M tubes a tube lies one place before it, and S is M more. The coherence is the
         mean, over the host's heads of the layer, of the cosine of the two mean patterns p, in [0, 1]; 0 without any.
         The sparsity is the share of what is written that lies under a tenth of its root mean square, the intensity
         counted FLOPs per byte, log2.
@@ -148,8 +159,76 @@ class PseudopodOrganism(ResidualOrganism):
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
         """Observe what every head of a layer writes."""
-        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
-        return Observed(Writes(found.output, self.pool.layers("ov.V")[layer]))
+        return Observed(Writes(self.attended(layer, h_BSD)[0], self.pool.layers("ov.V")[layer]))
+
+    def attended(
+        self, layer: int, h_BSD: Tensor, statistics: bool = False
+    ) -> tuple[Tensor, AttentionStatistics | None]:
+        """Return what every head of a layer attends to, [B, C, S, W], and where, if that is asked for.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the heads read.
+        statistics
+            Whether to return where they attend.
+        """
+        chunks = self._chunks(h_BSD)
+        if self.memory is None:
+            options = self.attention_options(layer)
+            found = attention(*self.circuits(layer, chunks), **options, statistics=statistics)
+            return self._streams(found.output), found.statistics
+        recalled = self.recalling(layer, chunks, self._tubes(layer, h_BSD))
+        return self._streams(recalled.output), recalled.statistics() if statistics else None
+
+    def patterns(self, layer: int, h_BSD: Tensor) -> Tensor:
+        """Return the mean attention weights of every head of a layer over the examples and their chunks, [C, T, M + T].
+
+        Of M tubes, the thickest come first.
+        """
+        chunks = self._chunks(h_BSD)
+        if self.memory is None:
+            q, k, _ = self.circuits(layer, chunks)
+            return attention_weights(q, k, **self.attention_options(layer)).mean(0)
+        return self.recalling(layer, chunks, self._tubes(layer, h_BSD)).weights.mean(0)
+
+    def recalling(self, layer: int, h_NTD: Tensor, tubes: Tubes) -> Recalling:
+        """Return what the heads of a layer attend to in chunks of up to T tokens.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_NTD
+            The normalised stream that they read.
+        tubes
+            Those before each chunk.
+        """
+        q_NCTR = projected(h_NTD, self.pool.layers("qk.U")[layer])
+        seen = torch.cat([tubes.content, h_NTD], 1)
+        k = projected(seen, self.pool.layers("qk.V")[layer].transpose(1, 2))
+        v = projected(seen, self.pool.layers("ov.U")[layer])
+        return recalling(q_NCTR, k, v, tubes.conductance, *self._settings(layer))
+
+    def _chunks(self, h_BSD: Tensor) -> Tensor:
+        """Return the stream as its chunks, [B K, T, D]."""
+        return h_BSD if self.task.chunk is None else h_BSD.unflatten(1, (-1, self.task.chunk)).flatten(0, 1)
+
+    def _streams(self, found_NCTW: Tensor) -> Tensor:
+        """Return what was found for each chunk as that of whole examples, [B, C, S, W]."""
+        if self.task.chunk is None:
+            return found_NCTW
+        return found_NCTW.unflatten(0, (-1, self.task.chunks)).transpose(1, 2).flatten(2, 3)
+
+    def _tubes(self, layer: int, h_BSD: Tensor) -> Tubes:
+        """Return the tubes before each chunk of B streams that begin here, those of B K sequences."""
+        assert self.memory is not None
+        ahead = h_BSD[:, : -self.task.sight]  # nothing is read after the last chunk
+        store, truncation = self.interface["store"][layer], self.task.truncation
+        none = self.memory.none(h_BSD[:, 0])
+        return joined(before_each(none, ahead, self.task.sight, store, self.memory, truncation))
 
     def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of a layer, [B, C, S, *]."""
@@ -168,8 +247,11 @@ class PseudopodOrganism(ResidualOrganism):
             "causal": self.task.causal,
         }
 
-    def _attended(self, statistics: AttentionStatistics, slots: Sequence[int]) -> dict[str, Tensor]:
-        furthest, most = max(self.task.distances.max(), 1e-12), max(math.log(self.task.length), 1e-12)
+    def _attention(self, statistics: AttentionStatistics, slots: Sequence[int]) -> dict[str, Tensor]:
+        furthest, seen = self.task.reach, self.task.sight
+        if self.memory is not None:  # tubes, a place before the chunk
+            furthest, seen = float(seen), seen + self.memory.capacity
+        furthest, most = max(furthest, 1e-12), max(math.log(seen), 1e-12)
         by_name = {
             "attention_span": statistics.span.double() / furthest,
             "access_locality": statistics.locality.double() / furthest,
@@ -180,7 +262,8 @@ class PseudopodOrganism(ResidualOrganism):
 
     def _intensities(self, layer: int) -> Tensor:
         dim = self.interface["embed"].shape[1]
-        costs = [cost(self.task, dim, gene) if gene else (1.0, 1.0) for gene in self.pool.genes(layer)]
+        tubes = 0 if self.memory is None else self.memory.capacity
+        costs = [cost(self.task, dim, gene, tubes) if gene else (1.0, 1.0) for gene in self.pool.genes(layer)]
         return torch.tensor(
             [math.log2(flops / bytes_moved) for flops, bytes_moved in costs], dtype=torch.float64
         )

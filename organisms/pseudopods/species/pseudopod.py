@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.attention import attention_weights
 from kernels.correlation import correlation
 from kernels.effective_rank import effective_rank
 from organisms.layers.norms import rms_norm
@@ -19,7 +18,7 @@ class Pseudopod:
     """A living slot of an organism on one batch of inputs.
 
     ``written`` is what it adds to the residual stream, [B, S, D]; ``pattern`` its mean attention weights,
-    [S, S]; ``others`` the patterns of the other living heads of its layer, [n - 1, S, S].
+    [S, S] (in a stream, [T, M + T]); ``others`` the patterns of the other living heads of its layer, [n - 1, S, S].
     """
 
     written: Tensor
@@ -69,7 +68,6 @@ def observe(organism: PseudopodOrganism, slot: int, inputs: Tensor) -> Pseudopod
         x = x + organism.mixed(before, rms_norm(x))
     read = rms_norm(x)
     (written,) = organism.guests(layer, read, [slot - first]).writes.dense()
-    q_BCSR, k_BCSR, _ = organism.circuits(layer, read)
-    pattern_CSS = attention_weights(q_BCSR, k_BCSR, **organism.attention_options(layer)).mean(0)
+    pattern_CSS = organism.patterns(layer, read)
     others = [other for other in pool.living(layer) if other != slot - first]
     return Pseudopod(written, pattern_CSS[slot - first], pattern_CSS[others])

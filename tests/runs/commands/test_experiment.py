@@ -151,6 +151,7 @@ def test_the_presets_are_listed_with_what_they_ask():
         "efficiency",
         "lifecycle",
         "measures",
+        "memory",
     ]
     assert "Does it help that parts are born from the archive?" in done.stdout
 

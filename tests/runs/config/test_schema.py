@@ -52,11 +52,12 @@ def test_the_presets_are_the_ones_that_are_promised_and_valid():
     others = {f"{task}-experts": "experts" for task in ("digits", "signals", "text", "trajectories")}
     for kind in ("towers", "flow"):
         others |= {f"{task}-{kind}": kind for task in ("digits", "signals", "text")}
-    assert presets() == sorted([*tasks, *others, "smoke"])
+    named_otherwise = {"smoke": "digits", "stream": "recall"}
+    assert presets() == sorted([*tasks, *others, *named_otherwise])
     for name in presets():
         config = load(name)
         assert config.name == name
-        assert config.task.name == ("digits" if name == "smoke" else name.partition("-")[0])
+        assert config.task.name == named_otherwise.get(name, name.partition("-")[0])
         assert config.organism.kind == others.get(name, "pseudopods")
 
 
@@ -131,7 +132,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         "name: must be 1 to 64 letters",
         'seed: must be an integer, not "abc"',
         'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
-        "task.name: must be digits, text, table, signals, trajectories, sine, xor, parity or an import path "
+        "task.name: must be digits, text, table, signals, recall, trajectories, sine, xor, parity or an import path "
         'package.module:Name, not "digit"; did you mean digits?',
         "organism.kind: must be pseudopods, experts, towers, flow or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
@@ -667,6 +668,17 @@ def test_a_key_that_came_later_counts_only_where_it_is_used():
     chosen = configured({"task": {"name": "signals", "kinds": ["sine"]}})
     assert scientific(chosen)["task"]["kinds"] == ["sine"]
     assert plain(configured({}))["task"]["kinds"] is None
+
+
+def test_streams_and_memories_count_only_where_they_are_used():
+    usual = scientific(configured({}))
+    assert not {"stream", "chunks", "truncation"} & usual["task"].keys()
+    assert not {"memory", "memory_capacity", "memory_decay"} & usual["organism"]["pseudopods"].keys()
+    stream = {"name": "text", "stream": True, "chunks": 3}
+    used = scientific(configured({"task": stream, "organism": {"pseudopods": {"memory": "tubes"}}}))
+    assert (used["task"]["stream"], used["task"]["chunks"]) == (True, 3)
+    assert used["organism"]["pseudopods"]["memory"] == "tubes"
+    assert "memory_decay" not in used["organism"]["pseudopods"]
 
 
 @pytest.mark.parametrize("kinds", ["sine", [1], {"sine": 1}])

@@ -23,6 +23,9 @@ class Asked:
     length: int | None = None
     examples: int | None = None
     kinds: tuple[str, ...] | None = None
+    stream: bool = False
+    chunks: int | None = None
+    truncation: int | None = None
     target: str | None = None
     columns: tuple[str, ...] | None = None
     predict: str | None = None
@@ -94,7 +97,7 @@ class TestTable:
         with pytest.raises(ConfigError, match=r"'digit'; the tasks are digits, text.*did you mean digits\?"):
             tasks.load(Asked("digit"))
 
-    @pytest.mark.parametrize("name", ["digits", "text", "sine", "xor", "parity"])
+    @pytest.mark.parametrize("name", ["digits", "text", "recall", "sine", "xor", "parity"])
     def test_a_task_of_one_kind_of_examples_refuses_a_choice(self, name):
         sentence = (
             rf'task.kinds is \["sine"\], but all examples of the task \'{name}\' are of one kind; remove'
@@ -102,7 +105,7 @@ class TestTable:
         with pytest.raises(ConfigError, match=sentence):
             tasks.load(Asked(name, kinds=("sine",)))
 
-    @pytest.mark.parametrize("name", ["digits", "signals", "trajectories", "sine", "xor", "parity"])
+    @pytest.mark.parametrize("name", ["digits", "signals", "recall", "trajectories", "sine", "xor", "parity"])
     def test_a_task_without_a_file_refuses_one(self, name):
         with pytest.raises(ConfigError, match=f"task.path is 'x.txt', but the task '{name}' reads no file"):
             tasks.load(Asked(name, path="x.txt"))
@@ -115,6 +118,7 @@ class TestTable:
             ("xor", 7, "task 'xor' takes 8 to 32 tokens: 4000 different examples need 8 or more"),
             ("parity", 6, "task 'parity' takes 8 to 32 tokens: fewer bits give too few patterns"),
             ("text", 1, "task 'text' takes 2 to 65536 tokens"),
+            ("recall", 1, "task 'recall' takes 2 to 64 tokens: a chunk asks for one key and shows another"),
         ],
     )
     def test_a_length_that_a_task_does_not_have(self, name, length, sentence):
@@ -179,6 +183,16 @@ class TestText:
         assert task.causal
         assert task.features == task.outputs == 256
 
+    def test_a_stream_is_the_same_text_in_longer_examples_of_several_chunks(self):
+        stream = tasks.load(Asked("text", length=16, stream=True, chunks=3, truncation=2))
+        plain = tasks.load(Asked("text", length=48))
+        for one, other in zip(splits(stream), splits(plain), strict=True):
+            np.testing.assert_array_equal(one.inputs, other.inputs)
+            np.testing.assert_array_equal(one.targets, other.targets)
+        assert (stream.sight, stream.chunks, stream.truncation) == (16, 3, 2)
+        assert stream.digest != plain.digest
+        assert tasks.load(Asked("text", stream=True)).chunks == 4
+
     @given(st.binary(min_size=80 * 3 + 4, max_size=600).map(lambda data: bytes(byte & 127 for byte in data)))
     def test_no_byte_is_in_two_regions(self, corpus):
         task = tasks.load(Asked("text", length=3), corpus)
@@ -238,6 +252,24 @@ class TestText:
     def test_a_corpus_is_not_replaced_by_the_help_topics(self):
         with pytest.raises(ValueError, match=r"task.path is 'a\.txt', but its bytes were not given"):
             tasks.load(Asked("text", path="a.txt"))
+
+    @pytest.mark.parametrize(
+        ("asked", "sentence"),
+        [
+            ({"length": 32_769}, "task.length is 32769, but the task 'text' takes 2 to 32768 tokens"),
+            (
+                {"length": 2, "chunks": 32_769},
+                "task.chunks is 32769, but a stream .* 'text' has 2 to 32768 chunks",
+            ),
+            ({"chunks": 1}, "task.chunks is 1, but a stream of the task 'text' has 2 to 1024 chunks"),
+            ({"truncation": 5}, "task.truncation is 5, but gradients flow over 1 to 4 chunks"),
+            ({"truncation": 0}, "task.truncation is 0, but gradients flow over 1 to 4 chunks"),
+            ({"length": 10_000, "chunks": 6}, "sequences of 60000 bytes need 4800004; .* or task.chunks"),
+        ],
+    )
+    def test_a_stream_that_cannot_be_cut_so(self, asked, sentence):
+        with pytest.raises(ConfigError, match=sentence):
+            tasks.load(Asked("text", stream=True, **asked))
 
     def test_an_empty_corpus_is_too_short(self):
         with pytest.raises(ConfigError, match="has 0 bytes"):

@@ -16,7 +16,7 @@ from runs.resume import resume
 from runs.workers.placement import home
 from runs.workers.start import pool_of
 from tests.faults.killed_drivers import killed, launch_and_die
-from tests.fixtures.small_runs import contents, digests, launched, small
+from tests.fixtures.small_runs import STREAM, contents, digests, launched, small
 
 ray_pool = pytest.importorskip("runs.workers.ray_pool")
 pytestmark = [
@@ -136,6 +136,14 @@ class TestLocal:
         first = timings[(timings["round"] == 1) & timings["organism"].notna()]
         did = dict(zip(first["organism"].astype(int), first["worker"], strict=True))
         assert did == {organism: home(f"organism {organism}", local_pool.workers, 0) for organism in did}
+
+    @pytest.mark.long
+    def test_streams_leave_no_state_on_the_workers_that_read_them(self, on, tmp_path):
+        inline = launch(small(*STREAM), tmp_path / "inline")
+        on(2)
+        run = launch(small(*RAY, *STREAM), tmp_path / "run")
+        assert digests(run) == digests(inline)
+        assert len(workers_of(run)) == 2
 
     @pytest.mark.long
     def test_a_run_that_was_cut_off_inline_goes_on_with_ray(self, on, undisturbed, tmp_path):

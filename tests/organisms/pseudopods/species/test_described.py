@@ -20,21 +20,30 @@ def reads(host, heads, inputs, layer):
 
 
 def patterns(host, heads, inputs, layer):
-    """Attention weights [P, S, S] of each head of a layer."""
-    seen = reads(host, heads, inputs, layer)
-    return {
-        slot: torch.stack([naive.weights(host.task, head, one) for one in seen])
-        for slot, head in heads.items()
-        if head.layer == layer
-    }
+    """Attention weights of each head of a layer in each chunk, [P K, T, M + T]: to tubes, and to tokens."""
+    T, M = host.task.sight, 0 if host.memory is None else host.memory.capacity
+    found = {slot: [] for slot, head in heads.items() if head.layer == layer}
+    for h in reads(host, heads, inputs, layer):
+        held = naive.held(host, layer, h)
+        for slot, chunks in found.items():
+            p = naive.weights(host.task, heads[slot], h, held)
+            for first, tubes in zip(range(0, len(p), T), held, strict=True):
+                rows = p[first : first + T]
+                kept = rows[:, [token for token, _ in tubes]]
+                none = torch.zeros(T, M - len(tubes), dtype=p.dtype)
+                chunks.append(torch.cat([kept, none, rows[:, first : first + T]], 1))
+    return {slot: torch.stack(chunks) for slot, chunks in found.items()}
 
 
 def by_words(case, at, host, genome):
     """Measures of one guest in one host by the words of their definitions."""
     task, each = host.task, told(case, at, host, genome)
-    distances, places = torch.from_numpy(task.distances), torch.from_numpy(task.positions)
+    places = torch.from_numpy(task.positions)[: task.sight]
     found = patterns(host, each.parts, at.inputs, genome.depth)
     p = found.pop(each.slot)
+    queries, tubes = places, p.shape[-1] - len(places)
+    places = torch.cat([places.new_full((tubes, places.shape[1]), -1.0), places])
+    distances = torch.cdist(queries, places)
     apart = (places - (p @ places)[:, :, None]).square().sum(-1)  # of each key from the middle
     cosines = [
         (p.mean(0) * other.mean(0)).sum() / p.mean(0).norm() / other.mean(0).norm()
@@ -44,7 +53,7 @@ def by_words(case, at, host, genome):
     return {
         "attention_span": (p * distances).sum(-1).mean() / distances.max(),
         "access_locality": (p * apart).sum(-1).clamp_min(0).sqrt().mean() / distances.max(),
-        "attention_entropy": -torch.xlogy(p, p).sum(-1).mean() / math.log(task.length),
+        "attention_entropy": -torch.xlogy(p, p).sum(-1).mean() / math.log(p.shape[-1]),
         "attention_sharpness": p.amax(-1).mean(),
         "activation_sparsity": (each.wrote.abs() < 0.1 * each.wrote.square().mean().sqrt()).double().mean(),
         "compute_intensity": math.log2(flops / moved),

@@ -21,10 +21,11 @@ def test_a_head_is_seen_to_write_and_look_as_it_does_by_definition(kind):
     for slot, head in heads.items():
         seen = observe(organism, slot, inputs)
         reads = [naive.norm(stream[head.layer]) for stream in streams]
-        written = torch.stack([naive.written(task, head, one) for one in reads])
+        nothing = [[]]
+        written = torch.stack([naive.written(task, head, one, nothing) for one in reads])
         torch.testing.assert_close(seen.written.double(), written, rtol=1e-4, atol=1e-5)
         patterns = {
-            other: torch.stack([naive.weights(task, heads[other], one) for one in reads]).mean(0)
+            other: torch.stack([naive.weights(task, heads[other], one, nothing) for one in reads]).mean(0)
             for other in heads
             if heads[other].layer == head.layer
         }

@@ -1,4 +1,5 @@
 import copy
+import gc
 
 import pytest
 import torch
@@ -44,6 +45,25 @@ def test_a_stateful_model_refuses_other_sequences_until_it_is_reset():
         slime(drawn(3, 4, F))
     slime.reset()
     assert slime(drawn(3, 4, F)).shape == (3, 4, N)
+
+
+def alive() -> tuple[int, int]:
+    """Tensors that are there, and the numbers that they hold."""
+    gc.collect()
+    found = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+    return len(found), sum(each.numel() for each in found)
+
+
+def test_no_tensor_stays_behind_however_long_the_stream():
+    slime, x = model(stateful=True), drawn(2, 5, F)
+    optimizer, counts = torch.optim.Adam(slime.parameters()), []
+    for chunk in range(1, 61):
+        slime(x).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if chunk % 15 == 0:  # whole blocks of three tokens, so that as many are under way
+            counts.append(alive())
+    assert counts[1:] == counts[:-1]
 
 
 def test_it_trains():

@@ -1,0 +1,79 @@
+"""Attention to the tokens of a chunk and to tubes that hold earlier ones, in one softmax.
+
+Shape suffixes: N chunks, C heads, T tokens of a chunk, M tubes, R and W inner sizes.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from kernels.attention import AttentionStatistics
+
+
+@dataclass(frozen=True, eq=False)
+class Recalling:
+    """What C heads attend to in N chunks.
+
+    With scale s_c and window w_c of head c, the token at i sees those at j <= i of its chunk with i - j < w_c, and all
+    tubes, whatever its window:
+
+        score_ij = s_c q_i k_j,    score_im = s_c q_i k_m + log D_m
+    """
+
+    weights: Tensor  # [N, C, T, M + T], tubes first
+    values: Tensor  # [N, C, M + T, W]
+
+    @cached_property
+    def output(self) -> Tensor:
+        """The mixtures of values, [N, C, T, W]."""
+        return self.weights.to(self.values.dtype) @ self.values
+
+    @torch.no_grad()
+    def statistics(self) -> AttentionStatistics:
+        """Return where each head attends, where a tube lies one place before the chunk; over queries, as in attention.
+
+        A tube may hold a token of any age: that it is out of sight is all that span and locality tell.
+        """
+        p, (T, seen) = self.weights.double(), self.weights.shape[-2:]
+        own = torch.arange(T, dtype=p.dtype, device=p.device)
+        places = torch.cat([own.new_full((seen - T,), -1.0), own])
+        apart = (own[:, None] - places).abs()
+        middle = (p @ places).unsqueeze(-1)
+        each = [
+            (p * apart).sum(-1),
+            (p * (places - middle).square()).sum(-1).sqrt(),
+            -torch.xlogy(p, p).sum(-1),
+            p.square().sum(-1),
+            p.amax(-1),
+        ]
+        return AttentionStatistics(*(numbers.mean((0, 2)) for numbers in each))
+
+
+def recalling(
+    q_NCTR: Tensor, k: Tensor, v: Tensor, conductance_NM: Tensor, scale_C: Tensor, window_C: Tensor
+) -> Recalling:
+    """Attend.
+
+    Parameters
+    ----------
+    q_NCTR
+        Queries of the tokens.
+    k, v
+        Keys and values of tubes and tokens, [N, C, M + T, *].
+    conductance_NM
+        D of the tubes, 0 where there is none.
+    scale_C, window_C
+        Of each head, the window in tokens.
+    """
+    T, there = q_NCTR.shape[2], conductance_NM > 0
+    thick = torch.where(there, conductance_NM, 1.0).log().masked_fill(~there, -torch.inf)
+    places = torch.arange(T, device=q_NCTR.device)
+    distance = places[:, None] - places
+    hidden = (distance < 0) | (distance >= window_C[:, None, None])
+    scores = (q_NCTR * scale_C[:, None, None]) @ k.mT
+    near = torch.zeros_like(hidden, dtype=scores.dtype).masked_fill(hidden, -torch.inf)
+    N, C, M = len(q_NCTR), len(scale_C), conductance_NM.shape[1]
+    bias = torch.cat([thick[:, None, None].expand(N, C, T, M), near.expand(N, C, T, T)], -1)
+    return Recalling(torch.softmax(scores + bias, -1), v)
