@@ -18,6 +18,8 @@ from archive_store.run_directory import RunDirectory
 from runs.calibration.borrow import borrowed
 from runs.calibration.calibrate import calibrate, sample
 from runs.calibration.constants import Calibration
+from runs.calibration.control import Control, controls
+from runs.calibration.control import controlled as compared
 from runs.calibration.outlook import foreseen
 from runs.calibration.stored import write_round_0
 from runs.calibration.survey import Survey
@@ -32,6 +34,7 @@ from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
 from runs.rounds.ledger import Ledger
 from runs.training.build import build
+from runs.training.calibration_jobs import Sampled
 from runs.training.world import WorldSpec
 from runs.workers.dispatch import Dispatcher, Incident
 from runs.workers.jobs import Job
@@ -243,13 +246,39 @@ def surveyed(prepared: Prepared, pool: WorkerPool, report: Reporter) -> Survey:
     RunError
         If calibration fails, or too few measures vary.
     """
-    config, spec = prepared.config, prepared.world()
-    own = [name for name in config.measures if ":" in name]
-    spec = replace(spec, measures=(*build(spec).species.measures, *own))
+    config, own = prepared.config, [name for name in prepared.config.measures if ":" in name]
+    names = (*build(prepared.world()).species.measures, *own)
+    return rank(config, names, _sampled(prepared, names, pool, report))
+
+
+def controlled(prepared: Prepared, pool: WorkerPool, report: Reporter) -> Control:
+    """Calibrate with the run's measures and random ones beside them, and compare how sound the spaces are.
+
+    Parameters
+    ----------
+    prepared
+        Configuration, data and fingerprint.
+    pool
+        Does the work.
+    report
+        Called with the progress.
+
+    Raises
+    ------
+    ConfigError
+        If the run has too few measures to compare.
+    RunError
+        If calibration fails, or a measure is constant.
+    """
+    config = prepared.config
+    names = (*config.measures, *controls(config))
+    return compared(config, names, _sampled(prepared, names, pool, report))
+
+
+def _sampled(prepared: Prepared, names: tuple[str, ...], pool: WorkerPool, report: Reporter) -> list[Sampled]:
+    config, spec = prepared.config, replace(prepared.world(), measures=names)
     dispatcher = _dispatcher(config, pool, lambda kind, job, what: None)
-    spec, _, sampled = sample(config, spec, dispatcher, lambda done: report(_calibrating(config, done)))
-    assert spec.measures is not None
-    return rank(config, spec.measures, sampled)
+    return sample(config, spec, dispatcher, lambda done: report(_calibrating(config, done)))[2]
 
 
 def _dispatcher(

@@ -17,11 +17,11 @@ from organisms.layers.norms import rms_norm
 from organisms.nn import stem
 from organisms.residual.alike import OF_PAIRS, in_host
 from organisms.residual.effects import (
-    EFFECTS,
-    OF_WRITES,
     SMALLEST,
     beyond,
     evenness,
+    is_effect,
+    is_of_writes,
     of_writes,
     served,
     wants_losses,
@@ -161,11 +161,11 @@ def _in_host(host: Host, layer: int, guests: Any, names: Sequence[str], losses: 
     drops = first.new_zeros(len(first), 0)
     if losses or wants_losses(names):
         drops = host.losses.double() - _losses(host, layer, changes).double()
-    own = [name for name in names if name not in EFFECTS]
+    own = [name for name in names if not is_effect(name)]
     measures = dict(host.organism.described(host.residents[layer], guests, own)) if own else {}
     if any(name in OF_PAIRS for name in names):
         measures |= in_host(host.organism.written(host.residents[layer], guests), host.parts[layer])
-    measures |= _of_writes(host, layer, guests, [name for name in names if name in OF_WRITES])
+    measures |= _of_writes(host, layer, guests, [name for name in names if is_of_writes(name)])
     gradients = typical(first)
     for name in names:
         match name:

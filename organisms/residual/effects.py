@@ -8,6 +8,8 @@ and t_e the drop when the change of the stream reaches the readout unaltered by 
 - ``write_strength``: ``log10 |y| / |x|``
 - ``write_likeness``: cosine of y and the sum of what the host's own components of the layer write, in [-1, 1]
 - ``write_constancy``: ``|mean_e y_e|^2 / mean_e |y_e|^2``, in [0, 1]; 1 where every example is written the same
+- ``projection_K``: a control that means nothing, ``sum_td R_td mean_e y_etd / sqrt(mean_e |y_e|^2)`` with R [S, D] of
+  normal numbers, the same for whoever asks for the K-th
 - ``coherence`` and ``correlation``: how like the host's own components of the layer it writes (`residual.alike`)
 - ``gradient_flow``: ``log10 (mean_e sqrt |f_e|)^2``
 - ``served_share``: share of the examples with ``d_e > 0``, in [0, 1]
@@ -20,15 +22,18 @@ al., "Interpretability in the wild", ICLR 2023.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from organisms.residual.alike import OF_PAIRS
 from organisms.residual.writes import Writes
+from qd.seeding import generator
 
 SMALLEST = 1e-12  # gradient in nats, or share, that is still told from none
 OF_WRITES = ("effective_rank", "write_strength", "write_likeness", "write_constancy")
+PROJECTION = "projection_"  # and a number
 OF_LOSSES = ("served_share", "effect_evenness", "effect_curvature", "effect_depth")
 EFFECTS = (*OF_WRITES, *OF_PAIRS, "gradient_flow", *OF_LOSSES)
 
@@ -39,7 +44,7 @@ def of_writes(name: str, writes: Writes, stream: Tensor, residents: Tensor) -> T
     Parameters
     ----------
     name
-        One of `OF_WRITES`.
+        One of `OF_WRITES`, or a projection.
     writes
         What they write.
     stream
@@ -47,6 +52,8 @@ def of_writes(name: str, writes: Writes, stream: Tensor, residents: Tensor) -> T
     residents
         What the host's own components of the layer write together, [P, S, D].
     """
+    if name.startswith(PROJECTION):
+        return writes.projected(_direction(name, *stream.shape[1:]).to(stream.device))
     match name:
         case "effective_rank":
             return writes.effective_rank
@@ -55,6 +62,22 @@ def of_writes(name: str, writes: Writes, stream: Tensor, residents: Tensor) -> T
         case "write_likeness":
             return writes.cosine(residents)
     return writes.constancy
+
+
+def is_of_writes(name: str) -> bool:
+    """Whether a measure follows from what a guest writes (`of_writes`)."""
+    return name in OF_WRITES or name.startswith(PROJECTION)
+
+
+def is_effect(name: str) -> bool:
+    """Whether a measure is one of those that are described here."""
+    return name in EFFECTS or is_of_writes(name)
+
+
+@cache
+def _direction(name: str, tokens: int, width: int) -> Tensor:
+    draws = generator(0, 0, f"{name} of {tokens} x {width}").standard_normal((tokens, width))
+    return torch.from_numpy(draws)
 
 
 def served(drops: Tensor) -> Tensor:

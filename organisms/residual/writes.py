@@ -98,9 +98,19 @@ class Writes:
     @cached_property
     def constancy(self) -> Float64[Tensor, " n"]:
         """The power of the mean over examples as a share of all, ``|mean_B y_n|^2 / mean_B |y_n|^2``; 0 for zeros."""
-        common = (self.values.mean(0) @ self.write).double().square().sum((-2, -1))
+        common = self._mean.square().sum((-2, -1))
         whole = self.size / max(1, len(self.values))
         return torch.where(whole > 0, common / whole.clamp_min(1e-30), 0.0).clamp(0.0, 1.0)
+
+    def projected(self, direction: Float64[Tensor, "S D"]) -> Float64[Tensor, " n"]:
+        """Return ``<R, mean_B y_n> / sqrt(mean_B |y_n|^2)`` for a direction R; 0 for zeros."""
+        along = (self._mean * direction).sum((-2, -1))
+        whole = self.size / max(1, len(self.values))
+        return torch.where(whole > 0, along / whole.clamp_min(1e-30).sqrt(), 0.0)
+
+    @cached_property
+    def _mean(self) -> Float64[Tensor, "n S D"]:
+        return (self.values.mean(0) @ self.write).double()
 
     @cached_property
     def _power(self) -> Float[Tensor, "B n S"]:

@@ -41,10 +41,7 @@ def surveyed(config: Config, names: Sequence[str], sampled: Sequence[Sampled]) -
     RunError
         If too few of the measures vary.
     """
-    rows = np.array([row for each in sampled for sample in each.samples for row in sample.measures])
-    even, odd = (
-        np.array([row for each in sampled for row in getattr(each, half)]) for half in ("even", "odd")
-    )
+    rows, even, odd = measurements(sampled)
     kept = usable(rows, names)
     size = max(3, len(config.measures))
     if len(kept) < size:
@@ -58,6 +55,15 @@ def surveyed(config: Config, names: Sequence[str], sampled: Sequence[Sampled]) -
         tuple(name for name in names if name not in kept),
         ranked(rows[:, columns], reliability, kept, size),
     )
+
+
+def measurements(sampled: Sequence[Sampled]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what was measured at the checkpoints [n, m], and of the same parts on each half of the examples."""
+    rows = np.array([row for each in sampled for sample in each.samples for row in sample.measures])
+    even, odd = (
+        np.array([row for each in sampled for row in getattr(each, half)]) for half in ("even", "odd")
+    )
+    return rows, even, odd
 
 
 def table(survey: Survey) -> str:

@@ -11,6 +11,7 @@ from runs.errors import ConfigError, RunError
 from runs.machine.search_path import working_directory_last
 
 if TYPE_CHECKING:
+    from runs.config.schema import Config
     from runs.prepared import Prepared
 
 
@@ -32,36 +33,55 @@ def validate(
         bool,
         typer.Option("--measures", help="Also calibrate with all measures on offer, and rank sets of them."),
     ] = False,
+    random_measures: Annotated[
+        bool,
+        typer.Option(
+            "--random-measures", help="Also calibrate, and set the measures beside random projections."
+        ),
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Check a configuration, build its task and family, and name everything that is wrong with it."""
     from runs.config.reader import load
 
-    for name, asked in (("--calibrate", calibrate), ("--measures", measures)):
-        if no_import and asked:
-            raise ConfigError(f"{name} trains networks, which --no-import forbids; choose one of them")
-    if json and not measures:
-        raise ConfigError("--json is of the sets that --measures ranks; add it")
-    prepared = None
+    flags = {"--calibrate": calibrate, "--measures": measures, "--random-measures": random_measures}
+    asked = [name for name, wanted in flags.items() if wanted]
+    _check(asked, no_import, json)
     if not no_import:
         working_directory_last()
     with messages_only():
         config = load(source, overrides or (), import_own=not no_import)
-        if not no_import:
-            prepare_machine()
-            from runs.prepared import prepare
-
-            prepared = prepare(config)
-    if calibrate and prepared is not None:
-        say(_calibrated(prepared))
-    if measures and prepared is not None:
-        say(_surveyed(prepared, json), nl=not json)
-        if json:
-            return
-    say(f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})")
+    if not no_import:
+        _answer(config, asked, json)
+    if not json:
+        say(
+            f"{source}: valid ({config.organism.count} organisms, {config.rounds} rounds, {config.task.name})"
+        )
 
 
-def _calibrated(prepared: "Prepared") -> str:
+def _check(asked: list[str], no_import: bool, json: bool) -> None:
+    for name in asked:
+        if no_import:
+            raise ConfigError(f"{name} trains networks, which --no-import forbids; choose one of them")
+    if json and asked not in (["--measures"], ["--random-measures"]):
+        raise ConfigError(
+            "--json is of the sets of --measures or --random-measures; ask for one of them alone"
+        )
+
+
+def _answer(config: "Config", asked: list[str], json: bool) -> None:
+    """Build task and family, and train what is asked about."""
+    from runs.prepared import prepare
+
+    with messages_only():
+        prepare_machine()
+        prepared = prepare(config)
+    answers = {"--calibrate": _calibrated, "--measures": _surveyed, "--random-measures": _controlled}
+    for name in asked:
+        say(answers[name](prepared, json), nl=not json)
+
+
+def _calibrated(prepared: "Prepared", json: bool) -> str:
     from runs.calibration.prospect import prospect
     from runs.launch import calibrated
     from runs.observability.progress import reporting
@@ -82,6 +102,18 @@ def _surveyed(prepared: "Prepared", json: bool) -> str:
     with messages_only(), reporting(sys.stderr) as report, pool_of(prepared) as pool:
         survey = surveyed(prepared, pool, report)
     return as_text(plain(survey)) if json else table(survey)
+
+
+def _controlled(prepared: "Prepared", json: bool) -> str:
+    from qd.canonical import plain
+    from runs.calibration.control import table
+    from runs.launch import controlled
+    from runs.observability.progress import reporting
+    from runs.workers.start import pool_of
+
+    with messages_only(), reporting(sys.stderr) as report, pool_of(prepared) as pool:
+        control = controlled(prepared, pool, report)
+    return as_text(plain(control)) if json else table(control)
 
 
 def schema(

@@ -10,13 +10,14 @@ import torch
 from organisms.families import FAMILIES
 from organisms.nn import example_losses
 from qd.measures import MEASURES
+from qd.seeding import generator
 from tests.organisms import alike
 from tests.organisms.cases import CASES, Case, rewrite, tensors_of
 from tests.organisms.hosted import grafted, settled, told
 
 FREE = (  # measures that any residual family takes alike
     *("gradient_flow", "effective_rank", "write_strength", "write_likeness", "write_constancy"),
-    *("coherence", "correlation"),
+    *("coherence", "correlation", "projection_3"),
     *("served_share", "effect_evenness", "effect_curvature", "effect_depth"),
 )
 
@@ -46,6 +47,14 @@ def cosine(y, other):
 def constancy(y):
     power = (y**2).sum((1, 2)).mean().item()
     return (y.mean(0) ** 2).sum().item() / power if power else 0.0
+
+
+def projected(y, number):
+    """The mean of what is written, along a direction that the number alone decides."""
+    name = f"projection_{number} of {y.shape[1]} x {y.shape[2]}"
+    direction = torch.from_numpy(generator(0, 0, name).standard_normal(y.shape[1:]))
+    power = (y**2).sum((1, 2)).mean().item()
+    return (y.double().mean(0) * direction).sum().item() / math.sqrt(power) if power else 0.0
 
 
 def evenness(d):
@@ -82,6 +91,7 @@ class TestAgainstTheDefinition:
             ("correlation", lambda each: alike.correlation(each.wrote, each.residents)),
             ("write_likeness", lambda each: cosine(each.wrote, each.others)),
             ("write_constancy", lambda each: constancy(each.wrote)),
+            ("projection_3", lambda each: projected(each.wrote, 3)),
             ("effect_evenness", lambda each: evenness(each.drops)),
             ("effect_curvature", lambda each: share(each.drops - each.first, each.first)),
             ("effect_depth", lambda each: share(each.drops - each.direct, each.direct)),

@@ -79,7 +79,13 @@ def test_the_command_ranks_what_the_family_offers_as_a_program_would_read_it(fam
     ("options", "told"),
     [
         (("--measures", "--no-import"), "--measures trains networks, which --no-import forbids"),
-        (("--json",), "--json is of the sets that --measures ranks; add it"),
+        (
+            ("--random-measures", "--no-import"),
+            "--random-measures trains networks, which --no-import forbids",
+        ),
+        (("--json",), "--json is of the sets of --measures or --random-measures; ask for one of them alone"),
+        (("--json", "--measures", "--random-measures"), "ask for one of them alone"),
+        (("--json", "--calibrate"), "ask for one of them alone"),
     ],
 )
 def test_what_does_not_go_together_is_told(options, told):
