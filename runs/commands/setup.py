@@ -71,10 +71,10 @@ def _check(asked: list[str], no_import: bool, json: bool) -> None:
 
 def _answer(config: "Config", asked: list[str], json: bool) -> None:
     """Build task and family, and train what is asked about."""
-    from runs.prepared import prepare
-
     with messages_only():
         prepare_machine()
+        from runs.prepared import prepare
+
         prepared = prepare(config)
     answers = {"--calibrate": _calibrated, "--measures": _surveyed, "--random-measures": _controlled}
     for name in asked:
