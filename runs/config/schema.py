@@ -134,11 +134,12 @@ def scientific(config: Config) -> dict[str, Any]:
     """
     values, defaults = plain(config), plain(type(config)())
     del values["execution"]
+    own = ":" in config.organism.kind  # whose options have defaults that only its module knows
     for *sections, key in LATER:
         place, usual = values, defaults
         for section in sections:
             place, usual = place.get(section, {}), usual.get(section, {})
-        if key in place and place[key] == usual[key]:
+        if key in place and place[key] == usual.get(key) and not (own and len(sections) > 1):
             del place[key]
     for section, key in PATHS:
         value = values[section][key]

@@ -143,6 +143,7 @@ class TestWhatItLeaves:
                 assert (genome.family, set(genome.arrays)) == (family, set(pool.stacks))
                 assert all(getattr(elite, f"gene_{name}") == value for name, value in genome.genes)
 
+    @pytest.mark.long
     def test_the_space_has_a_verdict_and_every_picture_can_be_drawn(self, finished, family, tmp_path):
         verdicts = open_run(finished).validity()
         assert verdicts["round"].tolist() == [0, 2, 4]

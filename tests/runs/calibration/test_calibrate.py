@@ -111,7 +111,7 @@ class TestConstants:
             found(given=given)
         assert str(caught.value).endswith(
             "Ways out: fewer measures, such as measures=[attention_span, activation_sparsity, gradient_flow, "
-            "access_locality]; one of the 11 other built-in measures (`plasmodia validate "
+            "access_locality]; one of the 13 other built-in measures (`plasmodia validate "
             "--measures` ranks sets); a measure of your own is named package.module:name in measures; "
             "validity.gate=off goes on and only warns"
         )
@@ -135,7 +135,7 @@ class TestConstants:
             found("validity.gate=off", given=given)
         without = "measures=[attention_span,gradient_flow]"
         cut = changed(given, lambda row: row[:2])
-        with pytest.raises(RunError, match="one of the 14 other built-in measures"):
+        with pytest.raises(RunError, match="one of the 16 other built-in measures"):
             found(without, given=cut)
 
     @pytest.mark.parametrize("p", [2, 3, 8])

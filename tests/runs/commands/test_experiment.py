@@ -152,6 +152,7 @@ def test_the_presets_are_listed_with_what_they_ask():
         "lifecycle",
         "measures",
         "memory",
+        "sources",
     ]
     assert "Does it help that parts are born from the archive?" in done.stdout
 

@@ -25,7 +25,7 @@ from tests.faults.simulated_worlds import (
 )
 
 SUITE = 800  # worlds; `make chaos` tries more and larger ones
-SAMPLE = 60  # of them, in which all misfortunes are met
+SAMPLE = 40  # of them, in which all misfortunes are met
 
 
 @pytest.fixture(scope="module")

@@ -181,6 +181,7 @@ class TestOwn:
         assert any(path.endswith("sockets/raylet") for path in seen.modes)
         assert any(path.endswith("logs/raylet.out") for path in seen.modes)
 
+    @pytest.mark.long
     def test_files_are_private_in_every_process_but_this_one(self, seen):
         assert (seen.mask, seen.made) == (0o077, 0o600)
         assert {stat.S_IMODE(mode) for mode in seen.modes.values() if stat.S_ISREG(mode)} == {0o600}

@@ -101,6 +101,7 @@ def test_the_order_holds_in_every_organism_and_for_every_elite(grafts):
     assert (grafts.nothing[:, 0] < grafts.random.mean(-1)).mean() > 0.9  # a random one may help by chance
 
 
+@pytest.mark.long
 def test_what_is_random_differs_and_is_not_merely_large(grafts):
     assert len(np.unique(grafts.random)) == grafts.random.size
     assert (grafts.random - grafts.nothing).max() < (grafts.nothing - grafts.elite).max()

@@ -54,6 +54,7 @@ def alive() -> tuple[int, int]:
     return len(found), sum(each.numel() for each in found)
 
 
+@pytest.mark.long
 def test_no_tensor_stays_behind_however_long_the_stream():
     slime, x = model(stateful=True), drawn(2, 5, F)
     optimizer, counts = torch.optim.Adam(slime.parameters()), []

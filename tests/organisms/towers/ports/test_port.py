@@ -108,6 +108,7 @@ def test_the_base_needs_no_torch_and_a_port_no_library_until_it_is_loaded():
 
 
 @every_port
+@pytest.mark.long
 def test_it_is_loaded_used_unloaded_and_loaded_again(kind, folders):
     port, (one, _) = made(kind, folders)
     for step in (port, port.preprocess, port.encode):
