@@ -211,6 +211,15 @@ def _device(config: Config) -> Iterator[Problem]:
         )
 
 
+def _kernel(config: Config) -> Iterator[Problem]:
+    if getattr(config.options, "kernel", None) == "triton" and config.execution.device == "cpu":
+        yield Problem(
+            (f"organism.{config.family}.kernel", "execution.device"),
+            "must be auto, reference, torch or your own on execution.device cpu, because triton needs a GPU; or set "
+            "execution.device: cuda",
+        )
+
+
 RULES: tuple[Rule, ...] = (
     _pool,
     _family,
@@ -224,4 +233,5 @@ RULES: tuple[Rule, ...] = (
     _table,
     _stream,
     _device,
+    _kernel,
 )

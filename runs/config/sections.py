@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from organisms.families import FAMILIES
 from organisms.layers.config import Count, NotNegative, Positive, Section
-from organisms.options import Sizes
+from organisms.options import IMPORT_PATH, Sizes
 from qd.emitters.kinds import DEFAULT, KINDS
 from runs.config.problems import nearest, shown
 from runs.config.tables import TASKS
@@ -19,7 +19,6 @@ CENTROIDS = ("halton", *ON_SAMPLES)
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
-IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _ADDRESS = re.compile(r"local|auto|ray://[^\s/]+|[^\s/:]+:[0-9]+")
 
 

@@ -10,6 +10,7 @@ import torch
 
 from organisms.families import FAMILIES
 from organisms.nn import check_interface
+from organisms.options import UnusableOption
 from organisms.species import CONTRACT, Organism, Species
 from organisms.task import Split, Task
 from qd.seeding import generator
@@ -132,6 +133,8 @@ def family_of(config: Config, task: Task) -> Species:
         family: Species = made(task, config.organism.sizes, options)
     except PlasmodiaError:
         raise
+    except UnusableOption as error:
+        raise ConfigError(f"organism.{config.family}.{error.key} {error.sentence}") from error
     except RAISED as error:
         raise ConfigError(f"organism.kind {kind!r} raised {told(error)}") from error
     _check_contract(kind, family, CONTRACT)
