@@ -169,11 +169,15 @@ class ResidualOrganism(nn.Module, ABC):
 
         A gate of 0 (of `gates` [N], in [0, 1]) makes its slot as good as empty; where none are given, all are 1.
         """
+        return readout(self.task, self.interface, self.stream(inputs, gates))
+
+    def stream(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Return the residual stream after the last layer, [B, S, D]; gates as in `forward`."""
         x = stem(self.task, self.interface, inputs)
         for layer in range(self.pool.depth):
             x = self.entering(layer, x)
             x = x + self.mixed(layer, rms_norm(x), gates)
-        return readout(self.task, self.interface, x)
+        return x
 
     def entering(self, layer: int, x_BSD: Tensor) -> Tensor:
         """Return the stream that the components of a layer read and add to."""

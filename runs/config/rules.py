@@ -124,6 +124,20 @@ def _objective(config: Config) -> Iterator[Problem]:
         )
 
 
+def _loss(config: Config) -> Iterator[Problem]:
+    loss = config.training.loss
+    if loss.task == loss.contrastive == 0:
+        yield Problem(
+            ("training.loss.task", "training.loss.contrastive"),
+            "and training.loss.contrastive are both 0, so that nothing would be trained; set one above 0",
+        )
+    if loss.contrastive and config.training.batch < 2:
+        yield Problem(
+            ("training.batch", "training.loss.contrastive"),
+            f"must be at least 2 for training.loss.contrastive, which compares examples, not {config.training.batch}",
+        )
+
+
 def _schedule(config: Config) -> Iterator[Problem]:
     lifecycle, annealing = config.lifecycle, config.annealing
     if lifecycle.warmup > lifecycle.gentle:
@@ -227,6 +241,7 @@ RULES: tuple[Rule, ...] = (
     _calibration,
     _cells,
     _objective,
+    _loss,
     _schedule,
     _sources,
     _files,

@@ -171,6 +171,9 @@ PSEUDOPODS = (
 LATER = (
     *(("task", key) for key in ("kinds", *TABLE, *STREAM)),
     *(("chemotaxis", key) for key in ("kind", "sources", "patience")),
+    ("lifecycle", "efficiency"),
+    ("objective", "kind"),
+    ("training", "loss"),
     *(("organism", "pseudopods", key) for key in PSEUDOPODS),
 )
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))
