@@ -39,8 +39,9 @@ def contrastive(z: Float[Tensor, "N D"], kinds: Int64[Tensor, " N"], temperature
 def views(x_BSD: Float[Tensor, "B S D"], classes: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the vectors that are compared, and of which kind each is.
 
-    Where examples have classes, the vectors are the means over tokens, and of a kind are those of a class. Otherwise an example has two views, the means over its even and over its odd tokens, so that neighbouring positions
-    come into different ones; these two are like one another and like no other.
+    Where examples have classes, the vectors are the means over tokens, and of a kind are those of a class. Otherwise
+    an example has two views, the means over its even and over its odd tokens, so that neighbouring positions come into
+    different ones; these two are like one another and like no other.
 
     Parameters
     ----------
