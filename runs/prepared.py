@@ -62,7 +62,7 @@ def prepare(config: Config) -> Prepared:
 
 
 def users_own(config: Config) -> list[tuple[str, str]]:
-    """Return setting and import path of the user's own task, family, what its options name, measures and emitters."""
+    """Return setting and import path of all that is a user's own: task, family, measures, losses, emitters, kernel."""
     named = [("task.name", config.task.name), ("organism.kind", config.organism.kind)]
     kind = config.organism.kind
     family = imported(kind, "organism.kind") if ":" in kind else None
@@ -71,6 +71,7 @@ def users_own(config: Config) -> list[tuple[str, str]]:
     )  # those of a configuration that imports nothing are not the family's
     named += own_options(config, None if family is None else getattr(options, "own_code", ()))
     named += [("measures", measure) for measure in config.measures]
+    named += [("training.loss.own", loss) for loss in config.training.loss.own]
     named += [("emitters.kinds", emitter) for emitter in config.emitters.kinds]
     return [(setting, path) for setting, path in named if ":" in path]
 

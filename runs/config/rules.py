@@ -126,10 +126,10 @@ def _objective(config: Config) -> Iterator[Problem]:
 
 def _loss(config: Config) -> Iterator[Problem]:
     loss = config.training.loss
-    if loss.task == loss.contrastive == 0:
+    if not any((loss.task, loss.contrastive, *loss.own.values())):
         yield Problem(
-            ("training.loss.task", "training.loss.contrastive"),
-            "and training.loss.contrastive are both 0, so that nothing would be trained; set one above 0",
+            ("training.loss.task", "training.loss.contrastive", "training.loss.own"),
+            "and all other weights of training.loss are 0, so that nothing would be trained; set one above 0",
         )
     if loss.contrastive and config.training.batch < 2:
         yield Problem(

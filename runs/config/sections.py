@@ -114,6 +114,17 @@ class LossConfig(Section):
     """Weight of the contrastive loss of representations; like are those of a class, else two views of an example."""
     temperature: Positive = 0.1
     """Temperature of the contrastive loss; small ones weight near pairs more."""
+    own: dict[str, NotNegative] = Field(default_factory=dict)
+    """Weights of terms of your own by import path, {package.module:Name: 0.1}: functions of (organism, inputs, targets,
+    gates) that give one number."""
+
+    @field_validator("own")
+    @classmethod
+    def _paths(cls, value: dict[str, float]) -> dict[str, float]:
+        for path in value:
+            if not IMPORT_PATH.fullmatch(path):
+                raise ValueError(f"must have import paths package.module:Name as keys, not {shown(path)}")
+        return value
 
     @property
     def passes(self) -> int:

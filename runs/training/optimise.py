@@ -12,6 +12,7 @@ from organisms.layers.norms import rms_norm
 from organisms.species import Organism
 from qd.lifecycle.annealing import Schedule, cosine
 from qd.seeding import generator
+from runs.config.import_path import imported
 from runs.errors import RunError
 from runs.training.state import Individual
 from runs.training.world import World
@@ -108,10 +109,10 @@ def train(
 
 
 def training_loss(world: World, organism: Organism, rows: Tensor, gates: Tensor | None = None) -> Tensor:
-    """Return what a step minimises: ``w_task mean_e L_e + w_contrastive L_contrastive``, a scalar.
+    """Return what a step minimises: ``w_task mean_e L_e + w_contrastive L_contrastive + sum_i w_i own_i``, a scalar.
 
     L_e are the losses of the task, with the family's own; L_contrastive is `organisms.contrastive` of the normed
-    stream that the readout reads, which takes a forward pass of its own.
+    stream that the readout reads, which takes a forward pass of its own; own_i are a user's.
 
     Parameters
     ----------
@@ -129,6 +130,8 @@ def training_loss(world: World, organism: Organism, rows: Tensor, gates: Tensor 
     loss = organism.training_losses(inputs, targets, gates).mean()
     if weights.task != 1:
         loss = weights.task * loss
+    for path, weight in weights.own.items():
+        loss = loss + weight * _own(path, organism, inputs, targets, gates)
     if not weights.contrastive:
         return loss
     if not hasattr(organism, "stream"):
@@ -139,6 +142,14 @@ def training_loss(world: World, organism: Organism, rows: Tensor, gates: Tensor 
     classes = targets if world.task.kind == "class" else None
     z, kinds = views(rms_norm(organism.stream(inputs, gates)), classes)
     return loss + weights.contrastive * contrastive(z, kinds, weights.temperature)
+
+
+def _own(path: str, organism: Organism, inputs: Tensor, targets: Tensor, gates: Tensor | None) -> Tensor:
+    found = imported(path, "training.loss.own")(organism, inputs, targets, gates)
+    if not isinstance(found, Tensor) or found.ndim:
+        given = f"{list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise RunError(f"the loss {path} must give one number, a tensor without axes; it gave {given}")
+    return found
 
 
 class _Shared:

@@ -9,8 +9,8 @@ from organisms.families import FAMILIES
 from organisms.layers.norms import rms_norm
 from organisms.nn import example_losses
 from runs.config.schema import scientific
-from runs.errors import ConfigError
-from runs.prepared import prepare
+from runs.errors import ConfigError, RunError
+from runs.prepared import prepare, users_own
 from runs.replay import decisions
 from runs.training.optimise import training_loss
 from tests.fixtures.naive_interface import parts
@@ -119,7 +119,7 @@ def test_alone_the_usual_loss_is_that_of_the_task_bit_for_bit():
         (["training.loss.contrastive=-1"], "training.loss.contrastive: must be"),
         (["training.loss.temperature=0"], "training.loss.temperature: must be"),
         (["training.loss.constrastive=1"], "did you mean training.loss.contrastive"),
-        (["training.loss.task=0"], "training.loss.task: and training.loss.contrastive are both 0"),
+        (["training.loss.task=0"], "training.loss.task: and all other weights of training.loss are 0"),
         (
             ["training.loss.contrastive=1", "training.batch=1"],
             "training.batch: must be at least 2 for training.loss",
@@ -129,3 +129,44 @@ def test_alone_the_usual_loss_is_that_of_the_task_bit_for_bit():
 def test_weights_and_kinds_that_cannot_be_are_refused_in_one_sentence(overrides, message):
     with pytest.raises(ConfigError, match=message):
         prepare(small(*overrides))
+
+
+def spread(organism, inputs, targets, gates):
+    """A loss of a user's own: the mean square of the outputs."""
+    return organism(inputs, gates).square().mean()
+
+
+def of_each(organism, inputs, targets, gates):
+    return organism(inputs, gates)[..., 0]
+
+
+HERE = "tests.runs.test_objectives"
+
+
+def test_a_loss_of_ones_own_is_a_term_of_the_sum_and_part_of_the_run(tmp_path):
+    world = world_of(loss={"task": 0.5, "own": {f"{HERE}:spread": 3.0}})
+    individual, (index,) = individual_of(world), rows(1)
+    inputs, targets = world.train.inputs[index], world.train.targets[index]
+    outputs = individual.organism(inputs)
+    wanted = 0.5 * example_losses(world.task, outputs, targets).mean() + 3 * outputs.square().mean()
+    torch.testing.assert_close(training_loss(world, individual.organism, index), wanted)
+    override = f"training.loss.own={{{HERE}:spread: 0.5}}"
+    assert ("training.loss.own", f"{HERE}:spread") in users_own(small(override))
+    run = open_run(launched(tmp_path / "run", override, "rounds=1"))
+    usual = open_run(launched(tmp_path / "usual", "rounds=1"))
+    assert (run.census()["loss"] > usual.census()["loss"]).all()
+
+
+def test_one_that_gives_more_than_a_number_is_refused_by_name():
+    world = world_of(loss={"own": {f"{HERE}:of_each": 1.0}})
+    with pytest.raises(RunError, match=rf"the loss {HERE}:of_each must give one number, .*; it gave \[5\]"):
+        training_loss(world, individual_of(world).organism, rows(1)[0])
+
+
+def test_one_that_is_nowhere_is_refused():
+    with pytest.raises(ConfigError, match=f"training.loss.own is '{HERE}:spraed', .* did you mean spread"):
+        prepare(small(f"training.loss.own={{{HERE}:spraed: 1}}"))
+    with pytest.raises(ConfigError, match=r"training.loss.own: must have import paths"):
+        small("training.loss.own={spread: 1}")
+    with pytest.raises(ConfigError, match=r"training\.loss\.own\S*: must be 0 or more"):
+        small(f"training.loss.own={{{HERE}:spread: -1}}")
