@@ -3,6 +3,7 @@
 No torch here: a configuration is read and checked without it.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
@@ -11,6 +12,9 @@ from organisms.layers.config import Section
 
 if TYPE_CHECKING:
     from organisms.task import Task
+
+# Names of a user's own code: package.module:Name.
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,14 @@ class BrokenRule(NamedTuple):
     sentence: str  # what the first must be, and is not: "must be at most 4, not 5"
 
 
+class UnusableOption(ValueError):
+    """An option names something that the family cannot be built with; its constructor raises it."""
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(f"{key}: {sentence}")
+        self.key, self.sentence = key, sentence
+
+
 class FamilyOptions(Section):
     """The options of a family: the keys of ``organism.<family>`` in a configuration, frozen and checked.
 
@@ -63,6 +75,8 @@ class FamilyOptions(Section):
     """
 
     traits: ClassVar[Traits] = Traits(gate="adds", assay="use", host_share=0.25, interface_steps=300)
+    # Keys whose values may be import paths: that code is shipped to workers and is part of the fingerprint.
+    own_code: ClassVar[tuple[str, ...]] = ()
 
     def broken_rules(self, sizes: Sizes) -> Iterator[BrokenRule]:
         """Yield every rule between keys that these options break in organisms of such sizes."""

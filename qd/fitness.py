@@ -12,6 +12,7 @@ from qd.measures import Ranges
 from qd.records import Candidate, Census, Child, Record
 
 COMPETES = "competes"
+KINDS = ("assay", "alignment", "information")  # what the first term of the objective goes by
 REASONS = {  # why a component does not compete, and what that means
     "immature": "younger than objective.maturity",
     "useless": "the 95 % bound of its assay is not above 0",
@@ -62,11 +63,13 @@ class Yardstick:
         Sizes of the gate gradients of calibration's components, rising.
     weights
         Weights of the three terms.
+    kind
+        What the first term goes by: ``assay``, or a worth of another kind, ``alignment`` or ``information``.
 
     Raises
     ------
     ValueError
-        If `reference` or `largest_flops` is not finite and above 0, or `gradients` do not rise.
+        If `reference` or `largest_flops` is not finite and above 0, `gradients` do not rise, or the kind is not known.
     """
 
     ranges: Ranges
@@ -74,6 +77,7 @@ class Yardstick:
     largest_flops: float
     gradients: tuple[float, ...]
     weights: Weights = field(default_factory=Weights)
+    kind: str = "assay"
 
     def __post_init__(self) -> None:
         if not (0 < self.reference < math.inf and 0 < self.largest_flops < math.inf):
@@ -83,14 +87,17 @@ class Yardstick:
             )
         if not self.gradients or any(low > high for low, high in pairwise(self.gradients)):
             raise ValueError(f"gradients must be one or more and rise; they are {self.gradients}")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
 
-    def objective(self, assay: float, flops: float, gradient: float) -> float:
-        """Return the objective that the archive compares, in [0, 1).
+    def objective(self, assay: float, flops: float, gradient: float, worth: float | None = None) -> float:
+        """Return the objective that the archive compares, in [0, 1].
 
         ``w_task x / (1 + x) + w_efficiency max(0, 1 - flops / largest_flops) + w_gradient percentile``, where
         ``x = max(0, assay) / reference`` and the percentile is the share of calibration's components whose gate
         gradient is smaller, with half of those that have the same. The first term is 1/2 at the reference, rises with
-        every better assay, and never reaches 1.
+        every better assay, and never reaches 1. Of another kind the first term is ``w_task max(0, worth)``: worths are
+        bounded by 1 (`organisms.residual.worths`).
 
         Parameters
         ----------
@@ -100,21 +107,29 @@ class Yardstick:
             Counted cost per example, forward; what costs more than the costliest known has no efficiency.
         gradient
             Size of the gate gradient in the hosts, in nats.
+        worth
+            In the hosts, of `kind`; None where that is ``assay``.
 
         Raises
         ------
         ValueError
-            If a number is not finite.
+            If a number is not finite, or there is no worth where the kind asks for one.
         """
-        numbers = (assay, flops, gradient)
+        if self.kind != "assay" and worth is None:
+            raise ValueError(
+                f"the objective goes by {self.kind}, but there is none; score the component again"
+            )
+        numbers = (assay, flops, gradient, *(() if worth is None else (worth,)))
         if not all(math.isfinite(value) for value in numbers):
             raise ValueError(
-                f"the objective needs finite numbers; assay, flops and gradient are {numbers}; ask ineligible() first"
+                f"the objective needs finite numbers; assay, flops, gradient and worth, if any, are {numbers}; ask "
+                "ineligible() first"
             )
         share = max(assay, 0.0) / self.reference
+        task = 1 - 1 / (1 + share) if self.kind == "assay" or worth is None else min(max(worth, 0.0), 1.0)
         left, right = bisect_left(self.gradients, gradient), bisect_right(self.gradients, gradient)
         terms = (
-            self.weights.task * (1 - 1 / (1 + share)),
+            self.weights.task * task,
             self.weights.efficiency * min(max(1 - flops / self.largest_flops, 0.0), 1.0),
             self.weights.gradient * (left + right) / (2 * len(self.gradients)),
         )
@@ -162,7 +177,7 @@ def entrants(records: Iterable[Record], maturity: int) -> dict[str, int]:
 
 def _numbers(record: Record) -> tuple[float, ...]:
     own = (record.assay, record.assay_lower, record.ablation, record.gradient, record.flops, record.bytes)
-    return own + record.measures
+    return own + record.measures + (() if record.worth is None else (record.worth,))
 
 
 def shares(ablations: Sequence[float]) -> np.ndarray:
@@ -197,6 +212,45 @@ def shares(ablations: Sequence[float]) -> np.ndarray:
         return np.zeros_like(rises)
     rises = rises / largest  # before the sum, which could otherwise overflow
     return rises / math.fsum(rises.tolist())
+
+
+def living(
+    ablations: Sequence[float], flops: Sequence[float], largest_flops: float, efficiency: float
+) -> np.ndarray:
+    """Return the living fitness of each slot of one organism: its share of all uses, and of what is spared.
+
+    ``(1 - w) shares_n + w e_n / sum_m e_m`` with ``e_n = max(0, 1 - flops_n / largest_flops)``, the efficiency of the
+    objective, so that both are shares; without a weight it is `shares`.
+
+    Parameters
+    ----------
+    ablations
+        As `shares` takes them.
+    flops
+        Counted cost of each slot per example, forward.
+    largest_flops
+        Of the costliest component that the genes allow.
+    efficiency
+        w, in [0, 1].
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [slots], in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a rise is not finite, or the weight lies outside [0, 1].
+    """
+    if not 0 <= efficiency <= 1:
+        raise ValueError(f"efficiency must be a weight in [0, 1], not {efficiency}")
+    used = shares(ablations)
+    if efficiency == 0:
+        return used
+    spared = np.maximum(0.0, 1 - np.asarray(flops, dtype=np.float64) / largest_flops)
+    total = math.fsum(spared.tolist())
+    return (1 - efficiency) * used + efficiency * (spared / total if total > 0 else spared)
 
 
 def candidates(census: Census, yardstick: Yardstick, maturity: int) -> tuple[Candidate, ...]:
@@ -241,5 +295,5 @@ def candidate(record: Record | Child, round_: int, yardstick: Yardstick) -> Cand
         round=round_,
         behaviour=behaviour,
         out_of_range=out_of_range,
-        objective=yardstick.objective(record.assay, record.flops, record.gradient),
+        objective=yardstick.objective(record.assay, record.flops, record.gradient, record.worth),
     )

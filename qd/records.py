@@ -70,6 +70,8 @@ class Record:
     home_effective_rank: float | None = field(default=None, metadata={LATER: True})
     home_coherence: float | None = field(default=None, metadata={LATER: True})
     home_correlation: float | None = field(default=None, metadata={LATER: True})
+    # In the hosts, by `organisms.residual.worths`, where the objective goes by that and not by the assay; else None.
+    worth: float | None = field(default=None, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Scored:
     assay_upper: float
     gradient: float
     flops: float  # counted, per example, forward
+    worth: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class Child:
     assay_lower: float
     gradient: float
     flops: float
+    worth: float | None = field(default=None, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from qd.canonical import plain
 from runs import tasks
 from runs.config.import_path import imported
-from runs.config.schema import Config
+from runs.config.schema import Config, own_options
 from runs.config.schema import plain as plain_config
 from runs.machine import fingerprint, settings
 from runs.machine.imports import check_named, with_imports
@@ -62,9 +62,16 @@ def prepare(config: Config) -> Prepared:
 
 
 def users_own(config: Config) -> list[tuple[str, str]]:
-    """Return setting and import path of the user's own task, family, measures and emitters."""
+    """Return setting and import path of all that is a user's own: task, family, measures, losses, emitters, kernel."""
     named = [("task.name", config.task.name), ("organism.kind", config.organism.kind)]
+    kind = config.organism.kind
+    family = imported(kind, "organism.kind") if ":" in kind else None
+    options = getattr(
+        family, "options", None
+    )  # those of a configuration that imports nothing are not the family's
+    named += own_options(config, None if family is None else getattr(options, "own_code", ()))
     named += [("measures", measure) for measure in config.measures]
+    named += [("training.loss.own", loss) for loss in config.training.loss.own]
     named += [("emitters.kinds", emitter) for emitter in config.emitters.kinds]
     return [(setting, path) for setting, path in named if ":" in path]
 

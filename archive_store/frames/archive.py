@@ -43,7 +43,7 @@ _EMITTERS = {
 _CHILDREN = {
     "round": "int64", "component": "object", "lineage": "object", "parents": "object", "depth": "int64",
     "emitter": "object", "assay": "float64", "assay_lower": "float64", "gradient": "float64", "flops": "float64",
-    "genome": "object",
+    "genome": "object", "worth": "float64",
 }  # fmt: skip
 
 

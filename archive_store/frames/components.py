@@ -25,6 +25,7 @@ RECORDS = {
     "assay_lower": "float64", "ablation": "float64", "gradient": "float64", "flops": "float64",
     "bytes": "float64", "genome": "object", "load": "float64",
     "home_effective_rank": "float64", "home_coherence": "float64", "home_correlation": "float64",
+    "worth": "float64",
 }  # fmt: skip
 _DECISIONS = {
     "organism": "int64", "round": "int64", "kind": "object", "slot": "int64", "component": "object",

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kernels.linear import linear
+from kernels.kernel import AUTO, Kernel
 from organisms.layers.activations import ACTIVATIONS
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dropout import dropout_factors
@@ -37,9 +37,21 @@ class DenseFFN(nn.Module):
         self.b2 = nn.Parameter(torch.zeros(D)) if config.bias else None
 
     def forward(
-        self, x: Float[Tensor, "*batch D"], generator: torch.Generator | None = None
+        self,
+        x: Float[Tensor, "*batch D"],
+        generator: torch.Generator | None = None,
+        kernel: Kernel = AUTO,
     ) -> Float[Tensor, "*batch D"]:
-        """Return the output for every vector, [..., D]; dropout in training is drawn from `generator`.
+        """Return the output for every vector, [..., D].
+
+        Parameters
+        ----------
+        x
+            Vectors, [..., D].
+        generator
+            What dropout in training is drawn from.
+        kernel
+            What computes the maps.
 
         Raises
         ------
@@ -47,7 +59,7 @@ class DenseFFN(nn.Module):
             If the network trains with dropout and there is no generator.
         """
         before = state_of(generator)
-        h = self.activation(linear(x, self.W1, self.b1))
+        h = self.activation(kernel.product(x, self.W1, self.b1))
         if self.training and self.config.dropout:
             h = h * dropout_factors(h, tuple(h.shape), self.config.dropout, generator)
-        return drawn_once(linear(h, self.W2, self.b2), before, generator)
+        return drawn_once(kernel.product(h, self.W2, self.b2), before, generator)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from organisms.lazy import exports
 
 if TYPE_CHECKING:
+    from kernels.kernel import BuiltInKernel as BuiltInKernel
+    from kernels.kernel import Kernel as Kernel
+    from kernels.kernel import Visible as Visible
     from organisms.memory import Memory as Memory
     from organisms.pseudopods.encoder.encoder import SlimeMoldEncoder as SlimeMoldEncoder
     from organisms.pseudopods.encoder.from_torch import from_transformer_encoder as from_transformer_encoder
     from organisms.pseudopods.encoder.layer import SlimeMoldEncoderLayer as SlimeMoldEncoderLayer
     from organisms.pseudopods.evolution.config import EvolutionConfig as EvolutionConfig
     from organisms.pseudopods.heads import PseudopodAttention as PseudopodAttention
-    from organisms.pseudopods.kernel import Kernel as Kernel
-    from organisms.pseudopods.kernel import TorchKernel as TorchKernel
-    from organisms.pseudopods.kernel import Visible as Visible
     from organisms.pseudopods.pool_config import PoolConfig as PoolConfig
     from organisms.pseudopods.stream.model import SlimeModel as SlimeModel
     from organisms.pseudopods.stream.organism import Organism as Organism

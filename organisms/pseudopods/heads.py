@@ -6,9 +6,8 @@ Shape suffixes: B examples, S tokens, D width of the residual stream, C slots, R
 import torch
 from torch import Tensor, nn
 
-from kernels.linear import linear
+from kernels.kernel import AUTO, Kernel, Visible
 from organisms.layers.initialisation import drawn
-from organisms.pseudopods.kernel import Kernel, Visible
 from organisms.pseudopods.pool_config import PoolShape
 
 SIZES = ("ranks", "widths")
@@ -90,11 +89,11 @@ class PseudopodAttention(nn.Module):
         visible
             Which tokens see which.
         kernel
-            What computes the attention.
+            What computes maps and attention.
         dropout
             Share of the weights that is dropped.
         """
-        return self.write(self.attended(x, visible, kernel, dropout))
+        return self.write(self.attended(x, visible, kernel, dropout), kernel)
 
     def attended(self, x: Tensor, visible: Visible, kernel: Kernel, dropout: float = 0.0) -> Tensor:
         """Return what each head attends to, [B, C, S, W].
@@ -106,32 +105,32 @@ class PseudopodAttention(nn.Module):
         """
         if self.watched and torch.is_grad_enabled():
             self.seen = (x.detach(), visible)
-        q_BCSR, k_BCSR, v_BCSW = self.read(x)
+        q_BCSR, k_BCSR, v_BCSW = self.read(x, kernel)
         if not x.numel():  # kernels refuse what is empty; parameters have gradients all the same, of zeros
             return v_BCSW + 0 * (q_BCSR.sum() + k_BCSR.sum())
         return kernel.attention(q_BCSR, k_BCSR, v_BCSW, visible, dropout)
 
-    def read(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def read(self, x: Tensor, kernel: Kernel = AUTO) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of tokens [B, S, D], [B, C, S, *]."""
-        return self.queries(x), self.keys(x), self.values(x)
+        return self.queries(x, kernel), self.keys(x, kernel), self.values(x, kernel)
 
-    def queries(self, x: Tensor) -> Tensor:
+    def queries(self, x: Tensor, kernel: Kernel = AUTO) -> Tensor:
         """Return the queries of tokens [B, S, D], divided by the roots of the ranks, [B, C, S, R]."""
         scale_C = self.ranks.clamp(min=1).to(torch.float32).rsqrt().to(self.query.dtype)
         bias = None if self.query_bias is None else self.query_bias * scale_C[:, None]
-        return _mapped(x, self.query * scale_C[:, None, None], bias)
+        return _mapped(x, self.query * scale_C[:, None, None], bias, kernel)
 
-    def keys(self, x: Tensor) -> Tensor:
+    def keys(self, x: Tensor, kernel: Kernel = AUTO) -> Tensor:
         """Return the keys of tokens [B, S, D], [B, C, S, R]."""
-        return _mapped(x, self.key, None)
+        return _mapped(x, self.key, None, kernel)
 
-    def values(self, x: Tensor) -> Tensor:
+    def values(self, x: Tensor, kernel: Kernel = AUTO) -> Tensor:
         """Return the values of tokens [B, S, D], [B, C, S, W]."""
-        return _mapped(x, self.value, self.value_bias)
+        return _mapped(x, self.value, self.value_bias, kernel)
 
-    def write(self, attended: Tensor) -> Tensor:
+    def write(self, attended: Tensor, kernel: Kernel = AUTO) -> Tensor:
         """Return what is written, [B, S, D], when the heads attend to [B, C, S, W]."""
-        return linear(attended.transpose(1, 2).flatten(2), self.output.flatten(0, 1).T, self.bias)
+        return kernel.product(attended.transpose(1, 2).flatten(2), self.output.flatten(0, 1).T, self.bias)
 
     def strengths(self, attended: Tensor) -> Tensor:
         """Return the root mean square of what each head writes when it attends to [B, C, S, W], without a bias; [C]."""
@@ -141,7 +140,7 @@ class PseudopodAttention(nn.Module):
         return (squares.mean(1) / self.output.shape[2]).clamp(min=0).sqrt()
 
 
-def _mapped(x: Tensor, factor: Tensor, bias: Tensor | None) -> Tensor:
+def _mapped(x: Tensor, factor: Tensor, bias: Tensor | None, kernel: Kernel) -> Tensor:
     """Map tokens [B, S, D] by factors [C, N, D] of all slots at once, to [B, C, S, N]."""
-    mapped = linear(x, factor.flatten(0, 1), None if bias is None else bias.flatten())
+    mapped = kernel.product(x, factor.flatten(0, 1), None if bias is None else bias.flatten())
     return mapped.unflatten(-1, factor.shape[:2]).transpose(1, 2)

@@ -17,8 +17,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from kernels.correlation import correlation
-from kernels.effective_rank import effective_rank
+from kernels.kernel import Kernel
 from organisms.residual.writes import Writes
 from organisms.species import PROPERTIES
 from qd.lifecycle.comonad import Coherence, SpatialContext, together
@@ -44,7 +43,7 @@ def at_home(writes: Writes, context: SpatialContext[int] | None) -> dict[str, Fl
     y_nTD = _dense(few)
     pattern = dict(zip(context.items, _amounts(y_nTD), strict=True)).__getitem__
     coherence = context.extend(Coherence(pattern, n)).items
-    correlations_nn = _correlations(y_nTD).fill_diagonal_(0.0)
+    correlations_nn = _correlations(y_nTD, writes.kernel).fill_diagonal_(0.0)
     return {
         "effective_rank": _ranks(few),
         "coherence": torch.tensor(coherence, dtype=torch.float64, device=device),
@@ -66,20 +65,21 @@ def in_host(guests: Writes, residents: Writes) -> dict[str, Float64[Tensor, " n"
     if not n:
         return {name: guests.write.new_zeros(0, dtype=torch.float64) for name in OF_PAIRS}
     values = torch.cat([guests.values, residents.values], 1)
-    y_nTD = _dense(_sampled(Writes(values, torch.cat([guests.write, residents.write])), IN_HOSTS))
+    joint = Writes(values, torch.cat([guests.write, residents.write]), kernel=residents.kernel)
+    y_nTD = _dense(_sampled(joint, IN_HOSTS))
     amounts = _amounts(y_nTD)
     coherence = Coherence(np.asarray, m)
     found = [coherence(together([own, *amounts[n:]])) for own in amounts[:n]]
     return {
         "coherence": torch.tensor(found, dtype=torch.float64, device=values.device),
-        "correlation": _correlations(y_nTD)[:n, n:].sum(1) / max(1, m),
+        "correlation": _correlations(y_nTD, residents.kernel)[:n, n:].sum(1) / max(1, m),
     }
 
 
 def _sampled(writes: Writes, entries: int) -> Writes:
     n, _, D = writes.write.shape
     examples = max(1, entries // max(1, n * writes.values.shape[2] * D))
-    return Writes(writes.values[:examples], writes.write)
+    return Writes(writes.values[:examples], writes.write, kernel=writes.kernel)
 
 
 def _ranks(writes: Writes) -> Float64[Tensor, " n"]:
@@ -90,7 +90,7 @@ def _ranks(writes: Writes) -> Float64[Tensor, " n"]:
     """
     upper_nkW = torch.linalg.qr(writes.write.mT, mode="r").R
     inner_nTW = writes.values.transpose(0, 1).flatten(1, 2)
-    return effective_rank(inner_nTW @ upper_nkW.mT).double()
+    return writes.kernel.effective_rank(inner_nTW @ upper_nkW.mT).double()
 
 
 def _dense(writes: Writes) -> Float[Tensor, "n T D"]:
@@ -102,5 +102,5 @@ def _amounts(y_nTD: Float[Tensor, "n T D"]) -> list[Float64[np.ndarray, " T"]]:
     return list(torch.linalg.vector_norm(y_nTD, dim=-1).double().cpu().numpy())
 
 
-def _correlations(y_nTD: Float[Tensor, "n T D"]) -> Float64[Tensor, "n n"]:
-    return correlation(y_nTD.flatten(1).T.double())
+def _correlations(y_nTD: Float[Tensor, "n T D"], kernel: Kernel) -> Float64[Tensor, "n n"]:
+    return kernel.correlation(y_nTD.flatten(1).T.double())

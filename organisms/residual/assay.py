@@ -27,6 +27,7 @@ from organisms.residual.effects import (
     wants_losses,
 )
 from organisms.residual.organism import ResidualOrganism
+from organisms.residual.worths import WORTHS, alignment, information
 from organisms.residual.writes import Writes
 from organisms.species import Assay
 
@@ -102,7 +103,7 @@ def assay(
     hosts
         Of the same examples and interface.
     names
-        Of the measures that are wanted; no others are computed.
+        Of the measures that are wanted, and of `organisms.residual.worths`; no others are computed.
     losses
         Whether the drops of the loss are wanted, or the measures alone.
     """
@@ -161,7 +162,7 @@ def _in_host(host: Host, layer: int, guests: Any, names: Sequence[str], losses: 
     drops = first.new_zeros(len(first), 0)
     if losses or wants_losses(names):
         drops = host.losses.double() - _losses(host, layer, changes).double()
-    own = [name for name in names if not is_effect(name)]
+    own = [name for name in names if not is_effect(name) and name not in WORTHS]
     measures = dict(host.organism.described(host.residents[layer], guests, own)) if own else {}
     if any(name in OF_PAIRS for name in names):
         measures |= in_host(host.organism.written(host.residents[layer], guests), host.parts[layer])
@@ -179,7 +180,15 @@ def _in_host(host: Host, layer: int, guests: Any, names: Sequence[str], losses: 
                 measures[name] = beyond(drops, first)
             case "effect_depth":
                 measures[name] = beyond(drops, _direct(host, layer, changes, drops))
+    measures |= {name: _worth(name, host, layer, guests, changes, first) for name in names if name in WORTHS}
     return Assay(drops if losses else drops[:, :0], measures, gradients)
+
+
+def _worth(name: str, host: Host, layer: int, guests: Any, changes: Any, first: Tensor) -> Tensor:
+    if name == "alignment":
+        return alignment(first, changes, host.slopes[layer])
+    writes = host.organism.written(host.residents[layer], guests)
+    return information(writes, host.organism.task, host.targets)
 
 
 def _of_writes(host: Host, layer: int, guests: Any, names: Sequence[str]) -> Mapping[str, Tensor]:

@@ -14,6 +14,7 @@ from organisms.pool import Layout, Pool
 from organisms.residual.assay import Host, assay, guest_losses
 from organisms.residual.organism import ResidualOrganism
 from organisms.residual.probe import look
+from organisms.residual.worths import WORTHS
 from organisms.species import Assay, Probe
 from organisms.task import Task
 from qd.genes import GeneSpace
@@ -40,6 +41,7 @@ class ResidualFamily(ABC):
     family: ClassVar[str]
     options: ClassVar[type[FamilyOptions]]
     ranks: ClassVar[Mapping[str, str]]
+    worths: ClassVar[Sequence[str]] = WORTHS
     hidden_axes: Mapping[str, Sequence[tuple[str, int]]]
 
     def __init__(self, task: Task, sizes: Sizes, genes: GeneSpace, layout: Layout) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kernels.linear import linear
+from kernels.kernel import AUTO, Kernel
 from organisms.layers.norms import rms_norm
 from organisms.mixer import mixed_tokens
 from organisms.nn import Interface, example_losses, readout, stem
@@ -44,10 +44,20 @@ def quiet_share(activations: Tensor) -> Tensor:
     return (power < QUIET**2 * power.mean()).float().mean() if power.numel() else power.new_zeros(())
 
 
-def projected(h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
-    """Multiply h by every slot's matrix, [B, C, S, R], as one matrix product."""
+def projected(h_BSD: Tensor, read_CDR: Tensor, kernel: Kernel = AUTO) -> Tensor:
+    """Multiply h by every slot's matrix, [B, C, S, R], as one matrix product.
+
+    Parameters
+    ----------
+    h_BSD
+        The normalised stream.
+    read_CDR
+        The matrix of every slot.
+    kernel
+        What multiplies.
+    """
     slots, _, inner = read_CDR.shape
-    joined = linear(h_BSD, read_CDR.transpose(1, 2).flatten(0, 1))
+    joined = kernel.product(h_BSD, read_CDR.transpose(1, 2).flatten(0, 1))
     return joined.unflatten(-1, (slots, inner)).transpose(1, 2)
 
 
@@ -159,11 +169,15 @@ class ResidualOrganism(nn.Module, ABC):
 
         A gate of 0 (of `gates` [N], in [0, 1]) makes its slot as good as empty; where none are given, all are 1.
         """
+        return readout(self.task, self.interface, self.stream(inputs, gates))
+
+    def stream(self, inputs: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Return the residual stream after the last layer, [B, S, D]; gates as in `forward`."""
         x = stem(self.task, self.interface, inputs)
         for layer in range(self.pool.depth):
             x = self.entering(layer, x)
             x = x + self.mixed(layer, rms_norm(x), gates)
-        return readout(self.task, self.interface, x)
+        return x
 
     def entering(self, layer: int, x_BSD: Tensor) -> Tensor:
         """Return the stream that the components of a layer read and add to."""

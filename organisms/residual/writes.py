@@ -6,14 +6,14 @@ traffic of the sums themselves.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from kernels.linear import linear
+from kernels.kernel import AUTO, Kernel
 from organisms.layers.norms import EPSILON
 from organisms.nn import Interface
 from organisms.task import Task
@@ -25,18 +25,21 @@ class Writes:
 
     values: Float[Tensor, "B n S W"]
     write: Float[Tensor, "n W D"]
+    kernel: Kernel = field(
+        default=AUTO, kw_only=True
+    )  # of their organism: maps of the stream and from the inner size are its products
 
     def __getitem__(self, components: Sequence[int]) -> "Writes":
         """Return the writes of some of the components."""
-        return Writes(self.values[:, components], self.write[components])
+        return Writes(self.values[:, components], self.write[components], kernel=self.kernel)
 
     def __neg__(self) -> "Writes":
         """Return the negated writes: added to a stream that holds the components' sum, each removes its own."""
-        return Writes(self.values, -self.write)
+        return Writes(self.values, -self.write, kernel=self.kernel)
 
     def total(self) -> Float[Tensor, "B S D"]:
         """Return the sum over all components, as one matrix product."""
-        return linear(self.values.transpose(1, 2).flatten(2), self.write.flatten(0, 1).T)
+        return self.kernel.product(self.values.transpose(1, 2).flatten(2), self.write.flatten(0, 1).T)
 
     def dense(self) -> Iterator[Float[Tensor, "B S D"]]:
         """Return what each component writes, one after the other (one fits a cache, all together do not)."""
@@ -118,7 +121,7 @@ class Writes:
 
     def _read(self, stream: Float[Tensor, "B S D"]) -> Float[Tensor, "B n S W"]:
         n, inner, width = self.write.shape
-        joined = linear(stream, self.write.reshape(n * inner, width))
+        joined = self.kernel.product(stream, self.write.reshape(n * inner, width))
         return joined.unflatten(-1, (n, inner)).transpose(1, 2)
 
     def _inverse_rms(self, stream: Float[Tensor, "B S D"]) -> Float[Tensor, "B n S"]:

@@ -21,7 +21,7 @@ from qd.chemotaxis.hunger import hunger as hunger_of
 from qd.chemotaxis.search import Seeker
 from qd.chemotaxis.search import chances as chances_of
 from qd.chemotaxis.sources import metabolic_rate
-from qd.fitness import shares
+from qd.fitness import living
 from qd.lifecycle import quarantine
 from qd.lifecycle.annealing import metropolis
 from qd.lifecycle.comonad import RelativeFitness, around
@@ -139,8 +139,9 @@ def _deaths(
 def _living_fitness(
     rules: Rules, records: Sequence[Record], ranges: Ranges
 ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-    """Return each component's share of the uses of all, and its z-score among the nearest in behaviour space."""
-    fitness = shares([record.ablation for record in records])
+    """Return each component's living fitness, and its z-score among the nearest in behaviour space."""
+    ablations, flops = [record.ablation for record in records], [record.flops for record in records]
+    fitness = living(ablations, flops, rules.search.largest_flops, rules.efficiency)
     behaviours, _ = ranges.behaviours([record.measures for record in records])
     if not records:
         return fitness, fitness
@@ -182,8 +183,8 @@ def _for_room(rules: Rules, round: int, records: Sequence[Record], ranges: Range
     old = [r for r in records if r.age >= rules.min_age and alive[r.depth] > rules.min_alive]
     if not old:
         return None
-    weakest = min(old, key=lambda record: (record.ablation, record.component))
-    _, z = _living_fitness(rules, records, ranges)
+    fitness, z = _living_fitness(rules, records, ranges)
+    weakest = min(old, key=lambda r: (fitness[records.index(r)], r.ablation, r.component))
     draw = uniform(rules.seed, round, f"cull:{weakest.component}")
     return Death(weakest.component, float(z[records.index(weakest)]), rules.floor, 1.0, draw, ROOM, True)
 

@@ -41,6 +41,7 @@ class Rules:
     tau: float
     window: int
     search: Search = RULE
+    efficiency: float = 0.0  # weight of what is spared in the living fitness
 
 
 def phase(rules: Rules, round: int) -> str:

@@ -17,7 +17,7 @@ from qd.validity.remedies import other_measures, ways_out
 from qd.validity.verdict import Verdict, assess
 from runs.calibration.outlook import Outlook, outlook
 from runs.config.schema import Config
-from runs.config.sections import CENTROIDS, ON_SAMPLES
+from runs.config.sections import CENTROIDS, ON_SAMPLES, ObjectiveConfig
 from runs.errors import ConfigError, RunError, readable
 from runs.training.build import build
 from runs.training.calibration_jobs import Fit, Sampled
@@ -41,9 +41,11 @@ class Calibration:
     verdict: Mapping[str, Any]  # canonical form of a `qd.validity.verdict.Verdict`
     outlook: Outlook | None = None  # None in runs that were made before it was kept
 
-    def yardstick(self, weights: Weights) -> Yardstick:
+    def yardstick(self, objective: ObjectiveConfig) -> Yardstick:
         """Return what makes objectives and behaviours of measurements in this run."""
-        return Yardstick(self.ranges, self.reference, self.largest_flops, self.gradients, weights)
+        weights = Weights(objective.task, objective.efficiency, objective.gradient)
+        constants = (self.ranges, self.reference, self.largest_flops, self.gradients)
+        return Yardstick(*constants, weights, objective.kind)
 
     def event(self, spec: WorldSpec) -> dict[str, Any]:
         """Return what the journal holds of it: digests of interface, hosts and centroids, and the rest itself."""

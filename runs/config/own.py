@@ -7,10 +7,10 @@ from warnings import catch_warnings
 from pydantic import ValidationError
 
 from organisms.families import FAMILIES
-from organisms.options import FamilyOptions, Traits
+from organisms.options import IMPORT_PATH, FamilyOptions, Traits
 from runs.config.import_path import imported
 from runs.config.model import SHARED, Own, model_for, options_of
-from runs.config.sections import IMPORT_PATH, OrganismConfig
+from runs.config.sections import OrganismConfig
 from runs.errors import RAISED, ConfigError, told
 from runs.machine import settings
 

@@ -124,6 +124,20 @@ def _objective(config: Config) -> Iterator[Problem]:
         )
 
 
+def _loss(config: Config) -> Iterator[Problem]:
+    loss = config.training.loss
+    if not any((loss.task, loss.contrastive, *loss.own.values())):
+        yield Problem(
+            ("training.loss.task", "training.loss.contrastive", "training.loss.own"),
+            "and all other weights of training.loss are 0, so that nothing would be trained; set one above 0",
+        )
+    if loss.contrastive and config.training.batch < 2:
+        yield Problem(
+            ("training.batch", "training.loss.contrastive"),
+            f"must be at least 2 for training.loss.contrastive, which compares examples, not {config.training.batch}",
+        )
+
+
 def _schedule(config: Config) -> Iterator[Problem]:
     lifecycle, annealing = config.lifecycle, config.annealing
     if lifecycle.warmup > lifecycle.gentle:
@@ -211,6 +225,15 @@ def _device(config: Config) -> Iterator[Problem]:
         )
 
 
+def _kernel(config: Config) -> Iterator[Problem]:
+    if getattr(config.options, "kernel", None) == "triton" and config.execution.device == "cpu":
+        yield Problem(
+            (f"organism.{config.family}.kernel", "execution.device"),
+            "must be auto, reference, torch or your own on execution.device cpu, because triton needs a GPU; or set "
+            "execution.device: cuda",
+        )
+
+
 RULES: tuple[Rule, ...] = (
     _pool,
     _family,
@@ -218,10 +241,12 @@ RULES: tuple[Rule, ...] = (
     _calibration,
     _cells,
     _objective,
+    _loss,
     _schedule,
     _sources,
     _files,
     _table,
     _stream,
     _device,
+    _kernel,
 )

@@ -4,6 +4,7 @@ Shares are fractions of the run's rounds; rounds count from 1 and round 0 is cal
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -115,6 +116,18 @@ class Config(Section):
         return FamilyOptions() if self.family is None else getattr(self.organism, self.family)
 
 
+def own_options(config: Config, keys: Sequence[str] | None = None) -> list[tuple[str, str]]:
+    """Return setting and value of the family's options that may name code of the user's own.
+
+    `keys` are those of the family, where the options of the configuration may not be its own; None: they are.
+    """
+    options = config.options
+    return [
+        (f"organism.{config.family}.{key}", str(getattr(options, key, "")))
+        for key in (options.own_code if keys is None else keys)
+    ]
+
+
 def plain(config: Config) -> dict[str, Any]:
     """Return the configuration as what YAML and JSON have, under the keys of the file."""
     return config.model_dump(mode="json", by_alias=True)
@@ -150,10 +163,18 @@ def scientific(config: Config) -> dict[str, Any]:
 
 TABLE = ("target", "columns", "predict", "split", "missing")  # keys of the task table
 STREAM = ("stream", "chunks", "truncation")  # keys of tasks that are streams
-MEMORY = ("memory", "memory_capacity", "memory_decay")  # what pseudopods keep of a stream
+PSEUDOPODS = (
+    "memory",
+    "memory_capacity",
+    "memory_decay",
+    "kernel",
+)  # what they keep of a stream, and what computes
 LATER = (
     *(("task", key) for key in ("kinds", *TABLE, *STREAM)),
     *(("chemotaxis", key) for key in ("kind", "sources", "patience")),
-    *(("organism", "pseudopods", key) for key in MEMORY),
+    ("lifecycle", "efficiency"),
+    ("objective", "kind"),
+    ("training", "loss"),
+    *(("organism", "pseudopods", key) for key in PSEUDOPODS),
 )
 PATHS = (("task", "path"), ("archive", "centroids"), ("calibration", "from"))

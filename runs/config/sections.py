@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from organisms.families import FAMILIES
 from organisms.layers.config import Count, NotNegative, Positive, Section
-from organisms.options import Sizes
+from organisms.options import IMPORT_PATH, Sizes
 from qd.emitters.kinds import DEFAULT, KINDS
 from runs.config.problems import nearest, shown
 from runs.config.tables import TASKS
@@ -19,7 +19,6 @@ CENTROIDS = ("halton", *ON_SAMPLES)
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
-IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _ADDRESS = re.compile(r"local|auto|ray://[^\s/]+|[^\s/:]+:[0-9]+")
 
 
@@ -106,6 +105,33 @@ class OrganismConfig(Section):
         return Sizes(self.dim, self.depth, self.capacity)
 
 
+class LossConfig(Section):
+    """What training minimises: a weighted sum. Weights are not negative, and one at least is above 0."""
+
+    task: NotNegative = 1.0
+    """Weight of the task's loss, with what the family adds to it."""
+    contrastive: NotNegative = 0.0
+    """Weight of the contrastive loss of representations; like are those of a class, else two views of an example."""
+    temperature: Positive = 0.1
+    """Temperature of the contrastive loss; small ones weight near pairs more."""
+    own: dict[str, NotNegative] = Field(default_factory=dict)
+    """Weights of terms of your own by import path, {package.module:Name: 0.1}: functions of (organism, inputs, targets,
+    gates) that give one number."""
+
+    @field_validator("own")
+    @classmethod
+    def _paths(cls, value: dict[str, float]) -> dict[str, float]:
+        for path in value:
+            if not IMPORT_PATH.fullmatch(path):
+                raise ValueError(f"must have import paths package.module:Name as keys, not {shown(path)}")
+        return value
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of an optimizer step."""
+        return 2 if self.contrastive else 1
+
+
 class TrainingConfig(Section):
     """How the weights of an organism are trained in a round, which ends with a census of its components."""
 
@@ -123,6 +149,7 @@ class TrainingConfig(Section):
     """Largest Euclidean norm of the gradient of all parameters together; larger ones are scaled down."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """Decay of the exponential moving average of the training loss, per step."""
+    loss: LossConfig = LossConfig()
 
 
 class CalibrationConfig(Section):
@@ -176,8 +203,11 @@ class ArchiveConfig(Section):
 class ObjectiveConfig(Section):
     """The objective by which elites are compared: a weighted sum, whose three weights sum to 1."""
 
+    kind: Literal["assay", "alignment", "information"] = "assay"
+    """What the first term goes by, in the reference hosts. assay: the drop of their loss; alignment: the cosine of what
+    a component writes with minus the loss's gradient; information: what it writes tells of the targets, a share."""
     task: Share = 0.7
-    """Weight of the assay: how much a component lowers the loss of the reference hosts it is grafted into."""
+    """Weight of the first term: how much a component does for the task in the hosts that it is grafted into."""
     efficiency: Share = 0.2
     """Weight of the efficiency: fewer counted FLOPs are better."""
     gradient: Share = 0.1
@@ -232,6 +262,8 @@ class LifecycleConfig(Section):
     """Nearest neighbours in behaviour space with whose fitness a component's is compared."""
     loss_ratio: Positive = 10.0
     """Ratio of loss to its moving average beyond which an organism has no births and deaths."""
+    efficiency: Share = 0.0
+    """Weight of the efficiency in the living fitness, by which components die: its share of the FLOPs spared."""
     budget_bytes: Count | None = None
     """Memory traffic of an organism's components, in counted bytes per example, at most; null: no limit."""
 

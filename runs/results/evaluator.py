@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from archive_store.reading import Run
-from qd.fitness import Weights
 from qd.records import Genome
 from runs.config.reader import changed
 from runs.config.schema import plain
@@ -62,10 +61,7 @@ class Evaluator:
         spec = with_calibrated(WorldSpec(plain(config), corpus), event, run.directory.blobs)
         self._run = run
         self._world = build(spec)
-        weights = config.objective
-        self._yardstick = constants_of(event, run.directory.blobs).yardstick(
-            Weights(weights.task, weights.efficiency, weights.gradient)
-        )
+        self._yardstick = constants_of(event, run.directory.blobs).yardstick(config.objective)
         species = self._world.species
         self._flat = FlatGenomes(species.organism(self._world.interface).pool, species.genes)
 
@@ -97,7 +93,9 @@ class Evaluator:
         genomes = [each if isinstance(each, Genome) else self.genome(each) for each in solutions]
         world, yardstick = self._world, self._yardstick
         found = scored(world, genomes, world.hosts, world.probe)
-        objectives = [yardstick.objective(each.assay, each.flops, each.gradient) for each in found]
+        objectives = [
+            yardstick.objective(each.assay, each.flops, each.gradient, each.worth) for each in found
+        ]
         behaviours = [yardstick.ranges.behaviour(each.measures)[0] for each in found]
         return np.array(objectives), np.array(behaviours).reshape(len(genomes), -1)
 

@@ -3,7 +3,7 @@
 from analysis.pictures import NothingToDraw
 from archive_store.journal.journal import State
 from archive_store.reading import Run
-from runs.config.schema import Config
+from runs.config.schema import Config, own_options
 from runs.errors import RunError
 from runs.results.best import newest
 
@@ -27,6 +27,7 @@ def settings_of(run: Run) -> Config:
 def own_code(config: Config) -> str:
     """Return the settings that name code of the run's own, separated by commas; empty where none does."""
     named = {"task.name": config.task.name, "organism.kind": config.organism.kind}
+    named |= dict(own_options(config))
     return ", ".join(f"{setting}={path}" for setting, path in named.items() if ":" in path)
 
 

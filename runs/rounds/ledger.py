@@ -18,7 +18,7 @@ from qd.chemotaxis.search import Scent, Search
 from qd.chemotaxis.tries import held, tried
 from qd.emitters.contest import Contest
 from qd.emitters.records import Emission, Emitted
-from qd.fitness import Weights, Yardstick, candidate, candidates
+from qd.fitness import Yardstick, candidate, candidates
 from qd.lifecycle import annealing
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
@@ -98,6 +98,7 @@ def rules(config: Config, largest_flops: float) -> Rules:
             scents=tuple(Scent(each.behavior, each.concentration) for each in chemotaxis.sources),
             largest_flops=largest_flops,
         ),
+        efficiency=life.efficiency,
     )
 
 
@@ -116,8 +117,7 @@ class Ledger:
         self._config = config
         self._calibration = calibration
         self._rules = rules(config, calibration.largest_flops)
-        weights = config.objective
-        self._yardstick = calibration.yardstick(Weights(weights.task, weights.efficiency, weights.gradient))
+        self._yardstick = calibration.yardstick(config.objective)
         self._neighbours = neighbours(calibration.centroids)
         self._archive = Archive(calibration.centroids, config.archive.qd_offset)
         self._tries: dict[str, int] = {}  # by genome: candidates of births that were made of it

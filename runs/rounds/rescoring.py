@@ -122,7 +122,7 @@ def held_out(
     found, entrants = [], []
     for cell, elite, row in zip(view.cells, view.elites, rows, strict=True):
         behaviour, outside = yardstick.ranges.behaviour(row.measures)
-        objective = yardstick.objective(row.assay, row.flops, row.gradient)
+        objective = yardstick.objective(row.assay, row.flops, row.gradient, row.worth)
         found.append(HeldOutElite(cell, objective, row.assay, row.assay_lower, behaviour))
         if row.assay_lower > 0:
             entrants.append(replace(elite, behaviour=behaviour, out_of_range=outside, objective=objective))

@@ -10,6 +10,7 @@ import torch
 
 from organisms.families import FAMILIES
 from organisms.nn import check_interface
+from organisms.options import UnusableOption
 from organisms.species import CONTRACT, Organism, Species
 from organisms.task import Split, Task
 from qd.seeding import generator
@@ -132,10 +133,14 @@ def family_of(config: Config, task: Task) -> Species:
         family: Species = made(task, config.organism.sizes, options)
     except PlasmodiaError:
         raise
+    except UnusableOption as error:
+        raise ConfigError(f"organism.{config.family}.{error.key} {error.sentence}") from error
     except RAISED as error:
         raise ConfigError(f"organism.kind {kind!r} raised {told(error)}") from error
     _check_contract(kind, family, CONTRACT)
     _check_measures(config, family)
+    _check_objective(config, family)
+    _check_loss(config, task)
     return family
 
 
@@ -156,6 +161,23 @@ def _check_measures(config: Config, family: Species) -> None:
         raise ConfigError(
             f"measures: {', '.join(missing)} cannot be taken of the family {config.organism.kind} here{deeper}; "
             f"it offers {', '.join(family.measures)}"
+        )
+
+
+def _check_objective(config: Config, family: Species) -> None:
+    kind, offered = config.objective.kind, ("assay", *getattr(family, "worths", ()))
+    if kind not in offered:
+        raise ConfigError(
+            f"objective.kind: {kind} cannot be taken of the family {config.organism.kind}; it offers "
+            f"{', '.join(offered)}"
+        )
+
+
+def _check_loss(config: Config, task: Task) -> None:
+    if config.training.loss.contrastive and task.kind != "class" and task.length < 2:
+        raise ConfigError(
+            f"training.loss.contrastive compares the even and the odd tokens of an example, but those of the task "
+            f"{task.name!r} have one token; leave it out"
         )
 
 

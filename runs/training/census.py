@@ -14,7 +14,7 @@ from qd.canonical import sha256
 from qd.records import Census, Record
 from runs.errors import RunError
 from runs.machine.clock import Clock
-from runs.training.measures import built_in, measured
+from runs.training.measures import asked, measured, worths
 from runs.training.state import Individual, encode_state
 from runs.training.usage import usage
 from runs.training.world import Examples, World
@@ -48,6 +48,8 @@ def take_census(
     test_metrics = own_metrics(world, individual.organism) if last else ()
     assert individual.first_loss is not None
     forward = math.fsum(record.flops for record in records)  # of all components, on one example
+    settings = world.config.training
+    passes = 3.0 * settings.steps_per_round * settings.batch * settings.loss.passes
     census = Census(
         organism=individual.number,
         round=individual.round,
@@ -64,7 +66,7 @@ def take_census(
         records=tuple(records),
         quarantine=None,
         test_metrics=test_metrics,
-        flops_training=3.0 * world.config.training.steps_per_round * world.config.training.batch * forward,
+        flops_training=passes * forward,
         flops_assays=(1 + len(world.hosts)) * len(world.probe) * forward,
     )
     return census, state, encoded, seconds
@@ -95,8 +97,9 @@ def take_records(
     probe = world.species.probe(organism, world.probe.inputs, world.probe.targets)
     used = usage(world.task, probe)
     looked = clock()
-    assay = world.species.assay(organism, world.hosts, built_in(world))
+    assay = world.species.assay(organism, world.hosts, asked(world))
     measures = measured(world, organism, assay, world.host_organisms, world.probe).tolist()
+    worth = worths(world, assay)
     means, lower = assay.drops.mean(-1).tolist(), lower_bounds(assay.drops).tolist()
     assayed = clock()
     at_home = {name: probe.properties[name].tolist() for name in PROPERTIES if name in probe.properties}
@@ -124,6 +127,7 @@ def take_records(
                 bytes=float(bytes_moved),
                 load=used[index].load,
                 usage=used[index].by_kind,
+                worth=worth[index],
                 **{f"home_{name}": values[index] for name, values in at_home.items()},
             )
         )

@@ -51,3 +51,5 @@ def _of_record(record: Record, measures: Sequence[str]) -> Iterator[tuple[str, f
         yield f"measure {name}", value
     for name in ("assay", "assay_lower", "ablation", "gradient", "flops", "bytes"):
         yield name, getattr(record, name)
+    if record.worth is not None:
+        yield "worth", record.worth

@@ -7,7 +7,7 @@ from organisms.pool import Occupant
 from organisms.species import Organism
 from qd.records import Genome, Scored
 from runs.training.census import lower_bounds
-from runs.training.measures import built_in, measured
+from runs.training.measures import asked, measured, worths
 from runs.training.world import Examples, World
 
 
@@ -58,7 +58,7 @@ def scored(world: World, genomes: Sequence[Genome], hosts: Sequence[Any], exampl
     """
     found: dict[int, Scored] = {}
     for organism, places in filled(world, genomes):
-        assay = world.species.assay(organism, hosts, built_in(world))
+        assay = world.species.assay(organism, hosts, asked(world))
         rows = measured(world, organism, assay, world.host_organisms, examples).tolist()
         means, lower = assay.drops.mean(-1), lower_bounds(assay.drops)
         columns = (
@@ -67,8 +67,9 @@ def scored(world: World, genomes: Sequence[Genome], hosts: Sequence[Any], exampl
             lower.tolist(),
             (2 * means - lower).tolist(),
             assay.gradients.tolist(),
+            worths(world, assay),
         )
-        for place, row, mean, low, high, gradient in zip(places, *columns, strict=True):
+        for place, row, mean, low, high, gradient, worth in zip(places, *columns, strict=True):
             flops = float(world.species.cost(genomes[place].genes)[0])
-            found[place] = Scored(tuple(row), mean, low, high, gradient, flops)
+            found[place] = Scored(tuple(row), mean, low, high, gradient, flops, worth)
     return [found[place] for place in range(len(genomes))]

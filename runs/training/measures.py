@@ -54,6 +54,18 @@ def built_in(world: World) -> tuple[str, ...]:
     return tuple(name for name in world.measures if ":" not in name)
 
 
+def asked(world: World) -> tuple[str, ...]:
+    """Return what is asked of the hosts: `built_in`, and the worth that the objective goes by, if it is no assay."""
+    kind = world.config.objective.kind
+    return built_in(world) if kind == "assay" else (*built_in(world), kind)
+
+
+def worths(world: World, assay: Assay) -> Sequence[float | None]:
+    """Return what every living slot is worth by the objective's kind; None each where that is the assay."""
+    kind = world.config.objective.kind
+    return [None] * len(assay.drops) if kind == "assay" else assay.measures[kind].tolist()
+
+
 def _own(name: str, organism: Organism, hosts: Sequence[Organism], examples: Examples) -> Tensor:
     guests = [organism.pool.genome(slot) for slot, _ in organism.pool.alive()]
     rows = [[_in_host(name, guest, host, examples) for host in hosts] for guest in guests]

@@ -7,8 +7,13 @@ import torch
 from torch import Tensor
 
 from organisms.adam import Adam, clip, update
+from organisms.contrastive import contrastive, views
+from organisms.layers.norms import rms_norm
+from organisms.species import Organism
 from qd.lifecycle.annealing import Schedule, cosine
 from qd.seeding import generator
+from runs.config.import_path import imported
+from runs.errors import RunError
 from runs.training.state import Individual
 from runs.training.world import World
 
@@ -75,7 +80,7 @@ def train(
         if shared:
             organism.interface = shared.tensors()
         gates = _ramp(pool.counts, newborn, (index + 1) / len(indices))
-        loss = organism.training_losses(world.train.inputs[rows], world.train.targets[rows], gates).mean()
+        loss = training_loss(world, organism, rows, gates)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             break
@@ -101,6 +106,50 @@ def train(
     for past in losses:
         individual.trace.store(past)
     return math.fsum(losses) / len(losses) if math.isfinite(losses[-1]) else losses[-1]
+
+
+def training_loss(world: World, organism: Organism, rows: Tensor, gates: Tensor | None = None) -> Tensor:
+    """Return what a step minimises: ``w_task mean_e L_e + w_contrastive L_contrastive + sum_i w_i own_i``, a scalar.
+
+    L_e are the losses of the task, with the family's own; L_contrastive is `organisms.contrastive` of the normed
+    stream that the readout reads, which takes a forward pass of its own; own_i are a user's.
+
+    Parameters
+    ----------
+    world
+        Its training split and the weights.
+    organism
+        The organism.
+    rows
+        Training examples.
+    gates
+        Gate of every slot, [N]; None: all are 1.
+    """
+    inputs, targets = world.train.inputs[rows], world.train.targets[rows]
+    weights = world.config.training.loss
+    loss = organism.training_losses(inputs, targets, gates).mean()
+    if weights.task != 1:
+        loss = weights.task * loss
+    for path, weight in weights.own.items():
+        loss = loss + weight * _own(path, organism, inputs, targets, gates)
+    if not weights.contrastive:
+        return loss
+    if not hasattr(organism, "stream"):
+        raise RunError(
+            "training.loss.contrastive needs organisms with a method stream(inputs, gates), and those of "
+            f"organism.kind {world.config.organism.kind} have none; leave it out"
+        )
+    classes = targets if world.task.kind == "class" else None
+    z, kinds = views(rms_norm(organism.stream(inputs, gates)), classes)
+    return loss + weights.contrastive * contrastive(z, kinds, weights.temperature)
+
+
+def _own(path: str, organism: Organism, inputs: Tensor, targets: Tensor, gates: Tensor | None) -> Tensor:
+    found = imported(path, "training.loss.own")(organism, inputs, targets, gates)
+    if not isinstance(found, Tensor) or found.ndim:
+        given = f"{list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise RunError(f"the loss {path} must give one number, a tensor without axes; it gave {given}")
+    return found
 
 
 class _Shared:

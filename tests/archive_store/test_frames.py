@@ -79,7 +79,7 @@ def test_a_quarantined_census_is_a_row_without_losses_or_components():
 def test_a_record_is_one_row_with_its_measures_and_genes():
     (row,) = frames.records(events("census", CENSUS), MEASURES).to_dict("records")
     assert math.isnan(row.pop("gradient_flow"))
-    assert all(math.isnan(row.pop(name)) for name in ("load", *AT_HOME))
+    assert all(math.isnan(row.pop(name)) for name in ("load", "worth", *AT_HOME))
     assert row == {
         "organism": 1, "round": 5, "slot": 3, "born": 4, "component": "1.4.3", "lineage": "1.0.2",
         "parents": ("1.0.2", "0.0.0"), "depth": 0, "age": 2, "attention_span": 0.1,

@@ -45,6 +45,13 @@ class TestDeaths:
         records = [record(slot, ablation) for slot, ablation in enumerate((0.3, 0.01, 0.2, 0.02, 0.9, 0.8))]
         assert [death.component.slot for death in self.cull(records)] == [1, 3, 2]
 
+    def test_what_costs_much_is_weaker_where_efficiency_counts(self):
+        search = replace(RULES.search, largest_flops=1000.0)
+        records = [replace(record(slot, 0.1), flops=100.0 * slot) for slot in range(6)]
+        assert self.cull(records, search=search) == ()
+        costly = self.cull(records, search=search, efficiency=0.5)
+        assert [death.component.slot for death in costly] == [5, 4, 3]
+
     def test_equally_fit_neighbours_are_safe(self):
         assert self.cull([record(slot) for slot in range(6)]) == ()
 

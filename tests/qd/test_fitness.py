@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import percentileofscore
 
-from qd.fitness import Weights, Yardstick, candidate, candidates, entrants, ineligible, shares
+from qd.fitness import (
+    KINDS,
+    Weights,
+    Yardstick,
+    candidate,
+    candidates,
+    entrants,
+    ineligible,
+    living,
+    shares,
+)
 from qd.measures import Ranges
 from qd.records import Census, Child, ComponentId, Record
 
@@ -193,3 +203,44 @@ def test_a_child_of_an_emitter_and_a_record_with_the_same_measurements_compete_a
     one = record(gradient=3.0)
     shared = {field.name: getattr(one, field.name) for field in fields(Child)}
     assert candidate(Child(**shared), 4, YARDSTICK) == candidate(one, 4, YARDSTICK)
+
+
+def test_the_first_term_goes_by_a_worth_of_another_kind():
+    by_worth = replace(YARDSTICK, kind="alignment")
+    # 0.7 * 0.5 + 0.2 * (1 - 0.25) + 0.1 * 3.5 / 4, whatever the assay is
+    assert by_worth.objective(9.0, 25.0, 3.0, 0.5) == pytest.approx(0.35 + 0.15 + 0.075, abs=1e-15)
+    assert by_worth.objective(9.0, 100.0, 0.5, -0.5) == 0.0
+    assert YARDSTICK.objective(1.0, 25.0, 3.0, 0.9) == YARDSTICK.objective(1.0, 25.0, 3.0)
+    one = record(worth=0.5, flops=25.0, gradient=3.0)
+    assert candidate(one, 4, by_worth).objective == by_worth.objective(9.0, 25.0, 3.0, 0.5)
+
+
+def test_a_worth_that_is_missing_or_not_finite_is_refused():
+    by_worth = replace(YARDSTICK, kind="information")
+    with pytest.raises(ValueError, match="the objective goes by information, but there is none"):
+        by_worth.objective(1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="the objective needs finite numbers"):
+        by_worth.objective(1.0, 1.0, 1.0, math.nan)
+    assert ineligible(record(worth=math.nan), 2) == "non-finite"
+    with pytest.raises(ValueError, match=f"kind must be one of {', '.join(KINDS)}, not 'assays'"):
+        replace(YARDSTICK, kind="assays")
+
+
+def test_the_living_fitness_is_the_weighted_sum_of_two_shares_by_hand():
+    ablations, flops = [0.3, -1.0, 0.1], [50.0, 80.0, 120.0]  # efficiencies 0.5, 0.2, 0
+    assert living(ablations, flops, 100.0, 0.4).tolist() == pytest.approx(
+        [0.6 * 0.75 + 0.4 * 5 / 7, 0.4 * 2 / 7, 0.6 * 0.25]
+    )
+    assert living(ablations, [100.0] * 3, 100.0, 1.0).tolist() == [0.0, 0.0, 0.0]
+
+
+@given(st.lists(FINITE, max_size=9))
+def test_without_a_weight_the_living_fitness_is_the_share_of_uses(ablations):
+    found = living(ablations, [1.0] * len(ablations), 2.0, 0.0)
+    assert found.tolist() == shares(ablations).tolist()
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan])
+def test_a_weight_of_efficiency_that_is_no_share_is_refused(weight):
+    with pytest.raises(ValueError, match=r"efficiency must be a weight in \[0, 1\]"):
+        living([0.1], [1.0], 2.0, weight)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from kernels import arguments, backends
+from kernels.own_kernel import kernel_of
 from organisms.layers.checks import described
 from organisms.pseudopods.checks import not_negative, share, whole
 from organisms.pseudopods.encoder.layer import Activation, Metrics, SlimeMoldEncoderLayer, activation_of
 from organisms.pseudopods.encoder.masks import visible
 from organisms.pseudopods.evolution.config import EvolutionConfig
-from organisms.pseudopods.kernel import Kernel, TorchKernel
 from organisms.pseudopods.pool_config import PoolConfig, pool_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class SlimeMoldEncoder(nn.Module):
     pool
         Slots of each layer, and the sizes of its heads.
     kernel
-        What computes the attention; None: `TorchKernel`.
+        What computes maps and attention: auto, reference, torch or triton, or an object with some of the methods of
+        `kernels.kernel.Kernel`; None: auto.
     metrics
         Is called with a name such as ``layers.0.written`` and a tensor in each forward pass: how strongly each slot
         writes, [C], without a gradient. None: nothing of it is computed.
@@ -88,7 +89,7 @@ class SlimeMoldEncoder(nn.Module):
         *,
         num_layers: int = 6,
         pool: PoolConfig | None = None,
-        kernel: Kernel | None = None,
+        kernel: object = None,
         metrics: Metrics | None = None,
         seed: int = 0,
         norm: nn.Module | None = None,
@@ -96,7 +97,7 @@ class SlimeMoldEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.pool = pool_of(pool)
-        self.kernel, self.metrics = _kernel(kernel), _metrics(metrics)
+        self.kernel, self.metrics = kernel_of(kernel), _metrics(metrics)
         self.d_model, self.batch_first = whole("d_model", d_model), batch_first
         self.num_layers = whole("num_layers", num_layers)
         shape = self.pool.shape(d_model, whole("nhead", nhead))
@@ -264,13 +265,3 @@ def _metrics(metrics: Metrics | None) -> Metrics | None:
             f"metrics must be a function of a name and a tensor, but is a {type(metrics).__name__}"
         )
     return metrics
-
-
-def _kernel(kernel: Kernel | None) -> Kernel:
-    if kernel is None:
-        return TorchKernel()
-    if not isinstance(kernel, Kernel):
-        raise ValueError(
-            f"kernel must have a method attention(q, k, v, visible, dropout), but is a {type(kernel).__name__}"
-        )
-    return kernel

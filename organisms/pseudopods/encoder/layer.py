@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from kernels import arguments
-from kernels.linear import linear
+from kernels.kernel import Kernel, Visible
 from organisms.layers.activations import ACTIVATIONS
 from organisms.layers.initialisation import scaled_init_
 from organisms.pseudopods.heads import PseudopodAttention
-from organisms.pseudopods.kernel import Kernel, Visible
 from organisms.pseudopods.pool_config import PoolShape
 
 Activation = Callable[[Tensor], Tensor]
@@ -80,15 +79,15 @@ class SlimeMoldEncoderLayer(nn.Module):
         visible
             Which tokens see which.
         kernel
-            What computes the attention.
+            What computes maps and attention.
         record
             Is told ``written``, how strongly each slot writes, [C].
         """
         if self.norm_first:
             x = x + self._attend(self.norm1(x), visible, kernel, record)
-            return x + self._feed(self.norm2(x))
+            return x + self._feed(self.norm2(x), kernel)
         x = self.norm1(x + self._attend(x, visible, kernel, record))
-        return self.norm2(x + self._feed(x))
+        return self.norm2(x + self._feed(x, kernel))
 
     def _attend(self, x: Tensor, visible: Visible, kernel: Kernel, record: Metrics | None) -> Tensor:
         dropout = self.dropout.p if self.training else 0.0
@@ -96,11 +95,12 @@ class SlimeMoldEncoderLayer(nn.Module):
         if record is not None:
             with torch.no_grad():
                 record("written", self.pseudopods.strengths(attended.detach()))
-        return self.dropout1(self.pseudopods.write(attended))
+        return self.dropout1(self.pseudopods.write(attended, kernel))
 
-    def _feed(self, x: Tensor) -> Tensor:
-        hidden = self.dropout(self.activation(linear(x, self.linear1.weight, self.linear1.bias)))
-        return self.dropout2(linear(hidden, self.linear2.weight, self.linear2.bias))
+    def _feed(self, x: Tensor, kernel: Kernel) -> Tensor:
+        hidden = kernel.product(x, self.linear1.weight, self.linear1.bias)
+        hidden = self.dropout(self.activation(hidden))
+        return self.dropout2(kernel.product(hidden, self.linear2.weight, self.linear2.bias))
 
 
 def activation_of(given: str | Activation) -> Activation:

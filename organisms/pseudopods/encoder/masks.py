@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from kernels import arguments
+from kernels.kernel import Visible
 from organisms.layers.checks import described
-from organisms.pseudopods.kernel import Visible
 
 
 def visible(

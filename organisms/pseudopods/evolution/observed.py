@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from kernels.kernel import Visible, merged
 from organisms.pseudopods.heads import PseudopodAttention
-from organisms.pseudopods.kernel import Visible, merged
 
 MEASURES = ("attention_span", "attention_entropy", "effective_rank", "write_strength", "compute_intensity")
 SMALLEST = 1e-12  # share of the stream that is still told from none

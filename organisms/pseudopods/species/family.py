@@ -14,6 +14,7 @@ function depends on the products W_q W_k^T and W_v W_o alone, so two factored ma
 """
 
 import math
+import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -21,8 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kernels.kernel import Kernel
+from kernels.own_kernel import kernel_of
 from organisms.nn import Interface
-from organisms.options import FamilyOptions, Sizes
+from organisms.options import FamilyOptions, Sizes, UnusableOption
 from organisms.pool import Factored, Pool
 from organisms.pseudopods.species.cost import cost
 from organisms.pseudopods.species.options import PseudopodOptions
@@ -60,6 +63,7 @@ class Pseudopods(ResidualFamily):
         )
         super().__init__(task, sizes, genes, layout)
         self.memory = options.rules
+        self.kernel = _kernel(options.kernel)
 
     def interface(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw an untrained interface; with a memory, ``store`` [L, dim] says what its layers keep (`remembered`)."""
@@ -70,7 +74,7 @@ class Pseudopods(ResidualFamily):
 
     def around(self, interface: Interface, pool: Pool) -> PseudopodOrganism:
         """Build an organism of an interface and an empty pool."""
-        return PseudopodOrganism(self.task, interface, pool, self.memory)
+        return PseudopodOrganism(self.task, interface, pool, self.memory, self.kernel)
 
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
         """Draw an untrained head: entries of variance 1/D, in the output factor ``ov.V`` half as large.
@@ -111,3 +115,14 @@ class Pseudopods(ResidualFamily):
     def cost(self, genes: Genes) -> tuple[float, float]:
         """Return FLOPs (a multiply-add is two) and bytes (float32, each operand once) of one head on one example."""
         return cost(self.task, self.dim, dict(genes), 0 if self.memory is None else self.memory.capacity)
+
+
+def _kernel(name: str) -> Kernel:
+    """Return the kernel that the options name: a path of ours, or by import path an object, or a class to be called."""
+    if ":" not in name:
+        return kernel_of(name)
+    try:
+        found = pkgutil.resolve_name(name)
+        return kernel_of(found() if isinstance(found, type) else found, name)
+    except Exception as error:  # whatever a user's code raises
+        raise UnusableOption("kernel", f"is {name!r}, which cannot be used: {error}") from error

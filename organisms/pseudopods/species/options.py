@@ -3,20 +3,25 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from kernels.suggestion import did_you_mean
 from organisms.layers.config import Count, Positive
-from organisms.options import BrokenRule, FamilyOptions, Sizes, Traits
+from organisms.options import IMPORT_PATH, BrokenRule, FamilyOptions, Sizes, Traits
 
 if TYPE_CHECKING:
     from organisms.pseudopods.tubes import TubeRules
     from organisms.task import Task
 
 
+KERNELS = ("auto", "reference", "torch", "triton")  # of kernels.backends, which loads torch
+
+
 class PseudopodOptions(FamilyOptions):
     """Bounds of the structural genes of a pseudopod, a low-rank attention head, and what its layer remembers."""
 
     traits: ClassVar[Traits] = Traits(gate="adds", assay="use", host_share=0.25, interface_steps=300)
+    own_code: ClassVar[tuple[str, ...]] = ("kernel",)
 
     max_rank: Count = 16
     """Largest rank of the query-key product, a gene."""
@@ -34,6 +39,19 @@ class PseudopodOptions(FamilyOptions):
     """Tubes of a layer, each with a token of an earlier chunk."""
     memory_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Share of a tube's conductance that stays from chunk to chunk where nothing flows."""
+    kernel: str = "auto"
+    """What computes products, attention and ranks: auto (the fastest here), reference, torch, triton (GPUs alone), or
+    the import path package.module:Name of your own, with some of the methods of kernels.kernel.Kernel."""
+
+    @field_validator("kernel")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value in KERNELS or IMPORT_PATH.fullmatch(value):
+            return value
+        raise ValueError(
+            f"must be {', '.join(KERNELS)} or an import path package.module:Name, not {value!r}"
+            f"{did_you_mean(value, KERNELS)}"
+        )
 
     @property
     def rules(self) -> "TubeRules | None":

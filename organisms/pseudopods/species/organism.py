@@ -11,13 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.attention import AttentionStatistics, attention, attention_weights
+from kernels.attention import AttentionStatistics
+from kernels.kernel import AUTO, Kernel, Visible
 from organisms.nn import Interface
 from organisms.pool import Pool
 from organisms.pseudopods.species.cost import cost
@@ -57,10 +57,20 @@ class PseudopodOrganism(ResidualOrganism):
         As every organism has them.
     memory
         How the tubes of each layer live, in a stream; None: there are none.
+    kernel
+        What computes what heads read, attend to and write, and how many directions that has.
     """
 
-    def __init__(self, task: Task, interface: Interface, pool: Pool, memory: TubeRules | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        interface: Interface,
+        pool: Pool,
+        memory: TubeRules | None = None,
+        kernel: Kernel = AUTO,
+    ) -> None:
         super().__init__(task, interface, pool)
+        self.kernel = kernel
         in_sight = task.positions[: task.sight]
         self.positions = torch.tensor(in_sight, dtype=torch.float32, device=pool.counts.device)
         self.memory = memory
@@ -80,7 +90,7 @@ class PseudopodOrganism(ResidualOrganism):
         write_CWD = self.pool.layers("ov.V")[layer]
         if gates is not None:
             write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
-        return Writes(self.attended(layer, h_BSD)[0], write_CWD).total()
+        return Writes(self.attended(layer, h_BSD)[0], write_CWD, kernel=self.kernel).total()
 
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Heads:
         """Return what some heads of a layer write when they read a host's stream.
@@ -98,7 +108,7 @@ class PseudopodOrganism(ResidualOrganism):
         """
         statistics = any(name in ATTENTION for name in names)
         output, where = self.attended(layer, h_BSD, statistics)
-        writes = Writes(output, self.pool.layers("ov.V")[layer])[slots]
+        writes = Writes(output, self.pool.layers("ov.V")[layer], kernel=self.kernel)[slots]
         seen = {} if where is None else self._attention(where, slots)
         if "activation_sparsity" in names:
             quiet = [quiet_share(y_BSD) for y_BSD in writes.dense()]
@@ -159,7 +169,8 @@ class PseudopodOrganism(ResidualOrganism):
 
     def observed(self, layer: int, h_BSD: Tensor) -> Observed:
         """Observe what every head of a layer writes."""
-        return Observed(Writes(self.attended(layer, h_BSD)[0], self.pool.layers("ov.V")[layer]))
+        output, _ = self.attended(layer, h_BSD)
+        return Observed(Writes(output, self.pool.layers("ov.V")[layer], kernel=self.kernel))
 
     def attended(
         self, layer: int, h_BSD: Tensor, statistics: bool = False
@@ -177,9 +188,11 @@ class PseudopodOrganism(ResidualOrganism):
         """
         chunks = self._chunks(h_BSD)
         if self.memory is None:
-            options = self.attention_options(layer)
-            found = attention(*self.circuits(layer, chunks), **options, statistics=statistics)
-            return self._streams(found.output), found.statistics
+            circuits, visible = self.circuits(layer, chunks), self.visible(layer)
+            if not statistics:
+                return self._streams(self.kernel.attention(*circuits, visible)), None
+            output, where = self.kernel.observed(*circuits, visible)
+            return self._streams(output), where
         recalled = self.recalling(layer, chunks, self._tubes(layer, h_BSD))
         return self._streams(recalled.output), recalled.statistics() if statistics else None
 
@@ -190,8 +203,7 @@ class PseudopodOrganism(ResidualOrganism):
         """
         chunks = self._chunks(h_BSD)
         if self.memory is None:
-            q, k, _ = self.circuits(layer, chunks)
-            return attention_weights(q, k, **self.attention_options(layer)).mean(0)
+            return self.kernel.weighted(*self.circuits(layer, chunks), self.visible(layer))[1].mean(0)
         return self.recalling(layer, chunks, self._tubes(layer, h_BSD)).weights.mean(0)
 
     def recalling(self, layer: int, h_NTD: Tensor, tubes: Tubes) -> Recalling:
@@ -206,11 +218,11 @@ class PseudopodOrganism(ResidualOrganism):
         tubes
             Those before each chunk.
         """
-        q_NCTR = projected(h_NTD, self.pool.layers("qk.U")[layer])
+        q_NCTR = self._projected(h_NTD, self.pool.layers("qk.U")[layer])
         seen = torch.cat([tubes.content, h_NTD], 1)
-        k = projected(seen, self.pool.layers("qk.V")[layer].transpose(1, 2))
-        v = projected(seen, self.pool.layers("ov.U")[layer])
-        return recalling(q_NCTR, k, v, tubes.conductance, *self._settings(layer))
+        k = self._projected(seen, self.pool.layers("qk.V")[layer].transpose(1, 2))
+        v = self._projected(seen, self.pool.layers("ov.U")[layer])
+        return recalling(self.kernel, q_NCTR, k, v, tubes.conductance, *self._settings(layer))
 
     def _chunks(self, h_BSD: Tensor) -> Tensor:
         """Return the stream as its chunks, [B K, T, D]."""
@@ -232,20 +244,18 @@ class PseudopodOrganism(ResidualOrganism):
 
     def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of a layer, [B, C, S, *]."""
-        q_BCSR = projected(h_BSD, self.pool.layers("qk.U")[layer])
-        k_BCSR = projected(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
-        v_BCSW = projected(h_BSD, self.pool.layers("ov.U")[layer])
+        q_BCSR = self._projected(h_BSD, self.pool.layers("qk.U")[layer])
+        k_BCSR = self._projected(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
+        v_BCSW = self._projected(h_BSD, self.pool.layers("ov.U")[layer])
         return q_BCSR, k_BCSR, v_BCSW
 
-    def attention_options(self, layer: int) -> dict[str, Any]:
-        """Return scale, window and mask of the heads of a layer: the options of `kernels.attention.attention`."""
+    def visible(self, layer: int) -> Visible:
+        """Return what the heads of a layer see, and the factors of their scores."""
         scale_C, window_C = self._settings(layer)
-        return {
-            "scale": scale_C,
-            "window": window_C,
-            "positions": self.positions,
-            "causal": self.task.causal,
-        }
+        return Visible(causal=self.task.causal, scale=scale_C, window=window_C, positions=self.positions)
+
+    def _projected(self, h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
+        return projected(h_BSD, read_CDR, self.kernel)
 
     def _attention(self, statistics: AttentionStatistics, slots: Sequence[int]) -> dict[str, Tensor]:
         furthest, seen = self.task.reach, self.task.sight

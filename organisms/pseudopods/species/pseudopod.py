@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.correlation import correlation
-from kernels.effective_rank import effective_rank
+from kernels.kernel import Kernel
 from organisms.layers.norms import rms_norm
 from organisms.nn import stem
 from organisms.pseudopods.species.organism import PseudopodOrganism
@@ -24,14 +23,15 @@ class Pseudopod:
     written: Tensor
     pattern: Tensor
     others: Tensor
+    kernel: Kernel  # of its organism
 
     def correlation(self) -> Tensor:
         """Return the Pearson correlation between the D features of what it writes, [D, D]."""
-        return correlation(self.written.flatten(0, -2))
+        return self.kernel.correlation(self.written.flatten(0, -2))
 
     def effective_rank(self) -> Tensor:
         """Return the participation ratio of what it writes: the number of directions that it uses, in [1, D]."""
-        return effective_rank(self.written.flatten(0, -2))
+        return self.kernel.effective_rank(self.written.flatten(0, -2))
 
     def coherence(self) -> Tensor:
         """Return the mean cosine of its pattern with those of the layer's other heads, in [0, 1]; 0 if it is alone."""
@@ -70,4 +70,4 @@ def observe(organism: PseudopodOrganism, slot: int, inputs: Tensor) -> Pseudopod
     (written,) = organism.guests(layer, read, [slot - first]).writes.dense()
     pattern_CSS = organism.patterns(layer, read)
     others = [other for other in pool.living(layer) if other != slot - first]
-    return Pseudopod(written, pattern_CSS[slot - first], pattern_CSS[others])
+    return Pseudopod(written, pattern_CSS[slot - first], pattern_CSS[others], organism.kernel)

@@ -64,7 +64,7 @@ def _read_on(
     written = []
     for h_BTD, seen in zip(h_BSD.split(T, 1), found, strict=False):
         output = organism.recalling(layer, h_BTD, seen).output
-        written.append(Writes(output, organism.pool.layers("ov.V")[layer]).total())
+        written.append(Writes(output, organism.pool.layers("ov.V")[layer], kernel=organism.kernel).total())
     return torch.cat(written, 1), (h_BSD[:, S // T * T :], found[-1], h_BSD[:, :0])
 
 

@@ -4,12 +4,12 @@ Shape suffixes: N chunks, C heads, T tokens of a chunk, M tubes, R and W inner s
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from kernels.attention import AttentionStatistics
+from kernels.kernel import Kernel, Visible
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +22,8 @@ class Recalling:
         score_ij = s_c q_i k_j,    score_im = s_c q_i k_m + log D_m
     """
 
+    output: Tensor  # the mixtures of values, [N, C, T, W]
     weights: Tensor  # [N, C, T, M + T], tubes first
-    values: Tensor  # [N, C, M + T, W]
-
-    @cached_property
-    def output(self) -> Tensor:
-        """The mixtures of values, [N, C, T, W]."""
-        return self.weights.to(self.values.dtype) @ self.values
 
     @torch.no_grad()
     def statistics(self) -> AttentionStatistics:
@@ -52,12 +47,20 @@ class Recalling:
 
 
 def recalling(
-    q_NCTR: Tensor, k: Tensor, v: Tensor, conductance_NM: Tensor, scale_C: Tensor, window_C: Tensor
+    kernel: Kernel,
+    q_NCTR: Tensor,
+    k: Tensor,
+    v: Tensor,
+    conductance_NM: Tensor,
+    scale_C: Tensor,
+    window_C: Tensor,
 ) -> Recalling:
     """Attend.
 
     Parameters
     ----------
+    kernel
+        What computes the softmax.
     q_NCTR
         Queries of the tokens.
     k, v
@@ -72,8 +75,7 @@ def recalling(
     places = torch.arange(T, device=q_NCTR.device)
     distance = places[:, None] - places
     hidden = (distance < 0) | (distance >= window_C[:, None, None])
-    scores = (q_NCTR * scale_C[:, None, None]) @ k.mT
-    near = torch.zeros_like(hidden, dtype=scores.dtype).masked_fill(hidden, -torch.inf)
+    near = torch.zeros_like(hidden, dtype=q_NCTR.dtype).masked_fill(hidden, -torch.inf)
     N, C, M = len(q_NCTR), len(scale_C), conductance_NM.shape[1]
     bias = torch.cat([thick[:, None, None].expand(N, C, T, M), near.expand(N, C, T, T)], -1)
-    return Recalling(torch.softmax(scores + bias, -1), v)
+    return Recalling(*kernel.weighted(q_NCTR, k, v, Visible(bias=bias, scale=scale_C)))

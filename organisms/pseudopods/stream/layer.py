@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.linear import linear
+from kernels.kernel import Kernel, Visible
 from organisms.layers.dense_ffn import DenseFFN
 from organisms.pseudopods.heads import PseudopodAttention
 from organisms.pseudopods.tubes import TubeRules, Tubes
@@ -41,6 +41,8 @@ class StreamLayer(nn.Module):
         T.
     dropout
         Share of what heads and network write that training drops.
+    kernel
+        What computes maps and attention.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class StreamLayer(nn.Module):
         rules: TubeRules,
         block: int,
         dropout: float,
+        kernel: Kernel,
     ) -> None:
         super().__init__()
         C, _, D = pseudopods.query.shape
         self.pseudopods, self.feed_forward, self.rules, self.block = pseudopods, feed_forward, rules, block
+        self.kernel = kernel
         self.norm1, self.norm2, self.dropout = nn.LayerNorm(D), nn.LayerNorm(D), nn.Dropout(dropout)
         # The slopes of ALiBi, of which softplus is taken.
         self.slope = nn.Parameter((2.0 ** (-8.0 * torch.arange(1, C + 1) / C)).expm1().log())
@@ -83,21 +87,25 @@ class StreamLayer(nn.Module):
             under_way = torch.cat([under_way, piece], 1)
             if under_way.shape[1] == self.block:
                 tubes, before, under_way = self._store(tubes, before), under_way, under_way[:, :0]
-        x = x + self.dropout(self.pseudopods.write(torch.cat(attended, 2)))
+        x = x + self.dropout(self.pseudopods.write(torch.cat(attended, 2), self.kernel))
         # A chunk may end before anything is stored; the gate has a gradient all the same, as distributed runs need.
         x = x + 0 * (self.gate.sum() + self.gate_bias.sum())
-        return x + self.dropout(self.feed_forward(self.norm2(x))), (under_way, tubes, before)
+        return x + self.dropout(self.feed_forward(self.norm2(x), kernel=self.kernel)), (
+            under_way,
+            tubes,
+            before,
+        )
 
     def _attend(self, h_BnD: Tensor, in_sight_BND: Tensor, tubes: Tubes) -> tuple[Tensor, Tensor]:
         """Return what each head attends to, [B, C, n, W], and what flows through the tubes, summed over n, [B, M]."""
-        heads, M = self.pseudopods, self.rules.capacity
+        heads, M, kernel = self.pseudopods, self.rules.capacity, self.kernel
         seen = torch.cat([tubes.content, in_sight_BND, h_BnD], 1)
-        scores = heads.queries(h_BnD) @ heads.keys(seen).mT
-        wide = torch.promote_types(scores.dtype, torch.float32)
-        biased = scores.to(wide) + self._bias(tubes.conductance, h_BnD.shape[1], in_sight_BND.shape[1])
-        weights_BCnm = torch.softmax(biased, -1)
-        attended = weights_BCnm.to(h_BnD.dtype) @ heads.values(seen).to(h_BnD.dtype)
-        living = (heads.ranks > 0).to(wide)
+        bias = self._bias(tubes.conductance, h_BnD.shape[1], in_sight_BND.shape[1])
+        values = heads.values(seen, kernel).to(h_BnD.dtype)
+        attended, weights_BCnm = kernel.weighted(
+            heads.queries(h_BnD, kernel), heads.keys(seen, kernel), values, Visible(bias=bias)
+        )
+        living = (heads.ranks > 0).to(weights_BCnm.dtype)
         flux_BCM = weights_BCnm[..., :M].detach().sum(2)
         return attended, ((flux_BCM * living[:, None]).sum(1) / living.sum().clamp(min=1)).to(h_BnD.dtype)
 
@@ -117,7 +125,7 @@ class StreamLayer(nn.Module):
         if not before.shape[1]:
             return tubes
         newest_first = before.flip(1)
-        weight = linear(newest_first, self.gate, self.gate_bias).squeeze(-1).sigmoid()
+        weight = self.kernel.product(newest_first, self.gate, self.gate_bias).squeeze(-1).sigmoid()
         return self.rules.opened(tubes, newest_first, weight.to(before.dtype))[0]
 
 

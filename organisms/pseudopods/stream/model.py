@@ -6,7 +6,6 @@ Shape suffixes: B sequences, S tokens, F and N numbers that come in and go out, 
 import torch
 from torch import Tensor, nn
 
-from kernels.linear import linear
 from organisms.layers.checks import check_tokens
 from organisms.layers.initialisation import scaled_init_
 from organisms.pseudopods.checks import whole
@@ -28,7 +27,7 @@ class SlimeModel(nn.Module):
         F, D and N.
     head_dim
         Rank and width of the heads, of which a layer starts with D // head_dim, at least one.
-    num_layers, dim_feedforward, block, tubes, dropout, activation
+    num_layers, dim_feedforward, block, tubes, dropout, activation, kernel
         As `Organism` takes them.
     slots
         Of each layer, living and empty; None: as many as heads.
@@ -59,6 +58,7 @@ class SlimeModel(nn.Module):
         slots: int | None = None,
         dropout: float = 0.0,
         activation: Activation = "gelu",
+        kernel: object = None,
         stateful: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -83,6 +83,7 @@ class SlimeModel(nn.Module):
             pool=PoolConfig(slots=slots, rank=size, width=size),
             dropout=dropout,
             activation=activation,
+            kernel=kernel,
             seed=int(torch.randint(2**62, (), generator=generator)),
         )
         self.stem = nn.utils.skip_init(nn.Linear, F, D)
@@ -115,8 +116,9 @@ class SlimeModel(nn.Module):
         """
         check_tokens("x", x, None, self.input_dim, "input_dim", self.stem.weight)
         start = self.organism.state if state is None and self.stateful else state
-        latent, after = self.organism(linear(x, self.stem.weight, self.stem.bias), start)
-        y = linear(self.norm(latent), self.readout.weight, self.readout.bias)
+        product = self.organism.kernel.product
+        latent, after = self.organism(product(x, self.stem.weight, self.stem.bias), start)
+        y = product(self.norm(latent), self.readout.weight, self.readout.bias)
         return (y, after) if return_state else y
 
     def reset(self) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels import arguments
+from kernels.own_kernel import kernel_of
 from organisms.layers.checks import check_tokens
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
@@ -50,6 +51,10 @@ class Organism(nn.Module):
         Share of what heads and network write that training drops.
     activation
         "relu", "gelu" or "silu".
+    kernel
+        What computes maps and attention: auto, reference, torch or triton, or an object with some of the methods of
+        `kernels.kernel.Kernel`; None: auto. An object with `attention` alone is asked for what heads attend to, and
+        tubes thicken by the weights of the softmax.
     seed
         What the parameters are drawn from.
 
@@ -57,7 +62,7 @@ class Organism(nn.Module):
     ------
     ValueError
         If a size is no whole number from 1 on, the dropout no share, heads do not fit the pool, or there is no such
-        activation.
+        activation or kernel.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Organism(nn.Module):
         pool: PoolConfig | None = None,
         dropout: float = 0.0,
         activation: Activation = "gelu",
+        kernel: object = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -84,11 +90,12 @@ class Organism(nn.Module):
         expert = ExpertConfig(d_model=latent_dim, d_hidden=hidden, activation=activation)
         generator = torch.Generator().manual_seed(whole("seed", seed, least=0))
         share("dropout", dropout)
+        self.kernel = kernel_of(kernel)
         self.layers = nn.ModuleList()
         for _ in range(L):
             heads = PseudopodAttention(latent_dim, shape, generator, n_layers=L)
             network = DenseFFN(expert, generator, n_layers=L)
-            self.layers.append(StreamLayer(heads, network, self.rules, block, dropout))
+            self.layers.append(StreamLayer(heads, network, self.rules, block, dropout, self.kernel))
         self.slots = shape.slots
         self.state: FlowState | None = None
 

@@ -177,12 +177,14 @@ def _raced(
 
 def _may_win(row: Scored, contest: Contest) -> bool:
     behaviour, _ = contest.yardstick.ranges.behaviour(row.measures)
-    best = contest.yardstick.objective(row.assay_upper, row.flops, row.gradient)
+    most = None if row.worth is None else 1.0  # of a worth no bound is known but its largest value
+    best = contest.yardstick.objective(row.assay_upper, row.flops, row.gradient, most)
     return best > float(contest.held[contest.cells([behaviour])[0]])
 
 
 def _is_finite(row: Scored) -> bool:
-    return bool(np.isfinite([*row.measures, row.assay, row.assay_lower, row.gradient]).all())
+    numbers = [*row.measures, row.assay, row.assay_lower, row.gradient]
+    return bool(np.isfinite([*numbers, *([] if row.worth is None else [row.worth])]).all())
 
 
 def _child(world: World, order: Emission, child: Genome, place: int, genome: str, row: Scored) -> Child:
@@ -199,6 +201,7 @@ def _child(world: World, order: Emission, child: Genome, place: int, genome: str
         assay_lower=row.assay_lower,
         gradient=row.gradient,
         flops=row.flops,
+        worth=row.worth,
     )
 
 

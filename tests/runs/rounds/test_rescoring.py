@@ -7,7 +7,6 @@ import pytest
 from archive_store.journal.values import values
 from archive_store.reading import open_run
 from qd.emitters.records import HeldOut
-from qd.fitness import Weights
 from runs.replay import decisions
 from tests.faults.crashes import memory
 from tests.faults.fake_trainers import answer, calibration
@@ -66,8 +65,7 @@ def test_every_elite_is_scored_again_by_the_same_yardstick(run):
 
 
 def opened_yardstick(config):
-    weights = config.objective
-    return YARDSTICK(Weights(weights.task, weights.efficiency, weights.gradient))
+    return YARDSTICK(config.objective)
 
 
 def test_decisions_are_derived_without_it(run):

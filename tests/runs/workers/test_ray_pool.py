@@ -51,26 +51,39 @@ def warmth(organism, inputs, targets):
     return [dict(occupant.genes)["temperature"] for _, occupant in organism.pool.alive()]
 '''
 
+KERNEL = '''
+class Halves:
+    """Products, each the sum of two."""
 
-def users_own(module):
+    def product(self, x, weight, bias=None):
+        half = x.shape[-1] // 2
+        found = x[..., :half] @ weight[:, :half].mT + x[..., half:] @ weight[:, half:].mT
+        return found if bias is None else found + bias
+'''
+
+
+def users_own(module, kernel):
     named = f"[attention_span,{module}:warmth,gradient_flow,access_locality,compute_intensity]"
-    return (f"task.name={module}:signs", f"measures={named}", "calibration.steps=40")
+    chosen = f"organism.pseudopods.kernel={kernel}:Halves"
+    return (f"task.name={module}:signs", f"measures={named}", chosen, "calibration.steps=40")
 
 
-def written(folder, module):
-    (folder / f"{module}.py").write_text(MODULE)
+def written(folder, module, source):
+    (folder / f"{module}.py").write_text(source)
     sys.path.insert(0, str(folder))
     return module
 
 
 @pytest.fixture(scope="module")
 def users(tmp_path_factory):
-    """A folder on Python's path with a module of a user's, and its run inline."""
+    """A folder on Python's path with modules of a user's, and their run inline."""
     folder = tmp_path_factory.mktemp("user")
-    overrides = users_own(written(folder, "shipped_module_of_a_user"))
+    names = ("shipped_module_of_a_user", MODULE), ("shipped_kernel_of_a_user", KERNEL)
+    overrides = users_own(*(written(folder, *each) for each in names))
     launched(folder / "inline", *overrides)
     yield folder, overrides
-    sys.path.remove(str(folder))
+    for _ in names:
+        sys.path.remove(str(folder))
 
 
 class Limited:
@@ -160,7 +173,7 @@ def workers_of(run):
 
 @pytest.fixture(scope="class")
 def address():
-    """Two nodes with one CPU each, whose Python knows neither our packages nor the user's module."""
+    """Two nodes with one CPU each, whose Python knows neither our packages nor the user's modules."""
     from ray.cluster_utils import Cluster
 
     known = os.environ.pop("PYTHONPATH", None)
@@ -181,7 +194,7 @@ def config(users, address):
 
 class TestCluster:
     @pytest.mark.long
-    def test_packages_and_the_users_module_are_shipped(self, config, users, tmp_path):
+    def test_packages_and_the_users_modules_are_shipped(self, config, users, tmp_path):
         run = launch(config, tmp_path / "run")
         assert digests(run) == digests(users[0] / "inline")
         assert len(workers_of(run)) == 2

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels.kernel import BuiltInKernel, Visible
 from organisms.pseudopods.encoder.encoder import SlimeMoldEncoder
-from organisms.pseudopods.kernel import TorchKernel, Visible
 from organisms.pseudopods.pool_config import PoolConfig
 from tests.organisms.layers.definitions import drawn
 
@@ -38,7 +38,7 @@ def test_each_head_has_a_rank_and_a_width_of_its_own():
         weights = torch.softmax(query @ (x @ heads.key[slot, :rank].T).mT / rank**0.5, -1)
         value = x @ heads.value[slot, :width].T + heads.value_bias[slot, :width]
         wanted = wanted + weights @ value @ heads.output[slot, :width]
-    torch.testing.assert_close(heads(x, Visible(), TorchKernel()), wanted)
+    torch.testing.assert_close(heads(x, Visible(), BuiltInKernel()), wanted)
     assert heads.living() == [0, 1, 2]
 
 
@@ -154,7 +154,7 @@ def test_metrics_are_told_how_strongly_each_slot_writes():
     model(src)
     assert sorted(told) == ["layers.0.written", "layers.1.written"]
     heads = model.layers[0].pseudopods
-    attended = heads.attended(src, Visible(), TorchKernel())
+    attended = heads.attended(src, Visible(), BuiltInKernel())
     for slot in range(4):
         written = attended[:, slot] @ heads.output[slot]
         torch.testing.assert_close(told["layers.0.written"][slot], written.square().mean().sqrt().detach())
@@ -198,7 +198,9 @@ def test_no_tokens_are_no_error_and_give_gradients_of_zero():
         ({"activation": 3}, "^activation must be a name or a function, but is a int$"),
         ({"layer_norm_eps": -1.0}, r"^layer_norm_eps must be a number from 0 on, but is -1\.0$"),
         ({"seed": -1}, "^seed must be a whole number from 0 on, but is -1$"),
-        ({"kernel": "flash"}, r"^kernel must have a method attention\(.*\), but is a str$"),
+        ({"kernel": "triten"}, "^kernel is 'triten', but must be one of auto, .*; did you mean 'triton'"),
+        ({"kernel": 3}, "^kernel must be auto, .* methods product, attention, .*, but is a int$"),
+        ({"kernel": Blind}, "^kernel must be .*, but is the class Blind itself$"),
         ({"metrics": 3}, "^metrics must be a function of a name and a tensor, but is a int$"),
         ({"pool": {"slots": 2}}, "^pool must be a PoolConfig, but is a dict$"),
         ({"pool": PoolConfig(slots=2)}, "^slots must be at least nhead, 3, but is 2$"),

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.effective_rank import effective_rank
+from kernels.kernel import BuiltInKernel, Visible
 from organisms.pseudopods.evolution import genomes
 from organisms.pseudopods.evolution.constants import cost, rules
 from organisms.pseudopods.evolution.observed import observed
 from organisms.pseudopods.evolution.population import Population
 from organisms.pseudopods.evolution.worth import averaged, drops, weights, worth
 from organisms.pseudopods.evolution.yardstick import yardstick
-from organisms.pseudopods.kernel import TorchKernel, Visible
 from qd.records import Birth, Genome
 from qd.seeding import generator
 from tests.organisms.layers.definitions import drawn
@@ -102,7 +102,7 @@ def test_behaviour_is_that_of_the_first_sequences(visible):
     entropy = torch.special.entr(weights).sum(-1).mean((0, 2)) / np.log(7)
     written = (weights @ v[:2]) @ heads.output
     torch.testing.assert_close(
-        written.sum(1) + heads.bias, heads(x, visible, TorchKernel())[:2], check_dtype=False
+        written.sum(1) + heads.bias, heads(x, visible, BuiltInKernel())[:2], check_dtype=False
     )
     found = torch.tensor(observed(heads, x, visible, 2))
     for slot in range(3):
@@ -116,7 +116,7 @@ def test_behaviour_is_that_of_the_first_sequences(visible):
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_head_is_the_same_in_another_slot(bias):
     heads, x = heads_of(bias=bias, dtype=torch.float32), drawn(2, 5, D).float()
-    before = heads(x, Visible(), TorchKernel())
+    before = heads(x, Visible(), BuiltInKernel())
     genome = genomes.read(heads, 1, 0)
     genomes.clear(heads, 1)
     assert heads.living() == [0, 2]
@@ -124,7 +124,7 @@ def test_a_head_is_the_same_in_another_slot(bias):
         assert not parameter[1].any()
     genomes.write(heads, 3, genome)
     assert heads.living() == [0, 2, 3]
-    torch.testing.assert_close(heads(x, Visible(), TorchKernel()), before)
+    torch.testing.assert_close(heads(x, Visible(), BuiltInKernel()), before)
     again = genomes.read(heads, 3, 0)
     assert again.genes == genome.genes == (("rank", 3.0), ("width", 1.0))
     assert all(np.array_equal(again.arrays[name], genome.arrays[name]) for name in genome.arrays)
@@ -167,7 +167,7 @@ def test_a_newborn_fits_its_slot(operator):
 def test_nothing_of_the_dead_is_left_to_the_newborn(optimizer, options, kept):
     heads = heads_of()
     own = optimizer(heads.parameters(), lr=0.1, **options)
-    heads(drawn(2, 5, D), Visible(), TorchKernel()).square().sum().backward()
+    heads(drawn(2, 5, D), Visible(), BuiltInKernel()).square().sum().backward()
     own.step()
     population = Population((heads,), own, rise=5)
     population.found()
@@ -192,13 +192,13 @@ def test_a_newborn_writes_nothing_at_first_and_its_genome_in_the_end():
     heads, x = heads_of(dtype=torch.float32), drawn(2, 5, D).float()
     population = Population((heads,), torch.optim.SGD(heads.parameters(), lr=0.1), rise=4)
     population.found()
-    before, genome = heads(x, Visible(), TorchKernel()), population.genome(0)
+    before, genome = heads(x, Visible(), BuiltInKernel()), population.genome(0)
     birth = Birth(3, "archive", "gaussian", (), (), None, None, None, 0.1, 1.0, 0.0, "birth", True)
     population.bear(birth, genome, 2)
-    written = [heads(x, Visible(), TorchKernel()) - before]
+    written = [heads(x, Visible(), BuiltInKernel()) - before]
     for _ in range(6):
         population.raise_newborns()
-        written.append(heads(x, Visible(), TorchKernel()) - before)
+        written.append(heads(x, Visible(), BuiltInKernel()) - before)
     assert not written[0].any()
     torch.testing.assert_close(written[2], written[4] / 2, atol=1e-6, rtol=1e-5)
     assert torch.equal(written[4], written[6])

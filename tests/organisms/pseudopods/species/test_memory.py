@@ -102,8 +102,8 @@ def test_a_memory_as_large_as_the_stream_without_decay_or_flow_is_attention_to_a
     h = torch.randn(2, 12, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found, _ = organism.attended(0, h)
     query, key, value = (organism.circuits(0, h)[at] for at in range(3))
-    scale = organism.attention_options(0)["scale"].double()[:, None, None]
-    window = organism.attention_options(0)["window"][:, None, None]
+    scale = organism.visible(0).scale.double()[:, None, None]
+    window = organism.visible(0).window[:, None, None]
     places = torch.arange(12)
     same, apart = places[:, None] // CHUNK == places // CHUNK, places[:, None] - places
     hidden = (apart < 0) | (same & (apart >= window))

@@ -117,3 +117,20 @@ def test_what_cannot_be_read_is_refused():
         model()(drawn(2, 3, F + 1))
     with pytest.raises(ValueError, match=r"^state must be a FlowState"):
         model()(drawn(2, 3, F), 0)
+
+
+class Doubled:
+    """Products of a user's own."""
+
+    def product(self, x, weight, bias=None):
+        found = 2 * (x @ weight.mT)
+        return found if bias is None else found + bias
+
+
+def test_its_kernel_is_that_of_its_organism_and_maps_what_comes_in_and_goes_out():
+    slime, x = model(kernel="reference"), drawn(2, 7, F)
+    torch.testing.assert_close(slime(x), model()(x))
+    own, seen = model(kernel=Doubled()), []
+    own.organism.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    assert not torch.allclose(own(x), model()(x))
+    torch.testing.assert_close(seen[0], 2 * (x @ own.stem.weight.mT) + own.stem.bias)

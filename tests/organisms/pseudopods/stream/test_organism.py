@@ -250,3 +250,43 @@ def test_other_states_are_refused():
         ValueError, match=r"^state is of another model: its input must be torch.float64 .* torch.float32"
     ):
         model(x, state.converted(torch.Tensor.float))
+
+
+@pytest.mark.parametrize("path", ["reference", "torch"])
+def test_every_path_of_the_kernel_reads_the_same_but_for_roundings(path):
+    x = drawn(B, 11, D)
+    (usual, end), (other, last) = organism()(x), organism(kernel=path)(x)
+    torch.testing.assert_close(other, usual)
+    for tensor, wanted in zip(tensors(last), tensors(end), strict=True):
+        torch.testing.assert_close(tensor, wanted)
+
+
+class Deaf:
+    """Attention of a user's own, and no more: nobody hears anything."""
+
+    def attention(self, q, k, v, visible, dropout=0.0):
+        return v.new_zeros(*q.shape[:3], v.shape[3])
+
+
+class Doubled:
+    """Products of a user's own."""
+
+    def product(self, x, weight, bias=None):
+        found = 2 * (x @ weight.mT)
+        return found if bias is None else found + bias
+
+
+def test_a_kernel_of_ones_own_reads_the_stream():
+    """Who hears nothing writes of every token what it writes of it alone; tubes thicken by the softmax all the same."""
+    x, deaf = drawn(B, 11, D), organism(kernel=Deaf())
+    alone = torch.cat([deaf(token)[0] for token in x.split(1, 1)], 1)
+    found, state = deaf(x)
+    torch.testing.assert_close(found, alone)
+    assert not torch.allclose(found, organism()(x)[0])
+    assert all((tubes.conductance > 0).any() for tubes in state.hidden)
+    assert not torch.allclose(organism(kernel=Doubled())(x)[0], organism()(x)[0])
+
+
+def test_there_is_no_such_kernel():
+    with pytest.raises(ValueError, match=r"^kernel is 'tourch', .*; did you mean 'torch'"):
+        organism(kernel="tourch")
