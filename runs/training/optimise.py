@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from organisms.adam import Adam, clip, update
+from organisms.gates import rising
 from qd.lifecycle.annealing import Schedule, cosine
 from qd.seeding import generator
 from runs.training.state import Individual
@@ -46,8 +47,9 @@ def train(
 ) -> float:
     """Train for ``len(indices)`` steps, in place, and return the mean loss (`organisms.nn.example_losses`).
 
-    At the first loss that is not finite training stops, with the weights of the step before, and that loss is
-    returned; ``individual.step`` is then the step whose loss it is.
+    At the first loss that is not finite training stops, and that loss is returned; ``individual.step`` is then the step
+    whose loss it is. On the CPU the weights are those of the step before. Any other device is asked for its losses
+    once, at the end, so that no step waits for another, and has trained on in vain: those weights are of no use.
 
     Parameters
     ----------
@@ -70,14 +72,15 @@ def train(
     trained = list(pool.stacks.values()) + (list(shared.leaves.values()) if shared else [])
     for tensor in trained:
         tensor.requires_grad_(True)
-    losses = []
+    coming = _flags(pool.counts, newborn) if newborn else None
+    on_device: list[Tensor] = []
     for index, rows in enumerate(indices):
         if shared:
             organism.interface = shared.tensors()
-        gates = _ramp(pool.counts, newborn, (index + 1) / len(indices))
+        gates = None if coming is None else rising(coming, (index + 1) / len(indices))
         loss = organism.training_losses(world.train.inputs[rows], world.train.targets[rows], gates).mean()
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
+        on_device.append(loss.detach())
+        if loss.is_cpu and not loss.isfinite():
             break
         gradients = list(
             torch.autograd.grad(loss, trained, materialize_grads=True)
@@ -86,21 +89,24 @@ def train(
             of_pool = dict(zip(pool.stacks, gradients, strict=False))
             of_shared = dict(zip(shared.leaves, gradients[len(of_pool) :], strict=True)) if shared else {}
             clip(of_pool | of_shared, world.config.training.clip)
-            step_rate = rate(individual.step)
+            step_rate = rate(individual.step + index)
             update(settings, step_rate, pool.counts, pool.stacks, of_pool, pool.first, pool.second)
             if shared:
                 update(
                     settings, step_rate, shared.counts, shared.leaves, of_shared, shared.first, shared.second
                 )
-        individual.step += 1
     for tensor in trained:
         tensor.requires_grad_(False)
     if shared:
         organism.interface = {name: tensor.clone() for name, tensor in shared.tensors().items()}
+    losses = torch.stack(on_device).tolist()
+    broken = next((step for step, past in enumerate(losses) if not math.isfinite(past)), None)
+    losses = losses[: len(losses) if broken is None else broken + 1]
+    individual.step += len(losses) if broken is None else broken
     individual.first_loss = losses[0] if individual.first_loss is None else individual.first_loss
     for past in losses:
         individual.trace.store(past)
-    return math.fsum(losses) / len(losses) if math.isfinite(losses[-1]) else losses[-1]
+    return math.fsum(losses) / len(losses) if broken is None else losses[-1]
 
 
 class _Shared:
@@ -116,9 +122,7 @@ class _Shared:
         return {name: leaf.squeeze(0) for name, leaf in self.leaves.items()}
 
 
-def _ramp(counts: Tensor, newborn: Sequence[int], share: float) -> Tensor | None:
-    if not newborn:
-        return None
-    gates = torch.ones_like(counts)
-    gates[list(newborn)] = share
-    return gates
+def _flags(counts: Tensor, newborn: Sequence[int]) -> Tensor:
+    flags = torch.zeros_like(counts, dtype=torch.bool)
+    flags[list(newborn)] = True
+    return flags

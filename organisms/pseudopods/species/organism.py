@@ -186,7 +186,9 @@ class PseudopodOrganism(ResidualOrganism):
         )
 
     def _settings(self, layer: int) -> tuple[Tensor, Tensor]:
-        genes = self.pool.genes(layer)
+        return self.pool.kept(layer, "settings", lambda: self._settled(self.pool.genes(layer)))
+
+    def _settled(self, genes: Sequence[Mapping[str, float]]) -> tuple[Tensor, Tensor]:
         scales = [gene["temperature"] / gene["rank"] ** 0.5 if gene else 1.0 for gene in genes]
         windows = [gene["window"] if gene else 1.0 for gene in genes]
         device = self.positions.device
