@@ -41,6 +41,7 @@ class Rules:
     tau: float
     window: int
     search: Search = RULE
+    memory_budget: int | None = None  # bytes of a step
 
 
 def phase(rules: Rules, round: int) -> str:

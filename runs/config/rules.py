@@ -69,12 +69,14 @@ def _static(config: Config) -> Iterator[Problem]:
             ("births", "lifecycle.enabled"),
             f"must be none where lifecycle.enabled is false, as nothing is born then, not {config.births}",
         )
-    if config.lifecycle.budget_bytes is not None:
-        yield Problem(
-            ("lifecycle.budget_bytes", "lifecycle.enabled"),
-            "must be null where lifecycle.enabled is false, as nothing dies then to keep within it, not "
-            f"{config.lifecycle.budget_bytes}",
-        )
+    for name in ("budget_bytes", "memory_budget"):
+        budget = getattr(config.lifecycle, name)
+        if budget is not None:
+            yield Problem(
+                (f"lifecycle.{name}", "lifecycle.enabled"),
+                "must be null where lifecycle.enabled is false, as nothing dies then to keep within it, not "
+                f"{budget}",
+            )
 
 
 def _calibration(config: Config) -> Iterator[Problem]:

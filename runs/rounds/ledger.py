@@ -88,6 +88,7 @@ def rules(config: Config, largest_flops: float) -> Rules:
         neighbours=life.neighbours,
         loss_ratio=life.loss_ratio,
         budget_bytes=life.budget_bytes,
+        memory_budget=life.memory_budget,
         sigma=config.variation.sigma,
         line_share=config.variation.line_share,
         tau=chemotaxis.tau,

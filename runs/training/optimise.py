@@ -1,7 +1,8 @@
 """Training of an organism for some steps by backpropagation: batches, learning rate and the loop."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -44,6 +45,7 @@ def train(
     rate: Schedule,
     newborn: Sequence[int] = (),
     interface: bool = False,
+    watch: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> float:
     """Train for ``len(indices)`` steps, in place, and return the mean loss (`organisms.nn.example_losses`).
 
@@ -65,6 +67,8 @@ def train(
         Slots whose gate rises evenly from 0 to 1 over these steps.
     interface
         Whether stem and readout are trained too (in calibration, once).
+    watch
+        Makes the context of the forward pass of each step.
     """
     organism, settings = individual.organism, Adam(weight_decay=world.config.training.weight_decay)
     pool = organism.pool
@@ -78,7 +82,8 @@ def train(
         if shared:
             organism.interface = shared.tensors()
         gates = None if coming is None else rising(coming, (index + 1) / len(indices))
-        loss = organism.training_losses(world.train.inputs[rows], world.train.targets[rows], gates).mean()
+        with watch():
+            loss = organism.training_losses(world.train.inputs[rows], world.train.targets[rows], gates).mean()
         on_device.append(loss.detach())
         if loss.is_cpu and not loss.isfinite():
             break
