@@ -134,6 +134,7 @@ def _quarantined(world: World, state: bytes | None, order: Decision, reason: str
 
 JOBS: Mapping[str, Callable[..., Answer]] = {
     "advance": advance,
+    "advance again": advance,
     "audit": advance,
     "interface": interface,
     "reference": reference,
@@ -143,4 +144,4 @@ JOBS: Mapping[str, Callable[..., Answer]] = {
     "conceive": conceive,
     "rescore": rescore,
 }
-TIMED: Sequence[str] = ("advance", "audit", "emit", "audit emit")  # jobs that take a clock
+TIMED: Sequence[str] = ("advance", "advance again", "audit", "emit", "audit emit")  # jobs that take a clock

@@ -91,7 +91,7 @@ def decide(
     births: tuple[Birth, ...] = ()
     if reseed:
         births = quarantine.reseed(rules, round, census.organism, temperature, hunger, view, neighbours)
-    elif census.records and (starved or _over_memory(rules, census)):
+    elif rules.enabled and census.records and (starved or _over_memory(rules, census)):
         deaths = _deaths(rules, round, census, temperature, ranges, short=True)
     elif frozen is None:
         if culls(rules, round):
