@@ -79,6 +79,15 @@ def _static(config: Config) -> Iterator[Problem]:
             )
 
 
+def _memory(config: Config) -> Iterator[Problem]:
+    compact = getattr(config.options, "compact", True)
+    if config.lifecycle.memory_budget is not None and not compact:
+        yield Problem(
+            (f"organism.{config.family}.compact", "lifecycle.memory_budget"),
+            "must be true where lifecycle.memory_budget is set, as an empty slot takes no less memory otherwise",
+        )
+
+
 def _calibration(config: Config) -> Iterator[Problem]:
     calibration = config.calibration
     if calibration.hosts >= calibration.organisms:
@@ -200,6 +209,7 @@ RULES: tuple[Rule, ...] = (
     _pool,
     _family,
     _static,
+    _memory,
     _calibration,
     _cells,
     _objective,

@@ -55,11 +55,12 @@ class Pseudopods(ResidualFamily):
             Factored("qk", sizes.dim, sizes.dim, options.max_rank, "rank"),
             Factored("ov", sizes.dim, sizes.dim, options.max_width, "width"),
         )
+        self.compact = options.compact
         super().__init__(task, sizes, genes, layout)
 
     def around(self, interface: Interface, pool: Pool) -> PseudopodOrganism:
         """Build an organism of an interface and an empty pool."""
-        return PseudopodOrganism(self.task, interface, pool)
+        return PseudopodOrganism(self.task, interface, pool, self.compact)
 
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
         """Draw an untrained head: entries of variance 1/D, in the output factor ``ov.V`` half as large.

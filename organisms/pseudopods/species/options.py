@@ -22,6 +22,8 @@ class PseudopodOptions(FamilyOptions):
     """Lowest attention temperature, a gene."""
     max_temperature: Positive = 2.0
     """Highest attention temperature, a gene."""
+    compact: bool = False
+    """Whether a layer computes its living heads alone, so that fewer of them take less memory; it changes last bits."""
 
     def broken_rules(self, sizes: Sizes) -> Iterator[BrokenRule]:
         """Yield every rule between keys that these options break in organisms of such sizes."""

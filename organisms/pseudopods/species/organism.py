@@ -47,12 +47,15 @@ class Heads:
 class PseudopodOrganism(ResidualOrganism):
     """Attention heads that see their windows, each with its own temperature."""
 
-    def __init__(self, task: Task, interface: Interface, pool: Pool) -> None:
+    def __init__(self, task: Task, interface: Interface, pool: Pool, compact: bool = False) -> None:
         super().__init__(task, interface, pool)
+        self.compact = compact
         self.positions = torch.tensor(task.positions, dtype=torch.float32, device=pool.counts.device)
 
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Return the sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots.
+        """Return the sum of what the heads of a layer write, [B, S, D], as one matrix product.
+
+        It is over all slots, or if `compact` over the living.
 
         Parameters
         ----------
@@ -63,10 +66,14 @@ class PseudopodOrganism(ResidualOrganism):
         gates
             Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
         """
-        write_CWD = self.pool.layers("ov.V")[layer]
+        places = self._left_out_empty(layer)
+        if places is not None and not len(places):
+            return torch.zeros_like(h_BSD)
+        write_CWD = _some(self.pool.layers("ov.V")[layer], places)
         if gates is not None:
-            write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
-        found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
+            write_CWD = write_CWD * _some(gates.view(self.pool.depth, -1)[layer, :, None, None], places)
+        options = self.attention_options(layer, places)
+        found = attention(*self.circuits(layer, h_BSD, places), **options)
         return Writes(found.output, write_CWD).total()
 
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Heads:
@@ -151,19 +158,31 @@ class PseudopodOrganism(ResidualOrganism):
         found = attention(*self.circuits(layer, h_BSD), **self.attention_options(layer))
         return Observed(Writes(found.output, self.pool.layers("ov.V")[layer]))
 
-    def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries, keys and values of a layer, [B, C, S, *]."""
-        q_BCSR = projected(h_BSD, self.pool.layers("qk.U")[layer])
-        k_BCSR = projected(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
-        v_BCSW = projected(h_BSD, self.pool.layers("ov.U")[layer])
+    def circuits(
+        self, layer: int, h_BSD: Tensor, places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values of a layer, [B, C, S, *].
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the heads read.
+        places
+            The slots that are wanted; None: all.
+        """
+        q_BCSR = projected(h_BSD, _some(self.pool.layers("qk.U")[layer], places))
+        k_BCSR = projected(h_BSD, _some(self.pool.layers("qk.V")[layer], places).transpose(1, 2))
+        v_BCSW = projected(h_BSD, _some(self.pool.layers("ov.U")[layer], places))
         return q_BCSR, k_BCSR, v_BCSW
 
-    def attention_options(self, layer: int) -> dict[str, Any]:
-        """Return scale, window and mask of the heads of a layer: the options of `kernels.attention.attention`."""
+    def attention_options(self, layer: int, places: Tensor | None = None) -> dict[str, Any]:
+        """Return scale, window and mask of heads of a layer: the options of `kernels.attention.attention`."""
         scale_C, window_C = self._settings(layer)
         return {
-            "scale": scale_C,
-            "window": window_C,
+            "scale": _some(scale_C, places),
+            "window": _some(window_C, places),
             "positions": self.positions,
             "causal": self.task.causal,
         }
@@ -185,6 +204,12 @@ class PseudopodOrganism(ResidualOrganism):
             [math.log2(flops / bytes_moved) for flops, bytes_moved in costs], dtype=torch.float64
         )
 
+    def _left_out_empty(self, layer: int) -> Tensor | None:
+        """Return the slots that a compact layer computes, int64 [n]; None: all."""
+        living = self.pool.living(layer)
+        every = not self.compact or len(living) == self.pool.capacity
+        return None if every else self.pool.places(layer, living)
+
     def _settings(self, layer: int) -> tuple[Tensor, Tensor]:
         return self.pool.kept(layer, "settings", lambda: self._settled(self.pool.genes(layer)))
 
@@ -193,6 +218,10 @@ class PseudopodOrganism(ResidualOrganism):
         windows = [gene["window"] if gene else 1.0 for gene in genes]
         device = self.positions.device
         return torch.tensor(scales, device=device), torch.tensor(windows, device=device)
+
+
+def _some(of_slots: Tensor, places: Tensor | None) -> Tensor:
+    return of_slots if places is None else of_slots[places]
 
 
 def _none(like: Tensor) -> Tensor:

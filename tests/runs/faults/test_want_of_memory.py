@@ -15,6 +15,9 @@ from tests.fixtures.small_runs import digests, launched, small
 NARROW, WALLED, CRAMPED = (f"tests.faults.starving:{name}" for name in ("Narrow", "Walled", "Cramped"))
 
 
+BUDGET = ("organism.pseudopods.compact=true",)
+
+
 class Cut(Exception):
     """The power went."""
 
@@ -84,7 +87,7 @@ class TestTooLittle:
 
 class TestTheBudget:
     def test_over_it_the_weakest_die_in_any_phase_until_the_least_is_left(self, tmp_path):
-        run = launched(tmp_path / "run", "lifecycle.memory_budget=1", "lifecycle.gentle=0.5")
+        run = launched(tmp_path / "run", *BUDGET, "lifecycle.memory_budget=1", "lifecycle.gentle=0.5")
         frame = open_run(run)
         dead, census = frame.decisions().query("kind == 'death'"), frame.census()
         assert set(dead["reason"]) == {"memory"}
@@ -95,6 +98,6 @@ class TestTheBudget:
         assert decisions(run)[2] is None
 
     def test_one_that_is_never_reached_changes_nothing_but_what_is_counted(self, tmp_path):
-        plain = launched(tmp_path / "plain")
-        wide = launched(tmp_path / "wide", "lifecycle.memory_budget=1000000000")
+        plain = launched(tmp_path / "plain", *BUDGET)
+        wide = launched(tmp_path / "wide", *BUDGET, "lifecycle.memory_budget=1000000000")
         assert [order.deaths for order in orders(plain)] == [order.deaths for order in orders(wide)]

@@ -9,7 +9,14 @@ import torch
 from organisms.pool import Pool, Vector
 from runs.trainer import advance
 from runs.training.memory import StepMemory
-from tests.fixtures.small_worlds import calibrated_world, order
+from tests.fixtures.small_worlds import (
+    calibrated_world,
+    examples_of,
+    order,
+    small_organism,
+    small_species,
+    small_task,
+)
 
 FLOAT = 4  # bytes
 
@@ -60,6 +67,30 @@ def test_a_round_counts_where_there_is_a_budget_and_comes_out_the_same(family):
     assert counted.census.memory == again.census.memory > 0
     assert state == other
     assert replace(counted.census, memory=None) == plain.census
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "falls"),
+    [
+        ("pseudopods", {}, False),
+        ("pseudopods", {"compact": True}, True),
+        ("towers", {}, True),
+        ("flow", {}, True),
+    ],
+)
+def test_a_step_takes_less_with_every_death_where_empty_slots_are_left_out(family, options, falls):
+    species = small_species(small_task(), family, capacity=4, **options)
+    organism, taken = small_organism(species, (0, 1, 2, 3)), []
+    for stack in organism.pool.stacks.values():
+        stack.requires_grad_(True)
+    for slot in (0, 3, 1):
+        memory = StepMemory(organism)
+        with memory.step():
+            organism.training_losses(*examples_of(species.task)).mean()
+        taken.append(memory.largest)
+        with torch.no_grad():
+            organism.pool.retire(slot)
+    assert (taken == sorted(set(taken), reverse=True)) == falls
 
 
 @pytest.mark.cuda
