@@ -9,6 +9,7 @@ from qd.records import Decision
 from runs.errors import RunError
 from runs.launch import launch
 from runs.replay import decisions, replay
+from runs.results.summary import summarise, table
 from runs.resume import resume
 from tests.fixtures.small_runs import digests, launched, small
 
@@ -94,6 +95,8 @@ class TestTheBudget:
         assert {"gentle", "full"} <= set(dead.query("happens")["phase"])
         assert (census["memory"] > 1).all()
         assert census.query("round == 4")["alive"].tolist() == [2, 2, 2]  # lifecycle.min_alive
+        largest = int(census.query("round == 4")["memory"].max())
+        assert f"largest step           {largest:,} bytes, counted\n" in table(summarise(run))
         assert replay(run, None, {}) is None
         assert decisions(run)[2] is None
 
