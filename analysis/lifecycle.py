@@ -20,7 +20,7 @@ PHASES: Mapping[str, str] = {
     "gentle": "#DCEBF5",
     "full": "#FBEBD0",
 }
-BUDGET, ROOM = "budget", "room"  # reasons of a death that is not one of fitness
+BUDGET, MEMORY, ROOM = "budget", "memory", "room"  # reasons of a death that is not one of fitness
 _BAR = 0.8  # rounds
 _LINE, _LINES = 130, 24  # characters; lines of names, of which there are thousands in a long run
 _CROSS: Mapping[str, Any] = {
@@ -102,7 +102,7 @@ def pool(
     if len(own) == 1:
         axes.plot(own["round"], own["alive"].mask(undone), "o", color=style.INK)
     axes.plot(own["round"][undone], own["round"][undone] * 0, **_CROSS)
-    of_budget = decisions[decisions["reason"] == BUDGET]  # the part next to the axis
+    of_budget = decisions[decisions["reason"].isin((BUDGET, MEMORY))]  # the part next to the axis
     bars = ((decisions, "birth", style.BLUE), (decisions, "death", style.VERMILLION))
     for chosen, kind, colour in (*bars, (of_budget, "death", style.ORANGE)):
         counts = happened(chosen, organism, kind).drop(own["round"][undone], errors="ignore")
@@ -164,8 +164,10 @@ def roll(died: pd.DataFrame) -> list[str]:
     """
     if died.empty:
         return ["Nobody has died."]
-    of_budget, for_room = (int((died["reason"] == reason).sum()) for reason in (BUDGET, ROOM))
-    of_fitness = len(died) - of_budget - for_room
+    of_budget, of_memory, for_room = (
+        int((died["reason"] == reason).sum()) for reason in (BUDGET, MEMORY, ROOM)
+    )
+    of_fitness = len(died) - of_budget - of_memory - for_room
     head = f"{len(died)} died and are named organism.born.slot."
     if of_fitness:
         head += (
@@ -174,6 +176,8 @@ def roll(died: pd.DataFrame) -> list[str]:
         )
     if of_budget:
         head += f" {of_budget} of the budget: they were the weakest, and the pool larger than lifecycle.budget_bytes."
+    if of_memory:
+        head += f" {of_memory} for want of memory: they were the weakest, and a step took too much."
     if for_room:
         head += f" {for_room} for room: the pool was full, and a newborn was worth more in the trial."
     rounds = died["round"].unique()[-_LINES:]  # each has at least one line
@@ -185,7 +189,7 @@ def roll(died: pd.DataFrame) -> list[str]:
 
 def _named(part: pd.DataFrame) -> Iterator[str]:
     whys = (
-        reason if reason in (BUDGET, ROOM) else f"z\N{NO-BREAK SPACE}{z:.2f}"
+        reason if reason in (BUDGET, MEMORY, ROOM) else f"z\N{NO-BREAK SPACE}{z:.2f}"
         for reason, z in zip(part["reason"], part["z"], strict=True)
     )
     names = (

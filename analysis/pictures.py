@@ -316,7 +316,9 @@ def _lifecycle(run: Run, figure: Figure) -> None:
     lifecycle.obituary(lines, axes[-1])
     style.legend_above(axes[0], columns=4)
     quarantined = bool(census["quarantine"].notna().any())
-    entries = lifecycle.key(quarantined, bool((died["reason"] == lifecycle.BUDGET).any()))
+    entries = lifecycle.key(
+        quarantined, bool(died["reason"].isin((lifecycle.BUDGET, lifecycle.MEMORY)).any())
+    )
     style.legend_above(axes[1], columns=5, handles=entries)
     figure.align_ylabels(axes)
     _title(figure, title)

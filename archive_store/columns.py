@@ -60,6 +60,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "state": "SHA-256 of the organism's encoded state",
         "quarantine": "what was not finite, or None",
         "test_metrics": "pairs of name and number that the task reports of the test split",
+        "memory": "bytes that the round's largest step takes, counted; NaN without lifecycle.memory_budget",
     },
     "records": {
         "organism": "number of the organism that it lives in",
@@ -101,7 +102,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "objective": "of a birth: mean of the elites that were drawn",
         "threshold": "of a birth: the archive's median objective",
         "sigma": "of a birth: relative noise of the mutation",
-        "reason": "of a death: fitness, budget or room (for a birth, which the trial has to confirm)",
+        "reason": "of a death: fitness, budget, memory or room (for a birth, which the trial has to confirm)",
         "candidates": "of a birth: how many there were",
         "chosen": "of a birth: number of the candidate that was born; NaN where none was or none was tried",
         "gain": "of a birth: by how much the one that was born lowered the organism's loss at once, in nats",

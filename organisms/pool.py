@@ -7,9 +7,9 @@ an empty slot, all zeros, contributes exactly nothing.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from qd.lifecycle.comonad import SpatialContext, together
 from qd.records import ComponentId, Genes, Genome
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class Pool(nn.Module):
         self.first = {name: torch.zeros_like(stack) for name, stack in self.stacks.items()}
         self.second = {name: torch.zeros_like(stack) for name, stack in self.stacks.items()}
         self.counts = torch.zeros(self.size, device=device)
+        self._kept: dict[int, tuple[list[Occupant | None], dict[Hashable, Any]]] = {}  # by layer; see `kept`
 
     @property
     def size(self) -> int:
@@ -180,8 +183,38 @@ class Pool(nn.Module):
 
     def genes(self, layer: int) -> list[dict[str, float]]:
         """Return the genes of every slot of a layer; an empty slot has none."""
-        occupants = self.occupants[layer * self.capacity : (layer + 1) * self.capacity]
-        return [{} if occupant is None else dict(occupant.genes) for occupant in occupants]
+        return [{} if occupant is None else dict(occupant.genes) for occupant in self._of_layer(layer)]
+
+    def kept(self, layer: int, name: Hashable, made: Callable[[], T]) -> T:
+        """Return what is made of the occupants of a layer, which is made again only when one of its slots has changed.
+
+        So genes are not laid out on the host, and sent to the device, in every forward pass.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        name
+            What is made; one name for each thing that depends on the occupants alone.
+        made
+            Makes it.
+        """
+        occupants = self._of_layer(layer)
+        known, kept = self._kept.get(layer, (None, {}))
+        if known != occupants:
+            kept = {}
+            self._kept[layer] = (occupants, kept)
+        if name not in kept:
+            kept[name] = made()
+        return cast(T, kept[name])
+
+    def places(self, layer: int, slots: Sequence[int]) -> Tensor:
+        """Return slots of a layer, counted from its first, as an index on the device, int64 [n]."""
+        chosen = tuple(slots)
+        device = self.counts.device
+        return self.kept(
+            layer, ("places", chosen), lambda: torch.tensor(chosen, dtype=torch.int64, device=device)
+        )
 
     def layer(self, slot: int) -> int:
         """Return the layer of a slot."""
@@ -321,6 +354,9 @@ class Pool(nn.Module):
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
         self.occupants = list(occupants)
+
+    def _of_layer(self, layer: int) -> list[Occupant | None]:
+        return self.occupants[layer * self.capacity : (layer + 1) * self.capacity]
 
     def _occupant(self, slot: int) -> Occupant:
         occupant = self.occupants[slot]

@@ -144,6 +144,8 @@ class Census:
     # measuring them (at home, in the hosts, and the trials of births).
     flops_training: float = field(default=0.0, metadata={LATER: True})
     flops_assays: float = field(default=0.0, metadata={LATER: True})
+    # Bytes that the round's largest step takes, counted (`runs.training.memory`); None where there is no budget for it.
+    memory: int | None = field(default=None, metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,7 @@ class Death:
     floor: float
     probability: Share
     draw: Share  # uniform(seed, round, f"cull:{component}")
-    reason: str  # fitness, budget or room
+    reason: str  # fitness, budget, memory or room
     happens: bool
 
 
@@ -248,6 +250,8 @@ class Decision:
     births: tuple[Birth, ...]
     deaths: tuple[Death, ...]
     reseed: bool  # whether the births make up a new organism in place of the old one
+    # Whether its workers had too little memory for what was decided first: this is the second try.
+    starved: bool = field(default=False, metadata={LATER: True})
 
 
 def component_id(value: Any) -> ComponentId:

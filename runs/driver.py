@@ -29,7 +29,21 @@ from runs.rounds.recovery import Position, Recovery
 from runs.rounds.rescoring import Rescoring
 from runs.training.answer import EmitReport, RoundReport
 from runs.workers.dispatch import Dispatcher
-from runs.workers.jobs import AUDIT, CONCEIVE, EMIT, EMIT_AGAIN, RESCORE, Done, Gone, Handle, InputLost, Job
+from runs.workers.jobs import (
+    ADVANCE,
+    AGAIN,
+    AUDIT,
+    CONCEIVE,
+    EMIT,
+    EMIT_AGAIN,
+    RESCORE,
+    Done,
+    Gone,
+    Handle,
+    InputLost,
+    Job,
+    Starved,
+)
 from runs.workers.placement import key_of
 
 
@@ -116,6 +130,8 @@ class Driver:
             answer = self._dispatcher.next(send=not stopping)
             if isinstance(answer, InputLost):
                 self._lose_input(answer)
+            elif isinstance(answer, Starved):
+                self._ask_for_less(answer)
             elif answer is not None:
                 self._take(answer)
             self._journal_rounds(last)
@@ -153,7 +169,8 @@ class Driver:
             except BlobError:
                 self._recovery.look_for([digest])
                 return False
-        job = Job("advance", round, organism, (state, order, genomes), self._place(organism, round))
+        name = AGAIN if order.starved else ADVANCE
+        job = Job(name, round, organism, (state, order, genomes), self._place(organism, round))
         self._dispatcher.submit(job, self._priority(organism, round))
         return True
 
@@ -181,6 +198,14 @@ class Driver:
             position.sent = False
             self._recovery.need(organism, position.round)
 
+    def _ask_for_less(self, starved: Starved) -> None:
+        """Have a round that ended for want of memory tried again, with fewer components; a second time is the end."""
+        round, organism = starved.job.round, starved.job.organism
+        of_a_new_round = starved.job.name == ADVANCE and self._ledger.known(organism) < round
+        if not (of_a_new_round and self._ledger.starve(organism, round)):
+            raise RunError(starved.error)
+        self._positions[organism].sent = False
+
     def _take(self, done: Done) -> None:
         if done.job.name in (EMIT, EMIT_AGAIN):
             self._chunks.take(done)
@@ -193,6 +218,8 @@ class Driver:
             return
         report: RoundReport = done.report
         census = report.census
+        if done.job.name == ADVANCE and self._ledger.decision(census.organism, census.round).starved:
+            return  # late, and nobody wants it any more
         key, position = (census.round, census.organism), self._positions[census.organism]
         if census.round <= self._ledger.known(census.organism):
             self._check_again(done.job, census)

@@ -5,7 +5,7 @@ from the journaled measurements, without training.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -17,7 +17,7 @@ from archive_store.journal.values import value_of
 from archive_store.run_directory import RunDirectory
 from qd.emitters.records import Emitted
 from qd.lifecycle.trial import chosen_again
-from qd.records import Census
+from qd.records import Census, Decision
 from runs.calibration.stored import calibrated, config_of, constants_of
 from runs.config.reader import changed
 from runs.config.schema import Config
@@ -77,8 +77,7 @@ def replay(
         check_unmoved(directory, journal, prepared.fingerprint, last)
         digests = journal.rounds()
         original = {round: list(journal.events(round)) for round in range(last + 1)}
-        for event in chain.from_iterable(original.values()):
-            value_of(event)
+        starved = _starved(value_of(event) for event in chain.from_iterable(original.values()))
 
     def compare(round: int, replayed: Sequence[Event], digest: str) -> None:
         _stop_at_difference(original[round], replayed)
@@ -96,6 +95,7 @@ def replay(
                 started(prepared, folder / "run", pool, report or silent) as again,
             ):
                 journal = again.journal
+                again.ledger.expect(starved)
                 compare(0, list(journal.events(0)), journal.digest())
 
                 def compare_round(round: Closed) -> None:
@@ -148,6 +148,7 @@ class _Journaled:
     censuses: list[Census]
     measured: list[Event]  # those of the censuses
     emitted: list[Emitted]
+    starved: list[tuple[int, int]]  # round and organism
     derived: list[Event]
 
 
@@ -160,7 +161,15 @@ def _journaled(config: Config, round: int, events: Sequence[Event]) -> _Journale
     if any(len(record.measures) != len(config.measures) for each in censuses for record in each.records):
         raise RunError(f"round {round} has records of another number of measures; the journal was altered")
     measured = [event for event in events if event.kind == "census"]
-    return _Journaled(censuses, measured, emitted, [event for event in events if event.kind in DERIVED])
+    derived = [event for event in events if event.kind in DERIVED]
+    return _Journaled(censuses, measured, emitted, _starved(found), derived)
+
+
+def _starved(values: Iterable[Any]) -> list[tuple[int, int]]:
+    """Return for which rounds of which organisms a machine had too little memory, which nothing else says."""
+    return [
+        (value.round, value.organism) for value in values if isinstance(value, Decision) and value.starved
+    ]
 
 
 def _chosen(config: Config, ledger: Ledger, journaled: _Journaled) -> Difference | None:
@@ -176,6 +185,7 @@ def _chosen(config: Config, ledger: Ledger, journaled: _Journaled) -> Difference
 
 def _derived(ledger: Ledger, journaled: _Journaled) -> list[Event]:
     """Derive the decisions, emissions, competitions and the summary of the next round."""
+    ledger.expect(journaled.starved)
     for census in journaled.censuses:
         ledger.decision(census.organism, census.round)  # before the census of its own round is known
     for census in journaled.censuses:

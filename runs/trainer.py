@@ -7,6 +7,7 @@ cell.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from organisms.memory import Trace
@@ -18,6 +19,7 @@ from runs.training.answer import Answer, RoundReport
 from runs.training.calibration_jobs import assays, interface, reference
 from runs.training.census import take_census
 from runs.training.finiteness import after_training, of_census
+from runs.training.memory import StepMemory
 from runs.training.newborns import bear, founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.search.emit import conceive, emit
@@ -52,6 +54,8 @@ def advance(
     remembered = individual.trace.recall()
     steps = world.config.training.steps_per_round
     rate = learning_rate(world, steps * world.config.rounds)
+    budget = world.config.lifecycle.memory_budget
+    memory = None if budget is None else StepMemory(individual.organism)
     prepared = clock()
     loss = train(
         world,
@@ -59,13 +63,14 @@ def advance(
         batches(world, order.organism, order.round, steps),
         lambda step: individual.rate_factor * rate(step),
         newborn,
+        watch=nullcontext if memory is None else memory.step,
     )
     seconds = {"prepare": prepared - started, "train": clock() - prepared}
     reason = after_training(individual, loss)
     if reason is None:
         individual.quarantines = 0
         census, after, encoded, looking = take_census(world, individual, loss, remembered, clock)
-        census = replace(census, trials=tuple(trials))
+        census = replace(census, trials=tuple(trials), memory=None if memory is None else memory.largest)
         seconds |= looking
         reason = of_census(census, world.measures)
     if reason is not None:
@@ -129,6 +134,7 @@ def _quarantined(world: World, state: bytes | None, order: Decision, reason: str
 
 JOBS: Mapping[str, Callable[..., Answer]] = {
     "advance": advance,
+    "advance again": advance,
     "audit": advance,
     "interface": interface,
     "reference": reference,
@@ -138,4 +144,4 @@ JOBS: Mapping[str, Callable[..., Answer]] = {
     "conceive": conceive,
     "rescore": rescore,
 }
-TIMED: Sequence[str] = ("advance", "audit", "emit", "audit emit")  # jobs that take a clock
+TIMED: Sequence[str] = ("advance", "advance again", "audit", "emit", "audit emit")  # jobs that take a clock

@@ -17,7 +17,7 @@ _CENSUS = {
     "organism": "int64", "round": "int64", "loss": "float64", "probe_loss": "float64",
     "validation_loss": "float64", "validation_score": "float64", "step": "int64", "alive": "int64",
     "test_loss": "float64", "test_score": "float64", "state": "object", "quarantine": "object",
-    "test_metrics": "object",
+    "test_metrics": "object", "memory": "float64",
 }  # fmt: skip
 RECORDS = {
     "organism": "int64", "round": "int64", "slot": "int64", "born": "int64", "component": "object",

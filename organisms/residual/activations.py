@@ -12,21 +12,19 @@ ACTIVATION_NAMES = ("gelu", "relu", "silu")  # what the gene `activation` counts
 GENE_ACTIVATIONS = tuple(ACTIVATIONS[kind] for kind in ACTIVATION_NAMES)
 
 
-def activated(hidden: Tensor, kinds: Sequence[int], slots: Tensor) -> Tensor:
-    """Apply to every number the activation of its slot.
+def activated(hidden: Tensor, present: Sequence[int], kind_of: Tensor) -> Tensor:
+    """Apply to every number the activation of its kind.
 
     Parameters
     ----------
     hidden
         Numbers of any shape.
-    kinds
-        The gene of every slot; of an empty one it does not matter.
-    slots
-        The slot of each number, int64, broadcast to `hidden`.
+    present
+        The kinds that there are, at least one.
+    kind_of
+        The kind of each number, one of those, int64, broadcast to `hidden`.
     """
-    present = sorted(set(kinds))
     found = GENE_ACTIVATIONS[present[0]](hidden)
-    kind_of = torch.tensor(kinds, device=slots.device)[slots]
     for kind in present[1:]:
         found = torch.where(kind_of == kind, GENE_ACTIVATIONS[kind](hidden), found)
     return found

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from organisms.gates import opened
 from organisms.nn import Interface
 from organisms.pool import Pool
 from organisms.residual import candidates
@@ -71,11 +72,7 @@ class RoutedOrganism(ResidualOrganism):
 
     def routable_slots(self, layer: int, gates: Tensor | None = None) -> list[int]:
         """Return the slots of a layer that tokens can go to: those that live and whose gates are not 0."""
-        living = self.pool.living(layer)
-        if gates is None:
-            return living
-        own_C = gates.view(self.pool.depth, -1)[layer]
-        return [slot for slot in living if own_C[slot] > 0]
+        return opened(self.pool.living(layer), layer * self.pool.capacity, gates)
 
     def gated(self, layer: int, logits_Tn: Tensor, slots: Sequence[int], gates: Tensor | None) -> Tensor:
         """Return the logits of some slots with their gates, which multiply odds, [T, n].
@@ -91,7 +88,9 @@ class RoutedOrganism(ResidualOrganism):
         gates
             Gate of every slot of the organism, [N]; None: all are 1.
         """
-        return logits_Tn if gates is None else logits_Tn + gates.view(self.pool.depth, -1)[layer, slots].log()
+        if gates is None:
+            return logits_Tn
+        return logits_Tn + gates.view(self.pool.depth, -1)[layer, self.pool.places(layer, slots)].log()
 
     def residents(self, layer: int, h_BSD: Tensor) -> Any:
         """Return the `Candidates` in the living slots of a layer."""

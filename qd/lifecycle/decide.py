@@ -56,8 +56,12 @@ def decide(
     view: View,
     neighbours: Int64[np.ndarray, "cells k"],
     ranges: Ranges,
+    starved: bool = False,
 ) -> Decision:
     """Decide what happens to one organism before one round.
+
+    Where its last round took more memory than `Rules.memory_budget`, or there is too little for this one, the weakest
+    die whatever the phase, and nothing is born.
 
     Parameters
     ----------
@@ -73,6 +77,8 @@ def decide(
         Nearest cells of each cell.
     ranges
         Which raw measures become 0 and 1.
+    starved
+        Whether the round was tried before, and ended for want of memory.
     """
     census = censuses[-1]
     temperature = rules.temperature(census.step)
@@ -85,6 +91,8 @@ def decide(
     births: tuple[Birth, ...] = ()
     if reseed:
         births = quarantine.reseed(rules, round, census.organism, temperature, hunger, view, neighbours)
+    elif rules.enabled and census.records and (starved or _over_memory(rules, census)):
+        deaths = _deaths(rules, round, census, temperature, ranges, short=True)
     elif frozen is None:
         if culls(rules, round):
             deaths = _deaths(rules, round, census, temperature, ranges)
@@ -108,25 +116,29 @@ def decide(
         births=births,
         deaths=deaths,
         reseed=reseed,
+        starved=starved,
     )
 
 
 def _deaths(
-    rules: Rules, round: int, census: Census, temperature: float, ranges: Ranges
+    rules: Rules, round: int, census: Census, temperature: float, ranges: Ranges, short: bool = False
 ) -> tuple[Death, ...]:
+    """Return the deaths of a cull; where memory is short, of the weakest alone."""
     records = census.records
     fitness, z = _living_fitness(rules, records, ranges)
     median = float(np.median(fitness))
     weakest_first = sorted(range(len(records)), key=lambda i: (fitness[i], records[i].component))
-    over_budget = _over_budget(rules, records)
-    allowed = _Allowance(rules, records, len(weakest_first) if over_budget else max(1, len(records) // 8))
+    excess = "memory" if short else "budget" if _over_budget(rules, records) else None
+    allowed = _Allowance(rules, records, len(weakest_first) if excess else max(1, len(records) // 8))
     deaths = []
     for place, index in enumerate(weakest_first):
         record = records[index]
         name = f"cull:{record.component}"
         draw = uniform(rules.seed, round, name)
-        if over_budget and place < math.ceil(BUDGET_CULL * len(records)):
-            probability, reason = 1.0, "budget"
+        if excess and place < math.ceil(BUDGET_CULL * len(records)):
+            probability, reason = 1.0, excess
+        elif short:
+            break
         elif fitness[index] < median and record.age >= rules.min_age and z[index] < rules.floor:
             probability, reason = 1 - metropolis(rules.floor - float(z[index]), temperature), "fitness"
         else:
@@ -148,6 +160,10 @@ def _living_fitness(
     among = around(fitness.tolist(), 0, behaviours)
     z = among.extend(RelativeFitness(float, rules.neighbours))
     return fitness, np.array(list(z.items), dtype=np.float64)
+
+
+def _over_memory(rules: Rules, census: Census) -> bool:
+    return rules.memory_budget is not None and (census.memory or 0) > rules.memory_budget
 
 
 def _over_budget(rules: Rules, records: Sequence[Record]) -> bool:

@@ -42,6 +42,7 @@ class Rules:
     window: int
     search: Search = RULE
     efficiency: float = 0.0  # weight of what is spared in the living fitness
+    memory_budget: int | None = None  # bytes of a step
 
 
 def phase(rules: Rules, round: int) -> str:

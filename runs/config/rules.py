@@ -70,11 +70,22 @@ def _static(config: Config) -> Iterator[Problem]:
             ("births", "lifecycle.enabled"),
             f"must be none where lifecycle.enabled is false, as nothing is born then, not {config.births}",
         )
-    if config.lifecycle.budget_bytes is not None:
+    for name in ("budget_bytes", "memory_budget"):
+        budget = getattr(config.lifecycle, name)
+        if budget is not None:
+            yield Problem(
+                (f"lifecycle.{name}", "lifecycle.enabled"),
+                "must be null where lifecycle.enabled is false, as nothing dies then to keep within it, not "
+                f"{budget}",
+            )
+
+
+def _memory(config: Config) -> Iterator[Problem]:
+    compact = getattr(config.options, "compact", True)
+    if config.lifecycle.memory_budget is not None and not compact:
         yield Problem(
-            ("lifecycle.budget_bytes", "lifecycle.enabled"),
-            "must be null where lifecycle.enabled is false, as nothing dies then to keep within it, not "
-            f"{config.lifecycle.budget_bytes}",
+            (f"organism.{config.family}.compact", "lifecycle.memory_budget"),
+            "must be true where lifecycle.memory_budget is set, as an empty slot takes no less memory otherwise",
         )
 
 
@@ -238,6 +249,7 @@ RULES: tuple[Rule, ...] = (
     _pool,
     _family,
     _static,
+    _memory,
     _calibration,
     _cells,
     _objective,

@@ -266,6 +266,10 @@ class LifecycleConfig(Section):
     """Weight of the efficiency in the living fitness, by which components die: its share of the FLOPs spared."""
     budget_bytes: Count | None = None
     """Memory traffic of an organism's components, in counted bytes per example, at most; null: no limit."""
+    memory_budget: Count | None = None
+    """Bytes of a step, at most, before the weakest fifth of an organism's components dies in any phase; null: no limit.
+    Counted are parameters, gradients, optimizer moments and what is kept for the backward pass. It is not a key of
+    execution, because who dies follows from it and digests must not depend on the machine."""
 
 
 class VariationConfig(Section):

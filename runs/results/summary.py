@@ -72,6 +72,9 @@ class Summary:
     flops: dict[str, float]  # counted: training, assays, emitters
     births: int
     deaths: int
+    memory: (
+        int | None
+    )  # counted bytes of the largest step in the last round; None without lifecycle.memory_budget
     quarantines: int  # rounds of single organisms that were undone
     environments: int  # in which it was made: 1, and 1 more for each accepted move
     digest: str
@@ -111,6 +114,7 @@ def summarise(path: Path) -> Summary:
             best_objective=_number(totals["best_objective"]),
             mean_objective=_number(totals["mean_objective"]),
             **_best(_bodies(journal, "census", last)),
+            memory=_largest_step(_bodies(journal, "census", last)),
             score_name=shown(journal.meta(SCORE_NAME) or "score", NAME),
             **_entrants(journal, last, config),
             **_search(journal),
@@ -169,6 +173,11 @@ def _best(censuses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     its = next(census for census in censuses if census["organism"] == best)
     metrics = {shown(name, NAME): _number(value) for name, value in its.get("test_metrics", ())}
     return {"best_organism": best, "best_accuracy": _number(its["test_score"]), "test_metrics": metrics}
+
+
+def _largest_step(censuses: Sequence[Mapping[str, Any]]) -> int | None:
+    counted = [census["memory"] for census in censuses if census.get("memory") is not None]
+    return max(counted, default=None)
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,6 +285,7 @@ def table(summary: Summary) -> str:
         ("at the last check", _verdict(summary.kmo_last, summary.kmo_last_verdict)),
         ("births", f"{summary.births}"),
         ("deaths", f"{summary.deaths}"),
+        *([] if summary.memory is None else [("largest step", f"{summary.memory:,} bytes, counted")]),
         ("quarantines", f"{summary.quarantines}"),
         ("wall time", "-" if summary.wall_seconds is None else f"{summary.wall_seconds:.1f} s"),
         ("digest", f"{summary.digest}{_moved(summary.environments)}"),

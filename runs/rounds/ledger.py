@@ -6,7 +6,7 @@ rounds are closed in order. So the ledger's events are a function of configurati
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,7 @@ def rules(config: Config, largest_flops: float) -> Rules:
         neighbours=life.neighbours,
         loss_ratio=life.loss_ratio,
         budget_bytes=life.budget_bytes,
+        memory_budget=life.memory_budget,
         sigma=config.variation.sigma,
         line_share=config.variation.line_share,
         tau=chemotaxis.tau,
@@ -123,6 +124,9 @@ class Ledger:
         self._tries: dict[str, int] = {}  # by genome: candidates of births that were made of it
         self._views = {0: self._archive.view(self._tries)}
         self._decisions: dict[tuple[int, int], Decision] = {}
+        self._starved: set[tuple[int, int]] = (
+            set()
+        )  # (round, organism) for whose first order memory was too little
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
         self._emitting = Emitting(config)
         self.closed = 0
@@ -164,8 +168,22 @@ class Ledger:
         """Return an organism's order for a round, which is decided on the first call."""
         key = (round, organism)
         if key not in self._decisions:
-            self._decisions[key] = self._decide(organism, round)
+            self._decisions[key] = self._decide(organism, round, key in self._starved)
         return self._decisions[key]
+
+    def starve(self, organism: int, round: int) -> bool:
+        """Decide anew for a round for which a machine had too little memory; return whether fewer are left so."""
+        order = self._decide(organism, round, starved=True)
+        possible = order.starved and any(death.happens for death in order.deaths)
+        if possible:
+            self.expect([(round, organism)])
+        return possible
+
+    def expect(self, starved: Iterable[tuple[int, int]]) -> None:
+        """Take for given for which rounds of which organisms a machine had too little memory: nothing decides that."""
+        for key in starved:
+            self._starved.add(key)
+            self._decisions.pop(key, None)
 
     def accept(self, census: Census) -> None:
         """Add the next census of an organism.
@@ -308,7 +326,7 @@ class Ledger:
         """Return the round whose view an order for `round` reads."""
         return max(0, round - 1 - self._config.lag)
 
-    def _decide(self, organism: int, round: int) -> Decision:
+    def _decide(self, organism: int, round: int, starved: bool = False) -> Decision:
         if round == 1:
             temperature = self._rules.temperature(0)
             return Decision(organism, 1, 0, phase(self._rules, 1), temperature, 1.0, None, (), (), False)
@@ -319,6 +337,7 @@ class Ledger:
             self._views[self._seen(round)],
             self._neighbours,
             self._calibration.ranges,
+            starved,
         )
 
     def _count(self, decisions: Sequence[Decision], censuses: Sequence[Census]) -> tuple[int, int]:

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import torch
+
 from qd.records import Census, Record
 from runs.training.state import Individual
 
@@ -20,10 +22,10 @@ def after_training(individual: Individual, loss: float) -> str | None:
     """
     if not math.isfinite(loss):
         return f"training loss became {loss} at optimizer step {individual.step}"
-    for name, tensor in individual.organism.pool.tensors().items():
-        if not tensor.isfinite().all():
-            return f"{name} is not finite after optimizer step {individual.step}"
-    return None
+    tensors = individual.organism.pool.tensors()
+    finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
+    broken = next((name for name, sound in zip(tensors, finite, strict=True) if not sound), None)
+    return None if broken is None else f"{broken} is not finite after optimizer step {individual.step}"
 
 
 def of_census(census: Census, measures: Sequence[str]) -> str | None:

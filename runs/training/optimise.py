@@ -1,13 +1,15 @@
 """Training of an organism for some steps by backpropagation: batches, learning rate and the loop."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from organisms.adam import Adam, clip, update
 from organisms.contrastive import contrastive, views
+from organisms.gates import rising
 from organisms.layers.norms import rms_norm
 from organisms.species import Organism
 from qd.lifecycle.annealing import Schedule, cosine
@@ -48,11 +50,13 @@ def train(
     rate: Schedule,
     newborn: Sequence[int] = (),
     interface: bool = False,
+    watch: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> float:
     """Train for ``len(indices)`` steps, in place, and return the mean loss (`organisms.nn.example_losses`).
 
-    At the first loss that is not finite training stops, with the weights of the step before, and that loss is
-    returned; ``individual.step`` is then the step whose loss it is.
+    At the first loss that is not finite training stops, and that loss is returned; ``individual.step`` is then the step
+    whose loss it is. On the CPU the weights are those of the step before. Any other device is asked for its losses
+    once, at the end, so that no step waits for another, and has trained on in vain: those weights are of no use.
 
     Parameters
     ----------
@@ -68,6 +72,8 @@ def train(
         Slots whose gate rises evenly from 0 to 1 over these steps.
     interface
         Whether stem and readout are trained too (in calibration, once).
+    watch
+        Makes the context of the forward pass of each step.
     """
     organism, settings = individual.organism, Adam(weight_decay=world.config.training.weight_decay)
     pool = organism.pool
@@ -75,14 +81,16 @@ def train(
     trained = list(pool.stacks.values()) + (list(shared.leaves.values()) if shared else [])
     for tensor in trained:
         tensor.requires_grad_(True)
-    losses = []
+    coming = _flags(pool.counts, newborn) if newborn else None
+    on_device: list[Tensor] = []
     for index, rows in enumerate(indices):
         if shared:
             organism.interface = shared.tensors()
-        gates = _ramp(pool.counts, newborn, (index + 1) / len(indices))
-        loss = training_loss(world, organism, rows, gates)
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
+        gates = None if coming is None else rising(coming, (index + 1) / len(indices))
+        with watch():
+            loss = training_loss(world, organism, rows, gates)
+        on_device.append(loss.detach())
+        if loss.is_cpu and not loss.isfinite():
             break
         gradients = list(
             torch.autograd.grad(loss, trained, materialize_grads=True)
@@ -91,21 +99,24 @@ def train(
             of_pool = dict(zip(pool.stacks, gradients, strict=False))
             of_shared = dict(zip(shared.leaves, gradients[len(of_pool) :], strict=True)) if shared else {}
             clip(of_pool | of_shared, world.config.training.clip)
-            step_rate = rate(individual.step)
+            step_rate = rate(individual.step + index)
             update(settings, step_rate, pool.counts, pool.stacks, of_pool, pool.first, pool.second)
             if shared:
                 update(
                     settings, step_rate, shared.counts, shared.leaves, of_shared, shared.first, shared.second
                 )
-        individual.step += 1
     for tensor in trained:
         tensor.requires_grad_(False)
     if shared:
         organism.interface = {name: tensor.clone() for name, tensor in shared.tensors().items()}
+    losses = torch.stack(on_device).tolist()
+    broken = next((step for step, past in enumerate(losses) if not math.isfinite(past)), None)
+    losses = losses[: len(losses) if broken is None else broken + 1]
+    individual.step += len(losses) if broken is None else broken
     individual.first_loss = losses[0] if individual.first_loss is None else individual.first_loss
     for past in losses:
         individual.trace.store(past)
-    return math.fsum(losses) / len(losses) if math.isfinite(losses[-1]) else losses[-1]
+    return math.fsum(losses) / len(losses) if broken is None else losses[-1]
 
 
 def training_loss(world: World, organism: Organism, rows: Tensor, gates: Tensor | None = None) -> Tensor:
@@ -165,9 +176,7 @@ class _Shared:
         return {name: leaf.squeeze(0) for name, leaf in self.leaves.items()}
 
 
-def _ramp(counts: Tensor, newborn: Sequence[int], share: float) -> Tensor | None:
-    if not newborn:
-        return None
-    gates = torch.ones_like(counts)
-    gates[list(newborn)] = share
-    return gates
+def _flags(counts: Tensor, newborn: Sequence[int]) -> Tensor:
+    flags = torch.zeros_like(counts, dtype=torch.bool)
+    flags[list(newborn)] = True
+    return flags

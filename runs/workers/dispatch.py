@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from runs.errors import RunError
 from runs.machine.clock import Clock
-from runs.workers.jobs import Done, Failed, InputLost, Job, JobEvent, Key, Lost
+from runs.workers.jobs import Done, Failed, InputLost, Job, JobEvent, Key, Lost, Starved
 from runs.workers.placement import home
 from runs.workers.pool import WorkerPool
 
@@ -78,7 +78,7 @@ class Dispatcher:
         self._unanswered: dict[Key, _Unanswered] = {}
         self._answered: dict[Key, str] = {}
         self._errands: dict[str, _Errand] = {}  # by worker
-        self._ready: deque[Done | InputLost] = deque()
+        self._ready: deque[Done | InputLost | Starved] = deque()
 
     @property
     def busy(self) -> bool:
@@ -100,10 +100,11 @@ class Dispatcher:
         self._unanswered[job.key] = _Unanswered(priority, set() if avoid is None else {avoid})
         self._push(job, 1)
 
-    def next(self, send: bool = True) -> Done | InputLost | None:
+    def next(self, send: bool = True) -> Done | InputLost | Starved | None:
         """Return the next answer, or None where there is none after `PATIENCE` seconds.
 
-        A job whose answer is `InputLost` is forgotten: its submitter has to find other input and submit it again.
+        A job whose answer is `InputLost` or `Starved` is forgotten: its submitter has to find other input, or something
+        smaller to ask for, and submit it again.
 
         Parameters
         ----------
@@ -135,6 +136,8 @@ class Dispatcher:
             event = self.next()
             if isinstance(event, Done):
                 return event
+            if isinstance(event, Starved):
+                raise RunError(event.error)
             if event is not None:
                 raise RunError(f"{event.job} could not begin: {event.reason}")
 
@@ -214,10 +217,15 @@ class Dispatcher:
     def _send_again(self, lost: Lost) -> None:
         self._incident("lost", lost.job, lost.reason)
         if lost.attempt >= self._attempts:
-            raise RunError(
+            error = (
                 f"{lost.job} was lost {_times(lost.attempt)}, the last time because {lost.reason}"
                 f"{_resumable(lost.job)}"
             )
+            if not lost.starved:
+                raise RunError(error)
+            del self._unanswered[lost.job.key]
+            self._ready.append(Starved(lost.job, error))
+            return
         self._push(lost.job, lost.attempt + 1)
 
     def _try_elsewhere(self, failed: Failed) -> None:

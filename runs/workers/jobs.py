@@ -7,12 +7,20 @@ from runs.errors import RunError
 
 Handle = Any  # stands for bytes or genomes that stay where they are until they are fetched
 Key = tuple[str, int, int]  # (name, round, organism or chunk): what identifies a job, whatever its attempt
+ADVANCE, AGAIN = (
+    "advance",
+    "advance again",
+)  # again: by another order, as there was too little memory for the first
 AUDIT = "audit"  # a job "advance" that is done again
 EMIT, EMIT_AGAIN, CONCEIVE, RESCORE = "emit", "audit emit", "conceive", "rescore"  # jobs of chunks
 
 
 class Exhausted(RunError):
     """A worker ran out of memory or disk."""
+
+
+class OutOfMemory(Exhausted):
+    """A worker ran out of memory."""
 
 
 class Gone(RunError):
@@ -62,6 +70,15 @@ class Lost:
     attempt: int
     worker: str
     reason: str  # a clause: "its worker died"
+    starved: bool = False  # whether for want of memory
+
+
+@dataclass(frozen=True, slots=True)
+class Starved:
+    """A job that was lost as often as it may be, the last time for want of memory; less may be asked for."""
+
+    job: Job
+    error: str  # what is to be said where nothing is
 
 
 @dataclass(frozen=True, slots=True)

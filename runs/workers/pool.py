@@ -12,7 +12,7 @@ from runs.errors import RAISED, PlasmodiaError, RunError, told
 from runs.machine.clock import Clock
 from runs.training.build import build
 from runs.training.world import World, WorldSpec
-from runs.workers.jobs import Done, Exhausted, Failed, Handle, Job, JobEvent, Lost
+from runs.workers.jobs import Done, Exhausted, Failed, Handle, Job, JobEvent, Lost, OutOfMemory
 
 SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
@@ -132,7 +132,7 @@ def unable(job: Job, attempt: int, worker: str, error: RunError) -> Lost | Faile
         What `perform` raised.
     """
     if isinstance(error, Exhausted):
-        return Lost(job, attempt, worker, str(error))
+        return Lost(job, attempt, worker, str(error), isinstance(error, OutOfMemory))
     return Failed(job, attempt, worker, str(error))
 
 
@@ -153,7 +153,7 @@ def perform(world: World, name: str, arguments: tuple[Any, ...], clock: Clock) -
     Raises
     ------
     Exhausted
-        If there is too little memory or disk.
+        If there is too little memory or disk; of memory it is `OutOfMemory`.
     RunError
         For whatever else the job raises, a user's ``sys.exit`` too, in one sentence.
     """
@@ -165,12 +165,17 @@ def perform(world: World, name: str, arguments: tuple[Any, ...], clock: Clock) -
         raise RunError(str(error)) from error
     except RAISED as error:
         if _is_shortage(error):
-            raise Exhausted(f"its worker had too little memory or disk: {told(error)}") from error
+            short = OutOfMemory if _is_of_memory(error) else Exhausted
+            raise short(f"its worker had too little memory or disk: {told(error)}") from error
         raise RunError(told(error)) from error
 
 
 def _is_shortage(error: BaseException) -> bool:
+    return _is_of_memory(error) or (isinstance(error, OSError) and error.errno in SHORTAGES)
+
+
+def _is_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
-        return error.errno in SHORTAGES
+        return error.errno == errno.ENOMEM
     # torch raises a bare RuntimeError on the CPU, and one of its own on CUDA.
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)

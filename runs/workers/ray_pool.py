@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, ObjectLostError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, ObjectLostError, OutOfMemoryError, RayError, RayTaskError
 
 from runs.errors import RunError
 from runs.machine import fingerprint, settings
@@ -230,7 +230,8 @@ class RayPool:
             return Failed(job, attempt, name, _last_line(error))
         except RayError as error:
             self.replace(name)
-            return Lost(job, attempt, name, f"its worker died ({type(error).__name__})")
+            starved = isinstance(error, OutOfMemoryError)
+            return Lost(job, attempt, name, f"its worker died ({type(error).__name__})", starved)
         self._workers[name].errand = None
         if isinstance(report, RunError):
             return unable(job, attempt, name, report)

@@ -53,6 +53,7 @@ def test_a_census_is_one_row():
     (row,) = frames.census(events("census", CENSUS)).to_dict("records")
     assert math.isnan(row.pop("test_loss"))
     assert math.isnan(row.pop("test_score"))
+    assert math.isnan(row.pop("memory"))
     assert row == {
         "organism": 1, "round": 5, "loss": 0.5, "probe_loss": 0.51, "validation_loss": 0.52,
         "validation_score": 0.9, "step": 125, "alive": 1, "state": "b" * 64,

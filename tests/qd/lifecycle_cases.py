@@ -66,7 +66,15 @@ def record(slot, ablation=0.1, organism=0, age=9, bytes=100.0, place=0.5, depth=
 
 
 def census(
-    records, loss=1.0, ema=1.0, first=2.0, round=CULL - 1, validation=1.0, organism=0, quarantine=None
+    records,
+    loss=1.0,
+    ema=1.0,
+    first=2.0,
+    round=CULL - 1,
+    validation=1.0,
+    organism=0,
+    quarantine=None,
+    memory=None,
 ):
     return Census(
         organism=organism,
@@ -83,6 +91,7 @@ def census(
         state="s",
         records=tuple(records),
         quarantine=quarantine,
+        memory=memory,
     )
 
 
@@ -110,10 +119,9 @@ WHOLE = view({cell: 0.1 + cell / 20 for cell in range(CELLS)}, depths=range(1, C
 EMPTY = view({})
 
 
-def decided(records, round=CULL, sight=WHOLE, rules=RULES, past=(), **fields):
-    return decide(
-        rules, round, [*past, census(records, round=round - 1, **fields)], sight, NEIGHBOURS, RANGES
-    )
+def decided(records, round=CULL, sight=WHOLE, rules=RULES, past=(), starved=False, **fields):
+    censuses = [*past, census(records, round=round - 1, **fields)]
+    return decide(rules, round, censuses, sight, NEIGHBOURS, RANGES, starved)
 
 
 def pool(*sizes):

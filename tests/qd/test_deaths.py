@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qd.lifecycle.comonad import RelativeFitness, around
+from qd.lifecycle.rules import phase
 from qd.seeding import happens, uniform
 from tests.qd.lifecycle_cases import CULL, RULES, decided, happening, pool, record
 
@@ -132,3 +133,42 @@ class TestDeaths:
         assert len({death.component for death in deaths}) == len(deaths)
         for death in died:
             assert happens(death.probability, death.draw)
+
+
+class TestMemory:
+    """The weakest fifth dies where a step took more than the budget, or the round was tried in vain."""
+
+    RULES = replace(RULES, memory_budget=1000, min_alive=1, capacity=20)
+    RECORDS = tuple(record(slot, 1.0 + slot, depth=0, age=1) for slot in range(11))
+
+    @pytest.mark.parametrize("round", [2, 15, 37, CULL, 95], ids=lambda round: phase(RULES, round))
+    @pytest.mark.parametrize("memory", [None, 1000, 1001])
+    def test_over_its_budget_an_organism_loses_a_fifth_in_any_phase_and_bears_nothing(self, round, memory):
+        decision = decided(self.RECORDS, rules=self.RULES, round=round, memory=memory)
+        if memory != 1001:
+            assert {death.reason for death in decision.deaths} <= {"fitness"}
+            return
+        assert [death.component.slot for death in decision.deaths] == [0, 1, 2]
+        assert {(d.reason, d.probability, d.happens) for d in decision.deaths} == {("memory", 1.0, True)}
+        assert decision.births == ()
+        assert not decision.starved
+
+    def test_without_a_budget_nothing_is_too_much(self):
+        rules = replace(self.RULES, memory_budget=None)
+        assert decided(self.RECORDS, rules=rules, round=37, memory=10**12).deaths == ()
+
+    def test_a_round_that_was_tried_in_vain_is_tried_with_fewer_whatever_was_counted(self):
+        rules = replace(self.RULES, memory_budget=None)
+        decision = decided(self.RECORDS, rules=rules, round=37, starved=True)
+        assert decision.starved
+        assert [(d.component.slot, d.reason) for d in decision.deaths] == [(n, "memory") for n in range(3)]
+
+    def test_a_diverging_organism_gives_way_too_and_an_undone_round_has_nobody_to_choose_from(self):
+        decision = decided(self.RECORDS, rules=self.RULES, loss=1e9, memory=1001)
+        assert decision.frozen is not None
+        assert len(happening(decision.deaths)) == 3
+        assert decided((), rules=self.RULES, quarantine="x", memory=1001).deaths == ()
+
+    def test_min_alive_is_left(self):
+        deaths = decided(self.RECORDS, rules=replace(self.RULES, min_alive=10), memory=1001).deaths
+        assert [death.happens for death in deaths] == [True, False, False]

@@ -357,6 +357,7 @@ class TestCalibrationJobs:
     def test_jobs_are_named_and_only_rounds_take_a_clock(self):
         assert dict(JOBS) == {
             "advance": trainer.advance,
+            "advance again": trainer.advance,
             "audit": trainer.advance,
             "interface": calibration_jobs.interface,
             "reference": calibration_jobs.reference,
@@ -366,7 +367,7 @@ class TestCalibrationJobs:
             "conceive": emit.conceive,
             "rescore": rescore.rescore,
         }
-        assert tuple(TIMED) == ("advance", "audit", "emit", "audit emit")
+        assert tuple(TIMED) == ("advance", "advance again", "audit", "emit", "audit emit")
 
 
 def states_of(world, number):

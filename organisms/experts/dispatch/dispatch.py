@@ -34,27 +34,34 @@ class SortedRows:
     choice_M: Tensor  # int64: the kept choices, in the order of tokens, as indices into [N K]
 
 
-def sorted_rows(experts: Int64[Tensor, "N K"], kept: Bool[Tensor, "N K"], n_experts: int) -> SortedRows:
-    """Return the kept choices sorted by expert.
+def sorted_rows(
+    experts: Int64[Tensor, "N K"], kept: Bool[Tensor, "N K"] | None, n_experts: int
+) -> SortedRows:
+    """Return the kept choices sorted by expert. Where all are kept the host need not ask the device how many they are.
 
     Parameters
     ----------
     experts
         Expert of each choice, [N, K].
     kept
-        Whether it is computed, [N, K].
+        Whether it is computed, [N, K]; None: all are.
     n_experts
         E.
     """
-    choice_M = kept.flatten().nonzero().squeeze(1)
+    device, (N, K) = experts.device, experts.shape
+    choice_M = torch.arange(N * K, device=device) if kept is None else kept.flatten().nonzero().squeeze(1)
     expert_M = experts.flatten().index_select(0, choice_M)
     # Stable, so that the order of an expert's rows is that of the tokens, whatever does the sorting.
-    rank_M = torch.sort(expert_M, stable=True).indices
-    token_M = (choice_M // kept.shape[1]).index_select(0, rank_M)
-    rows_M = torch.empty_like(rank_M).scatter_(0, rank_M, torch.arange(len(rank_M), device=kept.device))
-    kept_N = kept.sum(1)
-    placement = Placement(token_M, rows_M, rank_M, kept_N.cumsum(0) - kept_N)
-    return SortedRows(placement, torch.bincount(expert_M, minlength=n_experts).cumsum(0), choice_M)
+    by_expert_M, rank_M = torch.sort(expert_M, stable=True)
+    token_M = (choice_M // K).index_select(0, rank_M)
+    rows_M = torch.empty_like(rank_M).scatter_(0, rank_M, torch.arange(len(rank_M), device=device))
+    if kept is None:
+        starts_N = torch.arange(0, N * K, K, device=device)
+    else:
+        kept_N = kept.sum(1)
+        starts_N = kept_N.cumsum(0) - kept_N
+    ends_E = torch.searchsorted(by_expert_M, torch.arange(n_experts, device=device), right=True)
+    return SortedRows(Placement(token_M, rows_M, rank_M, starts_N), ends_E, choice_M)
 
 
 def by_sorting(

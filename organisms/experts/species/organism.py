@@ -101,12 +101,14 @@ class ExpertOrganism(RoutedOrganism):
             Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
         """
         slots = self.routable_slots(layer, gates)
-        logits_Tn = self.gated(layer, self.logits(layer, h_BSD).flatten(0, 1)[:, slots], slots, gates)
+        places_n = self.pool.places(layer, slots)
+        logits_Tn = self.gated(layer, self.logits(layer, h_BSD).flatten(0, 1)[:, places_n], slots, gates)
         chosen_Tk = best(logits_Tn, min(self.k, len(slots))).experts
-        demand_n = torch.bincount(chosen_Tk.flatten(), minlength=len(slots))
+        each_n = torch.arange(len(slots), device=h_BSD.device)
+        demand_n = (chosen_Tk.unsqueeze(-1) == each_n).sum((0, 1))  # bincount would wait for the largest
         every = torch.ones_like(chosen_Tk[:, 0], dtype=torch.bool)
         return Routed(
-            slots_Tk=torch.tensor(slots, device=h_BSD.device)[chosen_Tk],
+            slots_Tk=places_n[chosen_Tk],
             weights_Tk=mixture(logits_Tn, chosen_Tk),
             balance=load_balance(logits_Tn, demand_n, every),
         )
@@ -129,7 +131,7 @@ class ExpertOrganism(RoutedOrganism):
             What the layer adds to the stream, [B, S, D].
         """
         slots_Tk = routed.slots_Tk
-        rows = sorted_rows(slots_Tk, torch.ones_like(slots_Tk, dtype=torch.bool), self.pool.capacity)
+        rows = sorted_rows(slots_Tk, None, self.pool.capacity)
         slot_M = slots_Tk.flatten().index_select(0, rows.placement.rank_M)
         up_CDH, down_CHD = self.matrices(layer)
         hidden_MH = grouped_gemm(spread(h_BSD.flatten(0, 1), rows.placement), up_CDH, rows.offsets_E)
@@ -194,5 +196,10 @@ class ExpertOrganism(RoutedOrganism):
 
     def _activated(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:
         """Apply to each row [..., H] the activation of its slot."""
+        present, kinds_C = self.pool.kept(layer, "activations", lambda: self._activations(layer))
+        return activated(hidden, present, kinds_C[slots].unsqueeze(-1))
+
+    def _activations(self, layer: int) -> tuple[list[int], Tensor]:
+        """Return the activations that there are in a layer, and that of every slot; of an empty one any."""
         kinds = [int(gene.get("activation", 0)) for gene in self.pool.genes(layer)]
-        return activated(hidden, kinds, slots.unsqueeze(-1))
+        return sorted(set(kinds)), torch.tensor(kinds, device=self.pool.counts.device)

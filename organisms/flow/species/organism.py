@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from organisms.flow.species.observed import Patterns, describe
-from organisms.flow.species.patterns import flows
+from organisms.flow.species.patterns import Reach, flows
 from organisms.nn import Interface
 from organisms.pool import Pool
 from organisms.residual.routed import RoutedOrganism
@@ -38,10 +38,14 @@ class FlowOrganism(RoutedOrganism):
         names
             Not used: nothing more is needed for any measure.
         """
-        arrays = {name: self.pool.layers(name)[layer][slots] for name in self.pool.stacks}
-        genes = [self.pool.genes(layer)[slot] for slot in slots]
+        places_n = self.pool.places(layer, slots)
+        arrays = {name: self.pool.layers(name)[layer][places_n] for name in self.pool.stacks}
+        of_slots, distances_SS = self.pool.genes(layer), self.distances.to(h_BSD.dtype)
+        genes = [of_slots[slot] for slot in slots]
+        name = ("reach", tuple(slots), h_BSD.dtype)
+        reach = self.pool.kept(layer, name, lambda: Reach.of(genes, distances_SS))
         logits_Tn = (h_BSD @ arrays["route"].T).flatten(0, 1)
-        found = flows(arrays, genes, h_BSD, self.distances.to(h_BSD.dtype), self.task.causal)
+        found = flows(arrays, reach, h_BSD, distances_SS, self.task.causal)
         return Patterns(logits_Tn, Writes(found.given_BnSR, arrays["write"]), genes, found)
 
     def described(self, residents: Patterns, guests: Patterns, names: Sequence[str]) -> Mapping[str, Tensor]:

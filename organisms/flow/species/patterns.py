@@ -24,26 +24,45 @@ class Flows:
     given_BnSR: Tensor  # what every token is given by it, before it is written
 
 
-def seen(distances_SS: Tensor, genes: Sequence[Mapping[str, float]], causal: bool) -> Bool[Tensor, "n S S"]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Reach:
+    """How far n patterns reach, by their genes, on the device."""
+
+    windows_n: Tensor  # the distance under which a token receives
+    channels_n: Tensor
+    positions_n: Tensor  # int64: from how many positions it receives
+    most: int  # the largest of these
+
+    @classmethod
+    def of(cls, genes: Sequence[Mapping[str, float]], like: Tensor) -> "Reach":
+        """Lay genes out on the device of a tensor, in its dtype."""
+        windows_n, channels_n = (
+            like.new_tensor([gene[name] for gene in genes]) for name in ("window", "channels")
+        )
+        positions = [int(gene["positions"]) for gene in genes]
+        positions_n = torch.tensor(positions, dtype=torch.int64, device=like.device)
+        return cls(windows_n, channels_n, positions_n, max(positions, default=1))
+
+
+def seen(distances_SS: Tensor, windows_n: Tensor, causal: bool) -> Bool[Tensor, "n S S"]:
     """Return which tokens (columns) each token (row) of each pattern may receive from.
 
     Parameters
     ----------
     distances_SS
         Between every two tokens.
-    genes
-        Of the n patterns; `window` counts.
+    windows_n
+        Distance under which each of n patterns receives.
     causal
         Whether later tokens are hidden.
     """
-    windows_n11 = distances_SS.new_tensor([gene["window"] for gene in genes]).view(-1, 1, 1)
-    near_nSS = distances_SS < windows_n11
+    near_nSS = distances_SS < windows_n.view(-1, 1, 1)
     return near_nSS.tril() if causal else near_nSS
 
 
 def flows(
     arrays: Mapping[str, Tensor],
-    genes: Sequence[Mapping[str, float]],
+    reach: Reach,
     h_BSD: Float[Tensor, "B S D"],
     distances_SS: Float[Tensor, "S S"],
     causal: bool,
@@ -54,7 +73,7 @@ def flows(
     ----------
     arrays
         Of the n patterns, by name, [n, ...].
-    genes
+    reach
         Of the n patterns.
     h_BSD
         The normalised stream of the network.
@@ -69,11 +88,10 @@ def flows(
     q_BnCSR = q_BnSCR.transpose(2, 3)
     # Channels lie behind one another, so that no product has to copy what their tokens offer.
     lost_nCSS = -distance_cost(distances_SS, F.softplus(arrays["decay"])[..., None, None], None)
-    lost_nCSS = lost_nCSS.masked_fill(~seen(distances_SS, genes, causal).unsqueeze(1), -torch.inf)
+    lost_nCSS = lost_nCSS.masked_fill(~seen(distances_SS, reach.windows_n, causal).unsqueeze(1), -torch.inf)
     scores = (q_BnCSR.flatten(2, 3) @ o_BnSR.mT).unflatten(2, (C, -1)) + lost_nCSS
-    rows_BnCSS = chosen(scores, [int(gene["positions"]) for gene in genes]).softmax(-1)
-    channels_n1 = distances_SS.new_tensor([gene["channels"] for gene in genes]).unsqueeze(1)
-    has_nC1 = (torch.arange(C, device=h_BSD.device) < channels_n1).unsqueeze(-1)
+    rows_BnCSS = chosen(scores, reach).softmax(-1)
+    has_nC1 = (torch.arange(C, device=h_BSD.device) < reach.channels_n.unsqueeze(1)).unsqueeze(-1)
     level_nC1 = arrays["level"].unsqueeze(-1)
     intensity_BnCS = 2 * (z_BnSR @ arrays["intensity"].mT).mT.add(level_nC1).sigmoid() * has_nC1
     received_BnCSR = (rows_BnCSS.flatten(2, 3) @ o_BnSR).unflatten(2, (C, -1))
@@ -82,18 +100,9 @@ def flows(
     return Flows(rows_BnCSS, intensity_BnCS, given_BnSR)
 
 
-def chosen(scores: Float[Tensor, "B n C S S"], positions: Sequence[int]) -> Float[Tensor, "B n C S S"]:
-    """Return the K highest scores of each row, with all that equal the lowest of them, and -inf for the others.
-
-    Parameters
-    ----------
-    scores
-        Of n patterns.
-    positions
-        K of each pattern.
-    """
-    most = max(positions, default=1)
-    highest = scores.detach().topk(most).values
-    place = torch.tensor(positions, dtype=torch.int64, device=scores.device).sub(1).view(-1, 1, 1, 1)
+def chosen(scores: Float[Tensor, "B n C S S"], reach: Reach) -> Float[Tensor, "B n C S S"]:
+    """Return the `positions` highest scores of each row, with all that equal the lowest, and -inf for others."""
+    highest = scores.detach().topk(reach.most).values
+    place = reach.positions_n.sub(1).view(-1, 1, 1, 1)
     lowest = highest.gather(-1, place.expand(*highest.shape[:-1], 1))
     return scores.masked_fill(scores < lowest, -torch.inf)

@@ -61,6 +61,7 @@ class Pseudopods(ResidualFamily):
             Factored("qk", sizes.dim, sizes.dim, options.max_rank, "rank"),
             Factored("ov", sizes.dim, sizes.dim, options.max_width, "width"),
         )
+        self.compact = options.compact
         super().__init__(task, sizes, genes, layout)
         self.memory = options.rules
         self.kernel = _kernel(options.kernel)
@@ -74,7 +75,7 @@ class Pseudopods(ResidualFamily):
 
     def around(self, interface: Interface, pool: Pool) -> PseudopodOrganism:
         """Build an organism of an interface and an empty pool."""
-        return PseudopodOrganism(self.task, interface, pool, self.memory, self.kernel)
+        return PseudopodOrganism(self.task, interface, pool, self.memory, self.kernel, self.compact)
 
     def random_genome(self, depth: int, genes: Genes, generator: np.random.Generator) -> Genome:
         """Draw an untrained head: entries of variance 1/D, in the output factor ``ov.V`` half as large.

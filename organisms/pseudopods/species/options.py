@@ -33,6 +33,8 @@ class PseudopodOptions(FamilyOptions):
     """Lowest attention temperature, a gene."""
     max_temperature: Positive = 2.0
     """Highest attention temperature, a gene."""
+    compact: bool = False
+    """Whether a layer computes its living heads alone, so that fewer of them take less memory; it changes last bits."""
     memory: Literal["none", "tubes"] = "none"
     """What a layer keeps of a stream (a task in chunks) beyond the chunk in sight; none: nothing, windows alone."""
     memory_capacity: Count = 16

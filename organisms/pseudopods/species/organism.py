@@ -59,6 +59,8 @@ class PseudopodOrganism(ResidualOrganism):
         How the tubes of each layer live, in a stream; None: there are none.
     kernel
         What computes what heads read, attend to and write, and how many directions that has.
+    compact
+        Whether a layer computes its living heads alone, instead of all slots.
     """
 
     def __init__(
@@ -68,15 +70,19 @@ class PseudopodOrganism(ResidualOrganism):
         pool: Pool,
         memory: TubeRules | None = None,
         kernel: Kernel = AUTO,
+        compact: bool = False,
     ) -> None:
         super().__init__(task, interface, pool)
         self.kernel = kernel
+        self.compact = compact
         in_sight = task.positions[: task.sight]
         self.positions = torch.tensor(in_sight, dtype=torch.float32, device=pool.counts.device)
         self.memory = memory
 
     def mixed(self, layer: int, h_BSD: Tensor, gates: Tensor | None = None) -> Tensor:
-        """Return the sum of what the heads of a layer write, [B, S, D], as one matrix product over all slots.
+        """Return the sum of what the heads of a layer write, [B, S, D], as one matrix product.
+
+        It is over all slots, or if `compact` over the living.
 
         Parameters
         ----------
@@ -87,10 +93,14 @@ class PseudopodOrganism(ResidualOrganism):
         gates
             Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
         """
-        write_CWD = self.pool.layers("ov.V")[layer]
+        places = self._left_out_empty(layer)
+        if places is not None and not len(places):
+            return torch.zeros_like(h_BSD)
+        write_CWD = _some(self.pool.layers("ov.V")[layer], places)
         if gates is not None:
-            write_CWD = write_CWD * gates.view(self.pool.depth, -1)[layer, :, None, None]
-        return Writes(self.attended(layer, h_BSD)[0], write_CWD, kernel=self.kernel).total()
+            write_CWD = write_CWD * _some(gates.view(self.pool.depth, -1)[layer, :, None, None], places)
+        output, _ = self.attended(layer, h_BSD, places=places)
+        return Writes(output, write_CWD, kernel=self.kernel).total()
 
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Heads:
         """Return what some heads of a layer write when they read a host's stream.
@@ -173,7 +183,7 @@ class PseudopodOrganism(ResidualOrganism):
         return Observed(Writes(output, self.pool.layers("ov.V")[layer], kernel=self.kernel))
 
     def attended(
-        self, layer: int, h_BSD: Tensor, statistics: bool = False
+        self, layer: int, h_BSD: Tensor, statistics: bool = False, places: Tensor | None = None
     ) -> tuple[Tensor, AttentionStatistics | None]:
         """Return what every head of a layer attends to, [B, C, S, W], and where, if that is asked for.
 
@@ -185,15 +195,17 @@ class PseudopodOrganism(ResidualOrganism):
             The normalised stream that the heads read.
         statistics
             Whether to return where they attend.
+        places
+            The slots that are wanted; None: all.
         """
         chunks = self._chunks(h_BSD)
         if self.memory is None:
-            circuits, visible = self.circuits(layer, chunks), self.visible(layer)
+            circuits, visible = self.circuits(layer, chunks, places), self.visible(layer, places)
             if not statistics:
                 return self._streams(self.kernel.attention(*circuits, visible)), None
             output, where = self.kernel.observed(*circuits, visible)
             return self._streams(output), where
-        recalled = self.recalling(layer, chunks, self._tubes(layer, h_BSD))
+        recalled = self.recalling(layer, chunks, self._tubes(layer, h_BSD), places)
         return self._streams(recalled.output), recalled.statistics() if statistics else None
 
     def patterns(self, layer: int, h_BSD: Tensor) -> Tensor:
@@ -206,7 +218,7 @@ class PseudopodOrganism(ResidualOrganism):
             return self.kernel.weighted(*self.circuits(layer, chunks), self.visible(layer))[1].mean(0)
         return self.recalling(layer, chunks, self._tubes(layer, h_BSD)).weights.mean(0)
 
-    def recalling(self, layer: int, h_NTD: Tensor, tubes: Tubes) -> Recalling:
+    def recalling(self, layer: int, h_NTD: Tensor, tubes: Tubes, places: Tensor | None = None) -> Recalling:
         """Return what the heads of a layer attend to in chunks of up to T tokens.
 
         Parameters
@@ -217,12 +229,15 @@ class PseudopodOrganism(ResidualOrganism):
             The normalised stream that they read.
         tubes
             Those before each chunk.
+        places
+            The slots that are wanted; None: all.
         """
-        q_NCTR = self._projected(h_NTD, self.pool.layers("qk.U")[layer])
+        q_NCTR = self._projected(h_NTD, _some(self.pool.layers("qk.U")[layer], places))
         seen = torch.cat([tubes.content, h_NTD], 1)
-        k = self._projected(seen, self.pool.layers("qk.V")[layer].transpose(1, 2))
-        v = self._projected(seen, self.pool.layers("ov.U")[layer])
-        return recalling(self.kernel, q_NCTR, k, v, tubes.conductance, *self._settings(layer))
+        k = self._projected(seen, _some(self.pool.layers("qk.V")[layer], places).transpose(1, 2))
+        v = self._projected(seen, _some(self.pool.layers("ov.U")[layer], places))
+        settings = (_some(each, places) for each in self._settings(layer))
+        return recalling(self.kernel, q_NCTR, k, v, tubes.conductance, *settings)
 
     def _chunks(self, h_BSD: Tensor) -> Tensor:
         """Return the stream as its chunks, [B K, T, D]."""
@@ -242,16 +257,28 @@ class PseudopodOrganism(ResidualOrganism):
         none = self.memory.none(h_BSD[:, 0])
         return joined(before_each(none, ahead, self.task.sight, store, self.memory, truncation))
 
-    def circuits(self, layer: int, h_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries, keys and values of a layer, [B, C, S, *]."""
-        q_BCSR = self._projected(h_BSD, self.pool.layers("qk.U")[layer])
-        k_BCSR = self._projected(h_BSD, self.pool.layers("qk.V")[layer].transpose(1, 2))
-        v_BCSW = self._projected(h_BSD, self.pool.layers("ov.U")[layer])
+    def circuits(
+        self, layer: int, h_BSD: Tensor, places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values of a layer, [B, C, S, *].
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+        h_BSD
+            The normalised stream that the heads read.
+        places
+            The slots that are wanted; None: all.
+        """
+        q_BCSR = self._projected(h_BSD, _some(self.pool.layers("qk.U")[layer], places))
+        k_BCSR = self._projected(h_BSD, _some(self.pool.layers("qk.V")[layer], places).transpose(1, 2))
+        v_BCSW = self._projected(h_BSD, _some(self.pool.layers("ov.U")[layer], places))
         return q_BCSR, k_BCSR, v_BCSW
 
-    def visible(self, layer: int) -> Visible:
-        """Return what the heads of a layer see, and the factors of their scores."""
-        scale_C, window_C = self._settings(layer)
+    def visible(self, layer: int, places: Tensor | None = None) -> Visible:
+        """Return what the heads of a layer, or some of them, see, and the factors of their scores."""
+        scale_C, window_C = (_some(each, places) for each in self._settings(layer))
         return Visible(causal=self.task.causal, scale=scale_C, window=window_C, positions=self.positions)
 
     def _projected(self, h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
@@ -278,12 +305,24 @@ class PseudopodOrganism(ResidualOrganism):
             [math.log2(flops / bytes_moved) for flops, bytes_moved in costs], dtype=torch.float64
         )
 
+    def _left_out_empty(self, layer: int) -> Tensor | None:
+        """Return the slots that a compact layer computes, int64 [n]; None: all."""
+        living = self.pool.living(layer)
+        every = not self.compact or len(living) == self.pool.capacity
+        return None if every else self.pool.places(layer, living)
+
     def _settings(self, layer: int) -> tuple[Tensor, Tensor]:
-        genes = self.pool.genes(layer)
+        return self.pool.kept(layer, "settings", lambda: self._settled(self.pool.genes(layer)))
+
+    def _settled(self, genes: Sequence[Mapping[str, float]]) -> tuple[Tensor, Tensor]:
         scales = [gene["temperature"] / gene["rank"] ** 0.5 if gene else 1.0 for gene in genes]
         windows = [gene["window"] if gene else 1.0 for gene in genes]
         device = self.positions.device
         return torch.tensor(scales, device=device), torch.tensor(windows, device=device)
+
+
+def _some(of_slots: Tensor, places: Tensor | None) -> Tensor:
+    return of_slots if places is None else of_slots[places]
 
 
 def _none(like: Tensor) -> Tensor:

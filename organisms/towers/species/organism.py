@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from organisms.gates import opened
 from organisms.nn import Interface
 from organisms.pool import Pool
 from organisms.residual.organism import Observed, ResidualOrganism
@@ -16,7 +17,7 @@ from organisms.residual.writes import Writes
 from organisms.task import Task
 from organisms.towers.species.observed import Depending, Opinions, describe, grafted, written
 from organisms.towers.species.options import TowerOptions
-from organisms.towers.species.stack import Stack
+from organisms.towers.species.stack import Stack, attending
 
 
 class TowerOrganism(ResidualOrganism):
@@ -39,19 +40,22 @@ class TowerOrganism(ResidualOrganism):
         gates
             Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
         """
-        living, gates_n = self.pool.living(layer), None
-        if gates is not None:
-            gates_C = gates.view(self.pool.depth, -1)[layer]
-            living = [slot for slot in living if gates_C[slot] > 0]
-            gates_n = gates_C[living]
+        gates_n = None
+        living = opened(self.pool.living(layer), layer * self.pool.capacity, gates)
         if not living:
             return torch.zeros_like(h_BSD)
-        return Opinions.of(self.stack(layer)[living], h_BSD, gates_n).total_BSD
+        if gates is not None:
+            gates_n = gates.view(self.pool.depth, -1)[layer, self.pool.places(layer, living)]
+        return Opinions.of(self.stack(layer, living), h_BSD, gates_n).total_BSD
 
-    def stack(self, layer: int) -> Stack:
-        """Return all slots of a layer."""
-        arrays = {name: self.pool.layers(name)[layer] for name in self.pool.stacks}
-        return Stack(arrays, self.pool.genes(layer), self.fusion, self.messages, self.task.causal)
+    def stack(self, layer: int, slots: Sequence[int]) -> Stack:
+        """Return some slots of a layer, counted from its first."""
+        places_n, of_slots = self.pool.places(layer, slots), self.pool.genes(layer)
+        arrays = {name: self.pool.layers(name)[layer][places_n] for name in self.pool.stacks}
+        genes = [of_slots[slot] for slot in slots]
+        name = ("attending", tuple(slots))
+        attending_a = self.pool.kept(layer, name, lambda: attending(genes, places_n.device))
+        return Stack(arrays, genes, self.fusion, self.messages, self.task.causal, attending_a)
 
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Opinions:
         """Return what some towers say about every token of a host's stream, each by itself.
@@ -67,13 +71,13 @@ class TowerOrganism(ResidualOrganism):
         names
             Not used: nothing more is needed for any measure.
         """
-        stack = self.stack(layer)[slots]
+        stack = self.stack(layer, slots)
         streams_BnSW, hidden = stack.passed(h_BSD)
         return Opinions(stack, h_BSD, stack.said(streams_BnSW), stack.scores(streams_BnSW), hidden)
 
     def residents(self, layer: int, h_BSD: Tensor) -> Opinions:
         """Return what the living towers of a layer say about every token together."""
-        return Opinions.of(self.stack(layer)[self.pool.living(layer)], h_BSD)
+        return Opinions.of(self.stack(layer, self.pool.living(layer)), h_BSD)
 
     def grafted(self, residents: Opinions, guests: Opinions, x_BSD: Tensor) -> Writes | Iterator[Tensor]:
         """Return what changes when each guest alone joins the towers of a layer, n times [B, S, D].

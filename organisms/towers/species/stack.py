@@ -21,6 +21,12 @@ from organisms.towers.species.options import Fusion
 SPHERE = GEOMETRIES["spherical"]
 
 
+def attending(genes: Sequence[Mapping[str, float]], device: torch.device) -> Tensor:
+    """Return those of some towers that have an attention stage, as an index on a device, int64 [a]."""
+    found = [tower for tower, gene in enumerate(genes) if gene.get("attention")]
+    return torch.tensor(found, dtype=torch.int64, device=device)
+
+
 @dataclass(frozen=True, eq=False)
 class Stack:
     """n towers, an empty slot being one of zeros, and how they are to be computed."""
@@ -30,6 +36,7 @@ class Stack:
     fusion: Fusion
     messages: int  # neighbours of which each hears
     causal: bool
+    attending_a: Tensor | None = None  # those with an attention stage; None: they are looked up
 
     def __getitem__(self, towers: Sequence[int]) -> "Stack":
         """Return some of the towers."""
@@ -60,10 +67,10 @@ class Stack:
         u_nTW = projected(h_BSD, self.arrays["read"]).transpose(0, 1).flatten(1, 2)
         if heard_nTD is not None:
             u_nTW = torch.baddbmm(u_nTW, heard_nTD * self.arrays["listen"].unsqueeze(-1), self.arrays["read"])
-        attending = [tower for tower, gene in enumerate(self.genes) if gene.get("attention")]
-        if attending:
-            found_aTW = self._attended(attending, norm(u_nTW[attending]).unflatten(1, batch))
-            u_nTW = u_nTW.index_add(0, torch.tensor(attending, device=u_nTW.device), found_aTW)
+        attending_a = attending(self.genes, u_nTW.device) if self.attending_a is None else self.attending_a
+        if len(attending_a):
+            found_aTW = self._attended(attending_a, norm(u_nTW[attending_a]).unflatten(1, batch))
+            u_nTW = u_nTW.index_add(0, attending_a, found_aTW)
         kinds = [int(gene.get("activation", 0)) for gene in self.genes]
         hidden = []
         stages = (self.arrays[name].unbind(1) for name in ("up", "down"))
@@ -111,7 +118,7 @@ class Stack:
     def _with(self, arrays: Mapping[str, Tensor], genes: Sequence[Mapping[str, float]]) -> "Stack":
         return Stack(arrays, genes, self.fusion, self.messages, self.causal)
 
-    def _attended(self, towers: Sequence[int], u_aBSW: Tensor) -> Tensor:
+    def _attended(self, towers: Tensor, u_aBSW: Tensor) -> Tensor:
         """Return what the tokens of each of some towers find in one another, [a, T, W]."""
         q, k, v, o = (self.arrays[name][towers].squeeze(1) for name in "qkvo")
         u_aTW = u_aBSW.flatten(1, 2)

@@ -209,6 +209,22 @@ def test_everything_that_is_wrong_is_reported_at_once():
             {"births": "none", "lifecycle": {"enabled": False, "budget_bytes": 9}},
             "lifecycle.budget_bytes: must be null where lifecycle.enabled is false, .* not 9",
         ),
+        (
+            {
+                "births": "none",
+                "lifecycle": {"enabled": False, "memory_budget": 9},
+                "organism": {"pseudopods": {"compact": True}},
+            },
+            "lifecycle.memory_budget: must be null where lifecycle.enabled is false, .* not 9",
+        ),
+        (
+            {"lifecycle": {"memory_budget": 0}},
+            "lifecycle.memory_budget: must be",
+        ),
+        (
+            {"lifecycle": {"memory_budget": 9}},
+            "organism.pseudopods.compact: must be true where lifecycle.memory_budget is set",
+        ),
         ({"chemotaxis": {"window": 0}}, "chemotaxis.window: must be at least 1, not 0"),
         (
             {"chemotaxis": {"kind": "source"}},

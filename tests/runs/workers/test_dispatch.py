@@ -4,7 +4,7 @@ import pytest
 
 from runs.errors import RunError
 from runs.workers.dispatch import Dispatcher
-from runs.workers.jobs import Done, Failed, InputLost, Job, Lost
+from runs.workers.jobs import Done, Failed, InputLost, Job, Lost, Starved
 from runs.workers.placement import home
 
 TIMEOUT = 60.0
@@ -60,6 +60,10 @@ def silence(job, attempt, worker):
 
 def lost(job, attempt, worker):
     return [Lost(job, attempt, worker, "its worker died")]
+
+
+def starved(job, attempt, worker):
+    return [Lost(job, attempt, worker, "it had no room", starved=True)]
 
 
 def failed(error):
@@ -158,6 +162,25 @@ class TestLosses:
         with pytest.raises(RunError, match=message):
             sender.answer()
         assert len(pool.sent) == len(incidents) == attempts
+
+    def test_one_that_is_lost_too_often_for_want_of_memory_is_handed_back(self):
+        pool = FakePool(script=[lost, starved, starved])
+        sender, incidents = dispatcher(pool)
+        sender.submit(job(3, 7), (0,))
+        answer = None
+        while answer is None:
+            answer = sender.next()
+        text = "advance of organism 3, round 7, was lost 3 times, the last time because it had no room; the run can be "
+        assert answer == Starved(job(3, 7), f"{text}resumed")
+        assert len(incidents) == 3
+        sender.submit(job(3, 7), (0,))
+        assert sender.answer().attempt == 1
+
+    def test_who_can_ask_for_nothing_less_is_told_of_the_want_of_memory(self):
+        sender, _ = dispatcher(FakePool(script=[starved]), attempts=1)
+        sender.submit(job(), (0,))
+        with pytest.raises(RunError, match="was lost once, the last time because it had no room"):
+            sender.answer()
 
     def test_in_calibration_there_is_nothing_to_resume(self):
         sender, _ = dispatcher(FakePool(script=[lost]), attempts=1)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from organisms.flow import FlowLayer
-from organisms.flow.species.patterns import flows
+from organisms.flow.species.patterns import Reach, flows
 from organisms.pool import Occupant
 from qd import variation
 from qd.genes import random_genes
@@ -36,7 +36,7 @@ def said(genome):
     """What a pattern gives to every token."""
     gene = dict(genome.genes) | {"channels": len(genome.arrays["match"])}
     arrays = {name: torch.tensor(array, dtype=torch.float64)[None] for name, array in genome.arrays.items()}
-    given_BnSR = flows(arrays, [gene], H, DISTANCES, causal=False).given_BnSR
+    given_BnSR = flows(arrays, Reach.of([gene], DISTANCES), H, DISTANCES, causal=False).given_BnSR
     return given_BnSR[:, 0] @ arrays["write"][0]
 
 
@@ -154,6 +154,6 @@ def test_one_pattern_of_one_number_is_the_flow_of_the_library(causal):
     }
     places = torch.arange(7, dtype=torch.float64)
     line = (places[:, None] - places).abs()
-    found = flows(arrays, [{"window": 4, "positions": 3, "channels": 1}], H, line, causal)
+    found = flows(arrays, Reach.of([{"window": 4, "positions": 3, "channels": 1}], line), H, line, causal)
     matrix = found.rows_BnCSS * found.intensity_BnCS.unsqueeze(-1)
     torch.testing.assert_close(matrix[:, 0], layer(H)[0])
