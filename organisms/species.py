@@ -81,6 +81,10 @@ class Species(Protocol):
 
     It is made from a task, the sizes of an organism, and its options. What its gates and its assay mean stands in
     ``options.traits``.
+
+    A family may have ``worths``, names such as ``alignment`` that its `assay` takes beside measures and by which
+    ``objective.kind`` can compare its components (`organisms.residual.worths`); its organisms may have ``stream``, as
+    `organisms.residual.organism` has it, which a contrastive loss reads.
     """
 
     family: str

@@ -1,5 +1,8 @@
 """Runs by other objectives, another living fitness and other losses than the usual ones."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +11,8 @@ from organisms.contrastive import contrastive, views
 from organisms.families import FAMILIES
 from organisms.layers.norms import rms_norm
 from organisms.nn import example_losses
+from organisms.pseudopods.species import Pseudopods
+from organisms.task import Split, Task
 from runs.config.schema import scientific
 from runs.errors import ConfigError, RunError
 from runs.prepared import prepare, users_own
@@ -170,3 +175,34 @@ def test_one_that_is_nowhere_is_refused():
         small("training.loss.own={spread: 1}")
     with pytest.raises(ConfigError, match=r"training\.loss\.own\S*: must be 0 or more"):
         small(f"training.loss.own={{{HERE}:spread: -1}}")
+
+
+class Plain(Pseudopods):
+    """A family that knows the assay alone."""
+
+    family = "plain"
+    worths = ()
+
+
+def one_token(options, corpus):
+    numbers = np.random.default_rng(0).normal(size=(20, 1, 3)).astype(np.float32)
+    split = Split(numbers, numbers[:, 0])
+    return Task("one token", "value", split, split, split, split, "continuous", 3, 3, np.zeros((1, 1)))
+
+
+def test_what_a_family_or_a_task_cannot_give_is_said_before_anything_is_trained():
+    with pytest.raises(
+        ConfigError, match=rf"objective.kind: alignment .* the family {HERE}:Plain; it offers assay$"
+    ):
+        prepare(small(f"organism.kind={HERE}:Plain", "objective.kind=alignment"))
+    with pytest.raises(
+        ConfigError, match=r"training.loss.contrastive compares .* task 'one token' have one token"
+    ):
+        prepare(small(f"task.name={HERE}:one_token", "training.loss.contrastive=1"))
+
+
+def test_organisms_without_a_stream_have_no_contrastive_loss():
+    world = world_of(loss={"contrastive": 1.0})
+    closed = SimpleNamespace(training_losses=lambda inputs, targets, gates: inputs.sum((1, 2)))
+    with pytest.raises(RunError, match="needs organisms with a method stream"):
+        training_loss(world, closed, rows(1)[0])
