@@ -93,7 +93,8 @@ class PseudopodOrganism(ResidualOrganism):
         statistics = any(name in ATTENTION for name in names)
         options = self.attention_options(layer)
         found = attention(*self.circuits(layer, h_BSD), **options, statistics=statistics)
-        writes = Writes(found.output, self.pool.layers("ov.V")[layer])[slots]
+        places_n = self.pool.places(layer, slots)
+        writes = Writes(found.output[:, places_n], self.pool.layers("ov.V")[layer][places_n])
         seen = {}
         if found.statistics is not None:
             seen = self._attended(found.statistics, slots)
