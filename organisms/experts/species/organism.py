@@ -172,9 +172,10 @@ class ExpertOrganism(RoutedOrganism):
         names
             Not used: nothing more is needed for any measure.
         """
-        said = Writes(self.hidden(layer, h_BSD)[:, slots], self.matrices(layer)[1][slots])
+        places_n = self.pool.places(layer, slots)
+        said = Writes(self.hidden(layer, h_BSD)[:, places_n], self.matrices(layer)[1][places_n])
         genes = self.pool.genes(layer)
-        logits_Tn = self.logits(layer, h_BSD).flatten(0, 1)[:, slots]
+        logits_Tn = self.logits(layer, h_BSD).flatten(0, 1)[:, places_n]
         return Candidates(logits_Tn, said, [genes[slot] for slot in slots])
 
     def described(

@@ -118,7 +118,9 @@ class PseudopodOrganism(ResidualOrganism):
         """
         statistics = any(name in ATTENTION for name in names)
         output, where = self.attended(layer, h_BSD, statistics)
-        writes = Writes(output, self.pool.layers("ov.V")[layer], kernel=self.kernel)[slots]
+        places_n = self.pool.places(layer, slots)
+        write_nWD = self.pool.layers("ov.V")[layer][places_n]
+        writes = Writes(output[:, places_n], write_nWD, kernel=self.kernel)
         seen = {} if where is None else self._attention(where, slots)
         if "activation_sparsity" in names:
             quiet = [quiet_share(y_BSD) for y_BSD in writes.dense()]

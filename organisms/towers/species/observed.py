@@ -57,6 +57,14 @@ class Opinions:
         scores_BSn = self.scores_BSn[..., towers]
         return Opinions(self.stack[towers], self.h_BSD, self.said[towers], scores_BSn, hidden, gates_n)
 
+    def only(self, tower: int) -> "Opinions":
+        """Return those of one tower, as they are, by views."""
+        one = slice(tower, tower + 1)
+        gates_n = None if self.gates_n is None else self.gates_n[one]
+        said = Writes(self.said.values[:, one], self.said.write[one])
+        hidden = [each[one] for each in self.hidden]
+        return Opinions(self.stack.only(tower), self.h_BSD, said, self.scores_BSn[..., one], hidden, gates_n)
+
     def without(self, tower: int) -> "Opinions":
         """Return those of all towers but one, as they are when it is dead."""
         others = [n for n in range(len(self.stack.genes)) if n != tower]
@@ -169,7 +177,7 @@ def _weighted(said: Writes, weights_BSn: Tensor) -> Writes:
 def _together(residents: Opinions, guests: Opinions) -> Iterator[Opinions]:
     """Yield what all towers of a layer say when each guest alone has joined, which is the last of them."""
     for guest in range(len(guests.stack.genes)):
-        one = guests[[guest]]
+        one = guests.only(guest)
         stack = residents.stack.joined(one.stack)
         if stack.messages:
             yield Opinions.of(stack, guests.h_BSD)

@@ -43,10 +43,20 @@ class Stack:
         arrays = {name: array[towers] for name, array in self.arrays.items()}
         return self._with(arrays, [self.genes[tower] for tower in towers])
 
+    def only(self, tower: int) -> "Stack":
+        """Return one of the towers, by views; nothing is sent to the device."""
+        arrays = {name: array[tower : tower + 1] for name, array in self.arrays.items()}
+        attends = int(bool(self.genes[tower].get("attention")))
+        first = torch.zeros(attends, dtype=torch.int64, device=arrays["read"].device)
+        return self._with(arrays, [self.genes[tower]], first)
+
     def joined(self, other: "Stack") -> "Stack":
         """Return these towers and others after them."""
         arrays = {name: torch.cat([array, other.arrays[name]]) for name, array in self.arrays.items()}
-        return self._with(arrays, [*self.genes, *other.genes])
+        places = None
+        if self.attending_a is not None and other.attending_a is not None:
+            places = torch.cat([self.attending_a, other.attending_a + len(self.genes)])
+        return self._with(arrays, [*self.genes, *other.genes], places)
 
     def passed(self, h_BSD: Tensor, heard_nTD: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Return the normed stream of every tower after its last stage, and its hidden units in every stage.
@@ -115,8 +125,13 @@ class Stack:
             return streams_BnSW.new_zeros(streams_BnSW.shape[:3]).transpose(1, 2)
         return (streams_BnSW @ self.arrays["score"].unsqueeze(-1)).squeeze(-1).transpose(1, 2)
 
-    def _with(self, arrays: Mapping[str, Tensor], genes: Sequence[Mapping[str, float]]) -> "Stack":
-        return Stack(arrays, genes, self.fusion, self.messages, self.causal)
+    def _with(
+        self,
+        arrays: Mapping[str, Tensor],
+        genes: Sequence[Mapping[str, float]],
+        attending_a: Tensor | None = None,
+    ) -> "Stack":
+        return Stack(arrays, genes, self.fusion, self.messages, self.causal, attending_a)
 
     def _attended(self, towers: Tensor, u_aBSW: Tensor) -> Tensor:
         """Return what the tokens of each of some towers find in one another, [a, T, W]."""

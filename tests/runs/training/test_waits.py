@@ -78,6 +78,25 @@ def test_no_step_reads_from_the_device_or_sends_to_it(family, variant, newborn, 
     assert again["sent"] < first["sent"]
 
 
+@pytest.mark.parametrize(("family", "variant"), CASES)
+def test_nor_does_a_step_of_children_that_are_trained_in_hosts(family, variant, monkeypatch):
+    without_branches_of_the_cpu(monkeypatch)
+    world, individual = on(torch.device("meta"), family, variant)
+    children, species = individual.organism, world.species
+    home = species.organism(world.interface)
+    populate(species, home, (1, 4), seed=1)
+    stacks = [stack.requires_grad_(True) for stack in children.pool.stacks.values()]
+    seen = []
+    for _ in range(2):
+        with Watched() as watched:
+            host = species.host(home, world.train.inputs[:5], world.train.targets[:5])
+            losses = species.guest_losses(children, host)
+            torch.autograd.grad(losses.sum(), stacks, materialize_grads=True)
+        seen.append(watched.seen)
+    assert seen[0]["read"] == 0
+    assert seen[1] == {}
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("family", FAMILIES)
