@@ -134,10 +134,10 @@ def parts(records: pd.DataFrame, axes: Axes, column: str) -> Axes:
         One of `PROPERTIES`.
     """
     quarters = records.groupby("round")[column].quantile(np.array([0.25, 0.5, 0.75])).unstack()
-    axes.fill_between(
-        quarters.index, quarters[0.25], quarters[0.75], color=style.BLUE, alpha=0.25, linewidth=0
-    )
+    band = axes.fill_between(quarters.index, quarters[0.25], quarters[0.75], label="middle half")
+    band.set(color=style.BLUE, alpha=0.25, linewidth=0)
     marker = "o" if len(quarters) <= 30 else ""
-    axes.plot(quarters.index, quarters[0.5], color=style.BLUE, marker=marker)
+    axes.plot(quarters.index, quarters[0.5], color=style.BLUE, marker=marker, label="median part")
     axes.set_ylabel(PROPERTIES[column])
+    style.legend_above(axes, columns=2)
     return style.round_axis(axes, records["round"])
