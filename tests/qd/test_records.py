@@ -53,6 +53,7 @@ BY_NAME = {
 }
 BY_TYPE = {
     int: COUNTS,
+    int | None: st.none() | COUNTS,
     float: NUMBERS,
     float | None: st.none() | NUMBERS,
     str: TEXTS,

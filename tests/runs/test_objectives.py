@@ -173,7 +173,7 @@ def test_one_that_is_nowhere_is_refused():
         prepare(small(f"training.loss.own={{{HERE}:spraed: 1}}"))
     with pytest.raises(ConfigError, match=r"training.loss.own: must have import paths"):
         small("training.loss.own={spread: 1}")
-    with pytest.raises(ConfigError, match=r"training\.loss\.own\S*: must be 0 or more"):
+    with pytest.raises(ConfigError, match=r"training\.loss\.own\S*: must be at least 0"):
         small(f"training.loss.own={{{HERE}:spread: -1}}")
 
 
