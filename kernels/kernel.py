@@ -146,9 +146,8 @@ class BuiltInKernel:
             return self._attention(q, k, v, visible, False).output
         if self.path == "reference" and not dropout:
             return self.weighted(q, k, v, visible)[0]
-        alone = (
-            visible.bias is None and visible.keys is None and visible.window is None
-        )  # causality has a faster way
+        # Causality alone has a faster way.
+        alone = visible.bias is None and visible.keys is None and visible.window is None
         bias = None if alone else merged(visible, q)
         causal = visible.causal and alone
         return F.scaled_dot_product_attention(

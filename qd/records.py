@@ -144,7 +144,7 @@ class Census:
     # measuring them (at home, in the hosts, and the trials of births).
     flops_training: float = field(default=0.0, metadata={LATER: True})
     flops_assays: float = field(default=0.0, metadata={LATER: True})
-    # Bytes that the round's largest step takes, counted (`runs.machine.memory`); None where there is no budget for it.
+    # Bytes that the round's largest step takes, counted (`runs.training.memory`); None where there is no budget for it.
     memory: int | None = field(default=None, metadata={LATER: True})
 
 

@@ -66,9 +66,8 @@ def users_own(config: Config) -> list[tuple[str, str]]:
     named = [("task.name", config.task.name), ("organism.kind", config.organism.kind)]
     kind = config.organism.kind
     family = imported(kind, "organism.kind") if ":" in kind else None
-    options = getattr(
-        family, "options", None
-    )  # those of a configuration that imports nothing are not the family's
+    # A configuration that imports nothing has not the family's options.
+    options = getattr(family, "options", None)
     named += own_options(config, None if family is None else getattr(options, "own_code", ()))
     named += [("measures", measure) for measure in config.measures]
     named += [("training.loss.own", loss) for loss in config.training.loss.own]

@@ -15,12 +15,12 @@ from qd.canonical import sha256
 from qd.lifecycle.trial import ROOM
 from qd.records import Census, Decision, Trial
 from runs.machine.clock import Clock
-from runs.machine.memory import StepMemory
 from runs.training.answer import Answer, RoundReport
+from runs.training.births.newborns import bear, founder
 from runs.training.calibration_jobs import assays, interface, reference
 from runs.training.census import take_census
 from runs.training.finiteness import after_training, of_census
-from runs.training.newborns import bear, founder
+from runs.training.memory import StepMemory
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.search.emit import conceive, emit
 from runs.training.search.rescore import rescore

@@ -25,9 +25,8 @@ class Writes:
 
     values: Float[Tensor, "B n S W"]
     write: Float[Tensor, "n W D"]
-    kernel: Kernel = field(
-        default=AUTO, kw_only=True
-    )  # of their organism: maps of the stream and from the inner size are its products
+    # Of their organism: maps of the stream and from the inner size are its products.
+    kernel: Kernel = field(default=AUTO, kw_only=True)
 
     def __getitem__(self, components: Sequence[int]) -> "Writes":
         """Return the writes of some of the components."""

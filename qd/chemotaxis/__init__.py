@@ -1,1 +1,1 @@
-"""Which elites become parents: today's rule, sources whose smell an organism follows, or all alike."""
+"""Which elites become parents: a rule, sources whose smell an organism follows, or all alike."""

@@ -163,16 +163,11 @@ def scientific(config: Config) -> dict[str, Any]:
 
 TABLE = ("target", "columns", "predict", "split", "missing")  # keys of the task table
 STREAM = ("stream", "chunks", "truncation")  # keys of tasks that are streams
-PSEUDOPODS = (
-    "memory",
-    "memory_capacity",
-    "memory_decay",
-    "kernel",
-)  # what they keep of a stream, and what computes
+PSEUDOPODS = ("memory", "memory_capacity", "memory_decay", "kernel", "compact")
 LATER = (
     *(("task", key) for key in ("kinds", *TABLE, *STREAM)),
     *(("chemotaxis", key) for key in ("kind", "sources", "patience")),
-    ("lifecycle", "efficiency"),
+    *(("lifecycle", key) for key in ("efficiency", "memory_budget")),
     ("objective", "kind"),
     ("training", "loss"),
     *(("organism", "pseudopods", key) for key in PSEUDOPODS),

@@ -72,9 +72,7 @@ class Summary:
     flops: dict[str, float]  # counted: training, assays, emitters
     births: int
     deaths: int
-    memory: (
-        int | None
-    )  # counted bytes of the largest step in the last round; None without lifecycle.memory_budget
+    memory: int | None  # counted bytes of the last round's largest step, with lifecycle.memory_budget
     quarantines: int  # rounds of single organisms that were undone
     environments: int  # in which it was made: 1, and 1 more for each accepted move
     digest: str

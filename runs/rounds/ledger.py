@@ -124,9 +124,8 @@ class Ledger:
         self._tries: dict[str, int] = {}  # by genome: candidates of births that were made of it
         self._views = {0: self._archive.view(self._tries)}
         self._decisions: dict[tuple[int, int], Decision] = {}
-        self._starved: set[tuple[int, int]] = (
-            set()
-        )  # (round, organism) for whose first order memory was too little
+        # (round, organism) for whose first order there was too little memory
+        self._starved: set[tuple[int, int]] = set()
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
         self._emitting = Emitting(config)
         self.closed = 0

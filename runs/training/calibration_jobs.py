@@ -13,10 +13,10 @@ from qd.canonical import sha256
 from qd.seeding import torch_seed
 from runs.errors import RunError
 from runs.training.answer import Answer
+from runs.training.births.newborns import founder
 from runs.training.build import frozen
 from runs.training.census import evaluate, lower_bounds
 from runs.training.measures import built_in, measured
-from runs.training.newborns import founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state, encode_interface, encode_state
 from runs.training.world import Examples, World

@@ -7,10 +7,8 @@ from runs.errors import RunError
 
 Handle = Any  # stands for bytes or genomes that stay where they are until they are fetched
 Key = tuple[str, int, int]  # (name, round, organism or chunk): what identifies a job, whatever its attempt
-ADVANCE, AGAIN = (
-    "advance",
-    "advance again",
-)  # again: by another order, as there was too little memory for the first
+ADVANCE = "advance"
+AGAIN = "advance again"  # by another order, as there was too little memory for the first
 AUDIT = "audit"  # a job "advance" that is done again
 EMIT, EMIT_AGAIN, CONCEIVE, RESCORE = "emit", "audit emit", "conceive", "rescore"  # jobs of chunks
 

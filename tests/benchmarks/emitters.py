@@ -28,8 +28,8 @@ from qd.records import ComponentId
 from runs.config.reader import load
 from runs.config.schema import plain
 from runs.training import calibration_jobs
+from runs.training.births.newborns import founder
 from runs.training.build import build
-from runs.training.newborns import founder
 from runs.training.search.emit import emit
 from runs.training.world import World, WorldSpec
 

@@ -22,7 +22,7 @@ from organisms.species import Organism
 from qd.records import Death, Decision
 from runs import trainer
 from runs.calibration.constants import Calibration
-from runs.training.newborns import bear
+from runs.training.births.newborns import bear
 from runs.training.state import decode_state
 from runs.training.world import World
 from tests.benchmarks.births import Past, Told, calibrated, lives, one, order_for, report, trained_on

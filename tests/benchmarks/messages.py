@@ -20,9 +20,9 @@ from qd.seeding import torch_seed
 from runs import tasks
 from runs.config.reader import load
 from runs.config.schema import plain
+from runs.training.births.newborns import founder
 from runs.training.build import build
 from runs.training.census import evaluate
-from runs.training.newborns import founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual
 from runs.training.world import World, WorldSpec

@@ -22,8 +22,8 @@ from runs.config.reader import load
 from runs.config.schema import Config
 from runs.launch import launch
 from runs.prepared import prepare
+from runs.training.births.newborns import found
 from runs.training.build import build
-from runs.training.newborns import found
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state
 from runs.training.world import World

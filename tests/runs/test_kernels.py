@@ -10,8 +10,8 @@ from runs.config.reader import load, read_config
 from runs.config.schema import scientific, to_yaml
 from runs.errors import ConfigError, RunError
 from runs.prepared import prepare, users_own
+from runs.training.births.newborns import founder
 from runs.training.build import build
-from runs.training.newborns import founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.world import WorldSpec
 from tests.fixtures import own_kernels

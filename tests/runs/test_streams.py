@@ -8,9 +8,9 @@ from runs.config.reader import load
 from runs.replay import decisions, replay
 from runs.results.summary import summarise
 from runs.resume import resume
+from runs.training.births.newborns import founder
 from runs.training.build import build
 from runs.training.census import own_metrics
-from runs.training.newborns import founder
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.world import WorldSpec
 from tests.faults.killed_drivers import killed, launch_and_die

@@ -21,10 +21,10 @@ from runs import trainer
 from runs.errors import RunError
 from runs.trainer import JOBS, TIMED, advance
 from runs.training import calibration_jobs
+from runs.training.births.newborns import found
 from runs.training.build import build, frozen
 from runs.training.census import evaluate, lower_bounds, own_metrics, take_records
 from runs.training.measures import measured
-from runs.training.newborns import found
 from runs.training.search import emit, rescore
 from runs.training.state import decode_interface, decode_state, encode_state
 from runs.training.world import Examples, WorldSpec

@@ -5,8 +5,8 @@ import pytest
 
 from qd.measures import MEASURES
 from runs.trainer import advance
+from runs.training.births.newborns import found
 from runs.training.finiteness import after_training, of_census
-from runs.training.newborns import found
 from runs.training.state import Individual
 from tests.fixtures.small_worlds import calibrated_world, order
 

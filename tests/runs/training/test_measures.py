@@ -10,9 +10,9 @@ import torch
 from organisms.pool import Occupant
 from qd.measures import DESCRIPTIONS, MEASURES
 from runs.errors import ConfigError, RunError
+from runs.training.births.newborns import found
 from runs.training.build import reference_organism
 from runs.training.measures import built_in, measured
-from runs.training.newborns import found
 from tests.fixtures.small_worlds import calibrated_spec, calibrated_world, small_config, small_world
 
 

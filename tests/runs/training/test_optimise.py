@@ -10,7 +10,7 @@ from organisms.memory import Trace
 from organisms.nn import example_losses
 from organisms.pool import Occupant
 from qd.lifecycle.annealing import cosine
-from runs.training.newborns import found
+from runs.training.births.newborns import found
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual
 from runs.training.world import Examples

@@ -10,8 +10,8 @@ from organisms.memory import Trace
 from qd.canonical import sha256
 from qd.records import ComponentId
 from runs.trainer import advance
+from runs.training.births.newborns import bear
 from runs.training.build import build
-from runs.training.newborns import bear
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state
 from tests.faults.exploding import HOT, STEPS

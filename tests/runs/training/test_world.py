@@ -11,8 +11,8 @@ from organisms.memory import Trace
 from organisms.pseudopods.species.family import Pseudopods
 from organisms.task import Split
 from runs.errors import ConfigError, RunError
+from runs.training.births.newborns import bear, found
 from runs.training.build import build, emptied, set_aside
-from runs.training.newborns import bear, found
 from runs.training.state import Individual, decode_interface, decode_state, encode_interface, encode_state
 from runs.training.world import WorldSpec
 from tests.fixtures.small_worlds import (

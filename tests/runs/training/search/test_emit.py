@@ -19,9 +19,9 @@ from qd.measures import Ranges
 from qd.records import ComponentId, Genome
 from qd.seeding import generator
 from runs.errors import RunError
+from runs.training.births.newborns import founder
 from runs.training.build import build
 from runs.training.guests import scored
-from runs.training.newborns import founder
 from runs.training.search.emit import conceive, conceived, emit
 from runs.training.search.emitters import EMITTERS
 from runs.training.search.fostering import fostered

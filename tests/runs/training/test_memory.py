@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from organisms.pool import Pool, Vector
-from runs.machine.memory import StepMemory
 from runs.trainer import advance
+from runs.training.memory import StepMemory
 from tests.fixtures.small_worlds import (
     calibrated_world,
     examples_of,

@@ -13,10 +13,10 @@ from qd.lifecycle.trial import choose
 from qd.records import ComponentId, Death, Proposal
 from qd.seeding import generator
 from runs.trainer import advance
+from runs.training.births.newborns import bear, found
+from runs.training.births.trial import losses_with
 from runs.training.build import build, set_aside
-from runs.training.newborns import bear, found
 from runs.training.state import decode_state
-from runs.training.trial import losses_with
 from tests.fixtures.small_worlds import (
     birth,
     calibrated_spec,

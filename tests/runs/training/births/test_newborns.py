@@ -12,7 +12,7 @@ from qd.genes import random_genes
 from qd.records import ComponentId, Genome
 from qd.seeding import generator
 from runs.errors import RunError
-from runs.training.newborns import bear, found
+from runs.training.births.newborns import bear, found
 from tests.fixtures.small_worlds import (
     birth,
     calibrated_spec,

@@ -12,8 +12,8 @@ from qd.genes import random_genes
 from qd.records import Birth, ComponentId, Decision, Genome, Proposal, Trial
 from qd.seeding import generator
 from runs.errors import readable
+from runs.training.births.trial import tried
 from runs.training.state import Individual
-from runs.training.trial import tried
 from runs.training.variator import Variator
 from runs.training.world import World
 
