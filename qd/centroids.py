@@ -109,7 +109,7 @@ def annealed_cvt(samples: ArrayLike, cells: int, seed: int) -> Float64[np.ndarra
     Source: Slime Mold Transformer blueprint, "Simulated Annealing for Component Lifecycle", application 2.
     Differs from the source: one centroid moves at a time, so that moves are taken at any number of cells, and may jump,
     as a cell in which nothing lies would find no way back; what is minimised is the error that its text names, not the
-    coverage of its code. On clustered samples the error is that of the best of five k-means (`tests/qd/test_centroids.py`).
+    coverage of its code.
     """
     points = _observed("annealing", samples, cells)
     rng = generator(seed, 0, "centroids:annealed")
