@@ -18,11 +18,8 @@ from qd.genes import GeneSpace
 from qd.measures import MEASURES
 from qd.records import Genes, Genome
 
-PROPERTIES = (
-    "effective_rank",
-    "coherence",
-    "correlation",
-)  # of a component at home (`organisms.residual.alike`)
+# Of a component at home (`organisms.residual.alike`).
+PROPERTIES = ("effective_rank", "coherence", "correlation")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
