@@ -25,10 +25,10 @@ launch: setup ## evolve on handwritten digits (out/digits); again: go on with th
 
 # Tests start many processes: what is imported is compiled once, whatever the environment says.
 test thorough: export PYTHONDONTWRITEBYTECODE :=
-test: .venv/installed-test ## try two cases of each test, in two processes; all of a folder: make test TESTS=tests/qd
+test: .venv/installed-test ## try a case of each test, in two processes; all of a folder: make test TESTS=tests/qd
 	$(PYTEST) $(or $(TESTS),--sample)
 
-thorough: .venv/installed-test ## run all tests, as is done before a change lands; half an hour
+thorough: .venv/installed-test ## run all tests, as is done before a change lands; about 40 minutes
 	$(PYTEST)
 
 check: .venv/installed-test folders ## lint, types, layers

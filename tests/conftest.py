@@ -13,7 +13,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--sample",
         action="store_true",
-        help="two cases of each test, fewer examples, worlds and crashes, and no test that is marked long",
+        help="one case of each test, fewer examples, worlds and crashes, and no test that is marked long",
     )
     parser.addoption(
         "--crash-points",

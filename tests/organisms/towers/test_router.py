@@ -208,6 +208,7 @@ def test_a_copy_has_no_cache(tree):
     assert torch.equal(copied["tower"](x), tree["tower"](x))
 
 
+@pytest.mark.long
 def test_training_with_caches_needs_no_more_memory_with_every_step():
     """Tensors alive after a step are as many after 200 steps as after two."""
     import gc

@@ -86,6 +86,7 @@ class TestRun:
         records = open_run(exploded).records().query("organism == 1 and round == 5")
         assert records["component"].tolist() == [f"1.5.{slot}" for slot in range(4)]
 
+    @pytest.mark.long
     def test_states_carry_the_halved_rate(self, exploded):
         directory = RunDirectory.open(exploded)
         with directory.journal() as journal:

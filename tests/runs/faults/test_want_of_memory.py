@@ -56,6 +56,7 @@ class TestTooLittle:
         assert decisions(narrow)[2] is None
 
     @pytest.mark.ray
+    @pytest.mark.long
     def test_workers_do_not_change_it(self, narrow, tmp_path):
         ray = ("execution.executor=ray", "execution.workers=2")
         assert digests(launched(tmp_path / "run", f"organism.kind={NARROW}", *ray)) == digests(narrow)

@@ -172,8 +172,8 @@ def look(cluster, place, home, before):
 
 
 @pytest.mark.skipif(not listeners.is_known(), reason="has no /proc/net/tcp")
+@pytest.mark.long
 class TestOwn:
-    @pytest.mark.long
     def test_only_its_user_can_enter_its_directory(self, seen):
         top = {path: mode for path, mode in seen.modes.items() if "/" not in path}
         (mode,) = top.values()
@@ -181,7 +181,6 @@ class TestOwn:
         assert any(path.endswith("sockets/raylet") for path in seen.modes)
         assert any(path.endswith("logs/raylet.out") for path in seen.modes)
 
-    @pytest.mark.long
     def test_files_are_private_in_every_process_but_this_one(self, seen):
         assert (seen.mask, seen.made) == (0o077, 0o600)
         assert {stat.S_IMODE(mode) for mode in seen.modes.values() if stat.S_ISREG(mode)} == {0o600}

@@ -85,6 +85,7 @@ def test_vmap_groups_are_built_of_stages():
     torch.testing.assert_close(group(x), wanted)
 
 
+@pytest.mark.long
 def test_each_form_of_call_has_stages_of_its_own():
     module, x, scale = made(Ensemble).eval(), drawn(4, DIM), drawn(4, DIM, seed=1)
     plain, compiled = copy.deepcopy(module), compile_module(module)
@@ -127,6 +128,7 @@ def test_forms_and_modes_share_the_memory_of_parameters():
     assert len(dict.fromkeys(places)) == 1
 
 
+@pytest.mark.long
 def test_what_is_known_of_forms_is_bounded():
     compiled, x = compile_module(made(Ensemble).eval()), drawn(4, DIM)
     for factor in range(20):

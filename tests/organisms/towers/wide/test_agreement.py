@@ -81,6 +81,7 @@ def test_one_by_one_is_calling_each_tower():
 
 
 @pytest.mark.parametrize("strategy", [*BATCHED, ExecutionStrategy.AUTO])
+@pytest.mark.long
 def test_a_hundred_steps_end_at_the_same_weights(strategy):
     """An optimizer made before the first pass follows the stack; batch norms and dropout are in it."""
     base = collective(["dropping", "normed", "dropping", "normed", "tied", "tied"], 4)

@@ -306,7 +306,9 @@ def test_a_copy_is_independent(strategy):
             each.zero_()
     found = copied.wide_forward(x)
     assert not any(each.any() for each in found.values())
-    assert all(torch.equal(router.wide_forward(x)[n], before[f"opinion {n}"]) for n in router.tower_names)
+    again = router.wide_forward(x)
+    for name in router.tower_names:  # but for last bits, which can depend on where in memory an input lies
+        torch.testing.assert_close(again[name], before[f"opinion {name}"])
 
 
 @pytest.mark.parametrize("strategy", BATCHED)
