@@ -1,0 +1,96 @@
+"""What a model reads and what it answers: the shape of a task, without its data."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from organisms.task import Kind, Task, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The shape of a task, of which models are made and which a checkpoint keeps.
+
+    A model of it maps float32 [B, S, features] (continuous tokens) or int64 [B, S] (discrete ones, in
+    [0, features)) to float32 [B, outputs] (kinds ``class`` and ``value``) or [B, S, outputs] (``token`` and
+    ``sequence``).
+
+    Parameters
+    ----------
+    name
+        Of the task.
+    kind, tokens, features, outputs, causal
+        As in `organisms.task.Task`.
+    length
+        S, the tokens of an example of the task; a causal model reads other lengths too.
+    labels
+        Names of the kinds of examples, where the task has some.
+    """
+
+    name: str
+    kind: Kind
+    tokens: Tokens
+    features: int
+    outputs: int
+    length: int
+    causal: bool
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no task has.
+
+        Raises
+        ------
+        ValueError
+            If a kind is unknown or a number is not positive.
+        """
+        for name, kinds in (("kind", get_args(Kind)), ("tokens", get_args(Tokens))):
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"{name} must be one of {', '.join(kinds)}, not {getattr(self, name)!r}")
+        for name in ("features", "outputs", "length"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} must be a whole number from 1 on, not {value!r}")
+
+    @classmethod
+    def of(cls, task: Task) -> "Signature":
+        """Return the signature of a task."""
+        return cls(
+            task.name,
+            task.kind,
+            task.tokens,
+            task.features,
+            task.outputs,
+            task.length,
+            task.causal,
+            task.labels,
+        )
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> "Signature":
+        """Return the signature that `plain` wrote.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is none.
+        """
+        return cls(**{**values, "labels": tuple(values.get("labels", ()))})
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {**asdict(self), "labels": list(self.labels)}
+
+    @property
+    def per_position(self) -> bool:
+        """Whether every position has outputs of its own, and not the example as a whole."""
+        return self.kind in ("token", "sequence")
+
+    @property
+    def regression(self) -> bool:
+        """Whether real numbers are to be predicted, and not classes."""
+        return self.kind in ("value", "sequence")
+
+    @property
+    def score_name(self) -> str:
+        """Name of a model's score: ``accuracy`` or ``R2``."""
+        return "R2" if self.regression else "accuracy"

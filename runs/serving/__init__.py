@@ -1,0 +1,1 @@
+"""Serving trained models over HTTP: caches, an engine of continuous batches, and the server around it."""
