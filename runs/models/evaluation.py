@@ -1,7 +1,6 @@
 """What a model answers to the examples of a split, and how well."""
 
-from collections.abc import Iterator
-
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -53,7 +52,7 @@ def outputs(model: nn.Module, inputs: Tensor, batch: int = BATCH) -> Tensor:
 
 
 def measured(task: Task, split: Split, found: Tensor) -> dict[str, float]:
-    """Return loss and score of outputs for a split (``loss``, ``score``) and the task's own metrics.
+    """Return ``loss`` and ``score`` of outputs for a split, and the metrics of the task's own.
 
     Parameters
     ----------
@@ -64,29 +63,29 @@ def measured(task: Task, split: Split, found: Tensor) -> dict[str, float]:
     found
         Outputs for them, float32 [N, ...].
     """
-    _, targets = examples(Signature.of(task), split)
-    cpu = found.cpu()
-    values = {
-        "loss": float(example_losses(task, cpu, targets).double().mean()),
-        "score": score(task, cpu, targets),
-    }
-    if task.metrics is not None:
-        values |= {name: float(value) for name, value in task.metrics(cpu.numpy(), split).items()}
-    return values
+    own = {} if task.metrics is None else task.metrics(found.cpu().numpy(), split)
+    return _loss_and_score(task, split, found) | {name: float(value) for name, value in own.items()}
 
 
-def by_label(task: Task, split: Split, found: Tensor) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the name of each kind of examples that a split has, with what `measured` returns for those alone.
+def by_label(task: Task, split: Split, found: Tensor) -> dict[str, dict[str, float]]:
+    """Return ``loss`` and ``score`` of each kind of examples that a split has, by the kind's name.
 
     Parameters
     ----------
     task, split, found
         As `measured` takes them.
     """
-    if split.labels is None:
-        return
+    values = {}
     for label, name in enumerate(task.labels):
-        own = split.labels == label
-        if own.any():
-            part = Split(split.inputs[own], split.targets[own], split.labels[own])
-            yield name, measured(task, part, found[torch.as_tensor(own)])
+        own = np.flatnonzero(split.labels == label)
+        if len(own):
+            part = Split(split.inputs[own], split.targets[own])
+            values[name] = _loss_and_score(task, part, found[torch.as_tensor(own, device=found.device)])
+    return values
+
+
+def _loss_and_score(task: Task, split: Split, found: Tensor) -> dict[str, float]:
+    _, targets = examples(Signature.of(task), split)
+    outputs = found.cpu()
+    losses = example_losses(task, outputs, targets)
+    return {"loss": float(losses.double().mean()), "score": score(task, outputs, targets)}
