@@ -12,7 +12,8 @@ from runs.errors import RAISED, told
 MOST_SLOTS = 64  # in one organism, over all layers
 MOST_STEPS = 100_000_000  # optimizer steps of one organism
 SAMPLES_PER_CELL = 10  # that centroids among samples need
-READERS = ("text", "table")  # tasks that read a file
+TEXTS = ("text", "tinystories", "wikitext")
+READERS = (*TEXTS, "table")  # tasks that read a file
 STREAMS = ("recall",)  # tasks that are streams, whatever is asked
 
 Rule = Callable[[Config], Iterator[Problem]]
@@ -194,7 +195,7 @@ def _files(config: Config) -> Iterator[Problem]:
     if task.path is not None and task.name not in READERS and ":" not in task.name:
         yield Problem(
             ("task.path", "task.name"),
-            f"only the tasks {' and '.join(READERS)} read a file, {task.name} does not; leave it out",
+            f"only the tasks {', '.join(READERS)} read a file, {task.name} does not; leave it out",
         )
 
 
@@ -215,10 +216,10 @@ def _stream(config: Config) -> Iterator[Problem]:
     task = config.task
     if ":" in task.name:
         return
-    if task.stream and task.name not in (*STREAMS, "text"):
+    if task.stream and task.name not in (*STREAMS, *TEXTS):
         yield Problem(
             ("task.stream", "task.name"),
-            f"only the task text can be read as a stream, and recall always is one; {task.name} cannot; leave it out",
+            f"only {', '.join(TEXTS)} can be read as streams, and recall is one; {task.name} cannot; leave it out",
         )
     elif not task.stream and task.name not in STREAMS:
         for key in ("chunks", "truncation"):

@@ -43,7 +43,8 @@ class TaskConfig(Section):
         str, Field(description=f"{', '.join(TASKS)}, or the import path package.module:Name of your own.")
     ] = "digits"
     path: str | None = None
-    """File (relative to the configuration's) of the tasks table (.csv, .npz, .parquet) and text; null: help topics."""
+    """File (relative to the configuration's) of table (.csv, .jsonl, .npy, .npz, .parquet), text, tinystories or
+    wikitext; null: CPython's help topics for text, what the package datasets loads for the last two."""
     length: Annotated[int, Field(ge=2)] | None = None
     """Tokens per example, or per chunk of a stream, where the task leaves a choice; null: the task's own."""
     examples: Count | None = None
@@ -51,7 +52,7 @@ class TaskConfig(Section):
     kinds: Annotated[tuple[str, ...], Field(strict=False)] | None = None
     """Kinds of sequences that the tasks signals and trajectories generate; null: all five."""
     stream: bool = False
-    """Read the task text as streams of chunks of task.length bytes, of which only one is in sight at a time."""
+    """Read a text as streams of chunks of task.length bytes, of which only one is in sight at a time."""
     chunks: Annotated[int, Field(ge=2)] | None = None
     """Chunks of a stream (recall, or text with task.stream); null: the task's own."""
     truncation: Count | None = None

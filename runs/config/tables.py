@@ -6,6 +6,8 @@ from collections.abc import Mapping
 TASKS: Mapping[str, str] = {
     "digits": "runs.tasks.digits:build",
     "text": "runs.tasks.text:build",
+    "tinystories": "runs.tasks.corpora:build",
+    "wikitext": "runs.tasks.corpora:build",
     "table": "runs.tasks.table.build:build",
     "signals": "runs.tasks.signals:build",
     "recall": "runs.tasks.recall:build",

@@ -28,7 +28,13 @@ class ExpertsOptions(Section):
     def model(
         self, n_inputs: int = 1, n_outputs: int | None = None, vocab_size: int | None = None
     ) -> ModelConfig:
-        """Return the configuration of the whole model, with the sizes that come from the data."""
+        """Return the configuration of the whole model, with the sizes that come from the data.
+
+        Parameters
+        ----------
+        n_inputs, n_outputs, vocab_size
+            As `ModelConfig` takes them.
+        """
         return ModelConfig(
             n_layers=self.n_layers,
             block=self.block,

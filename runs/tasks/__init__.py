@@ -5,12 +5,13 @@ from runs.config.import_path import imported
 from runs.config.problems import nearest
 from runs.config.tables import TASKS
 from runs.errors import RAISED, ConfigError, PlasmodiaError, told
+from runs.tasks.corpora import CORPORA, fetched
 from runs.tasks.options import Options
 from runs.tasks.text import read_corpus
 
 
 def corpus(options: Options) -> bytes | None:
-    """Return the bytes of the file that ``task.path`` names; None where it names none.
+    """Return the bytes of the file that ``task.path`` names, or of a published corpus; None where there is neither.
 
     A relative path is taken from the working directory; `runs.config.reader` has made those of a configuration file
     absolute.
@@ -18,8 +19,10 @@ def corpus(options: Options) -> bytes | None:
     Raises
     ------
     ConfigError
-        If the file is missing, a directory or unreadable.
+        If the file is missing, a directory or unreadable, or the corpus cannot be loaded.
     """
+    if options.path is None and options.name in CORPORA:
+        return fetched(options.name)
     return None if options.path is None else read_corpus(options.path)
 
 

@@ -42,16 +42,36 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
     ValueError
         If ``path`` names a corpus and `corpus` is None.
     """
-    refuse_kinds(options)
-    most = MOST // 2 if options.stream else MOST
-    chunk = length_between(options, LENGTH, 2, most, "a sequence needs a byte and one before it")
-    length = chunk * chunks_between(options, CHUNKS, MOST // chunk) if options.stream else chunk
     if corpus is None and options.path is not None:
         raise ValueError(
             f"task.path is {options.path!r}, but its bytes were not given; read them with read_corpus"
         )
     source = options.path or ("of CPython's help topics" if corpus is None else "that was given")
-    data = help_topics() if corpus is None else _checked(corpus, source)
+    data = help_topics() if corpus is None else decoded(corpus, source).encode()
+    return next_byte(options, data, source)
+
+
+def next_byte(options: Options, data: bytes, source: str) -> Task:
+    """Build the task of predicting each next byte of a text, under the name that the options have.
+
+    Parameters
+    ----------
+    options
+        As `build` takes them.
+    data
+        The text.
+    source
+        Where it is from, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If the text is too short, or an option cannot be met.
+    """
+    refuse_kinds(options)
+    most = MOST // 2 if options.stream else MOST
+    chunk = length_between(options, LENGTH, 2, most, "a sequence needs a byte and one before it")
+    length = chunk * chunks_between(options, CHUNKS, MOST // chunk) if options.stream else chunk
     # Each of the four regions has one byte more than its sequences: the last one's last target.
     sequences = (len(data) - 4) // length
     if sequences < LEAST_SEQUENCES:
@@ -68,7 +88,7 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
         _windows(stream[start:], count, length) for start, count in zip(starts, counts, strict=False)
     )
     return Task(
-        name="text",
+        name=options.name,
         kind="token",
         train=_copied(capped(train, options.examples)),
         probe=_copied(probe),
@@ -115,15 +135,21 @@ def read_corpus(path: str) -> bytes:
     raise ConfigError(f"the corpus task.path={path!r} is unusable: {reason}")
 
 
-def _checked(corpus: bytes, source: str) -> bytes:
+def decoded(corpus: bytes, source: str) -> str:
+    """Return the text of UTF-8 bytes.
+
+    Raises
+    ------
+    ConfigError
+        If they are none.
+    """
     try:
-        corpus.decode("utf-8")
+        return corpus.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"the corpus {source} is not UTF-8: byte {error.start} is 0x{corpus[error.start]:02x} "
             f"({error.reason}); convert the file to UTF-8"
         ) from None
-    return corpus
 
 
 def _windows(stream: np.ndarray, count: int, length: int) -> Split:

@@ -132,8 +132,8 @@ def test_everything_that_is_wrong_is_reported_at_once():
         "name: must be 1 to 64 letters",
         'seed: must be an integer, not "abc"',
         'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
-        "task.name: must be digits, text, table, signals, recall, trajectories, sine, xor, parity or an import path "
-        'package.module:Name, not "digit"; did you mean digits?',
+        "task.name: must be digits, text, tinystories, wikitext, table, signals, recall, trajectories, sine, xor, "
+        'parity or an import path package.module:Name, not "digit"; did you mean digits?',
         "organism.kind: must be pseudopods, experts, towers, flow or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
         "organism.depth: must be an integer, not 1.0",
@@ -283,7 +283,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         ({"annealing": {"kind": "liner"}}, "annealing.kind: .* did you mean linear"),
         (
             {"task": {"path": "a.txt"}},
-            "task.path: only the tasks text and table read a file, digits does not",
+            "task.path: only the tasks text, tinystories, wikitext, table read a file, digits does not",
         ),
         ({"task": {"name": "a.b:1c"}}, "task.name: must be digits"),
         ({"execution": {"device": "cuda"}}, "execution.num_gpus: must be more than 0 for device cuda"),

@@ -119,6 +119,12 @@ def test_missing_values_are_refused_or_a_feature_of_their_own():
     assert (filled[filled[:, 3, 7] == 1][:, 3, 6] == 0).all()
 
 
+def npy(array):
+    data = io.BytesIO()
+    np.save(data, array, allow_pickle=True)
+    return data.getvalue()
+
+
 def as_npz(table):
     data = io.BytesIO()
     np.savez(data, x=table[["age", "pay"]].to_numpy(), label=table["label"].to_numpy(str))
@@ -131,13 +137,34 @@ def as_parquet(table):
     return data.getvalue()
 
 
-@pytest.mark.parametrize(("suffix", "written", "columns"), [("npz", as_npz, 2), ("parquet", as_parquet, 4)])
+def as_npy(table):
+    data = io.BytesIO()
+    fields = table[["age", "pay", "label"]].to_records(index=False, column_dtypes={"label": "U3"})
+    np.save(data, np.array(fields))
+    return data.getvalue()
+
+
+def as_jsonl(table):
+    return table.to_json(orient="records", lines=True, double_precision=15).encode()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "written", "columns"),
+    [("npz", as_npz, 2), ("npy", as_npy, 2), ("parquet", as_parquet, 4), ("jsonl", as_jsonl, 4)],
+)
 def test_other_formats_are_read_too(suffix, written, columns):
     asked = Asked("table", path=f"t.{suffix}", target="label")
     task = tasks.load(asked, written(frame()))
     assert task.length == columns
     there = task_of(frame(), columns=("age", "pay") if columns == 2 else None)
     assert np.array_equal(task.train.inputs, there.train.inputs)
+
+
+def test_the_columns_of_a_matrix_are_numbered():
+    data = io.BytesIO()
+    np.save(data, frame()[["age", "pay"]].to_numpy())
+    task = tasks.load(Asked("table", path="t.npy", target="x_1"), data.getvalue())
+    assert (task.kind, task.length) == ("value", 1)
 
 
 @pytest.mark.parametrize(
@@ -178,11 +205,24 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(change, asked, sentence)
 @pytest.mark.parametrize(
     ("path", "data", "sentence"),
     [
-        ("t.xlsx", b"", r"a table is a file of \.csv, \.npz, \.parquet"),
+        ("t.xlsx", b"", r"a table is a file of \.csv, \.jsonl, \.npy, \.npz, \.parquet"),
         ("t.csv", b"", "t.csv cannot be read as a table: No columns"),
         ("t.csv", b"a,label\n", "t.csv has no rows"),
         ("t.csv", b"a,label\n1,x\n", "the table has 1 rows for train, and needs 8"),
         ("t.npz", b"PK nonsense", "t.npz cannot be read as a table"),
+        ("t.npy", b"nonsense", "t.npy cannot be read as a table"),
+        (
+            "t.npy",
+            npy(np.zeros(3)),
+            r"the array is \(3,\); a table takes \[rows, columns\], or \[rows\] of named",
+        ),
+        ("t.npy", npy(np.array([{}], dtype=object)), "t.npy cannot be read as a table: .*allow_pickle"),
+        ("t.jsonl", b"nonsense", "t.jsonl cannot be read as a table"),
+        (
+            "t.jsonl",
+            b'{"a": [1], "label": "x"}',
+            "the column 'a' holds lists or objects; a table takes one value",
+        ),
         ("t.parquet", b"nonsense", "t.parquet cannot be read as a table"),
     ],
 )
