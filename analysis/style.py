@@ -12,7 +12,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from archive_store.shown import shown
 from qd.measures import DESCRIPTIONS, Ranges
@@ -202,6 +202,17 @@ def round_axis(axes: Axes, rounds: pd.Series, text: str = "round") -> Axes:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
     axes.set_xlabel(text)
+    return axes
+
+
+def logarithmic(axes: Axes) -> Axes:
+    """Use a log scale upwards, with plain numbers at 1, 2 and 5 times the powers of ten, or at the powers alone."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    decades = np.log10(high / low)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     return axes
 
 
