@@ -4,7 +4,6 @@ Shape suffixes: B examples, S tokens, D width.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +14,11 @@ from organisms.layers.checks import described
 from organisms.pseudopods.checks import not_negative, share, whole
 from organisms.pseudopods.encoder.layer import Activation, Metrics, SlimeMoldEncoderLayer, activation_of
 from organisms.pseudopods.encoder.masks import visible
-from organisms.pseudopods.evolution.config import EvolutionConfig
+from organisms.pseudopods.evolution.evolving import Evolving
 from organisms.pseudopods.pool_config import PoolConfig, pool_of
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-    from organisms.pseudopods.evolution.evolution import Evolution
-
-
-class SlimeMoldEncoder(nn.Module):
+class SlimeMoldEncoder(Evolving):
     """A stack of layers of pseudopods, called as `torch.nn.TransformerEncoder` is.
 
     With the heads that `PoolConfig` makes by default, it computes what that does, and `from_transformer_encoder` takes
@@ -120,7 +114,6 @@ class SlimeMoldEncoder(nn.Module):
         )
         self.norm = norm
         self.slots = shape.slots
-        self._evolution: Evolution | None = None
         self.to(device=device, dtype=dtype or torch.get_default_dtype())
 
     def forward(
@@ -161,75 +154,6 @@ class SlimeMoldEncoder(nn.Module):
         if src.ndim == 2:
             return x.squeeze(0)
         return x if self.batch_first else x.transpose(0, 1).contiguous()
-
-    def evolves(self, optimizer: torch.optim.Optimizer, config: EvolutionConfig | None = None) -> None:
-        """Let heads be born and die from here on, each time that `evolve` is called after a step of the optimizer.
-
-        Parameters
-        ----------
-        optimizer
-            That trains the heads, and maybe more.
-        config
-            Time scales and limits; None: those of `EvolutionConfig`.
-
-        Raises
-        ------
-        ValueError
-            If the optimizer does not train all heads, or one of the two is something else.
-        """
-        from organisms.pseudopods.evolution.evolution import Evolution
-
-        if config is not None and not isinstance(config, EvolutionConfig):
-            raise ValueError(f"config must be an EvolutionConfig, but is a {type(config).__name__}")
-        heads = [cast(SlimeMoldEncoderLayer, layer).pseudopods for layer in self.layers]
-        self._evolution = Evolution(heads, optimizer, config or EvolutionConfig())
-
-    @property
-    def evolution(self) -> "Evolution":
-        """The evolution of its heads; its `state_dict` belongs into a checkpoint, beside those of model and optimizer.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        if self._evolution is None:
-            raise ValueError("the heads of this encoder do not evolve; call evolves(optimizer) before evolve")
-        return self._evolution
-
-    def evolve(self, loss: Tensor | float) -> None:
-        """Go one step of the evolution on: call it once between the optimizer's step and `zero_grad`.
-
-        Parameters
-        ----------
-        loss
-            Of the step, one number. While one is not finite, nothing is born and nothing dies.
-
-        Raises
-        ------
-        ValueError
-            If heads do not evolve, there are no gradients, or the loss is not one number.
-        """
-        self.evolution.step(loss)
-
-    def history(self, frame: str = "rounds") -> "pd.DataFrame":
-        """Return what happened so far: a frame with the columns of a run's of this name.
-
-        Parameters
-        ----------
-        frame
-            "rounds", "census", "decisions" or "validity".
-
-        Raises
-        ------
-        ValueError
-            If heads do not evolve, or there is no such frame.
-        """
-        return self.evolution.history.frame(frame)
-
-    def archive_summary(self) -> dict[str, Any]:
-        """Return what the archive holds: its cells, how many are filled, scores of elites, bytes of genomes."""
-        return self.evolution.summary()
 
     def _batched(self, src: Tensor) -> Tensor:
         arguments.tensors(src=src)

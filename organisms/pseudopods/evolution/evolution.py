@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from organisms.pseudopods.evolution import genomes
+from organisms.pseudopods.evolution.agreement import averaged_over_processes
 from organisms.pseudopods.evolution.config import EvolutionConfig
 from organisms.pseudopods.evolution.constants import Sizes, rules
 from organisms.pseudopods.evolution.history import History
@@ -31,7 +32,7 @@ ROWS = 4  # moving averages of a head (`worth.averaged`)
 
 
 class Evolution:
-    """Heads of one encoder that are born and die; `SlimeMoldEncoder.evolves` makes one, and `evolve` steps it.
+    """Heads of one model that are born and die; `Evolving.evolves` makes one, and `evolve` steps it.
 
     Every step each head's first-order drop of the loss enters a moving average. At the end of a round the heads are
     measured and, once the ranges of the measures are known, compete for the cells of an archive; then
@@ -90,7 +91,7 @@ class Evolution:
         self.watch()
 
     def __reduce__(self) -> Any:
-        """Return what a copy of the encoder has instead: None, since no optimizer trains the copy yet."""
+        """Return what a copy of the model has instead: None, since no optimizer trains the copy yet."""
         return type(None), ()
 
     @property
@@ -109,10 +110,10 @@ class Evolution:
         Raises
         ------
         ValueError
-            If it is no number, if there are no gradients, or if a round ends and the encoder has not been called.
+            If it is no number, if there are no gradients, or if a round ends and the model has not been called.
         """
         self._follow(self.heads[0].output.device)
-        value = _number(loss, self.device)
+        value = averaged_over_processes(_number(loss, self.device))
         worths = drops(self.heads)
         closes = (self.steps + 1) % self.config.births_every == 0
         if closes:
@@ -173,7 +174,7 @@ class Evolution:
                 heads.seen = None
 
     def _follow(self, device: torch.device) -> None:
-        """Move to where the encoder is."""
+        """Move to where the model is."""
         if device != self.device:
             self.device = device
             for name in ("moments", "losses"):
@@ -277,7 +278,7 @@ def _number(loss: Tensor | float, device: torch.device) -> Tensor:
 def _check_seen(heads: Sequence[PseudopodAttention]) -> None:
     if any(each.seen is None for each in heads):
         raise ValueError(
-            "evolve ends a round and measures what heads read in the last forward pass, but the encoder was not called "
+            "evolve ends a round and measures what heads read in the last forward pass, but the model was not called "
             "since the step before; call evolve once after each step of training"
         )
 
@@ -290,6 +291,6 @@ def _check_trained(heads: Sequence[PseudopodAttention], optimizer: torch.optim.O
         for name, parameter in genomes.slotted(each):
             if id(parameter) not in trained or not parameter.requires_grad:
                 raise ValueError(
-                    f"optimizer must train all heads of the encoder, but layers.{depth}.pseudopods.{name} is "
+                    f"optimizer must train all heads of the model, but layers.{depth}.pseudopods.{name} is "
                     f"{'not among its parameters' if id(parameter) not in trained else 'frozen'}"
                 )

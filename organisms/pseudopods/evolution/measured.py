@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from organisms.pseudopods.evolution import genomes
+from organisms.pseudopods.evolution.agreement import of_the_first_process
 from organisms.pseudopods.evolution.constants import Sizes, cost
 from organisms.pseudopods.evolution.observed import observed
 from organisms.pseudopods.evolution.population import Population
@@ -30,11 +31,9 @@ def measured(
     examples
         How many sequences are looked at.
     """
-    found: dict[int, tuple[float, ...]] = {}
-    for depth, heads in enumerate(population.heads):
-        if heads.seen is not None:
-            each = observed(heads, *heads.seen, examples)
-            found |= {depth * population.slots + slot: values for slot, values in enumerate(each)}
+    looks = [observed(heads, *heads.seen, examples) for heads in population.heads if heads.seen is not None]
+    rows = [list(values) for look in looks for values in look]
+    found = of_the_first_process(rows, population.heads[0].output.device)
     length = tokens(population.heads)
     records = []
     for slot, who in population.occupants.items():

@@ -80,6 +80,8 @@ class StreamLayer(nn.Module):
             The block before, [B, T, D], or nothing, [B, 0, D].
         """
         h, attended = self.norm1(x).to(self.gate.dtype), []  # under autocast it may have another
+        if self.pseudopods.watched and torch.is_grad_enabled():
+            self.pseudopods.seen = self._in_sight(h.detach(), under_way.shape[1])
         for piece in _pieces(h, self.block - under_way.shape[1], self.block):
             found, flux = self._attend(piece, torch.cat([before, under_way], 1), tubes)
             attended.append(found)
@@ -95,6 +97,15 @@ class StreamLayer(nn.Module):
             tubes,
             before,
         )
+
+    def _in_sight(self, h: Tensor, first: int) -> tuple[Tensor, Visible]:
+        """Return the last two blocks of a chunk, and which of their tokens see which; tubes are not among them."""
+        places = torch.arange(first, first + h.shape[1], device=h.device)[-2 * self.block :]
+        distances = places[:, None] - places
+        blocks = places[:, None] // self.block - places // self.block
+        slopes = F.softplus(self.slope.detach())[:, None, None]
+        bias_CSS = (-slopes * distances).masked_fill((distances < 0) | (blocks > 1), -torch.inf)
+        return h[:, -len(places) :], Visible(bias=bias_CSS)
 
     def _attend(self, h_BnD: Tensor, in_sight_BND: Tensor, tubes: Tubes) -> tuple[Tensor, Tensor]:
         """Return what each head attends to, [B, C, n, W], and what flows through the tubes, summed over n, [B, M]."""

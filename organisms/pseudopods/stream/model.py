@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from organisms.layers.checks import check_tokens
 from organisms.layers.initialisation import scaled_init_
 from organisms.pseudopods.checks import whole
+from organisms.pseudopods.evolution.evolving import Evolving
 from organisms.pseudopods.pool_config import PoolConfig
 from organisms.pseudopods.stream.organism import Activation, Organism
 from organisms.pseudopods.stream.state import FlowState
 from organisms.pseudopods.tubes import TubeRules
 
 
-class SlimeModel(nn.Module):
+class SlimeModel(Evolving):
     """y = norm(organism(x W_i + b_i)) W_o + b_o, with the state of an `Organism`.
 
     A call reads from `state` on, without one from nothing. A stateful model reads from where its last call ended, until

@@ -14,6 +14,7 @@ from organisms.layers.checks import check_tokens
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
 from organisms.pseudopods.checks import share, whole
+from organisms.pseudopods.evolution.evolving import Evolving
 from organisms.pseudopods.heads import PseudopodAttention
 from organisms.pseudopods.pool_config import PoolConfig, pool_of
 from organisms.pseudopods.stream.layer import StreamLayer
@@ -23,7 +24,7 @@ from organisms.pseudopods.tubes import TubeRules
 Activation: TypeAlias = Literal["gelu", "relu", "silu"]
 
 
-class Organism(nn.Module):
+class Organism(Evolving):
     """L layers (`StreamLayer`) around one residual stream: (stimulus, state) -> (output, state of the next chunk).
 
     A stream that is cut into chunks has the outputs that it has in one piece, but for roundings, wherever it is cut;
