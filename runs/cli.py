@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from archive_store.errors import StoreError
-from runs.commands import compare, experiment, inspect, run, setup, streams
+from runs.commands import compare, experiment, inspect, listing, run, setup, streams
 from runs.commands.options import INTERRUPTED, stop
 from runs.errors import ConfigError, PlasmodiaError, RunError
 from runs.machine.search_path import ours_first
@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "show": inspect.show,
     "schema": setup.schema,
     "doctor": setup.doctor,
+    "list": listing.list_runs,
+    "export": listing.export,
     "compare": compare.compare,
 }
 

@@ -105,7 +105,7 @@ def summarise(path: Path) -> Summary:
         return Summary(
             run=str(path),
             name=shown(config.get("name", path.name)),
-            **_experiment(config),
+            **identity(config),
             rounds=last,
             coverage=float(totals["coverage"]),
             qd_score=float(totals["qd_score"]),
@@ -178,7 +178,7 @@ def _largest_step(censuses: Sequence[Mapping[str, Any]]) -> int | None:
     return max(counted, default=None)
 
 
-def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells a run from others: seed, arm, task, family and measures."""
 
     def named(*keys: str) -> str | None:

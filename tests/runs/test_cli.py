@@ -475,6 +475,35 @@ class TestVerify:
         assert "is no run: it has no config.yaml" in result.stderr
 
 
+class TestMany:
+    def test_runs_below_a_folder_are_listed(self, tmp_path):
+        write_run(tmp_path / "a" / "run")
+        result = call("list", tmp_path, "--json")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert [each["state"] for each in json.loads(result.stdout)] == ["finished"]
+        assert call("list", tmp_path).stdout.splitlines()[1].startswith(f"{tmp_path}/a/run ")
+
+    def test_a_damaged_one_is_listed_and_said(self, tmp_path):
+        path = write_run(tmp_path / "run")
+        (path / "journal.sqlite").write_bytes(b"nonsense")
+        result = call("list", tmp_path)
+        assert result.exit_code == 1
+        assert "damaged" in result.stdout
+        assert "1 of 1 runs cannot be read" in result.stderr
+
+    @pytest.mark.parametrize(("where", "status"), [("", 1), ("none", 2)])
+    def test_where_there_is_none_it_says_so(self, tmp_path, where, status):
+        result = call("list", tmp_path / where)
+        assert (result.exit_code, result.stdout) == (status, "")
+        assert len(result.stderr.splitlines()) == 1
+
+    def test_the_files_of_frames_are_written_to_stdout(self, tmp_path):
+        path = write_run(tmp_path / "run")
+        result = call("export", path, "--frames", tmp_path / "frames")
+        assert result.exit_code == 0
+        assert f"{tmp_path}/frames/rounds.csv" in result.stdout.splitlines()
+
+
 def test_the_schema_is_json():
     assert json.loads(call("schema").stdout)["properties"]["rounds"]["default"] == 40
 
@@ -484,7 +513,7 @@ class TestProcess:
 
     def test_help_names_every_command_and_imports_nothing_heavy(self):
         names = ["launch", "resume", "replay", "digest", "verify", "validate", "plot", "show", "schema"]
-        names.append("doctor")
+        names += ["doctor", "list", "export", "compare", "experiment"]
         code = (
             "import sys\nfrom runs.cli import main\n"
             "try:\n    sys.argv = ['plasmodia', '--help']\n    main()\n"

@@ -1,0 +1,54 @@
+"""The subcommands for many runs, and for other programs: list, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runs.commands.options import AsJson, RunPath, as_text
+from runs.commands.streams import say
+from runs.errors import RunError
+
+
+def list_runs(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder that holds runs, at any depth.")
+    ] = Path("out"),
+    sort: Annotated[
+        str,
+        typer.Option(
+            metavar="KEY",
+            help="run, state, seed, arm, task, family, rounds, planned, score, coverage, qd_score, bytes or changed.",
+        ),
+    ] = "run",
+    json: AsJson = False,
+) -> None:
+    """List the runs below a folder: state, seed, arm, rounds, score, coverage, size, last change."""
+    from runs.results.listing import listed, plain, table
+
+    found = listed(folder, sort)
+    if json:
+        say(as_text(plain(found)))
+    elif found:
+        say(table(found))
+    else:
+        raise RunError(f"there is no run in {folder}; `plasmodia launch` makes one")
+    if damaged := [each.run for each in found if each.state == "damaged"]:
+        raise RunError(
+            f"{len(damaged)} of {len(found)} runs cannot be read; `plasmodia verify RUN` says more"
+        )
+
+
+def export(
+    run: RunPath,
+    frames: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the files, one a frame.", show_default=False)
+    ],
+    format: Annotated[str, typer.Option(metavar="csv|parquet", help="Format of the files.")] = "csv",
+) -> None:
+    """Write the frames of a run as files, and their paths."""
+    from archive_store.reading import open_run
+    from runs.results.exported import export as write
+
+    for path in write(open_run(run), frames, format):
+        say(path)
