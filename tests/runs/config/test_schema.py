@@ -712,7 +712,7 @@ def test_changes_of_execution_are_checked_and_only_the_given_ones_come_back():
 
 
 def test_a_family_of_ones_own_has_all_its_options_in_the_digest():
-    """Their defaults are its module's, which may change: `tests.faults.starving:Narrow` inherits those of pseudopods."""
+    """Their defaults are its module's, which may change: `tests.faults.starving:Narrow` inherits pseudopods'."""
     own = load("smoke", ["organism.kind=tests.faults.starving:Narrow"])
     assert scientific(own)["organism"]["pseudopods"]["memory"] == own.organism.pseudopods.memory
     assert "memory" not in scientific(load("smoke", []))["organism"]["pseudopods"]
