@@ -158,5 +158,11 @@ class Blocks(nn.Module):
             The cache of each block, in order.
         """
         for block, past in zip(self.blocks, pasts, strict=True):
+            assert isinstance(block, TransformerBlock), "what __init__ put there"
             x = block.extended(x, reading, past)
         return self.norm(x)
+
+    def new_caches(self, slots: int) -> list[KeyValues]:
+        """Return an empty cache for each block, of so many sequences."""
+        attentions = [block.attention for block in self.blocks if isinstance(block, TransformerBlock)]
+        return [attention.new_cache(slots) for attention in attentions]

@@ -19,7 +19,7 @@ def new_caches(model: Extendable, slots: int) -> list[KeyValues]:
     found = obstacle(model)
     if found:
         raise ValueError(f"the model cannot read token by token: {found}")
-    return [block.attention.new_cache(slots) for block in model.blocks.blocks]
+    return model.blocks.new_caches(slots)
 
 
 def obstacle(model: Extendable) -> str | None:

@@ -65,12 +65,12 @@ class Reading:
         return max(start + count for start, count in zip(self.starts, self.counts, strict=True))
 
     @cached_property
-    def slot_N(self) -> Tensor:  # noqa: N802
+    def slot_N(self) -> Tensor:
         """The place of the sequence of each token, int64 [N]."""
         return self._each(self.slots)
 
     @cached_property
-    def position_N(self) -> Tensor:  # noqa: N802
+    def position_N(self) -> Tensor:
         """The position of each token in its sequence, int64 [N]."""
         ranges = (range(start, start + count) for start, count in zip(self.starts, self.counts, strict=True))
         return torch.tensor([position for each in ranges for position in each], device=self.device)
@@ -269,7 +269,7 @@ class KeyValues:
         if group.place is not None:
             q_nSHR = q.new_zeros(len(k_nGTR), S, H, R).index_copy(0, group.place, q_nSHR)
         q_nGMR = q_nSHR.unflatten(2, (G, H // G)).transpose(1, 2).flatten(2, 3) * (1 / math.sqrt(R))
-        twice = q_nGMR.expand(-1, -1, 2, -1) if q_nGMR.shape[2] == 1 else q_nGMR
+        twice = q_nGMR.repeat(1, 1, 2, 1) if q_nGMR.shape[2] == 1 else q_nGMR
         scores_nGMT = twice @ k_nGTR.transpose(2, 3)
         seen = scores_nGMT.unflatten(2, (S, -1)).masked_fill(group.hidden, -torch.inf).softmax(-1)
         mixed_nGMR = (seen.flatten(2, 3) @ v_nGTR)[:, :, : S * H // G]
