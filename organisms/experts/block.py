@@ -82,9 +82,7 @@ class TransformerBlock(nn.Module):
             y, metrics = self.feed_forward(h, generator), {"aux_total": x.new_zeros((), dtype=torch.float32)}
         return x + self._dropped(y, generator), metrics
 
-    def extended(
-        self, x: Float[Tensor, "N D"], reading: Reading, past: KeyValues
-    ) -> Float[Tensor, "N D"]:
+    def extended(self, x: Float[Tensor, "N D"], reading: Reading, past: KeyValues) -> Float[Tensor, "N D"]:
         """Return the residual stream of new tokens after this block, [N, D], as in evaluation.
 
         Parameters

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from organisms.layers.checks import described
 
+CPU = torch.device("cpu")
 BLOCK = 64  # tokens: capacities and lengths are rounded up to it
 
 
@@ -42,7 +43,7 @@ class Reading:
     slots: tuple[int, ...]
     starts: tuple[int, ...]
     counts: tuple[int, ...]
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -100,7 +101,9 @@ class Reading:
 
     def _each(self, values: Sequence[int]) -> Tensor:
         counts = torch.tensor(self.counts, device=self.device)
-        return torch.tensor(values, device=self.device).repeat_interleave(counts, output_size=sum(self.counts))
+        return torch.tensor(values, device=self.device).repeat_interleave(
+            counts, output_size=sum(self.counts)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,7 @@ class SelfAttention(nn.Module):
         """Return an empty cache for so many sequences, of the dtype and device of the parameters."""
         return KeyValues(slots, self.n_kv_heads, self.head_width, self.read)
 
-    def extended(
-        self, x: Float[Tensor, "N D"], reading: Reading, past: KeyValues
-    ) -> Float[Tensor, "N D"]:
+    def extended(self, x: Float[Tensor, "N D"], reading: Reading, past: KeyValues) -> Float[Tensor, "N D"]:
         """Return the attention output of new tokens, [N, D], as `forward` has for them at the end of their sequences.
 
         Parameters

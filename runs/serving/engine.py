@@ -117,7 +117,10 @@ class Engine:
 
     def _enter(self, growing: Growing) -> None:
         self._free.sort(reverse=True)
-        growing.slot, growing.started = self._free.pop(), self._clock()  # the lowest: those that run stay together
+        growing.slot, growing.started = (
+            self._free.pop(),
+            self._clock(),
+        )  # the lowest: those that run stay together
         self.running.append(growing)
         self.counts.requests += 1
         asked = growing.generation
@@ -256,6 +259,5 @@ class Engine:
 def keys(tokens: Sequence[Token]) -> tuple[int | bytes, ...]:
     """Return what tokens are known by in the prefix cache: symbols themselves, numbers by their bytes in float32."""
     return tuple(
-        token if isinstance(token, int) else np.asarray(token, dtype=np.float32).tobytes()
-        for token in tokens
+        token if isinstance(token, int) else np.asarray(token, dtype=np.float32).tobytes() for token in tokens
     )

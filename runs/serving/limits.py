@@ -55,12 +55,7 @@ def limits(**given: float | None) -> Limits:
     try:
         return Limits.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        found = problems(error.errors(), Limits)
-        raise ConfigError(
-            "\n".join(
-                f"--{str(each).replace('_', '-', str(each).partition(':')[0].count('_'))}"
-                if each.keys[0]
-                else each.sentence
-                for each in found
-            )
-        ) from None
+        found = [(each.keys[0], each.sentence) for each in problems(error.errors(include_url=False), Limits)]
+        # A rule about two of them stands for itself.
+        told = [f"--{key.replace('_', '-')}: {text}" if key else text for key, text in found]
+        raise ConfigError("\n".join(told)) from None

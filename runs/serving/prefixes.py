@@ -157,9 +157,7 @@ class Prefixes(Generic[Part]):
 
     def _victim(self, spared: Node[Part]) -> Node[Part] | None:
         leaves = [
-            node
-            for node in self._nodes()
-            if not (node.children or node.holders) and node is not spared
+            node for node in self._nodes() if not (node.children or node.holders) and node is not spared
         ]
         return min(leaves, key=lambda node: node.used, default=None)
 

@@ -12,9 +12,10 @@ class Turns(Generic[Item]):
 
     def __init__(self) -> None:
         self._lines: OrderedDict[str, deque[Item]] = OrderedDict()
+        self._length = 0  # counted, so that other threads may ask while it changes
 
     def __len__(self) -> int:
-        return sum(len(line) for line in self._lines.values())
+        return self._length
 
     def __iter__(self) -> Iterator[Item]:
         for line in self._lines.values():
@@ -23,6 +24,7 @@ class Turns(Generic[Item]):
     def put(self, client: str, item: Item) -> None:
         """Let a request wait behind those of the same client."""
         self._lines.setdefault(client, deque()).append(item)
+        self._length += 1
 
     def take(self) -> Item:
         """Return the first request of the client whose turn it is.
@@ -36,6 +38,7 @@ class Turns(Generic[Item]):
             raise LookupError("nobody waits")
         client, line = self._lines.popitem(last=False)
         item = line.popleft()
+        self._length -= 1
         if line:
             self._lines[client] = line
         return item
@@ -44,6 +47,7 @@ class Turns(Generic[Item]):
         """Take out a request that waits, whoever it is from; one that does not wait is no error."""
         for client, line in list(self._lines.items()):
             kept = deque(each for each in line if each is not item)
+            self._length -= len(line) - len(kept)
             if kept:
                 self._lines[client] = kept
             else:

@@ -59,9 +59,7 @@ def next_symbols(logits: Float[Tensor, "n V"], choices: Sequence[Choice]) -> lis
         If there are not as many.
     """
     if len(choices) != len(logits):
-        raise ValueError(
-            f"choices must be as many as rows of logits, {len(logits)}, but are {len(choices)}"
-        )
+        raise ValueError(f"choices must be as many as rows of logits, {len(logits)}, but are {len(choices)}")
     if all(choice.temperature == 0 for choice in choices):
         return [int(best) for best in logits.argmax(1).tolist()]
     exact = logits.cpu().double()

@@ -88,7 +88,8 @@ class Service:
         ticket = Ticket()
 
         def enter() -> None:
-            self._coming -= 1
+            with self._changed:
+                self._coming -= 1
             if not ticket.is_cancelled:
                 ticket.growing = self.engine.submit(generation, listener)
 
@@ -163,5 +164,6 @@ class Service:
                 self.engine.step()
             except Exception:
                 self._report(traceback.format_exc())
-                self._inbox.extendleft(reversed(actions))
+                with self._changed:
+                    self._inbox.extendleft(reversed(actions))
                 self.engine.fail_all(500, BROKEN)
