@@ -15,6 +15,7 @@ from torch import Tensor
 
 from organisms.layers.checks import described
 
+SUMMED = 256  # places whose values are summed by one product
 CPU = torch.device("cpu")
 BLOCK = 64  # tokens: capacities and lengths are rounded up to it
 
@@ -240,9 +241,10 @@ class KeyValues:
     def attended(self, reading: Reading, q: Float[Tensor, "N H R"]) -> Float[Tensor, "N H R"]:
         """Return softmax(q k^T / sqrt(R)) v of each new token over the tokens of its sequence up to itself.
 
-        Each sequence is computed by products of its own, and with two queries at least (one alone would be summed in
-        another order): on a CPU whose products of matrices have rows that do not depend on one another, which Intel's
-        MKL promises in its reproducible mode, the same bits come out for any company and any cut into readings.
+        Each sequence is computed by products of its own, with two queries at least (one alone would be summed in another
+        order), and values are summed in blocks that begin at fixed places (a library cuts long sums, by their length):
+        on a CPU whose products of matrices have rows that do not depend on one another, as those of Intel's MKL in its
+        reproducible mode, the same bits come out for any company and any cut into readings.
 
         Parameters
         ----------
@@ -275,7 +277,7 @@ class KeyValues:
         twice = q_nGMR.repeat(1, 1, 2, 1) if q_nGMR.shape[2] == 1 else q_nGMR
         scores_nGMT = twice @ k_nGTR.transpose(2, 3)
         seen = scores_nGMT.unflatten(2, (S, -1)).masked_fill(group.hidden, -torch.inf).softmax(-1)
-        mixed_nGMR = (seen.flatten(2, 3) @ v_nGTR)[:, :, : S * H // G]
+        mixed_nGMR = _mixed(seen.flatten(2, 3), v_nGTR)[:, :, : S * H // G]
         out_nSHR = mixed_nGMR.unflatten(2, (S, H // G)).transpose(1, 2).flatten(2, 3)
         if group.place is not None:
             out_nSHR = out_nSHR.index_select(0, group.place)
@@ -313,3 +315,13 @@ class KeyValues:
         """Fill a place with zeros: a NaN of one sequence would reach the next, whose weight of it is 0."""
         self.keys[slot].zero_()
         self.values[slot].zero_()
+
+
+def _mixed(weights_nGMT: Tensor, v_nGTR: Tensor) -> Tensor:
+    """Return the weighted sums of values; further places of weight 0 change no bit of them."""
+    parts = zip(weights_nGMT.split(SUMMED, 3), v_nGTR.split(SUMMED, 2), strict=True)
+    weights, values = next(parts)
+    out = weights @ values
+    for weights, values in parts:
+        out = out + weights @ values
+    return out
