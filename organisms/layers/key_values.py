@@ -241,10 +241,10 @@ class KeyValues:
     def attended(self, reading: Reading, q: Float[Tensor, "N H R"]) -> Float[Tensor, "N H R"]:
         """Return softmax(q k^T / sqrt(R)) v of each new token over the tokens of its sequence up to itself.
 
-        Each sequence is computed by products of its own, with two queries at least (one alone would be summed in another
-        order), and values are summed in blocks that begin at fixed places (a library cuts long sums, by their length):
-        on a CPU whose products of matrices have rows that do not depend on one another, as those of Intel's MKL in its
-        reproducible mode, the same bits come out for any company and any cut into readings.
+        Each sequence is computed by products of its own, with two queries at least (one alone would be summed in
+        another order), and values are summed in blocks that begin at fixed places (a library cuts long sums by their
+        length): on a CPU whose products of matrices have rows that do not depend on one another, as those of Intel's
+        MKL in its reproducible mode, the same bits come out for any company and any cut into readings.
 
         Parameters
         ----------

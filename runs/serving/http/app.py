@@ -18,6 +18,7 @@ from runs.serving.http.guard import Application, Guard
 from runs.serving.http.infer import infer, predict, stream
 from runs.serving.http.replies import refusal, reply
 from runs.serving.http.served import Served, why_not_continued
+from runs.serving.service import BROKEN
 from runs.serving.stats import stats
 
 Endpoint = Callable[[Served, Request], Awaitable[Response]]
@@ -87,6 +88,10 @@ def application(
         }
         return reply({"error": told.get(error.status_code, str(error.detail))}, error.status_code)
 
+    async def broken(request: Request, error: Exception) -> Response:
+        return refusal(Refused(500, BROKEN))  # the guard tells the trace to who runs the server
+
+    app.add_exception_handler(Exception, broken)
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(HTTPException, unknown)
     guarded: Application = Guard(

@@ -64,6 +64,21 @@ def test_sequences_of_very_different_lengths_are_computed_apart():
     assert [group.length for group in alike.groups] == [2 * BLOCK]
 
 
+@pytest.mark.skipif(
+    not torch.backends.mkl.is_available(), reason="rows of products depend on one another without MKL"
+)
+def test_in_float32_a_longer_neighbour_changes_no_bit():
+    like = torch.zeros(())
+    for length in (3, 100, 300, 700):  # a library cuts sums of more than some 300 terms
+        cache = KeyValues(4, 8, 32, like)
+        cache.reserve(2000)
+        cache.keys.copy_(drawn(*cache.keys.shape, seed=1, dtype=torch.float32))
+        cache.values.copy_(drawn(*cache.keys.shape, seed=2, dtype=torch.float32))
+        q = drawn(4, 8, 32, seed=3, dtype=torch.float32)
+        together = cache.attended(Reading((0, 1, 2, 3), (length, 1990, 1500, 900), (1, 1, 1, 1)), q)
+        assert torch.equal(cache.attended(Reading((0,), (length,), (1,)), q[:1]), together[:1])
+
+
 def test_what_is_written_comes_back_and_can_be_given_to_another_place():
     cache = KeyValues(SLOTS, G, R, drawn(1))
     k, v = drawn(130, G, R, seed=1), drawn(130, G, R, seed=2)

@@ -72,3 +72,20 @@ def ended(at, *generations):
     while at.busy:
         at.step()
     return [events[-1] for events in found]
+
+
+def small_served(signature, kind="experts", report=None, **limits):
+    """A served model whose seeds are 1, 2, ..., and whose thread is not started."""
+    import itertools
+    from dataclasses import replace
+
+    from runs.serving.start import served
+
+    kept = Limits.model_validate({"max_batch_size": 4, "prefill_chunk": 8} | limits)
+    seeds = itertools.count(1)
+    found = served(model(signature, kind), signature, "small", kept, report or unexpected)
+    return replace(found, fresh_seed=lambda: next(seeds))
+
+
+def unexpected(trace):
+    raise AssertionError(trace)

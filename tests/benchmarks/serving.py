@@ -1,0 +1,318 @@
+"""How fast a served model answers: caches, batches and shared beginnings, and what clients who misbehave cost others.
+
+A server is a process of its own, its clients are threads of this one, and all share this machine. The model of symbols
+has 4 blocks of width 256 with 8 experts of 512 hidden units, two for each token (13.7 million parameters): computing it
+takes longer than all that is around it, and its matrices fit no cache of a core. The one of 10,000 requests is small,
+because there the server is asked about, and not the model. Answers are checked first: with and without caches, alone
+and in company, streamed and whole.
+
+    PYTHONPATH=. python tests/benchmarks/serving.py [PART ...]
+"""
+
+import http.client
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runs.machine import settings
+
+settings.prepare()
+
+import torch
+
+from runs.models.architectures import build
+from runs.models.checkpoints import save
+from runs.models.options import ExpertsOptions, ModelChoice
+from runs.models.signature import Signature
+
+CLIENTS, PATIENCE = 32, 300
+WIDE = {"d_model": 256, "router": {"n_experts": 8, "init_scale": 2.0}, "expert": {"d_hidden": 512}}
+NARROW = {"d_model": 32, "router": {"n_experts": 4, "init_scale": 2.0}, "expert": {"d_hidden": 32}}
+
+
+class Client:
+    """A connection to a server that is kept."""
+
+    def __init__(self, at: str) -> None:
+        place = urllib.parse.urlsplit(at)
+        self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
+        self._connection.connect()
+        self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def post(self, path: str, **body: Any) -> http.client.HTTPResponse:
+        self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        return self._connection.getresponse()
+
+    def infer(self, tokens: list[int], new: int, **body: Any) -> dict[str, Any]:
+        answer = self.post("/infer", tokens=tokens, max_new_tokens=new, **body)
+        found = json.loads(answer.read())
+        assert answer.status == 200, found
+        return found
+
+    def first(self, tokens: list[int], **body: Any) -> float:
+        """Seconds to the first new token."""
+        start = time.perf_counter()
+        answer = self.post("/stream", tokens=tokens, max_new_tokens=2, **body)
+        answer.readline()
+        taken = time.perf_counter() - start
+        answer.read()
+        return taken
+
+    def stats(self) -> dict[str, Any]:
+        self._connection.request("GET", "/stats")
+        return json.loads(self._connection.getresponse().read())
+
+
+@contextmanager
+def server(moe: dict[str, Any], layers: int, *options: str) -> Iterator[tuple[str, int]]:
+    """A server of a model that was not trained: its URL and its process id."""
+    shape = Signature("text", "token", "discrete", 256, 256, 256, True)
+    block = {"moe": moe, "attention": {"n_heads": 8}}
+    choice = ModelChoice(experts=ExpertsOptions.model_validate({"n_layers": layers, "block": block}))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        model = build(shape, choice, torch.Generator().manual_seed(0))
+        save(path, model, choice, shape, metrics={}, fingerprint={})
+        command = [sys.executable, "-m", "runs.cli", "serve", str(path), "--port", "0", *options]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), process.pid
+            process.terminate()
+
+
+def prompt(seed: int, length: int) -> list[int]:
+    return torch.randint(256, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
+    """Run jobs in a thread each."""
+    found: list[Any] = [None] * len(jobs)
+
+    def run(number: int) -> None:
+        found[number] = jobs[number]()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def seconds(job: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+
+def quantiles(values: list[float]) -> str:
+    ordered = sorted(values)
+    p50, p99 = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
+    return f"p50 {1e3 * p50:.0f} ms, p99 {1e3 * p99:.0f} ms of {len(values)}"
+
+
+def check(at: str) -> None:
+    """Refuse to report anything of a server whose answers depend on caches, company or form."""
+    clients = [Client(at) for _ in range(8)]
+    asked = [(prompt(seed, 1 + 40 * seed), seed) for seed in range(8)]
+    alone = [clients[0].infer(tokens, 12, seed=seed)["generated_tokens"] for tokens, seed in asked]
+    jobs = [
+        lambda number=number: clients[number].infer(*(asked[number][0], 12), seed=number)["generated_tokens"]
+        for number in range(8)
+    ]
+    assert at_once(jobs) == alone, "company changes answers; nothing is reported"
+    for (tokens, seed), wanted in zip(asked, alone, strict=True):
+        uncached = clients[0].infer(tokens, 12, seed=seed, use_cache=False)
+        assert uncached["generated_tokens"] == wanted, "caches change answers; nothing is reported"
+        text = clients[0].post("/stream", tokens=tokens, max_new_tokens=12, seed=seed).read().decode()
+        values = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+        assert [value["token"] for value in values[:-1]] == wanted, "a stream differs; nothing is reported"
+    print("answers: equal with and without caches, alone and in company, streamed and whole", flush=True)
+
+
+def caches(at: str, rounds: int = 3) -> None:
+    client, new = Client(at), 512
+    with_, without = [], []
+    for number in range(rounds):
+        tokens = prompt(100 + number, 16)
+        with_.append(seconds(lambda: client.infer(tokens, new, seed=1)))  # noqa: B023
+        without.append(seconds(lambda: client.infer(tokens, new, seed=1, use_cache=False)))  # noqa: B023
+    one, other = statistics.median(with_), statistics.median(without)
+    print(
+        f"512 new tokens: {new / one:.0f} tokens/s with caches, {new / other:.1f} without: "
+        f"{other / one:.1f} times (medians of {rounds})",
+        flush=True,
+    )
+
+
+def company(at: str, rounds: int = 3) -> None:
+    clients, new = [Client(at) for _ in range(CLIENTS)], 64
+    alone, together, latencies = [], [], []
+    for number in range(rounds):
+        few = [prompt(1000 * number + each, 16) for each in range(4)]
+        taken = seconds(lambda: [clients[0].infer(tokens, new) for tokens in few])  # noqa: B023
+        alone.append(len(few) * new / taken)
+        jobs = [
+            lambda client=client, tokens=prompt(1000 * number + 10 + each, 16): seconds(
+                lambda: client.infer(tokens, new)
+            )
+            for each, client in enumerate(clients)
+        ]
+        start = time.perf_counter()
+        latencies += at_once(jobs)
+        together.append(CLIENTS * new / (time.perf_counter() - start))
+    one, many = statistics.median(alone), statistics.median(together)
+    print(
+        f"{CLIENTS} clients at once: {many:.0f} tokens/s, one at a time: {one:.0f}: {many / one:.1f} times "
+        f"(medians of {rounds}); requests of {new} tokens at once: {quantiles(latencies)}",
+        flush=True,
+    )
+
+
+def beginnings(at: str, rounds: int = 7) -> None:
+    client, shared = Client(at), prompt(7, 1000)
+    client.first(shared)
+    cold, warm = [], []
+    for number in range(rounds):
+        tokens = [*shared, *prompt(2000 + number, 8)]
+        cold.append(client.first(tokens, reuse_prefix=False))
+        warm.append(client.first(tokens))
+    one, other = statistics.median(cold), statistics.median(warm)
+    print(
+        f"first token after a shared prompt of 1,000 tokens: {1e3 * other:.1f} ms, without sharing {1e3 * one:.0f} ms: "
+        f"{one / other:.1f} times (medians of {rounds})",
+        flush=True,
+    )
+
+
+def misbehaved(at: str, rounds: int = 4, each: int = 12) -> None:
+    """Four clients that behave, alone and beside others that leave, send slowly or send nonsense."""
+    good = [Client(at) for _ in range(4)]
+    ending, sent = threading.Event(), [0, 0, 0]
+    place = urllib.parse.urlsplit(at)
+
+    def served(seed: int) -> list[float]:
+        jobs = [
+            lambda client=client, own=number: [
+                seconds(lambda: client.infer(prompt(seed + 100 * own + at, 16), 16))
+                for at in range(each)  # noqa: B023
+            ]
+            for number, client in enumerate(good)
+        ]
+        return [value for values in at_once(jobs) for value in values]
+
+    def leave() -> None:
+        while not ending.wait(0.25):
+            client = Client(at)
+            body = json.dumps({"tokens": prompt(sent[0], 16), "max_new_tokens": 1000})
+            client._connection.request("POST", "/infer", body, {"Content-Type": "application/json"})
+            ending.wait(0.02)
+            client._connection.close()
+            sent[0] += 1
+
+    def drip() -> None:
+        while not ending.is_set():
+            with socket.create_connection((place.hostname, place.port)) as slow:
+                head = "POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                slow.sendall(f"{head}Content-Length: 200\r\n\r\n{{".encode())
+                for _ in range(10):
+                    if ending.wait(0.1):
+                        break
+                    slow.sendall(b" ")
+            sent[1] += 1
+
+    def nonsense() -> None:
+        texts = ['{"tokens": [NaN]}', "{" * 500, '{"tokens": [-1]}', "\x00\xff", '{"tokens": ' + "[" * 5000]
+        client = Client(at)
+        while not ending.wait(0.02):
+            client._connection.request(
+                "POST", "/infer", texts[sent[2] % 5].encode("latin-1"), {"Content-Type": "application/json"}
+            )
+            answer = client._connection.getresponse()
+            assert answer.status in (400, 422), answer.status
+            answer.read()
+            sent[2] += 1
+
+    served(9000)
+    quiet, loud = [], []
+    for number in range(rounds):
+        quiet += served(10_000 + 1000 * number)
+        ending.clear()
+        bad = [threading.Thread(target=each) for each in (leave, *[drip] * 8, nonsense)]
+        for thread in bad:
+            thread.start()
+        loud += served(20_000 + 1000 * number)
+        ending.set()
+        for thread in bad:
+            thread.join()
+    one, other = statistics.median(quiet), statistics.median(loud)
+    found = good[0].stats()
+    print(
+        f"4 clients beside {sent[0]} that left, {sent[1]} that sent slowly and {sent[2]} that sent nonsense: "
+        f"{other / one:.2f} times as long ({quantiles(loud)}, before {quantiles(quiet)}); all answered, "
+        f"{found['cancelled']} taken back",
+        flush=True,
+    )
+
+
+def memory(at: str, pid: int, requests: int = 10_000) -> None:
+    clients, sizes = [Client(at) for _ in range(16)], []
+    start = time.perf_counter()
+    for part in range(10):
+        own = requests // 10 // len(clients) + 1
+        jobs = [
+            lambda client=client, seed=1000 * part + 50 * number: [
+                client.infer(prompt(seed * 100 + each, 24), 2)
+                for each in range(own)  # noqa: B023
+            ]
+            for number, client in enumerate(clients)
+        ]
+        at_once(jobs)
+        sizes.append(resident(pid))
+    taken, found = time.perf_counter() - start, clients[0].stats()
+    print(
+        f"{found['total_requests']} requests in {taken:.0f} s, {found['completed']} answered: "
+        f"{sizes[0]:.0f} MiB resident after a tenth of them, {sizes[4]:.0f} after a half, {sizes[-1]:.0f} after all; "
+        f"cache of {found['kv_cache_entries']} entries and {found['kv_cache_total_tokens']} tokens, "
+        f"{found['kv_cache_evictions']} evicted",
+        flush=True,
+    )
+    assert found["completed"] == found["total_requests"], "requests were lost"
+
+
+def resident(pid: int) -> float:
+    """MiB of a process in memory (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+PARTS: dict[str, Callable[[str], None]] = {
+    "caches": caches, "company": company, "beginnings": beginnings, "misbehaved": misbehaved,
+}  # fmt: skip
+
+
+def main(wanted: list[str]) -> None:
+    with server(WIDE, 4) as (at, _):
+        check(at)
+        for name, part in PARTS.items():
+            if name in (wanted or PARTS):
+                part(at)
+    if not wanted or "memory" in wanted:
+        with server(NARROW, 2, "--kv-cache-size", "200", "--kv-cache-max-tokens", "4000") as (at, pid):
+            memory(at, pid)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
