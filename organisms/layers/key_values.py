@@ -215,6 +215,11 @@ class KeyValues:
         """Bytes of both."""
         return self.keys.nbytes + self.values.nbytes
 
+    @property
+    def token_nbytes(self) -> int:
+        """Bytes of both for one token of one sequence."""
+        return 2 * self.keys.element_size() * self.keys.shape[1] * self.keys.shape[3]
+
     def reserve(self, tokens: int) -> None:
         """Make room for sequences of so many tokens, at least twice of what was there."""
         held = self.keys.shape[2]

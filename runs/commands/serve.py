@@ -134,6 +134,9 @@ def serve(
             say(where)
         sys.stdout.flush()
         reader = found.service.engine.reader
+        full = kept.kv_cache_max_tokens * reader.token_nbytes
+        if reader.incremental and kept.kv_cache_size:
+            warn(f"when it is full, the prefix cache takes {full / 2**20:.0f} MiB (--kv-cache-max-tokens)")
         warn(f"serving {model} on {chosen} ({reader.description}); see {where}/docs; Ctrl-C to stop")
         serve_on(app, found.service, bound, kept.drain_timeout, warn)
     counts = found.service.engine.counts

@@ -8,6 +8,8 @@ from torch import nn
 from runs.serving.generation import Refused, Token
 from runs.serving.readers import as_tensor
 
+TOGETHER = 2048  # tokens: those whose sequences are continued meanwhile wait for as many
+
 
 class Predictor:
     """A model that answers examples.
@@ -23,23 +25,29 @@ class Predictor:
         self._device = next((each.device for each in model.parameters()), torch.device("cpu"))
 
     def __call__(self, examples: Sequence[Sequence[Token]]) -> list[list[float]] | list[list[list[float]]]:
-        """Return the outputs of each example; examples of equal length are read together.
+        """Return the outputs of each example; they are of one length.
 
         Raises
         ------
         Refused
             If the model cannot read one, or answers what is not finite.
         """
-        found: dict[int, list[float] | list[list[float]]] = {}
-        for length in sorted({len(example) for example in examples}):
-            places = [at for at, example in enumerate(examples) if len(example) == length]
-            tokens = torch.stack([as_tensor(list(examples[at]), self._device) for at in places])
-            try:
-                with torch.inference_mode():
-                    outputs = self._model(tokens)[0].float().cpu()
-            except ValueError as error:
-                raise Refused(422, f"the model cannot read these inputs: {error}") from None
-            if not bool(outputs.isfinite().all()):
-                raise Refused(422, "what the model answers to these inputs is not finite")
-            found.update(zip(places, outputs.tolist(), strict=True))
-        return [found[at] for at in range(len(examples))]  # type: ignore[return-value]
+        tokens = torch.stack([as_tensor(list(example), self._device) for example in examples])
+        try:
+            with torch.inference_mode():
+                outputs = self._model(tokens)[0].float().cpu()
+        except ValueError as error:
+            raise Refused(422, f"the model cannot read these inputs: {error}") from None
+        if not bool(outputs.isfinite().all()):
+            raise Refused(422, "what the model answers to these inputs is not finite")
+        return list(outputs.tolist())
+
+
+def batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Return which examples are read together, by their lengths: equal ones, of some thousand tokens at most."""
+    found = []
+    for length in sorted(set(lengths)):
+        places = [at for at, each in enumerate(lengths) if each == length]
+        size = max(1, TOGETHER // length)
+        found += [places[start : start + size] for start in range(0, len(places), size)]
+    return found

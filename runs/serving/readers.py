@@ -47,6 +47,10 @@ class Reader(Protocol):
     def nbytes(self) -> int:
         """Bytes that are reserved for sequences."""
 
+    @property
+    def token_nbytes(self) -> int:
+        """Bytes that are kept of one token."""
+
 
 class Incremental:
     """A model of experts, or a dense one of the same kind, with caches of keys and values.
@@ -100,6 +104,11 @@ class Incremental:
         """Bytes of all caches, which grow to the longest sequence."""
         return sum(cache.nbytes for cache in self._caches)
 
+    @property
+    def token_nbytes(self) -> int:
+        """Bytes of the keys and values of one token in all blocks."""
+        return sum(cache.token_nbytes for cache in self._caches)
+
 
 class Whole:
     """Any causal model: for each new token it reads the last tokens of the sequence, up to a window, again.
@@ -145,6 +154,11 @@ class Whole:
     @property
     def nbytes(self) -> int:
         """Bytes that are reserved: none."""
+        return 0
+
+    @property
+    def token_nbytes(self) -> int:
+        """Bytes that are kept of a token: none."""
         return 0
 
 

@@ -17,6 +17,7 @@ def stats(served: "Served") -> dict[str, Any]:
         "total_prefix_tokens_reused": counts.prefix_tokens_reused,
         "kv_cache_entries": prefixes.entries,
         "kv_cache_total_tokens": prefixes.tokens,
+        "kv_cache_bytes": prefixes.tokens * engine.reader.token_nbytes,
         "kv_cache_evictions": prefixes.evictions,
         "completed": counts.completed,
         "failed": counts.failed,

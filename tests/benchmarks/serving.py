@@ -21,8 +21,9 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from runs.machine import settings
 
@@ -45,13 +46,13 @@ class Client:
 
     def __init__(self, at: str) -> None:
         place = urllib.parse.urlsplit(at)
-        self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
-        self._connection.connect()
-        self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
+        self.connection.connect()
+        self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def post(self, path: str, **body: Any) -> http.client.HTTPResponse:
-        self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        return self._connection.getresponse()
+        self.connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        return self.connection.getresponse()
 
     def infer(self, tokens: list[int], new: int, **body: Any) -> dict[str, Any]:
         answer = self.post("/infer", tokens=tokens, max_new_tokens=new, **body)
@@ -69,8 +70,8 @@ class Client:
         return taken
 
     def stats(self) -> dict[str, Any]:
-        self._connection.request("GET", "/stats")
-        return json.loads(self._connection.getresponse().read())
+        self.connection.request("GET", "/stats")
+        return json.loads(self.connection.getresponse().read())
 
 
 @contextmanager
@@ -129,10 +130,11 @@ def check(at: str) -> None:
     asked = [(prompt(seed, 1 + 40 * seed), seed) for seed in range(8)]
     alone = [clients[0].infer(tokens, 12, seed=seed)["generated_tokens"] for tokens, seed in asked]
     jobs = [
-        lambda number=number: clients[number].infer(*(asked[number][0], 12), seed=number)["generated_tokens"]
-        for number in range(8)
+        partial(clients[number].infer, tokens, 12, seed=seed) for number, (tokens, seed) in enumerate(asked)
     ]
-    assert at_once(jobs) == alone, "company changes answers; nothing is reported"
+    assert [each["generated_tokens"] for each in at_once(jobs)] == alone, (
+        "company changes answers; nothing is reported"
+    )
     for (tokens, seed), wanted in zip(asked, alone, strict=True):
         uncached = clients[0].infer(tokens, 12, seed=seed, use_cache=False)
         assert uncached["generated_tokens"] == wanted, "caches change answers; nothing is reported"
@@ -142,13 +144,13 @@ def check(at: str) -> None:
     print("answers: equal with and without caches, alone and in company, streamed and whole", flush=True)
 
 
-def caches(at: str, rounds: int = 3) -> None:
+def caches(at: str, rounds: int = 2) -> None:
     client, new = Client(at), 512
     with_, without = [], []
     for number in range(rounds):
         tokens = prompt(100 + number, 16)
-        with_.append(seconds(lambda: client.infer(tokens, new, seed=1)))  # noqa: B023
-        without.append(seconds(lambda: client.infer(tokens, new, seed=1, use_cache=False)))  # noqa: B023
+        with_.append(seconds(partial(client.infer, tokens, new, seed=1)))
+        without.append(seconds(partial(client.infer, tokens, new, seed=1, use_cache=False)))
     one, other = statistics.median(with_), statistics.median(without)
     print(
         f"512 new tokens: {new / one:.0f} tokens/s with caches, {new / other:.1f} without: "
@@ -164,11 +166,10 @@ def company(at: str, rounds: int = 3) -> None:
         few = [prompt(1000 * number + each, 16) for each in range(4)]
         taken = seconds(lambda: [clients[0].infer(tokens, new) for tokens in few])  # noqa: B023
         alone.append(len(few) * new / taken)
+        prompts = [prompt(1000 * number + 10 + each, 16) for each in range(CLIENTS)]
         jobs = [
-            lambda client=client, tokens=prompt(1000 * number + 10 + each, 16): seconds(
-                lambda: client.infer(tokens, new)
-            )
-            for each, client in enumerate(clients)
+            partial(seconds, partial(client.infer, tokens, new))
+            for client, tokens in zip(clients, prompts, strict=True)
         ]
         start = time.perf_counter()
         latencies += at_once(jobs)
@@ -197,74 +198,88 @@ def beginnings(at: str, rounds: int = 7) -> None:
     )
 
 
-def misbehaved(at: str, rounds: int = 4, each: int = 12) -> None:
+def misbehaved(at: str, rounds: int = 4) -> None:
     """Four clients that behave, alone and beside others that leave, send slowly or send nonsense."""
-    good = [Client(at) for _ in range(4)]
-    ending, sent = threading.Event(), [0, 0, 0]
-    place = urllib.parse.urlsplit(at)
-
-    def served(seed: int) -> list[float]:
-        jobs = [
-            lambda client=client, own=number: [
-                seconds(lambda: client.infer(prompt(seed + 100 * own + at, 16), 16))
-                for at in range(each)  # noqa: B023
-            ]
-            for number, client in enumerate(good)
-        ]
-        return [value for values in at_once(jobs) for value in values]
-
-    def leave() -> None:
-        while not ending.wait(0.25):
-            client = Client(at)
-            body = json.dumps({"tokens": prompt(sent[0], 16), "max_new_tokens": 1000})
-            client._connection.request("POST", "/infer", body, {"Content-Type": "application/json"})
-            ending.wait(0.02)
-            client._connection.close()
-            sent[0] += 1
-
-    def drip() -> None:
-        while not ending.is_set():
-            with socket.create_connection((place.hostname, place.port)) as slow:
-                head = "POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                slow.sendall(f"{head}Content-Length: 200\r\n\r\n{{".encode())
-                for _ in range(10):
-                    if ending.wait(0.1):
-                        break
-                    slow.sendall(b" ")
-            sent[1] += 1
-
-    def nonsense() -> None:
-        texts = ['{"tokens": [NaN]}', "{" * 500, '{"tokens": [-1]}', "\x00\xff", '{"tokens": ' + "[" * 5000]
-        client = Client(at)
-        while not ending.wait(0.02):
-            client._connection.request(
-                "POST", "/infer", texts[sent[2] % 5].encode("latin-1"), {"Content-Type": "application/json"}
-            )
-            answer = client._connection.getresponse()
-            assert answer.status in (400, 422), answer.status
-            answer.read()
-            sent[2] += 1
-
-    served(9000)
+    good, bad = [Client(at) for _ in range(4)], Misbehaving(at)
+    well(good, 9000)
     quiet, loud = [], []
     for number in range(rounds):
-        quiet += served(10_000 + 1000 * number)
-        ending.clear()
-        bad = [threading.Thread(target=each) for each in (leave, *[drip] * 8, nonsense)]
-        for thread in bad:
-            thread.start()
-        loud += served(20_000 + 1000 * number)
-        ending.set()
-        for thread in bad:
-            thread.join()
+        quiet += well(good, 10_000 + 1000 * number)
+        with bad:
+            loud += well(good, 20_000 + 1000 * number)
     one, other = statistics.median(quiet), statistics.median(loud)
-    found = good[0].stats()
     print(
-        f"4 clients beside {sent[0]} that left, {sent[1]} that sent slowly and {sent[2]} that sent nonsense: "
+        f"4 clients beside {bad.left} that left, {bad.slow} that sent slowly and {bad.wrong} that sent nonsense: "
         f"{other / one:.2f} times as long ({quantiles(loud)}, before {quantiles(quiet)}); all answered, "
-        f"{found['cancelled']} taken back",
+        f"{good[0].stats()['cancelled']} taken back",
         flush=True,
     )
+
+
+def well(clients: list[Client], seed: int, each: int = 12) -> list[float]:
+    """Seconds of each request of clients that behave."""
+
+    def one(client: Client, own: int) -> list[float]:
+        prompts = [prompt(own + number, 16) for number in range(each)]
+        return [seconds(partial(client.infer, tokens, 16)) for tokens in prompts]
+
+    jobs = [partial(one, client, seed + 100 * number) for number, client in enumerate(clients)]
+    return [value for values in at_once(jobs) for value in values]
+
+
+class Misbehaving:
+    """Clients that leave, that send a byte now and then, and that send nonsense, within a ``with`` statement."""
+
+    TEXTS = ('{"tokens": [NaN]}', "{" * 500, '{"tokens": [-1]}', "\x00\xff", '{"tokens": ' + "[" * 5000)
+    JSON: ClassVar = {"Content-Type": "application/json"}
+
+    def __init__(self, at: str) -> None:
+        self._at, self._ending = at, threading.Event()
+        self.left = self.slow = self.wrong = 0
+
+    def __enter__(self) -> None:
+        self._ending.clear()
+        self._threads = [
+            threading.Thread(target=each) for each in (self._leave, *[self._drip] * 8, self._nonsense)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _leave(self) -> None:
+        while not self._ending.wait(0.25):
+            connection = Client(self._at).connection
+            body = json.dumps({"tokens": prompt(self.left, 16), "max_new_tokens": 1000})
+            connection.request("POST", "/infer", body, self.JSON)
+            self._ending.wait(0.02)
+            connection.close()
+            self.left += 1
+
+    def _drip(self) -> None:
+        place = urllib.parse.urlsplit(self._at)
+        head = "POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        while not self._ending.is_set():
+            with socket.create_connection((place.hostname, place.port)) as slow:
+                slow.sendall(f"{head}Content-Length: 200\r\n\r\n{{".encode())
+                for _ in range(10):
+                    if self._ending.wait(0.1):
+                        break
+                    slow.sendall(b" ")
+            self.slow += 1
+
+    def _nonsense(self) -> None:
+        connection = Client(self._at).connection
+        while not self._ending.wait(0.02):
+            text = self.TEXTS[self.wrong % len(self.TEXTS)]
+            connection.request("POST", "/infer", text.encode("latin-1"), self.JSON)
+            answer = connection.getresponse()
+            assert answer.status in (400, 422), answer.status
+            answer.read()
+            self.wrong += 1
 
 
 def memory(at: str, pid: int, requests: int = 10_000) -> None:
@@ -273,10 +288,7 @@ def memory(at: str, pid: int, requests: int = 10_000) -> None:
     for part in range(10):
         own = requests // 10 // len(clients) + 1
         jobs = [
-            lambda client=client, seed=1000 * part + 50 * number: [
-                client.infer(prompt(seed * 100 + each, 24), 2)
-                for each in range(own)  # noqa: B023
-            ]
+            partial(several, client, 100_000 * part + 5000 * number, own)
             for number, client in enumerate(clients)
         ]
         at_once(jobs)
@@ -292,15 +304,18 @@ def memory(at: str, pid: int, requests: int = 10_000) -> None:
     assert found["completed"] == found["total_requests"], "requests were lost"
 
 
+def several(client: Client, seed: int, count: int) -> None:
+    for number in range(count):
+        client.infer(prompt(seed + number, 24), 2)
+
+
 def resident(pid: int) -> float:
     """MiB of a process in memory (Linux)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-PARTS: dict[str, Callable[[str], None]] = {
-    "caches": caches, "company": company, "beginnings": beginnings, "misbehaved": misbehaved,
-}  # fmt: skip
+PARTS = {"company": company, "beginnings": beginnings, "misbehaved": misbehaved}
 
 
 def main(wanted: list[str]) -> None:
@@ -309,6 +324,10 @@ def main(wanted: list[str]) -> None:
         for name, part in PARTS.items():
             if name in (wanted or PARTS):
                 part(at)
+    if not wanted or "caches" in wanted:
+        # Whatever is read again is read at once, as nobody else is to be answered meanwhile.
+        with server(WIDE, 4, "--prefill-chunk", "1024") as (at, _):
+            caches(at)
     if not wanted or "memory" in wanted:
         with server(NARROW, 2, "--kv-cache-size", "200", "--kv-cache-max-tokens", "4000") as (at, pid):
             memory(at, pid)

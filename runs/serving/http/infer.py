@@ -1,18 +1,20 @@
 """The endpoints of the document's form: /infer, /stream and /predict."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from runs.serving.generation import Done, Event, Generation, Piece, Refused
+from runs.serving.generation import Done, Event, Generation, Piece, Refused, Token
 from runs.serving.http.bodies import InferRequest, PredictRequest, parsed
 from runs.serving.http.replies import event, reply
 from runs.serving.http.served import Served, body_of, events, first_of, whole
 from runs.serving.http.tokens import is_flat, plain, tokens_of
+from runs.serving.predicting import batches
 
 STREAM = "text/event-stream"
 UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -50,7 +52,7 @@ async def predict(served: Served, request: Request) -> Response:
     tokens, most = sum(map(len, examples)), limits.max_tokens * limits.max_batch_size
     if tokens > most:
         raise Refused(413, f"inputs have {tokens} tokens together, but at most {most} are read at once")
-    outputs = await _called(served, examples)
+    outputs = await _called(served, examples, request)
     answered: dict[str, Any] = {"outputs": outputs}
     if signature.kind == "class":
         answered["classes"] = [max(range(len(row)), key=row.__getitem__) for row in outputs]
@@ -157,6 +159,19 @@ def _sent(found: Event, flat: bool) -> str:
     return event({"error": found.sentence}, "error")
 
 
-async def _called(served: Served, examples: list[Any]) -> list[Any]:
-    future = served.service.call(lambda: served.predictor(examples))
-    return list(await asyncio.wrap_future(future))
+async def _called(served: Served, examples: Sequence[tuple[Token, ...]], request: Request) -> list[Any]:
+    """Return the outputs for each example, batch by batch, so that others have their turn between."""
+    found: list[Any] = [None] * len(examples)
+    try:
+        async with asyncio.timeout(served.limits.timeout):
+            for places in batches([len(example) for example in examples]):
+                if await request.is_disconnected():
+                    raise Refused(499, "the client has left")
+                batch = [examples[at] for at in places]
+                future = served.service.call(partial(served.predictor, batch))
+                for at, outputs in zip(places, await asyncio.wrap_future(future), strict=True):
+                    found[at] = outputs
+    except TimeoutError:
+        told = f"the inputs were not read within {served.limits.timeout:g} s; send fewer, or later"
+        raise Refused(504, told) from None
+    return found

@@ -94,6 +94,7 @@ def test_what_is_written_comes_back_and_can_be_given_to_another_place():
     assert not cache.taken(8, 0, 200).any()
     assert torch.equal(cache.taken(5, 10, 90), kept)
     assert cache.nbytes == 2 * SLOTS * G * cache.keys.shape[2] * R * 8
+    assert cache.token_nbytes == kept[:, :, 0].nbytes
 
 
 @pytest.mark.parametrize(

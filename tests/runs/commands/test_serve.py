@@ -107,8 +107,9 @@ def test_a_server_says_where_it_is_answers_and_ends_when_asked(checkpoint):
     assert (server.returncode, rest) == (0, "")
     assert said["model"] == "model"
     lines = messages.splitlines()
-    assert lines[0].startswith("plasmodia: serving model on ")
-    assert lines[1:] == [
+    assert lines[0] == "plasmodia: when it is full, the prefix cache takes 244 MiB (--kv-cache-max-tokens)"
+    assert lines[1].startswith("plasmodia: serving model on ")
+    assert lines[2:] == [
         "plasmodia: stopping when the requests under way are answered; once more to stop now",
         "plasmodia: stopped after 1 requests, of which 1 were answered whole",
     ]
