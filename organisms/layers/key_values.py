@@ -301,7 +301,7 @@ class KeyValues:
         return torch.stack([self.keys[slot, :, start:end], self.values[slot, :, start:end]])
 
     def put(self, slot: int, start: int, kept: Float[Tensor, "2 G T R"]) -> None:
-        """Give a sequence keys and values that were `taken` of another with the same tokens before.
+        """Set the keys and values of a sequence to those that were `taken` of another with the same tokens before.
 
         Parameters
         ----------

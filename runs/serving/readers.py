@@ -35,10 +35,22 @@ class Reader(Protocol):
         """Return what follows the last token of each sequence, [sequences, outputs], on the CPU."""
 
     def keep(self, slot: int, start: int, end: int) -> Kept:
-        """Return a copy of what is kept of a sequence's tokens from `start` up to `end`."""
+        """Return a copy of what is kept of a sequence's tokens from `start` up to `end`.
+
+        Parameters
+        ----------
+        slot, start, end
+            Its place, and which tokens.
+        """
 
     def restore(self, slot: int, start: int, kept: Kept) -> None:
-        """Give a sequence what was kept of another with the same beginning."""
+        """Let a sequence have what was kept of another with the same beginning.
+
+        Parameters
+        ----------
+        slot, start, kept
+            Its place, the tokens before, and what was kept.
+        """
 
     def clear(self, slot: int) -> None:
         """Forget a sequence whose numbers may not be finite."""
@@ -83,12 +95,24 @@ class Incremental:
             return self._model.extended(tokens, reading, self._caches).float().cpu()
 
     def keep(self, slot: int, start: int, end: int) -> Kept:
-        """Return keys and values of a sequence's tokens from `start` up to `end`."""
+        """Return keys and values of a sequence's tokens from `start` up to `end`.
+
+        Parameters
+        ----------
+        slot, start, end
+            As in `Reader.keep`.
+        """
         with torch.inference_mode():
             return [cache.taken(slot, start, end) for cache in self._caches]
 
     def restore(self, slot: int, start: int, kept: Kept) -> None:
-        """Give a sequence keys and values of another with the same beginning."""
+        """Let a sequence have the keys and values of another with the same beginning.
+
+        Parameters
+        ----------
+        slot, start, kept
+            As in `Reader.restore`.
+        """
         with torch.inference_mode():
             for cache, each in zip(self._caches, kept, strict=True):
                 cache.put(slot, start, each)
@@ -141,11 +165,23 @@ class Whole:
         return torch.stack(outputs)
 
     def keep(self, slot: int, start: int, end: int) -> Kept:
-        """Return nothing: nothing is kept that would spare work."""
+        """Return nothing: nothing is kept that would spare work.
+
+        Parameters
+        ----------
+        slot, start, end
+            Not read.
+        """
         return []
 
     def restore(self, slot: int, start: int, kept: Kept) -> None:
-        """Leave all as it is."""
+        """Leave all as it is.
+
+        Parameters
+        ----------
+        slot, start, kept
+            Not read.
+        """
 
     def clear(self, slot: int) -> None:
         """Forget a sequence."""
@@ -186,5 +222,13 @@ def as_tensor(tokens: Sequence[Token], device: torch.device) -> Tensor:
 
 
 def cut(kept: Kept, start: int, end: int) -> Kept:
-    """Return a copy of what is kept of some tokens, counted from the first of them."""
+    """Return a copy of what is kept of some tokens.
+
+    Parameters
+    ----------
+    kept
+        Of consecutive tokens.
+    start, end
+        Which of them, counted from the first.
+    """
     return [each[:, :, start:end].clone() for each in kept]
