@@ -109,19 +109,25 @@ class MoEFeedForward(nn.Module):
             If experts choose their tokens, or tokens are dealt round robin.
         """
         experts_NK, weights_NK = self.router.decided(x)
-        y_ND = torch.zeros_like(x)
-        for place in range(experts_NK.shape[1]):  # in the order of the choices, whoever is computed first
-            y_ND = y_ND + weights_NK[:, place, None].to(x) * self._of(x, experts_NK[:, place])
-        return y_ND if self.shared is None else y_ND + self.shared.each(x)
-
-    def _of(self, x_ND: Tensor, expert_N: Tensor) -> Tensor:
-        """Return the output of one expert for each token."""
-        own, y_ND = self.experts, torch.empty_like(x_ND)
-        for expert in sorted(set(expert_N.tolist())):
-            rows = (expert_N == expert).nonzero().squeeze(1)
-            h = own.activation(_affine(x_ND[rows], own.W1, own.b1, expert))
-            y_ND.index_copy_(0, rows, _affine(h, own.W2, own.b2, expert))
+        y_NKD = self._of(x, experts_NK)
+        y_ND = self.shared.each(x) if self.shared is not None else torch.zeros_like(x)
+        for place in range(experts_NK.shape[1]):  # in the order of the choices, whatever is computed first
+            y_ND = y_ND + weights_NK[:, place, None].to(x) * y_NKD[:, place]
         return y_ND
+
+    def _of(self, x_ND: Tensor, experts_NK: Tensor) -> Tensor:
+        """Return the output of each chosen expert for each token, [N, K, D]."""
+        own, (N, K) = self.experts, experts_NK.shape
+        expert_M = experts_NK.flatten()
+        place_M = expert_M.argsort(stable=True)
+        counts = torch.bincount(expert_M, minlength=len(own.W1)).tolist()
+        rows_MD = x_ND.index_select(0, place_M // K)
+        parts = [
+            _affine(own.activation(_affine(rows, own.W1, own.b1, expert)), own.W2, own.b2, expert)
+            for expert, rows in enumerate(rows_MD.split(counts))
+            if len(rows)
+        ]
+        return torch.empty_like(rows_MD).index_copy_(0, place_M, torch.cat(parts)).view(N, K, -1)
 
     def _routed(self, x_ND: Tensor, routing: RoutingInfo, generator: torch.Generator | None) -> Tensor:
         mode = self.config.router.dispatch_mode

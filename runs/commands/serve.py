@@ -8,7 +8,6 @@ import typer
 
 from runs.commands.options import AsJson, as_text, prepare_machine
 from runs.commands.streams import messages_only, say, warn
-from runs.config.problems import nearest
 from runs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -179,6 +178,8 @@ def _installed() -> None:
 def _port(text: str) -> int | None:
     if text == "auto":
         return None
+    from runs.config.problems import nearest
+
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 2**16):
         raise ConfigError(
             f"--port must be auto or a whole number from 0 to 65535, not {text}{nearest(text, ['auto'])}"
@@ -202,6 +203,8 @@ def _check_origin(origin: str) -> None:
 
 def _device(name: str) -> "torch.device":
     import torch
+
+    from runs.config.problems import nearest
 
     if name not in DEVICES:
         raise ConfigError(f"--device must be one of {', '.join(DEVICES)}, not {name}{nearest(name, DEVICES)}")
