@@ -6,7 +6,7 @@ heads of keys and values, M = S H / G queries of one of those, T tokens that are
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -34,6 +34,8 @@ class Reading:
         Tokens of each that are read now, at least 1.
     device
         Where the tensors are.
+    turns
+        Of rotary positions by their settings, kept from layer to layer.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class Reading:
     starts: tuple[int, ...]
     counts: tuple[int, ...]
     device: torch.device = CPU
+    turns: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the numbers."""

@@ -120,7 +120,10 @@ class SelfAttention(nn.Module):
         heads_NHR = F.linear(x, self.read, self.read_bias).unflatten(-1, (H + 2 * G, self.head_width))
         qk_NHR, v_NGR = heads_NHR.split((H + G, G), 1)
         if self.rope is not None:
-            qk_NHR = self.rope.rotated(qk_NHR.transpose(0, 1), reading.position_N).transpose(0, 1)
+            settings = self.rope.extra_repr()  # layers alike need the same
+            if settings not in reading.turns:
+                reading.turns[settings] = self.rope.turns(reading.position_N, x.dtype)
+            qk_NHR = self.rope.turned(qk_NHR.transpose(0, 1), reading.turns[settings]).transpose(0, 1)
         q_NHR, k_NGR = qk_NHR.split((H, G), 1)
         past.write(reading, k_NGR, v_NGR)
         return F.linear(past.attended(reading, q_NHR).flatten(1), self.write, self.write_bias)

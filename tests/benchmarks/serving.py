@@ -89,8 +89,10 @@ def server(moe: dict[str, Any], layers: int, *options: str) -> Iterator[tuple[st
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
             assert process.stdout is not None
-            yield process.stdout.readline().strip(), process.pid
-            process.terminate()
+            try:
+                yield process.stdout.readline().strip(), process.pid
+            finally:
+                process.terminate()
 
 
 def prompt(seed: int, length: int) -> list[int]:
@@ -326,7 +328,7 @@ def main(wanted: list[str]) -> None:
                 part(at)
     if not wanted or "caches" in wanted:
         # Whatever is read again is read at once, as nobody else is to be answered meanwhile.
-        with server(WIDE, 4, "--prefill-chunk", "1024") as (at, _):
+        with server(WIDE, 4, "--prefill-chunk", "1024", "--timeout", str(PATIENCE)) as (at, _):
             caches(at)
     if not wanted or "memory" in wanted:
         with server(NARROW, 2, "--kv-cache-size", "200", "--kv-cache-max-tokens", "4000") as (at, pid):
