@@ -80,6 +80,8 @@ def test_a_late_answer_is_a_timeout(serving):
     client = serving(symbols(), timeout=1e-9)
     answer = client.post("/infer", json={"tokens": [1]})
     assert (answer.status_code, "not answered within 1e-09 s" in answer.json()["error"]) == (504, True)
+    answer = client.post("/predict", json={"inputs": [[1]]})
+    assert (answer.status_code, "not read within 1e-09 s" in answer.json()["error"]) == (504, True)
 
 
 def test_an_engine_that_has_ended_is_not_healthy(serving):

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import http.client
 import json
 import socket
@@ -8,6 +9,7 @@ import urllib.parse
 import pytest
 
 from runs.errors import ConfigError
+from runs.serving.http import server
 from runs.serving.http.server import drained, is_loopback, listening, new_server, url
 from tests.runs.serving.small import symbols
 
@@ -123,17 +125,17 @@ class Idle:
 @pytest.mark.parametrize(("looks", "forced"), [(0, False), (2, False), (10**9, True)])
 def test_it_stops_when_nothing_is_under_way_and_at_last_in_any_case(looks, forced):
     async def run():
-        server, service, asked = new_server(lambda: None), Idle(looks), asyncio.Event()
-        task = asyncio.ensure_future(drained(server, service, asked, 0.05))
+        ending, service, asked = new_server(lambda: None), Idle(looks), asyncio.Event()
+        task = asyncio.ensure_future(drained(ending, service, asked, 0.05))
         await asyncio.sleep(0)
         assert not service.is_draining
         asked.set()
         await task
-        return server, service
+        return ending, service
 
-    server, service = asyncio.run(run())
+    ending, service = asyncio.run(run())
     assert service.is_draining
-    assert (server.should_exit, server.force_exit) == (True, forced)
+    assert (ending.should_exit, ending.force_exit) == (True, forced)
 
 
 def test_auto_takes_the_next_free_port_and_a_taken_one_names_it():
@@ -146,6 +148,23 @@ def test_auto_takes_the_next_free_port_and_a_taken_one_names_it():
             match=rf"port {ports[0]} of 127\.0\.0\.1 is taken; \d+ is free: give --port \d+, or --port auto",
         ):
             listening("127.0.0.1", ports[0])
+
+
+def test_ports_that_may_not_be_used_and_no_free_one_at_all_are_told(monkeypatch):
+    def refusing(error):
+        def listen(family, address, port):
+            raise error
+
+        monkeypatch.setattr(server, "_listening", listen)
+
+    refusing(PermissionError())
+    with pytest.raises(ConfigError, match="port 80 may not be used by this user; choose one from 1024 on"):
+        listening("127.0.0.1", 80)
+    refusing(OSError(errno.EADDRINUSE, "taken"))
+    with pytest.raises(ConfigError, match=r"ports 8080 to 9079 of 127\.0\.0\.1 are all taken"):
+        listening("127.0.0.1", None)
+    with pytest.raises(ConfigError, match=r"port 80 of 127\.0\.0\.1 is taken; give --port auto"):
+        listening("127.0.0.1", 80)
 
 
 def test_hosts_that_are_not_here_are_refused():
