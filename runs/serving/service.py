@@ -12,6 +12,7 @@ from runs.serving.generation import Generation, Listener, Refused
 
 Answer = TypeVar("Answer")
 
+STOPPED = "the server was stopped before the request was answered; send it again to another, or later"
 BROKEN = "the server failed to answer; its own messages say why"
 
 
@@ -69,6 +70,12 @@ class Service:
         """Take on nothing more; what was taken on is answered."""
         with self._changed:
             self._draining = True
+
+    def give_up(self) -> None:
+        """End all requests that were taken on, with a sentence for each (503), and take on nothing more."""
+        with self._changed:
+            self._draining = True
+            self._put(lambda: self.engine.fail_all(503, STOPPED))
 
     def stop(self) -> None:
         """End the thread after the step that it is in; requests under way are dropped."""

@@ -144,7 +144,7 @@ async def _serve(
 
     def ask() -> None:
         if asked.is_set():
-            server.force_exit = server.should_exit = True
+            service.give_up()
         else:
             tell("stopping when the requests under way are answered; once more to stop now")
         asked.set()
@@ -162,8 +162,8 @@ async def _serve(
 
 
 def new_server(app: Application) -> Server:
-    """Return a server of an application: nothing of its own is logged but errors, and told to clients."""
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    """Return a server of an application, which tells of errors itself: the server's own log is silent."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -188,14 +188,19 @@ async def drained(server: Server, service: Service, asked: asyncio.Event, timeou
     asked
         Is set when it is to stop.
     timeout
-        Seconds that requests under way are given.
+        Seconds that requests under way are given; then each is told that it was given up.
     """
     await asked.wait()
     service.drain()
     try:
         async with asyncio.timeout(timeout):
-            while not service.idle:
-                await asyncio.sleep(_POLL)
+            await _until_idle(service)
     except TimeoutError:
-        server.force_exit = True
+        service.give_up()
+        await _until_idle(service)
     server.should_exit = True
+
+
+async def _until_idle(service: Service) -> None:
+    while not service.idle:
+        await asyncio.sleep(_POLL)

@@ -11,6 +11,7 @@ import pytest
 from runs.errors import ConfigError
 from runs.serving.http import server
 from runs.serving.http.server import drained, is_loopback, listening, new_server, url
+from runs.serving.service import STOPPED
 from tests.runs.serving.small import symbols
 
 ASKED = {"tokens": [1], "max_new_tokens": 3, "seed": 1}
@@ -111,7 +112,10 @@ class Idle:
     """A service that is idle at some look, or never."""
 
     def __init__(self, looks):
-        self.left, self.is_draining = looks, False
+        self.left, self.is_draining, self.given_up = looks, False, False
+
+    def give_up(self):
+        self.left, self.given_up = 0, True
 
     def drain(self):
         self.is_draining = True
@@ -122,8 +126,8 @@ class Idle:
         return self.left < 0
 
 
-@pytest.mark.parametrize(("looks", "forced"), [(0, False), (2, False), (10**9, True)])
-def test_it_stops_when_nothing_is_under_way_and_at_last_in_any_case(looks, forced):
+@pytest.mark.parametrize(("looks", "given_up"), [(0, False), (2, False), (10**9, True)])
+def test_it_stops_when_nothing_is_under_way_and_at_last_in_any_case(looks, given_up):
     async def run():
         ending, service, asked = new_server(lambda: None), Idle(looks), asyncio.Event()
         task = asyncio.ensure_future(drained(ending, service, asked, 0.05))
@@ -135,7 +139,29 @@ def test_it_stops_when_nothing_is_under_way_and_at_last_in_any_case(looks, force
 
     ending, service = asyncio.run(run())
     assert service.is_draining
-    assert (ending.should_exit, ending.force_exit) == (True, forced)
+    assert (ending.should_exit, service.given_up) == (True, given_up)
+
+
+def test_requests_that_are_given_up_are_told_so(listening_server):
+    at, served = listening_server(symbols(), max_tokens=100_000, max_new_tokens=90_000)
+    found, streamed = [], connected(at)
+    asking = threading.Thread(target=lambda: found.append(posted(at, ASKED | {"max_new_tokens": 90_000})))
+    asking.start()
+    streamed.request(
+        "POST",
+        "/stream",
+        json.dumps(ASKED | {"max_new_tokens": 90_000}),
+        {"Content-Type": "application/json"},
+    )
+    answer = streamed.getresponse()
+    until(lambda: len(served.service.engine.running) == 2)
+    served.service.give_up()
+    asking.join()
+    assert found == [(503, {"error": STOPPED})]
+    assert answer.read().decode().endswith(f'event: error\ndata: {{"error":"{STOPPED}"}}\n\n')
+    until(lambda: served.service.idle)
+    assert posted(at, ASKED)[0] == 503
+    streamed.close()
 
 
 def test_auto_takes_the_next_free_port_and_a_taken_one_names_it():
