@@ -1,10 +1,10 @@
 """How fast a served model answers: caches, batches and shared beginnings, and what clients who misbehave cost others.
 
 A server is a process of its own, its clients are threads of this one, and all share this machine. The model of symbols
-has 2 blocks of width 512 with 8 experts of 1,024 hidden units, two for each token (27.6 million parameters): so wide that
-products take most of the time of a token, and not what calls cost. The one of 10,000 requests is small, because there
-the server is asked about, and not the model. Answers are checked first: with and without caches, alone and in company,
-streamed and whole.
+has 2 blocks of width 512 with 8 experts of 1,024 hidden units, two for each token (27.6 million parameters): so wide
+that products take most of the time of a token, and not what calls cost. The one of 10,000 requests is small, because
+there the server is asked about, and not the model. Answers are checked first: with and without caches, alone and in
+company, streamed and whole.
 
     PYTHONPATH=. python tests/benchmarks/serving.py [PART ...]
 """
@@ -153,8 +153,8 @@ def caches(at: str) -> None:
     without = seconds(partial(ask, use_cache=False))
     with_ = statistics.median([*before, seconds(ask), seconds(ask)])
     print(
-        f"512 new tokens: {new / with_:.0f} tokens/s with caches (median of 4), {new / without:.1f} without (once, as it "
-        f"takes {without:.0f} s, between them): {without / with_:.1f} times",
+        f"512 new tokens: {new / with_:.0f} tokens/s with caches (median of 4), {new / without:.1f} without (once, "
+        f"between them, as it takes {without:.0f} s): {without / with_:.1f} times",
         flush=True,
     )
 
