@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from organisms.experts.dispatch.expert_ffn import ExpertFFN as ExpertFFN
     from organisms.experts.feed_forward import MoEFeedForward as MoEFeedForward
     from organisms.experts.feed_forward import build_moe as build_moe
+    from organisms.experts.incremental import new_caches as new_caches
     from organisms.experts.models import MoELanguageModel as MoELanguageModel
     from organisms.experts.models import MoESequenceRegressor as MoESequenceRegressor
     from organisms.experts.routing.bias import BiasRouter as BiasRouter
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from organisms.layers.config import ExpertConfig as ExpertConfig
     from organisms.layers.dense_ffn import DenseFFN as DenseFFN
     from organisms.layers.initialisation import scaled_init_ as scaled_init_
+    from organisms.layers.key_values import KeyValues as KeyValues
+    from organisms.layers.key_values import Reading as Reading
     from organisms.layers.norms import RMSNorm as RMSNorm
     from organisms.layers.rotary import RoPE as RoPE
     from organisms.layers.self_attention import SelfAttention as SelfAttention

@@ -1,5 +1,7 @@
 """Transformer blocks, and the stack of them in every model of the library."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from organisms.experts.feed_forward import MoEFeedForward
 from organisms.layers.checks import check_tokens, zeroed
 from organisms.layers.dense_ffn import DenseFFN
 from organisms.layers.dropout import dropout_factors
+from organisms.layers.key_values import KeyValues, Reading
 from organisms.layers.norms import new_norm
 from organisms.layers.redrawn import drawn_once, state_of
 from organisms.layers.self_attention import SelfAttention
@@ -79,6 +82,19 @@ class TransformerBlock(nn.Module):
             y, metrics = self.feed_forward(h, generator), {"aux_total": x.new_zeros((), dtype=torch.float32)}
         return x + self._dropped(y, generator), metrics
 
+    def extended(self, x: Float[Tensor, "N D"], reading: Reading, past: KeyValues) -> Float[Tensor, "N D"]:
+        """Return the residual stream of new tokens after this block, [N, D], as in evaluation.
+
+        Parameters
+        ----------
+        x
+            The residual stream of the new tokens, [N, D].
+        reading, past
+            As in `SelfAttention.extended`.
+        """
+        x = x + self.attention.extended(self.attention_norm(x), reading, past)
+        return x + self.feed_forward.each(self.feed_forward_norm(x))
+
     def _dropped(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
         if not (self.training and self.config.dropout):
             return y
@@ -126,3 +142,25 @@ class Blocks(nn.Module):
         stacked = {name: torch.stack([layer[name] for layer in layers]) for name in layers[0]}
         stacked["aux_total"] = self.config.aux_weight * stacked["aux_total"].sum()
         return self.norm(x), stacked
+
+    def extended(
+        self, x: Float[Tensor, "N D"], reading: Reading, pasts: Sequence[KeyValues]
+    ) -> Float[Tensor, "N D"]:
+        """Return the normed residual stream of new tokens after the last block, [N, D], as in evaluation.
+
+        Parameters
+        ----------
+        x, reading
+            As in `TransformerBlock.extended`.
+        pasts
+            The cache of each block, in order.
+        """
+        for block, past in zip(self.blocks, pasts, strict=True):
+            assert isinstance(block, TransformerBlock), "what __init__ put there"
+            x = block.extended(x, reading, past)
+        return self.norm(x)
+
+    def new_caches(self, slots: int) -> list[KeyValues]:
+        """Return an empty cache for each block, of so many sequences."""
+        attentions = [block.attention for block in self.blocks if isinstance(block, TransformerBlock)]
+        return [attention.new_cache(slots) for attention in attentions]

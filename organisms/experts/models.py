@@ -1,6 +1,7 @@
 """Whole models: a regressor of sequences of continuous values, and a language model."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -13,6 +14,7 @@ from organisms.experts.block import Blocks
 from organisms.experts.config import ModelConfig
 from organisms.experts.routing.build import router_class
 from organisms.layers.checks import check_construction, check_mask, check_tokens, described, zeroed
+from organisms.layers.key_values import KeyValues, Reading
 
 
 class MoESequenceRegressor(nn.Module):
@@ -74,6 +76,28 @@ class MoESequenceRegressor(nn.Module):
             )
         x, metrics = self.blocks(linear(real, self.embed, self.embed_bias), mask, generator)
         return linear(x, self.head, self.head_bias), metrics
+
+    def extended(
+        self, values: Float[Tensor, "N F"], reading: Reading, pasts: Sequence[KeyValues]
+    ) -> Float[Tensor, "sequences G"]:
+        """Return the predictions at the last of the new tokens of each sequence, as `forward` does in evaluation.
+
+        Parameters
+        ----------
+        values
+            The new tokens of all sequences, one sequence after the other, [N, F].
+        reading
+            Which sequences they belong to.
+        pasts
+            The cache of each block.
+
+        Raises
+        ------
+        ValueError
+            If attention is not causal, or a router looks at other tokens.
+        """
+        x = self.blocks.extended(F.linear(values, self.embed, self.embed_bias), reading, pasts)
+        return F.linear(x.index_select(0, reading.last), self.head, self.head_bias)
 
 
 class MoELanguageModel(nn.Module):
@@ -139,6 +163,28 @@ class MoELanguageModel(nn.Module):
             )
         x, metrics = self.blocks(F.embedding(symbols, self.embed), mask, generator)
         return linear(x, self.head), metrics
+
+    def extended(
+        self, symbols: Int64[Tensor, " N"], reading: Reading, pasts: Sequence[KeyValues]
+    ) -> Float[Tensor, "sequences V"]:
+        """Return the logits at the last of the new tokens of each sequence, as `forward` does in evaluation.
+
+        Parameters
+        ----------
+        symbols
+            The new symbols of all sequences, one sequence after the other, in [0, V), [N].
+        reading
+            Which sequences they belong to.
+        pasts
+            The cache of each block.
+
+        Raises
+        ------
+        ValueError
+            If a router looks at other tokens (tokens are dealt round robin).
+        """
+        x = self.blocks.extended(F.embedding(symbols, self.embed), reading, pasts)
+        return F.linear(x.index_select(0, reading.last), self.head)
 
 
 def _causal_vocabulary(config: ModelConfig) -> int:

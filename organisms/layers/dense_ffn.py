@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kernels.kernel import AUTO, Kernel
 from organisms.layers.activations import ACTIVATIONS
@@ -63,3 +64,7 @@ class DenseFFN(nn.Module):
         if self.training and self.config.dropout:
             h = h * dropout_factors(h, tuple(h.shape), self.config.dropout, generator)
         return drawn_once(kernel.product(h, self.W2, self.b2), before, generator)
+
+    def each(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        """Return the output for every vector, [N, D], in evaluation: by torch's product, whatever N is."""
+        return F.linear(self.activation(F.linear(x, self.W1, self.b1)), self.W2, self.b2)

@@ -112,15 +112,23 @@ class RoPE(nn.Module):
         """
         if positions is None:
             positions = torch.arange(x.shape[-2], device=x.device)
+        return self.turned(x, self.turns(positions, x.dtype))
+
+    def turns(self, positions: Num[Tensor, " S"], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return what `turned` multiplies both halves of a head by at these positions, both [S, R]."""
         # In float64, because at a position of a million a float32 angle is only known to a tenth of a radian.
-        angle_SR = torch.outer(positions.double(), self.frequencies().to(x.device))
-        cos, sin = (self._scale() * angle_SR.cos()).to(x.dtype), (self._scale() * angle_SR.sin()).to(x.dtype)
+        angle_SR = torch.outer(positions.double(), self.frequencies().to(positions.device))
+        cos, sin = (self._scale() * angle_SR.cos()).to(dtype), (self._scale() * angle_SR.sin()).to(dtype)
+        return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+
+    def turned(
+        self, x: Float[Tensor, "*heads S W"], turns: tuple[Tensor, Tensor]
+    ) -> Float[Tensor, "*heads S W"]:
+        """Return head vectors rotated by the `turns` of their positions; coordinates beyond the width stay."""
         rotating, rest = x.split((self.width, x.shape[-1] - self.width), -1)
         first, second = rotating.chunk(2, -1)
         # Both halves at once: the same products and sums as one by one, in longer rows.
-        rotated = rotating * torch.cat([cos, cos], -1) + torch.cat([second, first], -1) * torch.cat(
-            [-sin, sin], -1
-        )
+        rotated = rotating * turns[0] + torch.cat([second, first], -1) * turns[1]
         return torch.cat([rotated, rest], -1) if rest.shape[-1] else rotated
 
     def _scale(self) -> float:

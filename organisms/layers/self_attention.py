@@ -1,18 +1,20 @@
 """Multi-head self-attention with grouped queries and rotary position embedding.
 
-Shape suffixes: B examples, S tokens, D width of the residual stream, H query heads, G heads of keys and values, R
-width of a head.
+Shape suffixes: B examples, S tokens, N new tokens of several sequences, D width of the residual stream, H query heads,
+G heads of keys and values, R width of a head.
 """
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kernels.attention import attention
 from kernels.linear import linear
 from organisms.layers.checks import check_tokens, zeroed
 from organisms.layers.config import AttentionConfig
 from organisms.layers.initialisation import drawn
+from organisms.layers.key_values import KeyValues, Reading
 from organisms.layers.rotary import RoPE
 
 
@@ -87,6 +89,44 @@ class SelfAttention(nn.Module):
         else:  # the kernel refuses empty tensors; parameters have gradients all the same, of zeros
             mixed_BHSR = q_BHSR
         return linear(mixed_BHSR.transpose(1, 2).flatten(2), self.write, self.write_bias)
+
+    def new_cache(self, slots: int) -> KeyValues:
+        """Return an empty cache for so many sequences, of the dtype and device of the parameters."""
+        return KeyValues(slots, self.n_kv_heads, self.head_width, self.read)
+
+    def extended(self, x: Float[Tensor, "N D"], reading: Reading, past: KeyValues) -> Float[Tensor, "N D"]:
+        """Return the attention output of new tokens, [N, D], as `forward` has for them at the end of their sequences.
+
+        Parameters
+        ----------
+        x
+            The new tokens of all sequences, one sequence after the other, [N, D].
+        reading
+            Which sequences they belong to.
+        past
+            Keys, after rotation, and values of the tokens before, to which those of the new ones are added.
+
+        Raises
+        ------
+        ValueError
+            If attention is not causal, because then earlier tokens would have to be computed anew.
+        """
+        if not self.config.causal:
+            raise ValueError(
+                "attention must be causal to be extended: without it the next token changes all before it"
+            )
+        H, G = self.n_heads, self.n_kv_heads
+        # Torch's product, not the faster one of the two: which that is depends on how many sequences there are.
+        heads_NHR = F.linear(x, self.read, self.read_bias).unflatten(-1, (H + 2 * G, self.head_width))
+        qk_NHR, v_NGR = heads_NHR.split((H + G, G), 1)
+        if self.rope is not None:
+            settings = self.rope.extra_repr()  # layers alike need the same
+            if settings not in reading.turns:
+                reading.turns[settings] = self.rope.turns(reading.position_N, x.dtype)
+            qk_NHR = self.rope.turned(qk_NHR.transpose(0, 1), reading.turns[settings]).transpose(0, 1)
+        q_NHR, k_NGR = qk_NHR.split((H, G), 1)
+        past.write(reading, k_NGR, v_NGR)
+        return F.linear(past.attended(reading, q_NHR).flatten(1), self.write, self.write_bias)
 
 
 def _rope(config: AttentionConfig, width: int) -> RoPE | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -177,6 +177,32 @@ class BaseRouter(nn.Module, ABC):
             metrics={},
         )
         return replace(info, metrics=metrics(info, config))
+
+    @property
+    def decides_alone(self) -> bool:
+        """Whether, in evaluation, the experts of a token depend on that token alone."""
+        return self.tokens_choose and not self.config.force_balanced
+
+    def decided(self, x: Float[Tensor, "N D"]) -> tuple[Int64[Tensor, "N K"], Float[Tensor, "N K"]]:
+        """Return the experts of tokens, best first, and their gate weights, as `forward` does in evaluation.
+
+        Raises
+        ------
+        ValueError
+            If the experts of a token depend on other tokens; if logits are not finite.
+        """
+        if not self.decides_alone:
+            raise ValueError(
+                f"the experts of a token must depend on it alone, but {type(self).__name__} looks at other tokens too"
+            )
+        logits = self.route_logits(x)
+        _check_finite(logits)
+        logits = logits / self.config.temperature
+        logs = log_scores(logits, self.scored_by)
+        choice = self.choose(logits, logs, torch.ones_like(logits[:, 0], dtype=torch.bool))
+        chosen = choice.chosen
+        options = {"normalised": self.normalised, "renormalised": self.config.renorm_after_drops}
+        return choice.experts, weights(logs.gather(1, choice.experts), chosen, chosen, **options)
 
     def _normed(self, x: Tensor) -> Tensor:
         if self.norm_weight is None:

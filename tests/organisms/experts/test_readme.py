@@ -11,7 +11,7 @@ import torch
 from organisms.experts import BiasRouter, ExpertConfig, MoEConfig, RouterConfig, build_moe
 
 README = Path(__file__).parents[3] / "organisms" / "experts" / "README.md"
-LAYER, MODEL, ROUTER = (
+LAYER, MODEL, READING, ROUTER = (
     textwrap.dedent(block)
     for block in re.findall(
         r"(?:^    .*\n(?:\n(?=    ))?)+", README.read_text(encoding="utf-8"), re.MULTILINE
@@ -36,6 +36,12 @@ def test_a_layer_and_a_model_are_built_and_give_a_loss():
     } == set()
     routers = [part for part in names["model"].modules() if isinstance(part, BiasRouter)]
     assert [bool(router.bias.any()) for router in routers] == [True, True]
+    exec(READING, names)
+    with torch.no_grad():
+        whole = [
+            names["model"](names["symbols"][each : each + 1, :length])[0] for each, length in ((0, 5), (1, 2))
+        ]
+    torch.testing.assert_close(names["next_logits"], torch.cat([logits[:, -1] for logits in whole]))
 
 
 def test_a_router_of_a_user_routes(monkeypatch):

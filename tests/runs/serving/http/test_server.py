@@ -1,0 +1,208 @@
+import asyncio
+import errno
+import http.client
+import json
+import socket
+import threading
+import urllib.parse
+
+import pytest
+
+from runs.errors import ConfigError
+from runs.serving.http import server
+from runs.serving.http.server import drained, is_loopback, listening, new_server, url
+from runs.serving.service import STOPPED
+from tests.runs.serving.small import symbols
+
+ASKED = {"tokens": [1], "max_new_tokens": 3, "seed": 1}
+
+
+def connected(at, timeout=60):
+    place = urllib.parse.urlsplit(at)
+    return http.client.HTTPConnection(place.hostname, place.port, timeout=timeout)
+
+
+def posted(at, body, path="/infer"):
+    connection = connected(at)
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
+
+
+def until(true):
+    """Wait, without a measure of time, until something has come true."""
+    while not true():
+        threading.Event().wait(0.001)
+
+
+def test_clients_at_the_same_time_are_answered_in_one_batch_as_each_alone(listening_server):
+    at, _ = listening_server(symbols())
+    alone = {seed: posted(at, ASKED | {"seed": seed, "max_new_tokens": 40})[1] for seed in range(4)}
+    found = {}
+
+    def ask(seed):
+        found[seed] = posted(at, ASKED | {"seed": seed, "max_new_tokens": 40})[1]
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed, answer in found.items():
+        assert answer["generated_tokens"] == alone[seed]["generated_tokens"]
+
+
+@pytest.mark.parametrize("path", ["/infer", "/stream", "/v1/completions"])
+def test_a_client_that_leaves_is_not_computed_for(listening_server, path):
+    at, served = listening_server(symbols(256), max_tokens=100_000, max_new_tokens=90_000)
+    engine = served.service.engine
+    body = (
+        {"prompt": "a", "max_tokens": 90_000} if "v1" in path else {"tokens": [1], "max_new_tokens": 90_000}
+    )
+    connection = connected(at)
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    until(lambda: engine.running)
+    connection.close()
+    until(lambda: not engine.running)
+    assert engine.counts.cancelled == 1
+    assert posted(at, ASKED)[0] == 200
+
+
+def test_a_client_that_never_sends_its_body_is_told_and_hurts_nobody(listening_server):
+    at, _ = listening_server(symbols(), body_timeout=0.05)
+    slow = connected(at)
+    slow.putrequest("POST", "/infer")
+    slow.putheader("Content-Type", "application/json")
+    slow.putheader("Content-Length", "100")
+    slow.endheaders(b'{"tokens')
+    assert posted(at, ASKED)[0] == 200
+    answer = slow.getresponse()
+    assert (answer.status, json.loads(answer.read())) == (
+        408,
+        {"error": "the body must have come within 0.05 s"},
+    )
+    slow.close()
+
+
+def test_what_is_no_http_is_turned_away(listening_server):
+    at, _ = listening_server(symbols())
+    place = urllib.parse.urlsplit(at)
+    with socket.create_connection((place.hostname, place.port)) as raw:
+        raw.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 400")
+    assert posted(at, ASKED)[0] == 200
+
+
+def test_a_server_that_is_asked_to_stop_answers_what_is_under_way_and_nothing_new(listening_server):
+    at, served = listening_server(symbols(), max_tokens=5000, max_new_tokens=4000)
+    found = []
+    asking = threading.Thread(target=lambda: found.append(posted(at, ASKED | {"max_new_tokens": 200})))
+    asking.start()
+    until(lambda: served.service.engine.running)
+    served.service.drain()
+    assert posted(at, ASKED)[0] == 503
+    asking.join()
+    ((status, answer),) = found
+    assert (status, len(answer["generated_tokens"])) == (200, 200)
+
+
+class Idle:
+    """A service that is idle at some look, or never."""
+
+    def __init__(self, looks):
+        self.left, self.is_draining, self.given_up = looks, False, False
+
+    def give_up(self):
+        self.left, self.given_up = 0, True
+
+    def drain(self):
+        self.is_draining = True
+
+    @property
+    def idle(self):
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize(("looks", "given_up"), [(0, False), (2, False), (10**9, True)])
+def test_it_stops_when_nothing_is_under_way_and_at_last_in_any_case(looks, given_up):
+    async def run():
+        ending, service, asked = new_server(lambda: None), Idle(looks), asyncio.Event()
+        task = asyncio.ensure_future(drained(ending, service, asked, 0.05))
+        await asyncio.sleep(0)
+        assert not service.is_draining
+        asked.set()
+        await task
+        return ending, service
+
+    ending, service = asyncio.run(run())
+    assert service.is_draining
+    assert (ending.should_exit, service.given_up) == (True, given_up)
+
+
+def test_requests_that_are_given_up_are_told_so(listening_server):
+    at, served = listening_server(symbols(), max_tokens=100_000, max_new_tokens=90_000)
+    found, streamed = [], connected(at)
+    asking = threading.Thread(target=lambda: found.append(posted(at, ASKED | {"max_new_tokens": 90_000})))
+    asking.start()
+    streamed.request(
+        "POST",
+        "/stream",
+        json.dumps(ASKED | {"max_new_tokens": 90_000}),
+        {"Content-Type": "application/json"},
+    )
+    answer = streamed.getresponse()
+    until(lambda: len(served.service.engine.running) == 2)
+    served.service.give_up()
+    asking.join()
+    assert found == [(503, {"error": STOPPED})]
+    assert answer.read().decode().endswith(f'event: error\ndata: {{"error":"{STOPPED}"}}\n\n')
+    until(lambda: served.service.idle)
+    assert posted(at, ASKED)[0] == 503
+    streamed.close()
+
+
+def test_auto_takes_the_next_free_port_and_a_taken_one_names_it():
+    with listening("127.0.0.1", None) as first, listening("127.0.0.1", None) as second:
+        ports = [bound.getsockname()[1] for bound in (first, second)]
+        assert 8080 <= ports[0] < ports[1]
+        assert url(first) == f"http://127.0.0.1:{ports[0]}"
+        with pytest.raises(
+            ConfigError,
+            match=rf"port {ports[0]} of 127\.0\.0\.1 is taken; \d+ is free: give --port \d+, or --port auto",
+        ):
+            listening("127.0.0.1", ports[0])
+
+
+def test_ports_that_may_not_be_used_and_no_free_one_at_all_are_told(monkeypatch):
+    def refusing(error):
+        def listen(family, address, port):
+            raise error
+
+        monkeypatch.setattr(server, "_listening", listen)
+
+    refusing(PermissionError())
+    with pytest.raises(ConfigError, match="port 80 may not be used by this user; choose one from 1024 on"):
+        listening("127.0.0.1", 80)
+    refusing(OSError(errno.EADDRINUSE, "taken"))
+    with pytest.raises(ConfigError, match=r"ports 8080 to 9079 of 127\.0\.0\.1 are all taken"):
+        listening("127.0.0.1", None)
+    with pytest.raises(ConfigError, match=r"port 80 of 127\.0\.0\.1 is taken; give --port auto"):
+        listening("127.0.0.1", 80)
+
+
+def test_hosts_that_are_not_here_are_refused():
+    with pytest.raises(ConfigError, match=r"--host 192\.0\.2\.1 is no address of this machine"):
+        listening("192.0.2.1", 0)
+    with pytest.raises(ConfigError, match=r"is no name or address; 127\.0\.0\.1 is this machine alone"):
+        is_loopback("a host with spaces")
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)],
+)
+def test_only_loopback_is_this_machine_alone(host, alone):
+    assert is_loopback(host) is alone
