@@ -4,10 +4,10 @@ import torch
 
 
 def exporting() -> bool:
-    """Whether `torch.export` (on which ONNX's is built) or `torch.jit.trace` records what is computed.
+    """Whether `torch.export`, of which other formats are made, records what is computed.
 
     Such a program has no branch on numbers, knows none of our kernels and holds for sizes that are not known yet. Where
     this is so, operations take the path that is their definition, and checks of numbers are left out: whoever exports
     compares what came of it with what it was made of (`runs.models.export`).
     """
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+    return torch.compiler.is_exporting()

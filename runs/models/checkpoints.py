@@ -130,9 +130,9 @@ def save(
     partial = path.with_name(f"{path.name}{durable.PARTIAL}")
     shutil.rmtree(partial, ignore_errors=True)
     durable.make_directory(partial)
-    for name, data in files.items():
-        durable.place(partial / name, data)
-    digests = canonical({name: sha256(data) for name, data in files.items()}).encode()
+    for name, content in files.items():
+        durable.place(partial / name, content)
+    digests = canonical({name: sha256(content) for name, content in files.items()}).encode()
     durable.write(partial / DIGESTS, digests)
     durable.rename(partial, path)
 

@@ -4,7 +4,7 @@ Shape suffixes: B examples, S tokens, n living components of a layer.
 """
 
 import copy
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import TypeVar, cast
 
 import torch
@@ -96,7 +96,7 @@ class OrganismModel(nn.Module):
         whole._modules = {}
         whole.interface, pool.of_layers = {}, []
         if hasattr(whole, "compact"):
-            whole.compact = True
+            setattr(whole, "compact", True)  # noqa: B010 - an attribute of one family
         # In a tuple, so that it is no module of this one: its tensors are the parameters above.
         self._organism = (whole, pool)
         self._on_device: tuple[str, ...] = tuple(
@@ -117,7 +117,7 @@ class OrganismModel(nn.Module):
         whole.pool, whole.interface = pool, self._named(self.interface)
         return cast(Tensor, whole(tokens))
 
-    def _named(self, parameters: nn.Module) -> Mapping[str, Tensor]:
+    def _named(self, parameters: nn.Module) -> dict[str, Tensor]:
         return {self._names[name]: each for name, each in parameters.named_parameters()}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "OrganismModel":
@@ -138,7 +138,7 @@ def _joined(pool: Pool, slots: list[int]) -> dict[str, Tensor]:
         sizes = [max(axis) for axis in zip(*(each.shape for each in arrays), strict=True)]
         filled = stack.new_zeros(len(arrays), *(sizes or stack.shape[1:]))
         for place, array in enumerate(arrays):
-            filled[(place, *(slice(size) for size in array.shape))] = array
+            filled[place][tuple(slice(size) for size in array.shape)] = array
         joined[name] = filled
     return joined
 

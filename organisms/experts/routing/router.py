@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels import arguments
+from kernels import arguments, backends
 from kernels.exporting import exporting
 from organisms.experts.config import RouterConfig
 from organisms.experts.routing.capacity import expert_capacity, first_come, growing_capacity, highest
@@ -127,7 +127,7 @@ class BaseRouter(nn.Module, ABC):
         ValueError
             If the squares of a token overflow in the norm.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        with backends.exact(x):
             dtype = torch.promote_types(x.dtype, torch.float32)
             return F.linear(self._normed(x.to(dtype)), self.weight.to(dtype))
 
