@@ -4,11 +4,12 @@ Shape suffixes: B examples, S tokens, n living components of a layer.
 """
 
 import copy
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kernels.exporting import exporting
 from organisms.pool import Pool
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 class LivingPool(Pool):
-    """The living components of a pool: of each layer as many as live in it, as long as the longest of them is.
+    """The slots of a pool that live, without those that do not.
 
     Nothing is born or dies in it.
 
@@ -32,12 +33,15 @@ class LivingPool(Pool):
     def __init__(self, pool: Pool) -> None:
         living = [pool.living(layer) for layer in range(pool.depth)]
         super().__init__(pool.family, (), pool.depth, max(1, *map(len, living)))
-        self.of_layers: list[dict[str, Tensor]] = []
+        self.components: list[list[Mapping[str, Tensor]]] = []  # of each layer, their arrays by name
         for layer, slots in enumerate(living):
             places = [layer * pool.capacity + slot for slot in slots]
             for place, slot in enumerate(places):
                 self.occupants[layer * self.capacity + place] = pool.occupants[slot]
-            self.of_layers.append(_joined(pool, places))
+            arrays = [pool.genome(slot).arrays for slot in places]
+            self.components.append(
+                [{name: torch.from_numpy(each) for name, each in own.items()} for own in arrays]
+            )
         self.stacks = dict.fromkeys(pool.stacks, torch.zeros(0))  # their names
 
     def kept(self, layer: int, name: Hashable, made: Callable[[], T]) -> T:
@@ -51,16 +55,15 @@ class LivingPool(Pool):
         return made() if exporting() else super().kept(layer, name, made)
 
     def layers(self, name: str) -> tuple[Tensor, ...]:
-        """Return one stack as a tensor [n, ...] for each layer."""
-        return tuple(stacks[name] for stacks in self.of_layers)
+        """Return one array of all components as a tensor [n, ...] for each layer, as large as the largest of them."""
+        return tuple(_stacked([own[name] for own in components]) for components in self.components)
 
 
 class OrganismModel(nn.Module):
-    """The network of an organism, without its dead slots: ``outputs = forward(tokens)``.
+    """The network of an organism, without dead slots and without padding: ``outputs = forward(tokens)``.
 
     Its parameters are the interface, ``interface.NAME``, which the run froze and which so asks for no gradient, and
-    the living components, ``layers.LAYER.NAME`` [n, ...], in the order of their slots. Components of a layer that are
-    smaller than its largest are filled up with zeros, which stay zeros in training.
+    those of the living components, ``layers.LAYER.NUMBER.NAME``, in the order of their slots and in their own sizes.
 
     Parameters
     ----------
@@ -89,12 +92,15 @@ class OrganismModel(nn.Module):
             }
         )
         self.layers = nn.ModuleList(
-            nn.ParameterDict({_attribute(name): nn.Parameter(each) for name, each in stacks.items()})
-            for stacks in pool.of_layers
+            nn.ModuleList(
+                nn.ParameterDict({_attribute(name): nn.Parameter(each) for name, each in own.items()})
+                for own in components
+            )
+            for components in pool.components
         )
         whole = copy.copy(organism)
         whole._modules = {}
-        whole.interface, pool.of_layers = {}, []
+        whole.interface, pool.components = {}, []
         if hasattr(whole, "compact"):
             setattr(whole, "compact", True)  # noqa: B010 - an attribute of one family
         # In a tuple, so that it is no module of this one: its tensors are the parameters above.
@@ -113,7 +119,7 @@ class OrganismModel(nn.Module):
         """
         whole, pool = (copy.copy(each) for each in self._organism)
         whole._modules = {}  # which a copy shares
-        pool.of_layers = [self._named(stacks) for stacks in self.layers]
+        pool.components = [[self._named(own) for own in layer.children()] for layer in self.layers]
         whole.pool, whole.interface = pool, self._named(self.interface)
         return cast(Tensor, whole(tokens))
 
@@ -129,18 +135,17 @@ class OrganismModel(nn.Module):
         return self
 
 
-def _joined(pool: Pool, slots: list[int]) -> dict[str, Tensor]:
-    """Return the arrays of some living slots, [n, ...] each, as large as the largest of them."""
-    own = [pool.genome(slot).arrays for slot in slots]
-    joined = {}
-    for name, stack in pool.stacks.items():
-        arrays = [torch.from_numpy(each[name]) for each in own]
-        sizes = [max(axis) for axis in zip(*(each.shape for each in arrays), strict=True)]
-        filled = stack.new_zeros(len(arrays), *(sizes or stack.shape[1:]))
-        for place, array in enumerate(arrays):
-            filled[place][tuple(slice(size) for size in array.shape)] = array
-        joined[name] = filled
-    return joined
+def _stacked(arrays: Sequence[Tensor]) -> Tensor:
+    """Return arrays as one, [n, ...], the smaller filled up with zeros at the ends of their axes."""
+    if not arrays:
+        return torch.zeros(0)
+    sizes = [max(axis) for axis in zip(*(array.shape for array in arrays), strict=True)]
+    filled = []
+    for array in arrays:
+        missing = [size - own for size, own in zip(sizes, array.shape, strict=True)]
+        ends = [number for lack in reversed(missing) for number in (0, lack)]
+        filled.append(F.pad(array, ends) if any(missing) else array)
+    return torch.stack(filled)
 
 
 def _attribute(name: str) -> str:

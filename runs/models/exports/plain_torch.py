@@ -20,6 +20,9 @@ from torch.fx import Graph
 from runs.errors import RunError
 from runs.models.signature import Signature
 
+DEVICE = (
+    "_device"  # name of the argument that takes the place of the device on which the program was recorded
+)
 OUTER = "model."  # of what wraps a model
 CODE, WEIGHTS = "model.py", "model.safetensors"
 # Of what recording leaves in a program: checks of its own, which say nothing of the outputs.
@@ -181,14 +184,14 @@ def _function(exported: ExportedProgram) -> str:
             f"this model refers to {unknown[0]}, which is not torch's, so that format torch cannot have it; formats "
             "pt2 and onnx can"
         )
-    body = code.src.strip().replace("device(type='cpu')", "where")
+    body = code.src.strip().replace("device(type='cpu')", DEVICE)
     head, _, rest = body.partition("(")
     assert head == "def forward", head
     arguments, _, rest = rest.partition("):")
     names = [part.strip() for part in arguments.split(",")][1:]
     assert all(name.isidentifier() and not keyword.iskeyword(name) for name in names)
     rest = "\n".join(line for line in rest.split("\n") if line.strip())
-    return f"def _outputs(where, {', '.join(names)}):\n{rest.lstrip(chr(10))}"
+    return f"def _outputs({DEVICE}, {', '.join(names)}):\n{rest.lstrip(chr(10))}"
 
 
 def _named(target: Any) -> str:
