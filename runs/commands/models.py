@@ -162,7 +162,7 @@ def delete(
 
     sizes = {path: removable(path) for path in dict.fromkeys(models)}
     if not yes:
-        if not sys.stdin.isatty():
+        if not at_a_terminal():
             raise ConfigError("models are deleted where somebody can be asked, or with --yes")
         for path, size in sizes.items():
             warn(f"{path}, {readable(size)}")
@@ -213,6 +213,11 @@ def predict(
             )
         durable.write(out, buffer.getvalue())
     say(out)
+
+
+def at_a_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def _of(number: str | int, what: str) -> str:

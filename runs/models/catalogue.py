@@ -10,7 +10,7 @@ from typing import Any
 from archive_store.durable import PARTIAL
 from archive_store.errors import StoreError
 from runs.config.problems import nearest
-from runs.errors import ConfigError, PlasmodiaError
+from runs.errors import ConfigError, PlasmodiaError, command
 from runs.models.checkpoints import MODEL, open_checkpoint
 from runs.models.opening import Kept, best_step, kept_in, scores, steps
 
@@ -119,7 +119,7 @@ def newest(folder: Path) -> Path:
     """
     usable = [entry for entry in catalogue(folder, "date", every=True) if entry.problem is None]
     if not usable:
-        raise ConfigError(f"{folder} has no model that can be used; see: plasmodia models list {folder}")
+        raise ConfigError(f"{folder} has no model that can be used; see: {command('models', 'list', folder)}")
     return folder / usable[0].name
 
 

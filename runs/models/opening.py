@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from runs.errors import ConfigError, RunError
+from runs.errors import ConfigError, RunError, command
 from runs.models.checkpoints import DIGESTS, METRICS, Checkpoint, open_checkpoint
 from runs.models.signature import Signature
 
@@ -139,7 +139,7 @@ def _loss(checkpoint: Path) -> float:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path} cannot be read ({type(error).__name__}); restore the checkpoint from a copy, or remove it: "
-            f"plasmodia models delete {checkpoint}"
+            + command("models", "delete", checkpoint)
         ) from None
     return loss if math.isfinite(loss) else math.inf
 

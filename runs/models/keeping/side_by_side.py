@@ -38,9 +38,8 @@ def table(found: Sequence[Compared], score_name: str, split: str) -> str:
         [
             *lines,
             "",
-            "FLOPs: matrix products and attention of one example, two for a product and a sum. In brackets: 95 %",
-            "interval of the paired bootstrap over examples; one that holds 0 shows no difference. Times: medians, in one",
-            "thread.",
+            "FLOPs: matrix products and attention of one example, two for a product and a sum. In brackets: the 95 %",
+            "interval of the paired bootstrap over examples. Times: medians, in one thread.",
         ]
     )
 
