@@ -166,7 +166,7 @@ def delete(
             raise ConfigError("models are deleted where somebody can be asked, or with --yes")
         for path, size in sizes.items():
             warn(f"{path}, {readable(size)}")
-        if not typer.confirm(f"Delete {len(sizes)} of {len(sizes)} for good?", err=True):
+        if not typer.confirm("Delete for good?", err=True):
             raise ConfigError("nothing was deleted")
     for path in sizes:
         remove(path)

@@ -116,11 +116,8 @@ def test_models_are_deleted_where_that_is_wanted(folder, tmp_path, monkeypatch):
     assert (declined.exit_code, (copy / "dense").is_dir()) == (2, True)
     assert "nothing was deleted" in declined.stderr
     agreed = run("models", "delete", copy / "dense", input="y\n")
-    assert (agreed.exit_code, agreed.stdout.strip(), (copy / "dense").exists()) == (
-        0,
-        str(copy / "dense"),
-        False,
-    )
+    assert (agreed.exit_code, (copy / "dense").exists()) == (0, False)
+    assert agreed.stdout.splitlines()[-1] == str(copy / "dense")  # the runner writes its input too
     sure = run("models", "delete", copy / "other/checkpoints/step-00000001", "--yes")
     assert sure.exit_code == 0
     assert [path.name for path in copy.iterdir()] == ["other"]

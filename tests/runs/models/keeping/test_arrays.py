@@ -38,7 +38,7 @@ def test_files_that_are_none_are_refused(name, content, signature, said, tmp_pat
 
 def test_objects_are_not_unpickled_and_what_is_missing_is_told(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ConfigError, match="is no .npy file of numbers: Object arrays cannot be loaded"):
+    with pytest.raises(ConfigError, match=r"is no \.npy file of numbers: Object arrays cannot be loaded"):
         read(tmp_path / "x.npy", CLASSES)
     with pytest.raises(ConfigError, match=r"cannot be read: No such file"):
         read(tmp_path / "nowhere.npy", CLASSES)
