@@ -5,10 +5,10 @@ parameters have names and gradients. So every architecture and every family has 
 trained on in it; the structure of its modules is gone.
 """
 
-import keyword
+import importlib.abc
+import importlib.util
 import re
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -123,14 +123,29 @@ def written(exported: ExportedProgram, signature: Signature, any_length: bool) -
     }
 
 
-def executed(files: Mapping[str, bytes], name: str = "exported_model") -> Callable[[Tensor], Tensor]:
+def executed(files: Mapping[str, bytes]) -> Callable[[Tensor], Tensor]:
     """Return the model that the files of `written` make, as whoever gets them will have it."""
-    module = ModuleType(name)
+    loader = _Written(files[CODE])
+    spec = importlib.util.spec_from_loader("exported_model", loader, origin=CODE)
+    assert spec is not None
+    module: Any = importlib.util.module_from_spec(spec)
     module.__file__ = CODE
-    exec(compile(files[CODE], CODE, "exec"), module.__dict__)
-    found: Any = module
-    model: Callable[[Tensor], Tensor] = found.Model(found._tensors(files[WEIGHTS])).eval()
+    loader.exec_module(module)
+    model: Callable[[Tensor], Tensor] = module.Model(module._tensors(files[WEIGHTS])).eval()
     return model
+
+
+class _Written(importlib.abc.SourceLoader):
+    """What imports a module that is not on disk yet."""
+
+    def __init__(self, source: bytes) -> None:
+        self.source = source
+
+    def get_filename(self, fullname: str) -> str:
+        return CODE
+
+    def get_data(self, path: str | bytes) -> bytes:
+        return self.source
 
 
 def _values(exported: ExportedProgram) -> dict[str, Any]:
@@ -185,11 +200,9 @@ def _function(exported: ExportedProgram) -> str:
             "pt2 and onnx can"
         )
     body = code.src.strip().replace("device(type='cpu')", DEVICE)
-    head, _, rest = body.partition("(")
-    assert head == "def forward", head
+    _, _, rest = body.partition("(")
     arguments, _, rest = rest.partition("):")
     names = [part.strip() for part in arguments.split(",")][1:]
-    assert all(name.isidentifier() and not keyword.iskeyword(name) for name in names)
     rest = "\n".join(line for line in rest.split("\n") if line.strip())
     return f"def _outputs({DEVICE}, {', '.join(names)}):\n{rest.lstrip(chr(10))}"
 
