@@ -37,7 +37,7 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """List the models of a folder tree; damaged ones are told, and then the exit status is 1."""
-    from runs.models.catalogue import catalogue
+    from runs.models.keeping.catalogue import catalogue
     from runs.models.keeping.shown import listed
 
     entries = catalogue(folder, sort, every)
@@ -65,7 +65,7 @@ def show(model: Model, json: AsJson = False) -> None:
 
 def latest(folder: Folder = OUT, json: AsJson = False) -> None:
     """Print the path of the model that was changed last."""
-    from runs.models.catalogue import newest
+    from runs.models.keeping.catalogue import newest
 
     path = newest(folder)
     say(as_text({"path": str(path)}) if json else path)
@@ -97,8 +97,8 @@ def compare(
     working_directory_last()
     with messages_only():
         prepare_machine()
-        from runs.models.compare import compare as compared
-        from runs.models.data import given
+        from runs.models.keeping.compare import compare as compared
+        from runs.models.keeping.data import given
         from runs.models.keeping.side_by_side import table
         from runs.models.opening import open_model
 

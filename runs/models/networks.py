@@ -16,7 +16,7 @@ from archive_store.journal.journal import State
 from archive_store.reading import Run
 from runs.calibration.stored import config_of
 from runs.errors import RunError
-from runs.models.living import OrganismModel
+from runs.models.keeping.living import OrganismModel
 from runs.models.signature import Signature
 from runs.results.best import newest, organism_of, world_of
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runs.models.catalogue import Entry
+from runs.models.keeping.catalogue import Entry
 from runs.models.keeping.columns import aligned
 from runs.models.opening import Opened, checkpoint_of, kind_of, open_model
 

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from runs.models.living import OrganismModel
+from runs.models.keeping.living import OrganismModel
 from tests.fixtures.small_worlds import (
     DEFINED,
     KINDS,

@@ -20,8 +20,8 @@ from organisms.task import Split, Task
 from qd.seeding import generator
 from runs.errors import ConfigError
 from runs.machine.clock import Clock
-from runs.models.data import task_of
 from runs.models.evaluation import by_label, examples, measured
+from runs.models.keeping.data import task_of
 from runs.models.opening import Opened, open_model
 from runs.models.predicting import predict
 

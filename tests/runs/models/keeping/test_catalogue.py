@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from runs.errors import ConfigError
-from runs.models.catalogue import catalogue, newest, parameters_of, places
+from runs.models.keeping.catalogue import catalogue, newest, parameters_of, places
 from runs.models.signature import Signature
 from tests.fixtures.small_models import digits, model, trained
 from tests.fixtures.small_runs import copied

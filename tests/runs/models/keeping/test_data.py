@@ -2,7 +2,7 @@ import pytest
 
 from archive_store.reading import open_run
 from runs.errors import ConfigError, RunError
-from runs.models.data import given, made, task_of
+from runs.models.keeping.data import given, made, task_of
 from runs.models.networks import rebuilt
 from tests.fixtures.small_models import DATA, digits, kept, trained
 

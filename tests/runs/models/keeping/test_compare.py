@@ -9,9 +9,9 @@ import torch
 from scipy import stats
 
 from runs.errors import ConfigError
-from runs.models import compare as comparing
-from runs.models.compare import BATCHES, apart, compare, flops, milliseconds
-from runs.models.data import given
+from runs.models.keeping import compare as comparing
+from runs.models.keeping.compare import BATCHES, apart, compare, flops, milliseconds
+from runs.models.keeping.data import given
 from runs.models.keeping.side_by_side import table
 from runs.models.opening import open_model
 from runs.models.options import TransformerOptions
