@@ -58,7 +58,7 @@ VALUES = {values}
 
 
 class Model(nn.Module):
-    """outputs = model(tokens); its parameters and buffers have the names that they had in the model."""
+    """outputs = model(tokens); its parameters and buffers have the names that they had, with _ for a dot."""
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         super().__init__()

@@ -27,11 +27,11 @@ def removable(path: Path) -> int:
     kind = kept_in(path)
     if kind is None or kind == "run":
         what = (
-            "a run, which belongs to itself; remove its folder by hand"
+            "a run: remove its folder by hand"
             if kind
             else "no checkpoint and no training"
         )
-        raise ConfigError(f"{path} is {what}, and only checkpoints and trainings are deleted")
+        raise ConfigError(f"{path} is {what}; only checkpoints and trainings are deleted")
     if kind == "checkpoint" and not all((path / name).is_file() for name in (MODEL, DESCRIPTION)):
         raise ConfigError(f"{path} has a list of digests, but no model; look at it, and remove it by hand")
     if kind == "training" and not _of_trainings_alone(path):

@@ -58,8 +58,8 @@ def refused(path, said):
 
 
 def test_runs_links_and_other_folders_are_refused(training, undisturbed, tmp_path):
-    refused(undisturbed, "is a run, which belongs to itself")
-    refused(tmp_path, "is no checkpoint and no training, and only")
+    refused(undisturbed, "is a run: remove its folder by hand")
+    refused(tmp_path, "is no checkpoint and no training; only")
     refused(tmp_path / "nowhere", "is no checkpoint and no training")
     (tmp_path / "link").symlink_to(training)
     refused(tmp_path / "link", "is a link, and only folders are deleted")
