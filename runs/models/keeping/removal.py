@@ -26,11 +26,7 @@ def removable(path: Path) -> int:
         raise ConfigError(f"{path} is a link, and only folders are deleted; give the folder that it leads to")
     kind = kept_in(path)
     if kind is None or kind == "run":
-        what = (
-            "a run: remove its folder by hand"
-            if kind
-            else "no checkpoint and no training"
-        )
+        what = "a run: remove its folder by hand" if kind else "no checkpoint and no training"
         raise ConfigError(f"{path} is {what}; only checkpoints and trainings are deleted")
     if kind == "checkpoint" and not all((path / name).is_file() for name in (MODEL, DESCRIPTION)):
         raise ConfigError(f"{path} has a list of digests, but no model; look at it, and remove it by hand")
