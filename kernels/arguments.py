@@ -6,6 +6,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from kernels.exporting import exporting
 from kernels.suggestion import did_you_mean
 
 LARGEST = 2**34  # bytes of one result: an honest mistake in an axis is larger, a matrix in use is not
@@ -105,6 +106,8 @@ def allocatable(argument: str, shape: Sequence[int], dtype: torch.dtype) -> None
     ValueError
         If it would.
     """
+    if exporting():
+        return  # whose sizes are symbols
     size = prod(shape) * dtype.itemsize
     if size > LARGEST:
         raise ValueError(

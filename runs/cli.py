@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from archive_store.errors import StoreError
-from runs.commands import compare, experiment, inspect, listing, run, serve, setup, streams
+from runs.commands import compare, experiment, inspect, listing, models, run, serve, setup, streams
 from runs.commands.options import INTERRUPTED, stop
 from runs.errors import ConfigError, PlasmodiaError, RunError
 from runs.machine.search_path import ours_first
@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "export": listing.export,
     "compare": compare.compare,
     "serve": serve.serve,
+    "predict": models.predict,
 }
 
 _UNMAPPED = "failed to map segment"  # what the loader of shared libraries says where memory is limited
@@ -117,6 +118,10 @@ _experiment = typer.Typer(cls=experiment.Group, no_args_is_help=True, rich_marku
 for _name, _function in experiment.COMMANDS.items():
     _experiment.command(_name, cls=experiment.WithArms)(guarded(_function))
 app.add_typer(_experiment, name="experiment", help=experiment.HELP)
+_models = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+for _name, _function in models.COMMANDS.items():
+    _models.command(_name)(guarded(_function))
+app.add_typer(_models, name="models", help=models.HELP)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kernels.attention.visibility import Visibility
+from kernels.exporting import exporting
 
 
 def forward(
@@ -63,7 +64,7 @@ def attention_weights(
     scores = (q * scale[:, None, None]) @ k.transpose(-1, -2)
     sees = mask.any(-1, keepdim=True)
     weights = torch.softmax(scores.masked_fill(~mask & sees, -torch.inf), dim=-1)
-    return weights if bool(sees.all()) else weights.masked_fill(~sees, 0.0)
+    return weights if not exporting() and bool(sees.all()) else weights.masked_fill(~sees, 0.0)
 
 
 def visible(visibility: Visibility, length: int) -> Bool[Tensor, "#B #H S S"]:

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kernels.exporting import exporting
+
 
 def hidden(dtype: torch.dtype) -> float:
     """Return what is added to the score of a hidden key.
@@ -48,6 +50,8 @@ class Visibility:
         rows, columns = self.places(queries), self.places(keys)
         if rows.shape[1] == 1:
             return (rows - columns.T).abs()
+        if exporting():  # ONNX has no such operation
+            return (rows[:, None] - columns).square().sum(-1).sqrt()
         return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist")
 
     def seen(self, length: int, *, causal: bool) -> Bool[Tensor, "#B #H #S S"] | None:

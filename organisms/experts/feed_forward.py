@@ -8,7 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from kernels import backends
+from kernels.exporting import exporting
 from organisms.experts.config import MoEConfig
+from organisms.experts.dispatch.all_experts import by_computing_all
 from organisms.experts.dispatch.dispatch import DISPATCH
 from organisms.experts.dispatch.expert_ffn import ExpertFFN
 from organisms.experts.routing.build import build_router
@@ -130,6 +132,8 @@ class MoEFeedForward(nn.Module):
         return torch.empty_like(rows_MD).index_copy_(0, place_M, torch.cat(parts)).view(N, K, -1)
 
     def _routed(self, x_ND: Tensor, routing: RoutingInfo, generator: torch.Generator | None) -> Tensor:
+        if exporting() and not self.training:
+            return self._recorded(x_ND, routing)
         mode = self.config.router.dispatch_mode
         padded = "bmm" if self.config.expert.grouped_gemm else "einsum"
         compute = "grouped_gemm" if mode == "sorted" else padded
@@ -144,6 +148,13 @@ class MoEFeedForward(nn.Module):
         outputs = self.fallback(x_ND.index_select(0, dropped), generator)
         # No token is dropped twice, so that the order of this sum does not matter.
         return y_ND.index_add(0, dropped, self.config.fallback_weight * outputs)
+
+    def _recorded(self, x_ND: Tensor, routing: RoutingInfo) -> Tensor:
+        y_ND = by_computing_all(x_ND, routing.combine_weights, self.experts.matrices())
+        if self.fallback is None:
+            return y_ND
+        dropped_N = routing.dropped_tokens.unsqueeze(1).to(y_ND.dtype)
+        return y_ND + self.config.fallback_weight * dropped_N * self.fallback(x_ND)
 
 
 def _affine(x: Tensor, weights: Tensor, biases: Tensor | None, expert: int) -> Tensor:

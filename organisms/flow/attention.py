@@ -130,7 +130,7 @@ class CrossAttention(nn.Module):
         """
         check_sequence("x", x, self.read.shape[1], "d_model", self.read)
         check_sequence("context", context, self.read.shape[1], "d_model", self.read)
-        if len(x) != len(context):
+        if x.shape[0] != context.shape[0]:
             raise ValueError(
                 f"context must have a sequence for each of x, {len(x)}, but has {len(context)}; expand it"
             )
@@ -139,7 +139,7 @@ class CrossAttention(nn.Module):
         # The kernel wants as many queries as keys: the fewer are padded, keys are hidden.
         S, T = q.shape[2], k.shape[2]
         q, k, v = (F.pad(each, (0, 0, 0, max(S, T) - each.shape[2])) for each in (q, k, v))
-        real = (torch.arange(max(S, T), device=x.device) < T).expand(len(x), -1)
+        real = (torch.arange(max(S, T), device=x.device) < T).expand(x.shape[0], -1)
         output = attention(q, k, v, key_mask=None if S <= T else real).output
         return linear(_joined(output[:, :, :S]), self.write)
 

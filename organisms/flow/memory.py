@@ -140,7 +140,7 @@ class FlowMemoryNetwork(nn.Module):
 
     def _start(self, x: Tensor) -> Tensor:
         # A copy: what was read must not change when the bank is written.
-        return self.memory_bank.clone().expand(len(x), -1, -1)
+        return self.memory_bank.clone().expand(x.shape[0], -1, -1)
 
     @torch.no_grad()
     def _keep(self, end: Tensor) -> None:

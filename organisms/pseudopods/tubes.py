@@ -71,8 +71,8 @@ class TubeRules:
 
     def none(self, data: Tensor) -> Tubes:
         """Return no tubes, for sequences that will store what is shaped as `data` [B, *shape]."""
-        empty = data.new_zeros(len(data), self.capacity)
-        return Tubes(data.new_zeros(len(data), self.capacity, *data.shape[1:]), empty, empty)
+        empty = data.new_zeros(data.shape[0], self.capacity)
+        return Tubes(data.new_zeros(data.shape[0], self.capacity, *data.shape[1:]), empty, empty)
 
     def adapted(self, tubes: Tubes) -> Float[Tensor, "B M"]:
         """Return the conductances a step later: thinner, thicker where something flowed, 0 where a tube closes."""
@@ -118,4 +118,5 @@ def flow(conductance: Float[Tensor, "*batch M"], fit: Float[Tensor, "*batch M"])
 
 def taken(data: Tensor, place: Int64[Tensor, "B M"]) -> Tensor:
     """Return what stands at the places of an axis, [B, M, *shape] of [B, N, *shape]."""
-    return torch.take_along_dim(data, place.view(*place.shape, *[1] * (data.ndim - 2)), 1)
+    wide = place.view(*place.shape, *[1] * (data.ndim - 2))
+    return data.gather(1, wide.expand(-1, -1, *data.shape[2:]))

@@ -50,6 +50,8 @@ class Checkpoint:
         Packages and machine that trained it.
     digest
         SHA-256 of ``digests.json``: names the whole.
+    data
+        The section ``data`` of its training's configuration; None: it was not kept.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Checkpoint:
     metrics: Mapping[str, Any]
     fingerprint: Mapping[str, Any]
     digest: str
+    data: Mapping[str, Any] | None = None
 
     def model(self) -> "nn.Module":
         """Return the module with its parameters, on the CPU, in evaluation mode.
@@ -88,6 +91,7 @@ def save(
     metrics: Mapping[str, Any],
     fingerprint: Mapping[str, Any],
     training: Mapping[str, "Tensor"] | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all; one that is there under this name stays until the new one is whole.
 
@@ -103,6 +107,9 @@ def save(
         Plain values.
     training
         What else a training needs to go on; None: nothing is kept of it.
+    data
+        The section ``data`` of the training's configuration, as plain values, so that the data can be made again;
+        None: it is not kept.
 
     Raises
     ------
@@ -110,6 +117,8 @@ def save(
         If the disk does not take it.
     """
     described = {"format": FORMAT, "model": choice.model_dump(mode="json"), "signature": signature.plain()}
+    if data is not None:
+        described["data"] = dict(data)
     files = {
         MODEL: _encoded(model.state_dict()),
         DESCRIPTION: canonical(described).encode(),
@@ -121,9 +130,9 @@ def save(
     partial = path.with_name(f"{path.name}{durable.PARTIAL}")
     shutil.rmtree(partial, ignore_errors=True)
     durable.make_directory(partial)
-    for name, data in files.items():
-        durable.place(partial / name, data)
-    digests = canonical({name: sha256(data) for name, data in files.items()}).encode()
+    for name, content in files.items():
+        durable.place(partial / name, content)
+    digests = canonical({name: sha256(content) for name, content in files.items()}).encode()
     durable.write(partial / DIGESTS, digests)
     durable.rename(partial, path)
 
@@ -153,6 +162,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
             raise RunError(f"{path} is of a newer version (format {described['format']}); update Plasmodia")
         choice = ModelChoice.model_validate_json(json.dumps(described["model"]))
         signature = Signature.read(described["signature"])
+        data = described.get("data")
+        if not isinstance(data, dict | None):
+            raise ValueError(f"data must be an object, not {data!r}")
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path / DESCRIPTION} describes no model: {error}") from None
     return Checkpoint(
@@ -162,6 +174,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         _json(path / METRICS, (path / METRICS).read_bytes()),
         _json(path / FINGERPRINT, (path / FINGERPRINT).read_bytes()),
         sha256(listed),
+        data,
     )
 
 

@@ -96,6 +96,25 @@ class Pooled(nn.Module):
         return mean_of_tokens(outputs, mask), metrics
 
 
+class OutputsOnly(nn.Module):
+    """A model whose metrics are left out: ``outputs = model(tokens, mask)``.
+
+    Parameters
+    ----------
+    model
+        Maps tokens to outputs and metrics.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the outputs; arguments as in `Network.forward`."""
+        outputs: Tensor = self.model(tokens, mask)[0]
+        return outputs
+
+
 def mean_of_tokens(x: Tensor, mask: Tensor | None) -> Tensor:
     """Return the mean over the tokens that are no padding, [B, D]."""
     if mask is None:

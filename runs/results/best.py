@@ -1,11 +1,13 @@
 """The best network of a run, built again on the CPU from the run's folder."""
 
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from archive_store.frames import best_organism
 from archive_store.journal.journal import State
 from archive_store.reading import Run
 from runs.config.schema import Config, plain
+from runs.errors import RunError
 
 if TYPE_CHECKING:
     from organisms.species import Organism
@@ -22,8 +24,15 @@ def newest(run: Run) -> State | None:
     return None if organism is None else states[organism, kept["round"].max()]
 
 
-def world_of(run: Run, config: Config) -> "World":
+def world_of(run: Run, config: Config, exact: bool = True) -> "World":
     """Return the world of a run, with its interface and without hosts; code of the user's own is imported.
+
+    Parameters
+    ----------
+    run, config
+        The run and its configuration.
+    exact
+        Whether arithmetic must be that of the run; where not, torch may be there already with settings of the user's.
 
     Raises
     ------
@@ -34,7 +43,8 @@ def world_of(run: Run, config: Config) -> "World":
     """
     from runs.machine import settings
 
-    settings.prepare()  # before torch is imported
+    with nullcontext() if exact else suppress(RunError):
+        settings.prepare()  # before torch is imported
     from runs import tasks
     from runs.calibration.stored import calibrated
     from runs.config.reader import changed

@@ -43,6 +43,10 @@ class ExpertFFN(nn.Module):
         self.b1 = nn.Parameter(torch.zeros(E, P)) if config.bias else None
         self.b2 = nn.Parameter(torch.zeros(E, D)) if config.bias else None
 
+    def matrices(self) -> Experts:
+        """Return the matrices and the activation, which are all that evaluation needs."""
+        return Experts(self.W1, self.W2, self.b1, self.b2, self.activation)
+
     def forward(
         self,
         rows: Float[Tensor, "M D"],
@@ -79,7 +83,7 @@ class ExpertFFN(nn.Module):
         if self.training and self.config.dropout:
             # Drawn outside the checkpoint, so that recomputed activations meet the same dropout.
             keep = dropout_factors(rows, (len(rows), self.config.d_hidden), self.config.dropout, generator)
-        experts = Experts(self.W1, self.W2, self.b1, self.b2, self.activation)
+        experts = self.matrices()
 
         def outputs(rows: Tensor) -> Tensor:
             return expert_outputs(rows, offsets, experts, compute=compute, keep=keep)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kernels.exporting import exporting
 from kernels.grouped_gemm import grouped_gemm
 from organisms.experts.dispatch.dispatch import sorted_rows
 from organisms.experts.dispatch.placement import collected, spread
@@ -130,10 +131,12 @@ class ExpertOrganism(RoutedOrganism):
         Tensor
             What the layer adds to the stream, [B, S, D].
         """
+        if exporting():
+            return self._of_all(layer, h_BSD, routed)
         slots_Tk = routed.slots_Tk
-        rows = sorted_rows(slots_Tk, None, self.pool.capacity)
-        slot_M = slots_Tk.flatten().index_select(0, rows.placement.rank_M)
         up_CDH, down_CHD = self.matrices(layer)
+        rows = sorted_rows(slots_Tk, None, len(up_CDH))
+        slot_M = slots_Tk.flatten().index_select(0, rows.placement.rank_M)
         hidden_MH = grouped_gemm(spread(h_BSD.flatten(0, 1), rows.placement), up_CDH, rows.offsets_E)
         activated_MH = self._activated(layer, hidden_MH, slot_M)
         outputs_MD = grouped_gemm(activated_MH, down_CHD, rows.offsets_E)
@@ -194,6 +197,14 @@ class ExpertOrganism(RoutedOrganism):
         """
         dim = self.interface["embed"].shape[1]
         return describe(self.task, self.k, dim, residents, guests, names)
+
+    def _of_all(self, layer: int, h_BSD: Tensor, routed: Routed) -> Tensor:
+        """Return the same from the outputs of all experts for all tokens."""
+        hidden_BCSH = self.hidden(layer, h_BSD)
+        empty_TC = h_BSD.new_zeros(routed.slots_Tk.shape[0], hidden_BCSH.shape[1])
+        weights_TC = empty_TC.scatter(1, routed.slots_Tk, routed.weights_Tk)
+        weights_BCS1 = weights_TC.view(*h_BSD.shape[:2], -1).transpose(1, 2).unsqueeze(-1)
+        return Writes(weights_BCS1 * hidden_BCSH, self.matrices(layer)[1]).total()
 
     def _activated(self, layer: int, hidden: Tensor, slots: Tensor) -> Tensor:
         """Apply to each row [..., H] the activation of its slot."""

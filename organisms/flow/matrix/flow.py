@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from kernels.exporting import exporting
 from organisms.flow.matrix.positions import Positions, distances, flat
 
 
@@ -23,6 +24,8 @@ class Flow:
 
 def applied(flow: Flow, values: Float[Tensor, "B C S V"]) -> Float[Tensor, "B C S V"]:
     """Return sum_k w_tk v_(s_tk): what every token receives, in S K V products."""
+    if exporting():
+        return _of_gathered(flow, values)
     # A bag is summed as it is read, so that the chosen values [B, C, S, K, V] are never held.
     bags = F.embedding_bag(
         flat(flow.positions.senders).flatten(0, 2),
@@ -31,6 +34,12 @@ def applied(flow: Flow, values: Float[Tensor, "B C S V"]) -> Float[Tensor, "B C 
         mode="sum",
     )
     return bags.view(values.shape)
+
+
+def _of_gathered(flow: Flow, values: Tensor) -> Tensor:
+    """Return the same from the chosen values [B, C, S, K, V], which are held."""
+    chosen_BCSKV = F.embedding(flat(flow.positions.senders), values.flatten(0, 2))
+    return (flow.weights.unsqueeze(-1) * chosen_BCSKV).sum(-2)
 
 
 def materialised(flow: Flow) -> Float[Tensor, "B C S S"]:

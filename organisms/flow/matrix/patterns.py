@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from kernels.exporting import exporting
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
@@ -27,6 +29,8 @@ def mixture(logits: Float[Tensor, "N P"], top_k: int) -> Mixture:
 
 def mixed(chosen: Mixture, patterns: Float[Tensor, "P Z"]) -> Float[Tensor, "N Z"]:
     """Return sum_k w_nk patterns[p_nk] for every token, in N K Z products, however many patterns there are."""
+    if exporting():
+        return (chosen.weights.unsqueeze(-1) * F.embedding(chosen.patterns, patterns)).sum(1)
     return F.embedding_bag(chosen.patterns, patterns, per_sample_weights=chosen.weights, mode="sum")
 
 
@@ -36,4 +40,4 @@ def pattern_metrics(chosen: Mixture, num_patterns: int) -> dict[str, Tensor]:
     shares = chosen.weights.new_zeros(num_patterns)
     shares = shares.scatter_add(0, chosen.patterns.flatten(), chosen.weights.flatten())
     entropy = torch.special.entr(chosen.weights).sum(-1).mean()
-    return {"pattern_utilization": shares / len(chosen.weights), "pattern_entropy": entropy}
+    return {"pattern_utilization": shares / chosen.weights.shape[0], "pattern_entropy": entropy}

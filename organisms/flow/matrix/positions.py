@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from kernels.exporting import exporting
 from organisms.flow.matrix.distance import distance_cost
 
 ROWS = 64, 256  # fewest and most receivers of a tile: between them, as many as the window is long
@@ -54,6 +55,8 @@ def choose_positions(
     """
     S = q.shape[2]
     places = torch.arange(S, device=q.device)
+    if exporting():
+        return _of_whole_matrix(q @ k.mT, places, decay, reach, top_k, window, causal)
     senders = places[:, None].expand(*q.shape[:3], top_k).clone()
     seen = torch.zeros_like(senders, dtype=torch.bool)
     widest = window or S
@@ -75,6 +78,29 @@ def choose_positions(
         seen[:, :, rows, :width] = found
         senders[:, :, rows, :width] = torch.where(found, best.indices + (own - behind), own)
     return Positions(senders, seen)
+
+
+def _of_whole_matrix(
+    scores_BCSS: Tensor,
+    places: Tensor,
+    decay: Tensor,
+    reach: Tensor | None,
+    top_k: int,
+    window: int | None,
+    causal: bool,
+) -> Positions:
+    """Return the same positions, whatever S is, from the products of all receivers and senders."""
+    own = places[:, None]
+    far = None if reach is None else reach[:, None, :, None]
+    scores = scores_BCSS - distance_cost((places - own).abs().to(scores_BCSS.dtype), decay[..., None], far)
+    hidden = places > own if causal else torch.zeros_like(places > own)
+    if window is not None:
+        hidden = hidden | ((places - own).abs() >= window)
+    # Columns that nobody sees, so that there are K to choose from, however short the sequence.
+    scores = F.pad(scores.masked_fill(hidden, -torch.inf), (0, top_k), value=-torch.inf)
+    best = scores.topk(top_k)
+    found = best.values != -torch.inf
+    return Positions(torch.where(found, best.indices, own), found)
 
 
 def _between(k_BCSR: Tensor, start: int, stop: int) -> Tensor:

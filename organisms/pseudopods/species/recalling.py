@@ -76,6 +76,6 @@ def recalling(
     distance = places[:, None] - places
     hidden = (distance < 0) | (distance >= window_C[:, None, None])
     near = torch.zeros_like(hidden, dtype=q_NCTR.dtype).masked_fill(hidden, -torch.inf)
-    N, C, M = len(q_NCTR), len(scale_C), conductance_NM.shape[1]
+    N, C, M = q_NCTR.shape[0], len(scale_C), conductance_NM.shape[1]
     bias = torch.cat([thick[:, None, None].expand(N, C, T, M), near.expand(N, C, T, T)], -1)
     return Recalling(*kernel.weighted(q_NCTR, k, v, Visible(bias=bias, scale=scale_C)))

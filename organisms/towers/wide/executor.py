@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from kernels.exporting import exporting
 from organisms.towers.wide.agreement import agree, gradients, kind, largest
 from organisms.towers.wide.groups import streams as chance
 from organisms.towers.wide.groups.ensemble import SubEnsembleGroup
@@ -90,6 +91,8 @@ class Executor:
         weights
             Those of a `SubEnsembleGroup`, which is used once both of its ways are proven; None: none is.
         """
+        if exporting():
+            return self.sequential(x, keys)
         settled = not recounted() or self._settled(strategy, x, deterministic, weights)
         self.apart = hindrance() or (None if settled else RECOUNTED)
         if self.apart is not None:

@@ -1,0 +1,1 @@
+"""Keeping models: which there are, how they compare, and taking them away."""

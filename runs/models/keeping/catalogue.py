@@ -1,0 +1,213 @@
+"""The models of a folder tree: checkpoints of trainings, and the best networks of runs."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from archive_store.durable import PARTIAL
+from archive_store.errors import StoreError
+from runs.config.problems import nearest
+from runs.errors import ConfigError, PlasmodiaError, command
+from runs.models.checkpoints import MODEL, open_checkpoint
+from runs.models.opening import Kept, best_step, kept_in, scores, steps
+
+SORTS = ("loss", "score", "name", "date", "size", "parameters")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model that is kept.
+
+    Parameters
+    ----------
+    name
+        Its path below the folder that was looked through.
+    kind
+        ``checkpoint`` or ``run``.
+    architecture, task
+        What it is and what it learned; None: that cannot be read.
+    parameters
+        Numbers of its parameters and buffers; None for a run, whose network would have to be built to count them.
+    step
+        Optimizer steps of a checkpoint, rounds of a run.
+    loss, score
+        On the validation split.
+    size
+        Bytes of the checkpoint or the whole run.
+    changed
+        When a file of it was last changed, seconds since 1970.
+    problem
+        Why it cannot be used; None: it can.
+    """
+
+    name: str
+    kind: Kept
+    architecture: str | None = None
+    task: str | None = None
+    parameters: int | None = None
+    step: int | None = None
+    loss: float | None = None
+    score: float | None = None
+    size: int = 0
+    changed: float = 0.0
+    problem: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def catalogue(folder: Path, sort: str = "name", every: bool = False) -> list[Entry]:
+    """Return the models of a folder tree, sorted; what is damaged is among them, with the reason.
+
+    Parameters
+    ----------
+    folder
+        Where to look. Links in it are not followed, but it may be one.
+    sort
+        A name in `SORTS`: the least loss and size, the highest score, the newest first; what has no such value last.
+    every
+        Whether to list all checkpoints of a training, and not the best alone.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such folder, or it cannot be sorted so.
+    """
+    if sort not in SORTS:
+        raise ConfigError(f"--sort must be one of {', '.join(SORTS)}, not {sort!r}{nearest(sort, SORTS)}")
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; give one whose models are to be listed")
+    found = [_entry(folder, path, kind) for path, kind in places(folder, every)]
+    return sorted(found, key=lambda entry: (*_rank(entry, sort), entry.name))
+
+
+def places(folder: Path, every: bool = False) -> Iterator[tuple[Path, Kept]]:
+    """Yield the checkpoints and the runs below a folder, in the order of their names.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    every
+        As `catalogue` takes it.
+    """
+    for root, folders, _ in os.walk(folder):
+        path, kind = Path(root), kept_in(Path(root))
+        folders[:] = sorted(
+            each for each in folders if not each.startswith(".") and not each.endswith(PARTIAL)
+        )
+        if kind is None:
+            continue
+        folders.clear()
+        if kind == "training":
+            yield from ((each, "checkpoint") for each in _of_training(path, every))
+        else:
+            yield path, kind
+
+
+def newest(folder: Path) -> Path:
+    """Return the model below a folder that was changed last: a checkpoint, or a run.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such folder, or no model that can be used in it.
+    """
+    usable = [entry for entry in catalogue(folder, "date", every=True) if entry.problem is None]
+    if not usable:
+        raise ConfigError(f"{folder} has no model that can be used; see: {command('models', 'list', folder)}")
+    return folder / usable[0].name
+
+
+def parameters_of(weights: Path) -> int:
+    """Return how many numbers the tensors of a safetensors file have, from its head alone."""
+    import json
+
+    with weights.open("rb") as file:
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in head.items() if name != "__metadata__")
+
+
+def _of_training(path: Path, every: bool) -> list[Path]:
+    found = steps(path)
+    if every or not found:
+        return found
+    try:
+        return [best_step(path)]
+    except PlasmodiaError:  # which of them is the best is not known, and one is damaged
+        return found
+
+
+def _entry(folder: Path, path: Path, kind: Kept) -> Entry:
+    files = [each for each in path.rglob("*") if each.is_file() and not each.is_symlink()]
+    stats = [each.stat() for each in files]
+    common: dict[str, Any] = {
+        "name": str(path.relative_to(folder)),
+        "kind": kind,
+        "size": sum(each.st_size for each in stats),
+        "changed": max((each.st_mtime for each in stats), default=0.0),
+    }
+    try:
+        own = _of_run(path) if kind == "run" else _of_checkpoint(path)
+    except (PlasmodiaError, StoreError) as error:
+        return Entry(**common, problem=" ".join(str(error).split()))
+    return Entry(**common, **own)
+
+
+def _of_checkpoint(path: Path) -> Mapping[str, Any]:
+    checkpoint = open_checkpoint(path)
+    return {
+        "architecture": checkpoint.choice.kind,
+        "task": checkpoint.signature.name,
+        "parameters": parameters_of(path / MODEL),
+        "step": _whole(checkpoint.metrics.get("step")),
+        "loss": _number(checkpoint.metrics.get("loss")),
+        "score": _number(checkpoint.metrics.get("score")),
+    }
+
+
+def _of_run(path: Path) -> Mapping[str, Any]:
+    from archive_store.reading import open_run
+    from runs.results.best import newest as best
+
+    run = open_run(path)
+    state = best(run)
+    own: dict[str, Any] = {
+        "architecture": str(_below(run.config, "organism", "kind")),
+        "task": str(_below(run.config, "task", "name")),
+    }
+    if state is None:
+        return own | {"problem": "it keeps no network with a score yet"}
+    return own | {"step": state.round, **scores(run, state.organism, state.round)}
+
+
+def _below(config: Mapping[str, Any], section: str, key: str) -> Any:
+    inner = config.get(section)
+    return inner.get(key, "?") if isinstance(inner, Mapping) else "?"
+
+
+def _number(value: Any) -> float | None:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if fits else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _rank(entry: Entry, sort: str) -> tuple[bool, float]:
+    """Return what a model is sorted by: it comes last without a value."""
+    if sort == "name":
+        return False, 0.0
+    value = {
+        "loss": entry.loss,
+        "score": None if entry.score is None else -entry.score,
+        "date": -entry.changed,
+        "size": float(entry.size),
+        "parameters": entry.parameters,
+    }[sort]
+    return value is None or math.isnan(value), 0.0 if value is None else float(value)
