@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from archive_store.errors import StoreError
-from runs.commands import compare, experiment, inspect, run, setup, streams
+from runs.commands import compare, experiment, fit, inspect, run, setup, streams
 from runs.commands.options import INTERRUPTED, stop
 from runs.errors import ConfigError, PlasmodiaError, RunError
 from runs.machine.search_path import ours_first
@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "schema": setup.schema,
     "doctor": setup.doctor,
     "compare": compare.compare,
+    "fit": fit.fit,
 }
 
 _UNMAPPED = "failed to map segment"  # what the loader of shared libraries says where memory is limited
