@@ -11,7 +11,7 @@ from runs.commands.options import AsJson, Quiet, as_text, prepare_machine
 from runs.commands.places import named_as
 from runs.commands.streams import messages_only, say, warn
 from runs.commands.watching import watched_by
-from runs.errors import command
+from runs.errors import ConfigError, command
 from runs.machine.search_path import working_directory_last
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def _config(source: str, overrides: list[str], resume: bool) -> "TrainConfig":
         return load(source, overrides)
     # Where the folder is now, wherever it was when it was begun.
     here = place.absolute()
+    if not (here / "config.yaml").is_file():
+        raise ConfigError(f"{source} is the folder of no training: it has no config.yaml")
     config = load(str(place / "config.yaml"), overrides)
     return config.model_copy(update={"out_dir": str(place.parent), "run_name": here.name})
 

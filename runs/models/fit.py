@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from archive_store.errors import YamlError
 from archive_store.lock import held
 from archive_store.strict_yaml import read
+from runs.config.reader import refusal
 from runs.errors import ConfigError, RunError, command
 from runs.machine import settings
 from runs.machine.interruption import listening, to_stderr
 from runs.models.config import TrainConfig
 from runs.models.fitting.folder import Saved, TrainingFolder, check_place
+from runs.models.rules import broken_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +117,9 @@ def fit(
     """
     if nproc < 1:
         raise ConfigError(f"--nproc must be at least 1, not {nproc}")
+    broken = broken_rules(config)
+    if broken:
+        raise refusal(config.run_name, broken)
     folder = TrainingFolder((Path(config.out_dir) / config.run_name).absolute())
     how = how or command("fit", folder.path, "--resume")
     check_place(folder.path, resume, how)
@@ -160,7 +165,7 @@ def _check_same(folder: TrainingFolder, config: TrainConfig) -> None:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise ConfigError(
             f"{folder.path} was begun with another configuration: {'; '.join(found[:3])}{more}; go on with its own: "
-            f"{command('fit', folder.config, '--resume')}, or choose another name: run_name=..."
+            f"{command('fit', folder.path, '--resume')}, or choose another name: run_name=..."
         )
 
 

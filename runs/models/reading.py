@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from runs.config import reader
 from runs.config.problems import Problem, problems
 from runs.models.config import TrainConfig
+from runs.models.rules import broken_rules
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -52,9 +53,11 @@ def load(source: str, overrides: Sequence[str] = ()) -> TrainConfig:
 def checked(values: Mapping[str, Any]) -> tuple[TrainConfig | None, list[Problem]]:
     """Check plain values and return the configuration, or all that is wrong with them."""
     try:
-        return TrainConfig.model_validate(values), []
+        config = TrainConfig.model_validate(values)
     except ValidationError as error:
         return None, problems(error.errors(), TrainConfig)
+    broken = broken_rules(config)
+    return (None if broken else config), broken
 
 
 def _anchor(values: dict[str, Any], directory: Path) -> None:

@@ -8,7 +8,7 @@ from archive_store.errors import StoreError
 from runs.errors import PlasmodiaError, RunError, Stopped
 from runs.machine.clock import Clock
 from runs.models.checkpoints import MODEL, TRAINING, Checkpoint, open_checkpoint, tensors
-from runs.models.fitting.folder import TrainingFolder
+from runs.models.fitting.folder import Saved, TrainingFolder
 from runs.models.fitting.log import cut
 from runs.models.fitting.records import TRAINING as OF_TRAINING
 from runs.models.fitting.records import Position, Records, resumed
@@ -57,10 +57,13 @@ def train(
     is_first = trainer.world.is_first
     position = _begin(trainer, folder, report)
     if not is_first:
-        return _steps(trainer, position, None, folder, stop)
+        try:
+            return _steps(trainer, position, None, stop)
+        except (_Asked, Diverged):  # which the first process tells
+            return ""
     records = Records(trainer, folder, report, clock)
     try:
-        reason = _steps(trainer, position, records, folder, stop)
+        reason = _steps(trainer, position, records, stop)
         folder.report("finished", _newest_step(folder), reason)
         return reason
     except _Asked as asked:
@@ -93,19 +96,16 @@ def _begin(trainer: Trainer, folder: TrainingFolder, report: Report) -> Position
     """Put the newest checkpoint back, and cut from the log what came after it."""
     saved, position = folder.saved(), Position()
     if saved:
-        try:
-            checkpoint = open_checkpoint(saved[-1].path)
-            _check(trainer, checkpoint)
-            trainer.restore(tensors(checkpoint.path / MODEL), tensors(checkpoint.path / TRAINING))
-        except RunError as error:
-            before = "the checkpoint before it" if len(saved) > 1 else "the beginning"
-            raise RunError(f"{error}; or remove {saved[-1].path}, to go on from {before}") from None
+        checkpoint = _opened(saved)
+        _check(trainer, checkpoint)
+        trainer.restore(tensors(checkpoint.path / MODEL), tensors(checkpoint.path / TRAINING))
         position = resumed(checkpoint)
         if trainer.world.is_first:
             _tell_environment(trainer, checkpoint, report)
     if trainer.world.is_first:
         folder.sweep()
         cut(folder.log, position.step)
+        folder.report("running", position.step)
         if saved:
             report(
                 FitProgress(
@@ -114,6 +114,15 @@ def _begin(trainer: Trainer, folder: TrainingFolder, report: Report) -> Position
             )
     _meet(trainer.world, trainer.prepared.device)
     return position
+
+
+def _opened(saved: list[Saved]) -> Checkpoint:
+    newest = saved[-1].path
+    try:
+        return open_checkpoint(newest)
+    except PlasmodiaError as error:
+        before = "the checkpoint before it" if len(saved) > 1 else "the beginning"
+        raise RunError(f"{error}; or remove {newest}, to go on from {before}") from None
 
 
 def _check(trainer: Trainer, checkpoint: Checkpoint) -> None:
@@ -158,7 +167,6 @@ def _steps(
     trainer: Trainer,
     position: Position,
     records: Records | None,
-    folder: TrainingFolder,
     stop: Callable[[], bool],
 ) -> str:
     """Train to the end; only the first process has records."""

@@ -1,5 +1,6 @@
 """What a training needs from outside: its data, the device, and the fingerprint of code and machine."""
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ import torch
 
 from organisms.task import Task
 from runs import tasks
+from runs.config.import_path import imported
 from runs.errors import ConfigError
 from runs.machine.fingerprint import fingerprint
 from runs.machine.imports import check_named, with_imports
 from runs.models.config import TrainConfig
-from runs.models.options import ARCHITECTURES
 from runs.models.signature import Signature
 
 
@@ -59,19 +60,29 @@ def prepare(config: TrainConfig, rank: int = 0, size: int = 1) -> Prepared:
     """
     before = frozenset(sys.modules)
     device = device_of(config.device, rank, size)
-    task = tasks.load(config.data, tasks.corpus(config.data))
-    modules = with_imports(path.partition(":")[0] for path in users_own(config))
+    for setting, path in users_own(config):
+        imported(path, setting)
+    task = _task(config)
+    modules = with_imports(path.partition(":")[0] for _, path in users_own(config))
     check_named(modules, before)
     kind = "cuda" if device.type == "cuda" else "cpu"
     return Prepared(config, task, Signature.of(task), device, fingerprint(modules, kind))
 
 
-def users_own(config: TrainConfig) -> list[str]:
-    """Return the import paths of the user's own code: task, architecture and router, where they are given so."""
-    named = [config.data.name, config.model.kind]
+def _task(config: TrainConfig) -> Task:
+    try:
+        return tasks.load(config.data, tasks.corpus(config.data))
+    except ConfigError as error:  # which calls the section as a run's configuration does
+        raise ConfigError(re.sub(r"\btask\.(?=[a-z]+\b)", "data.", str(error))) from error
+
+
+def users_own(config: TrainConfig) -> list[tuple[str, str]]:
+    """Return setting and import path of the user's own code: task, architecture and router, where they are given so."""
+    named = [("data.name", config.data.name), ("model.kind", config.model.kind)]
     if config.model.kind == "experts":
-        named.append(config.model.experts.block.moe.router.router_type)
-    return [path for path in named if ":" in path and path not in ARCHITECTURES]
+        router = config.model.experts.block.moe.router
+        named.append(("model.experts.block.moe.router.router_type", router.router_type))
+    return [(setting, path) for setting, path in named if ":" in path]
 
 
 def device_of(asked: str, rank: int = 0, size: int = 1) -> torch.device:

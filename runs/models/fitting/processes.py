@@ -26,7 +26,7 @@ from runs.observability.fitting import FitProgress
 
 _ERRORS = {kind.__name__: kind for kind in (RunError, ConfigError, Stopped, PlasmodiaError)}
 _POLL = 0.1  # seconds between two looks at the processes
-_LIMIT = 60.0  # seconds in which the others end after one has, before they are killed
+_PATIENCE = 2.0  # seconds in which the others may say why they fail too, after one has
 
 
 def train_together(
@@ -70,8 +70,9 @@ def train_together(
         started = start_processes(_rank, arguments, nprocs=size, join=False, start_method="spawn").processes
         try:
             _watch(started, progress, report, stop)
+            _end(started, _PATIENCE)
         finally:
-            _end(started)
+            _end(started, 0.0)
             progress.close()
         return _answer(started, meeting)
 
@@ -98,10 +99,9 @@ def _watch(
             return
 
 
-def _end(started: list[Any]) -> None:
-    """Wait for processes that are about to end, if one has, and kill those that do not."""
-    failed = any(process.exitcode for process in started)
-    until = time.monotonic() + (_LIMIT if not failed else 1.0)
+def _end(started: list[Any], patience: float) -> None:
+    """Wait for processes to end, so many seconds together, and kill those that do not."""
+    until = time.monotonic() + patience
     for process in started:
         process.join(max(0.0, until - time.monotonic()))
         if process.is_alive():

@@ -1,7 +1,8 @@
 """A model that is being trained: what one optimizer step does to it, and what is measured of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from runs.models.options import ARCHITECTURES
 # Of the models' metrics: those that are kept for each layer, and those of which the mean over layers is.
 BY_LAYER = ("expert_utilization", "pattern_utilization")
 MEANS = ("fraction_dropped_tokens", "fraction_dropped_choices", "gate_entropy", "pattern_entropy")
+HUGE = 1e6  # no parameter of a network that learns is so large
 _STOP = "stop"
 
 
@@ -174,7 +176,7 @@ class Trainer:
         task, model = self.prepared.task, self.kept
         set_routing(model, **self._routing(step))
         inputs, _ = evaluation.examples(self.prepared.signature, task.validation, self.prepared.device)
-        with blamed(self.config.model.kind, self.is_own, step):
+        with self._exploding(), blamed(self.config.model.kind, self.is_own, step):
             outputs = evaluation.outputs(model, inputs)
         found = evaluation.measured(task, task.validation, outputs)
         if not math.isfinite(found["loss"]):
@@ -242,12 +244,23 @@ class Trainer:
                 sums[name] = sums[name] + part if name in sums else part
         return sums
 
+    @contextmanager
+    def _exploding(self) -> Iterator[None]:
+        """Call what a model cannot compute a divergence, where its parameters are such that nobody could."""
+        try:
+            yield
+        except RunError as error:
+            if not all(bool((each.abs() < HUGE).all()) for each in self.model.parameters()):
+                raise Diverged(str(error)) from error
+            raise
+
     def _losses(self, step: int, number: int, chosen: np.ndarray) -> tuple[dict[str, Tensor], Tensor]:
         """Return what is measured of a micro-batch, without gradients, and its loss."""
         prepared, task, device = self.prepared, self.prepared.task, self.prepared.device
         split = Split(task.train.inputs[chosen], task.train.targets[chosen])
         inputs, targets = evaluation.examples(prepared.signature, split, device)
         with (
+            self._exploding(),
             blamed(self.config.model.kind, self.is_own, step),
             seeded(self.config.seed, step, f"fit:part:{number}", device) as generator,
         ):
