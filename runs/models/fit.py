@@ -130,7 +130,7 @@ def fit(
     if resume:
         _check_same(folder, config)
     from runs.models.fitting.trainer import Trainer
-    from runs.models.fitting.world import World
+    from runs.models.parallel.world import World
 
     trainer = Trainer(prepared, World())  # before anything is written: it refuses what does not fit
     with ExitStack() as stack:
@@ -145,7 +145,7 @@ def fit(
 
             reason = train(trainer, folder, report=report, stop=stop.patiently, clock=time.monotonic, how=how)
         else:
-            from runs.models.fitting.processes import train_together
+            from runs.models.parallel.processes import train_together
 
             del trainer
             reason = train_together(config, folder, nproc, report=report, stop=stop.patiently, how=how)

@@ -13,7 +13,7 @@ from runs.models.fitting.log import cut
 from runs.models.fitting.records import TRAINING as OF_TRAINING
 from runs.models.fitting.records import Position, Records, resumed
 from runs.models.fitting.trainer import Diverged, Step, Trainer
-from runs.models.fitting.world import World
+from runs.models.parallel.world import World
 from runs.observability.fitting import FitProgress
 
 Report = Callable[[FitProgress], None]
@@ -174,7 +174,7 @@ def _steps(
     step, done, is_enough = position.step, None, _is_enough(trainer, position)
     while step < total and not is_enough:
         step += 1
-        done = trainer.optimise(step, stop())
+        done = trainer.optimise(step, stop)
         is_evaluated = step % config.eval.every == 0 or step == total
         if records is not None:
             position = _record(trainer, records, position, step, done, is_evaluated)

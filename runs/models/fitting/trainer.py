@@ -1,7 +1,7 @@
 """A model that is being trained: what one optimizer step does to it, and what is measured of it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,8 @@ from runs.models.fitting.batches import Batches
 from runs.models.fitting.groups import parameter_groups
 from runs.models.fitting.prepared import Prepared
 from runs.models.fitting.schedules import SETTINGS, learning_rate_factor, routing
-from runs.models.fitting.world import World, unsynchronised
 from runs.models.options import ARCHITECTURES
+from runs.models.parallel.world import World, unsynchronised
 
 # Of the models' metrics: those that are kept for each layer, and those of which the mean over layers is.
 BY_LAYER = ("expert_utilization", "pattern_utilization")
@@ -110,7 +110,7 @@ class Trainer:
         """The module that is evaluated and kept: of the averaged parameters, where there is an average."""
         return self.model if self.average is None else self.average
 
-    def optimise(self, step: int, stop: bool = False) -> Step:
+    def optimise(self, step: int, stop: Callable[[], bool] = bool) -> Step:
         """Train on the examples of a step, which count from 1.
 
         Parameters
@@ -118,7 +118,7 @@ class Trainer:
         step
             Which one.
         stop
-            Whether this process was asked to stop, of which the others learn here.
+            Whether this process was asked to stop, of which the others learn here; called after the backward pass.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Trainer:
         set_routing(self.model, **self._routing(step - 1))
         parts = self.batches.of(step)
         found = self._gradients(step, parts)
-        sums = self.world.sum(found | {_STOP: torch.tensor(float(stop), device=self.prepared.device)})
+        sums = self.world.sum(found | {_STOP: torch.tensor(float(stop()), device=self.prepared.device)})
         loss = float(sums["loss"])
         if not math.isfinite(loss):
             self.optimizer.zero_grad()

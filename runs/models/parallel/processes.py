@@ -155,7 +155,7 @@ def _trained(
     from runs.models.fitting.loop import train
     from runs.models.fitting.prepared import prepare
     from runs.models.fitting.trainer import Trainer
-    from runs.models.fitting.world import World
+    from runs.models.parallel.world import World
 
     config = TrainConfig.model_validate_json(config_json)
     prepared = prepare(config, rank, size)
