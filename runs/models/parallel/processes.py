@@ -117,7 +117,8 @@ def _answer(started: list[Any], meeting: Path) -> str:
             if "error" in said:
                 raise _ERRORS.get(said["error"], RunError)(said["text"])
     for rank, process in enumerate(started):
-        if process.exitcode:
+        # One that had said all may still be told to stop, and then ends by the signal.
+        if process.exitcode and not (meeting / f"{rank}.json").is_file():
             code = process.exitcode
             why = f"ended with status {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
             raise RunError(
