@@ -90,7 +90,7 @@ def _below(prefix: str, found: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _placed(value: Tensor, parameter: nn.Parameter, moment: str) -> Tensor:
     if moment == "step":  # a number, which the optimizer keeps on the CPU
-        return value
+        return value.clone()
     if value.shape != parameter.shape:
         raise ValueError(f"a moment is {list(value.shape)}, but its parameter {list(parameter.shape)}")
-    return value.to(parameter.device)
+    return value.to(parameter.device, copy=True)
