@@ -116,7 +116,7 @@ def numbers(progress: FitProgress) -> list[tuple[str, str]]:
 
 
 class _Pace:
-    """Estimates what is left; a resumed training starts in the middle: only what is done from here on counts."""
+    """Estimates what is left from what was done since the first step that was shown."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._start = clock, clock()
@@ -124,7 +124,7 @@ class _Pace:
 
     def left(self, progress: FitProgress) -> str:
         if self._first is None:
-            self._first = progress.step - 1 if progress.step else 0
+            self._first, self._start = progress.step, self._clock()
         done, whole = progress.step - self._first, progress.steps - self._first
         return duration(remaining(self._clock() - self._start, done / whole if whole > 0 else 1.0))
 

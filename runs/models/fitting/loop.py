@@ -109,7 +109,8 @@ def _begin(trainer: Trainer, folder: TrainingFolder, report: Report) -> Position
         if saved:
             report(
                 FitProgress(
-                    trainer.config.run_name, message=f"going on after step {position.step} of {folder.path}"
+                    trainer.config.run_name,
+                    message=f"going on after step {position.step} of {trainer.config.sched.total_steps}",
                 )
             )
     _meet(trainer.world, trainer.prepared.device)
