@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PRESETS = (
     Path(__file__).parents[1] / "models" / "presets"
-)  # `runs.models.reading` would load pydantic too early
+)  # `runs.models.fit.reading` would load pydantic too early
 
 
 def _names() -> list[str]:
@@ -82,7 +82,7 @@ def fit(
 
 
 def _config(source: str, overrides: list[str], resume: bool) -> "TrainConfig":
-    from runs.models.reading import load
+    from runs.models.fit.reading import load
 
     place = Path(source)
     if not (resume and place.is_dir()):

@@ -1,1 +1,1 @@
-"""The parts of a training: batches, groups of parameters, schedules, averages, steps, the log and the folder."""
+"""What an optimizer step does: batches, answers, gradients, groups of parameters, schedules, averages and state."""

@@ -17,14 +17,14 @@ from organisms.task import Split
 from runs.errors import RunError
 from runs.models import evaluation
 from runs.models.architectures import build
+from runs.models.fit.prepared import Prepared
 from runs.models.fitting import average, precision, state
 from runs.models.fitting.answers import answered, blamed, loss_parts, seeded
 from runs.models.fitting.batches import Batches
 from runs.models.fitting.groups import parameter_groups
-from runs.models.fitting.prepared import Prepared
 from runs.models.fitting.schedules import SETTINGS, learning_rate_factor, routing
+from runs.models.fitting.world import World, unsynchronised
 from runs.models.options import ARCHITECTURES
-from runs.models.parallel.world import World, unsynchronised
 
 # Of the models' metrics: those that are kept for each layer, and those of which the mean over layers is.
 BY_LAYER = ("expert_utilization", "pattern_utilization")

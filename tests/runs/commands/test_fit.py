@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from archive_store.strict_yaml import write
 from runs.cli import app
 from runs.models.checkpoints import open_checkpoint
-from runs.models.reading import presets
+from runs.models.fit.reading import presets
 from tests.fixtures.small_trainings import SMALL
 from tests.fixtures.terminal import shown_on_a_terminal
 

@@ -1,7 +1,4 @@
-"""Training a model: a configuration in, a folder with its log and its best checkpoints out.
-
-The story is read from here -> `runs.models.fitting.loop` -> `runs.models.fitting.trainer`.
-"""
+"""From a configuration to a finished training: what is checked before, and what is told of it afterwards."""
 
 import time
 from collections.abc import Callable
@@ -18,8 +15,8 @@ from runs.errors import ConfigError, RunError, command
 from runs.machine import settings
 from runs.machine.interruption import listening, to_stderr
 from runs.models.config import TrainConfig
-from runs.models.fitting.folder import Saved, TrainingFolder, check_place
-from runs.models.rules import broken_rules
+from runs.models.fit.folder import Saved, TrainingFolder, check_place
+from runs.models.fit.rules import broken_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +42,7 @@ class Fitted:
     loss, score, score_name
         Of the best checkpoint, on the validation split.
     baseline, baseline_name
-        Score of an answer that nothing was learned for (`runs.models.fitting.baseline`), and what it is.
+        Score of an answer that nothing was learned for (`runs.models.fit.baseline`), and what it is.
     metrics
         All that was measured of the best checkpoint.
     reason
@@ -124,13 +121,13 @@ def fit(
     how = how or command("fit", folder.path, "--resume")
     check_place(folder.path, resume, how)
     settings.prepare()
-    from runs.models.fitting.prepared import prepare
+    from runs.models.fit.prepared import prepare
 
     prepared = prepare(config, size=nproc)
     if resume:
         _check_same(folder, config)
     from runs.models.fitting.trainer import Trainer
-    from runs.models.parallel.world import World
+    from runs.models.fitting.world import World
 
     trainer = Trainer(prepared, World())  # before anything is written: it refuses what does not fit
     with ExitStack() as stack:
@@ -141,11 +138,11 @@ def fit(
         if folder.status().get("state") == "finished" and folder.best() is not None:
             reason = str(folder.status().get("reason"))
         elif nproc == 1:
-            from runs.models.fitting.loop import train
+            from runs.models.fit.loop import train
 
             reason = train(trainer, folder, report=report, stop=stop.patiently, clock=time.monotonic, how=how)
         else:
-            from runs.models.parallel.processes import train_together
+            from runs.models.fit.processes import train_together
 
             del trainer
             reason = train_together(config, folder, nproc, report=report, stop=stop.patiently, how=how)
@@ -154,7 +151,7 @@ def fit(
 
 def _check_same(folder: TrainingFolder, config: TrainConfig) -> None:
     """Refuse to go on with another configuration than the folder's."""
-    from runs.models.fitting.records import differing
+    from runs.models.fit.records import differing
 
     try:
         kept = read(folder.config.read_bytes(), str(folder.config)).value
@@ -171,8 +168,8 @@ def _check_same(folder: TrainingFolder, config: TrainConfig) -> None:
 
 def _fitted(folder: TrainingFolder, task: "Task", reason: str) -> Fitted:
     from runs.models.checkpoints import open_checkpoint
-    from runs.models.fitting.baseline import baseline
-    from runs.models.fitting.records import TRAINING
+    from runs.models.fit.baseline import baseline
+    from runs.models.fit.records import TRAINING
 
     best: Saved | None = folder.best()
     if best is None or best.loss is None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from runs.errors import ConfigError
-from runs.models.fitting.prepared import device_of, prepare, users_own
+from runs.models.fit.prepared import device_of, prepare, users_own
 from tests.fixtures.small_trainings import small
 
 CUDA = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -7,8 +7,8 @@ from runs import tasks
 from runs.errors import ConfigError
 from runs.models.architectures import build
 from runs.models.config import TrainConfig
+from runs.models.fit.reading import PRESETS, load, presets
 from runs.models.options import ARCHITECTURES
-from runs.models.reading import PRESETS, load, presets
 from runs.models.signature import Signature
 
 

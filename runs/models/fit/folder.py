@@ -1,7 +1,7 @@
 """The folder of a training: its configuration, log, status and checkpoints.
 
 config.yaml     everything that was asked for
-log.jsonl       losses, learning rates, routing and speed (`runs.models.fitting.log`)
+log.jsonl       losses, learning rates, routing and speed (`runs.models.fit.log`)
 status.json     running, finished, stopped, diverged or failed, at which step, and why
 checkpoints/    step-00000200 and so on: the best and the newest (`runs.models.checkpoints`)
 """

@@ -17,7 +17,7 @@ from runs.models.checkpoints import METRICS, open_checkpoint
 from runs.models.config import TrainConfig
 from runs.models.evaluation import examples, measured, outputs
 from runs.models.fit import fit
-from runs.models.fitting.log import read
+from runs.models.fit.log import read
 from tests.fixtures.small_trainings import folder_of, small, what_came
 
 EVERYTHING = {

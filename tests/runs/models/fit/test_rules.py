@@ -1,6 +1,6 @@
 import pytest
 
-from runs.models.rules import broken_rules
+from runs.models.fit.rules import broken_rules
 from tests.fixtures.small_trainings import small
 
 LINE = {"start": 1.0, "end": 0.5, "steps": 10}

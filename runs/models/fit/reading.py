@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from runs.config import reader
 from runs.config.problems import Problem, problems
 from runs.models.config import TrainConfig
-from runs.models.rules import broken_rules
+from runs.models.fit.rules import broken_rules
 
-PRESETS = Path(__file__).parent / "presets"
+PRESETS = Path(__file__).parents[1] / "presets"
 
 
 def presets() -> list[str]:

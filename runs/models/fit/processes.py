@@ -21,7 +21,7 @@ from runs.errors import ConfigError, PlasmodiaError, RunError, Stopped
 from runs.machine import settings
 from runs.machine.interruption import SIGNALS
 from runs.models.config import TrainConfig
-from runs.models.fitting.folder import TrainingFolder
+from runs.models.fit.folder import TrainingFolder
 from runs.observability.fitting import FitProgress
 
 _ERRORS = {kind.__name__: kind for kind in (RunError, ConfigError, Stopped, PlasmodiaError)}
@@ -153,10 +153,10 @@ def _trained(
     import torch
     import torch.distributed as group
 
-    from runs.models.fitting.loop import train
-    from runs.models.fitting.prepared import prepare
+    from runs.models.fit.loop import train
+    from runs.models.fit.prepared import prepare
     from runs.models.fitting.trainer import Trainer
-    from runs.models.parallel.world import World
+    from runs.models.fitting.world import World
 
     config = TrainConfig.model_validate_json(config_json)
     prepared = prepare(config, rank, size)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.errors import RunError
-from runs.models.fitting.folder import TrainingFolder
+from runs.models.fit.folder import TrainingFolder
 from tests.fixtures.small_trainings import small
 
 

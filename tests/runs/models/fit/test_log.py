@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive_store.errors import WriteError
-from runs.models.fitting.log import Log, cut, read
+from runs.models.fit.log import Log, cut, read
 
 
 def written(path, steps):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from runs import tasks
-from runs.models.fitting.baseline import baseline
+from runs.models.fit.baseline import baseline
 from tests.fixtures.small_trainings import small
 
 

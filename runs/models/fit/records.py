@@ -12,8 +12,8 @@ from runs.config.problems import shown
 from runs.errors import RunError
 from runs.machine.clock import Clock
 from runs.models import checkpoints
-from runs.models.fitting.folder import TrainingFolder
-from runs.models.fitting.log import Log
+from runs.models.fit.folder import TrainingFolder
+from runs.models.fit.log import Log
 from runs.models.fitting.trainer import Step, Trainer
 from runs.models.options import ModelChoice
 from runs.observability.fitting import FitProgress

@@ -11,7 +11,7 @@ import pytest
 from runs.errors import ConfigError, RunError, Stopped
 from runs.models.checkpoints import MODEL, tensors
 from runs.models.fit import fit
-from runs.models.fitting.log import read
+from runs.models.fit.log import read
 from tests.fixtures.small_trainings import EXPERTS, folder_of, small, what_came
 
 ROOT = Path(__file__).parents[4]

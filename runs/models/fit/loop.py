@@ -8,12 +8,12 @@ from archive_store.errors import StoreError
 from runs.errors import PlasmodiaError, RunError, Stopped
 from runs.machine.clock import Clock
 from runs.models.checkpoints import MODEL, TRAINING, Checkpoint, open_checkpoint, tensors
-from runs.models.fitting.folder import Saved, TrainingFolder
-from runs.models.fitting.log import cut
-from runs.models.fitting.records import TRAINING as OF_TRAINING
-from runs.models.fitting.records import Position, Records, resumed
+from runs.models.fit.folder import Saved, TrainingFolder
+from runs.models.fit.log import cut
+from runs.models.fit.records import TRAINING as OF_TRAINING
+from runs.models.fit.records import Position, Records, resumed
 from runs.models.fitting.trainer import Diverged, Step, Trainer
-from runs.models.parallel.world import World
+from runs.models.fitting.world import World
 from runs.observability.fitting import FitProgress
 
 Report = Callable[[FitProgress], None]
