@@ -26,6 +26,7 @@ from runs.observability.fitting import FitProgress
 
 _ERRORS = {kind.__name__: kind for kind in (RunError, ConfigError, Stopped, PlasmodiaError)}
 _POLL = 0.1  # seconds between two looks at the processes
+_AT_ONCE = 1000  # reports between two looks at the processes
 _PATIENCE = 2.0  # seconds in which the others may say why they fail too, after one has
 
 
@@ -69,12 +70,12 @@ def train_together(
         arguments = (size, config.model_dump_json(), str(folder.path), str(meeting), how, progress)
         started = start_processes(_rank, arguments, nprocs=size, join=False, start_method="spawn").processes
         try:
-            _watch(started, progress, report, stop)
+            codes = _watch(started, progress, report, stop)
             _end(started, _PATIENCE)
         finally:
             _end(started, 0.0)
             progress.close()
-        return _answer(started, meeting)
+        return _answer(codes, meeting, stop())
 
 
 def _watch(
@@ -82,21 +83,25 @@ def _watch(
     progress: Any,
     report: Callable[[FitProgress], None],
     stop: Callable[[], bool],
-) -> None:
-    """Report what comes until one process fails or all have ended; tell them all once they shall stop."""
+) -> list[int | None]:
+    """Report what comes until one process fails or all have ended, and return their exit codes by then.
+
+    All are told once when they shall stop.
+    """
     is_told = False
     while True:
-        with suppress(queue.Empty):
-            report(progress.get(timeout=_POLL))
-            continue
         if stop() and not is_told:
             is_told = True
             for process in started:
                 if process.is_alive():
                     os.kill(process.pid, signal.SIGTERM)
-        codes = [process.exitcode for process in started]
+        codes = [process.exitcode for process in started]  # before what they have said is read to its end
+        with suppress(queue.Empty):
+            report(progress.get(timeout=_POLL))
+            for _ in range(_AT_ONCE):
+                report(progress.get_nowait())
         if any(codes) or None not in codes:
-            return
+            return codes
 
 
 def _end(started: list[Any], patience: float) -> None:
@@ -109,21 +114,25 @@ def _end(started: list[Any], patience: float) -> None:
             process.join()
 
 
-def _answer(started: list[Any], meeting: Path) -> str:
+def _answer(codes: list[int | None], meeting: Path, is_asked: bool) -> str:
     """Return why the training ended, as the first process says, or raise what went wrong."""
-    for rank in range(len(started)):
+    for rank in range(len(codes)):
         with suppress(FileNotFoundError):
             said = json.loads((meeting / f"{rank}.json").read_text())
             if "error" in said:
                 raise _ERRORS.get(said["error"], RunError)(said["text"])
-    for rank, process in enumerate(started):
-        # One that had said all may still be told to stop, and then ends by the signal.
-        if process.exitcode and not (meeting / f"{rank}.json").is_file():
-            code = process.exitcode
-            why = f"ended with status {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
-            raise RunError(
-                f"process {rank} of {len(started)} {why}; go on from the newest checkpoint with --resume"
-            )
+    # One that had said all may still be told to stop, and then ends by the signal.
+    silent = [
+        (code, rank) for rank, code in enumerate(codes) if code and not (meeting / f"{rank}.json").is_file()
+    ]
+    if silent:
+        if is_asked:  # while it was still loading
+            raise KeyboardInterrupt
+        code, rank = min(silent)  # one that was killed before one that missed it
+        why = f"ended with status {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
+        raise RunError(
+            f"process {rank} of {len(codes)} {why}; go on from the newest checkpoint with --resume"
+        )
     return str(json.loads((meeting / "0.json").read_text())["reason"])
 
 

@@ -1,5 +1,6 @@
 """Several processes, real ones: they train as one does, and end together."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from runs.errors import ConfigError, RunError, Stopped
 from runs.models.checkpoints import MODEL, tensors
 from runs.models.fit import fit
 from runs.models.fit.log import read
+from runs.models.fit.processes import _answer
+from runs.models.fitting.world import World
 from tests.fixtures.small_trainings import EXPERTS, folder_of, small, what_came
 
 ROOT = Path(__file__).parents[4]
@@ -92,13 +96,13 @@ class KillAfter(StopAfter):
 
     def __call__(self, progress):
         if progress.step == self.step:
-            (child, *_) = _children(os.getpid())
+            (*_, child) = sorted(_children(os.getpid()))
             os.kill(child, signal.SIGKILL)
 
 
 def _children(parent):
     """Processes that train, by their parent, as Linux lists them."""
-    found = []
+    found: list[int] = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
@@ -115,7 +119,7 @@ def _children(parent):
 def test_a_process_that_is_killed_is_named(tmp_path):
     config = small(tmp_path, sched__total_steps=100_000)
     with pytest.raises(
-        RunError, match=r"process .* of 2 was killed by SIGKILL; go on from the newest checkpoint with"
+        RunError, match=r"process 1 of 2 was killed by SIGKILL; go on from the newest checkpoint with"
     ):
         fit(config, nproc=2, report=KillAfter(3))
     assert _children(os.getpid()) == []
@@ -151,11 +155,32 @@ def test_a_training_that_is_killed_goes_on_from_its_newest_checkpoint(tmp_path):
 
 
 def test_more_processes_than_devices_are_refused(tmp_path):
-    import torch
-
     there = torch.cuda.device_count()
     with pytest.raises(
         ConfigError, match=rf"device is cuda for {there + 1} process.*, but torch sees {there} "
     ):
         fit(small(tmp_path, device="cuda"), nproc=there + 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_process_says_comes_before_how_the_others_end(tmp_path):
+    """As they leave it: an answer each, or an exit code alone."""
+    (tmp_path / "0.json").write_text(json.dumps({"reason": "all 6 steps are done"}))
+    (tmp_path / "1.json").write_text(json.dumps({"reason": ""}))
+    assert _answer([0, -signal.SIGTERM], tmp_path, is_asked=True) == "all 6 steps are done"
+    (tmp_path / "1.json").unlink()
+    with pytest.raises(
+        RunError, match=r"process 1 of 3 was killed by SIGKILL; go on from the newest checkpoint"
+    ):
+        _answer([None, -signal.SIGKILL, 1], tmp_path, is_asked=False)
+    with pytest.raises(KeyboardInterrupt):
+        _answer([None, -signal.SIGTERM, None], tmp_path, is_asked=True)
+    (tmp_path / "1.json").write_text(json.dumps({"error": "Stopped", "text": "stopped after step 3"}))
+    with pytest.raises(Stopped, match="stopped after step 3"):
+        _answer([None, 1, None], tmp_path, is_asked=True)
+
+
+def test_sums_over_one_process_are_its_own():
+    values = {"a": torch.tensor(2), "b": torch.ones(3)}
+    found = World().sum(values)
+    assert (found["a"] is values["a"], found["b"] is values["b"], World().is_first) == (True, True, True)
