@@ -72,12 +72,32 @@ def build(signature: Signature, choice: ModelChoice, generator: torch.Generator)
 
 
 def experts(signature: Signature, options: ExpertsOptions, generator: torch.Generator) -> nn.Module:
-    """Return a mixture-of-experts transformer: a language model of symbols, else a regressor of sequences."""
+    """Return a mixture-of-experts transformer: a language model of symbols, else a regressor of sequences.
+
+    Parameters
+    ----------
+    signature
+        What is read and answered.
+    options
+        Of the architecture.
+    generator
+        What the parameters are drawn from, on the CPU.
+    """
     return _of_blocks(signature, options.block, options, generator)
 
 
 def transformer(signature: Signature, options: TransformerOptions, generator: torch.Generator) -> nn.Module:
-    """Return a dense transformer, the baseline."""
+    """Return a dense transformer, the baseline.
+
+    Parameters
+    ----------
+    signature
+        What is read and answered.
+    options
+        Of the architecture.
+    generator
+        What the parameters are drawn from, on the CPU.
+    """
     network = ExpertConfig(
         d_model=options.d_model,
         d_hidden=options.d_hidden,
@@ -108,7 +128,17 @@ def _of_blocks(
 
 
 def flow(signature: Signature, options: FlowOptions, generator: torch.Generator) -> nn.Module:
-    """Return a network of flow layers: `FlowNetwork` for the next symbol, else such layers between two maps."""
+    """Return a network of flow layers: `FlowNetwork` for the next symbol, else such layers between two maps.
+
+    Parameters
+    ----------
+    signature
+        What is read and answered.
+    options
+        Of the architecture.
+    generator
+        What the parameters are drawn from, on the CPU.
+    """
     if signature.kind == "token" and signature.causal and signature.outputs == signature.features:
         return _Generated(
             FlowNetwork(
@@ -148,7 +178,17 @@ def flow(signature: Signature, options: FlowOptions, generator: torch.Generator)
 
 
 def towers(signature: Signature, options: TowersOptions, generator: torch.Generator) -> nn.Module:
-    """Return collectives of towers, each of whose fused opinion is added to the residual stream."""
+    """Return collectives of towers, each of whose fused opinion is added to the residual stream.
+
+    Parameters
+    ----------
+    signature
+        What is read and answered.
+    options
+        Of the architecture.
+    generator
+        What the parameters are drawn from, on the CPU.
+    """
     if signature.causal and options.n_heads:
         raise ValueError(
             "the attention of towers sees later tokens, but the task is causal; set model.towers.n_heads to 0"
@@ -174,7 +214,17 @@ def towers(signature: Signature, options: TowersOptions, generator: torch.Genera
 
 
 def pseudopods(signature: Signature, options: PseudopodsOptions, generator: torch.Generator) -> nn.Module:
-    """Return an encoder whose heads are pseudopods, between two maps."""
+    """Return an encoder whose heads are pseudopods, between two maps.
+
+    Parameters
+    ----------
+    signature
+        What is read and answered.
+    options
+        Of the architecture.
+    generator
+        What the parameters are drawn from, on the CPU.
+    """
     encoder = SlimeMoldEncoder(
         options.d_model,
         options.n_heads,

@@ -85,7 +85,13 @@ class Pooled(nn.Module):
     def forward(
         self, tokens: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the outputs, [B, outputs], and the metrics of the model; arguments as in `Network.forward`."""
+        """Return the outputs, [B, outputs], and the metrics of the model.
+
+        Parameters
+        ----------
+        tokens, mask, generator
+            As in `Network.forward`.
+        """
         outputs, metrics = self.model(tokens, mask, generator)
         return mean_of_tokens(outputs, mask), metrics
 

@@ -28,7 +28,15 @@ class ExpertsOptions(Section):
     def model(
         self, n_inputs: int = 1, n_outputs: int | None = None, vocab_size: int | None = None
     ) -> ModelConfig:
-        """Return the configuration of the whole model, with the sizes that come from the data."""
+        """Return the configuration of the whole model, with the sizes that come from the data.
+
+        Parameters
+        ----------
+        n_inputs, n_outputs
+            Features of a token that is read, and of one that is answered; None: as many.
+        vocab_size
+            Symbols of a language model; None: it is none.
+        """
         return ModelConfig(
             n_layers=self.n_layers,
             block=self.block,

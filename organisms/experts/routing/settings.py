@@ -14,7 +14,7 @@ def routers(model: nn.Module) -> Iterator[BaseRouter]:
 
 
 def set_routing(model: nn.Module, **settings: float) -> None:
-    """Give all routers of a model other values of some settings, from their next forward pass on.
+    """Set some settings of all routers of a model to other values, from their next forward pass on.
 
     A router's configuration is replaced by one with these values, which are checked as ever; nothing else of the router
     or its parameters changes. So schedules are closures of the caller's:
