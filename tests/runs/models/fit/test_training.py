@@ -138,9 +138,10 @@ def test_stopped_at_any_step_it_comes_to_the_same_bits(case, tmp_path):
 
 
 def test_a_stop_before_the_last_step_leaves_a_checkpoint_that_was_not_evaluated(tmp_path):
-    config = small(tmp_path, eval__every=100)
+    config, told = small(tmp_path, eval__every=100), []
     with pytest.raises(Stopped):
-        fit(config, report=StopAfter(2, signal.SIGTERM), tell=silently)
+        fit(config, report=StopAfter(2, signal.SIGTERM), tell=told.append)
+    assert told == ["stopping after the step under way; once more to stop now"]
     folder = folder_of(config)
     (saved,) = folder.saved()
     assert (saved.step, saved.loss) == (3, None)
