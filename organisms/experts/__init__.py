@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from organisms.experts.routing.decision import RoutingInfo as RoutingInfo
     from organisms.experts.routing.expert_choice import ExpertChoiceRouter as ExpertChoiceRouter
     from organisms.experts.routing.router import BaseRouter as BaseRouter
+    from organisms.experts.routing.settings import set_routing as set_routing
     from organisms.experts.routing.sinkhorn import SinkhornRouter as SinkhornRouter
     from organisms.experts.routing.topk import TopKRouter as TopKRouter
     from organisms.layers.config import AttentionConfig as AttentionConfig

@@ -124,8 +124,18 @@ def schema(
             help="With the options and defaults of this family alone [default: with those of all built-in ones].",
         ),
     ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="That of a training (plasmodia fit) instead of a run's.")
+    ] = False,
 ) -> None:
     """Write the JSON schema of a configuration."""
+    if fit:
+        from runs.models.config import TrainConfig
+
+        if family is not None:
+            raise ConfigError("--family is of a run's configuration; leave out --fit or --family")
+        say(as_text(TrainConfig.model_json_schema()))
+        return
     from runs.config.model import schema_of_all
     from runs.config.own import schema_of
 

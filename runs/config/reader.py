@@ -12,7 +12,7 @@ from archive_store.errors import YamlError
 from archive_store.strict_yaml import LARGEST, Document, read, scalar
 from runs.config.model import Own, model_for
 from runs.config.own import own_family
-from runs.config.presets import PRESETS, presets
+from runs.config.presets import PRESETS
 from runs.config.problems import MOST, Problem, nearest, problems, quoted, shown
 from runs.config.schema import PATHS, Config
 from runs.config.schema import plain as plain_config
@@ -50,21 +50,21 @@ def load(
     ConfigError
         Naming every problem at once.
     """
-    path = _find(source)
-    values, found = _file(path, source)
+    path = located(source)
+    values, found = mapping(path, source)
     _anchor(values, path.parent.resolve())
     changes, wrong = parsed(overrides)
     changes += [(key, value) for key, value in (options or {}).items() if value is not None]
     extra: dict[str, Any] = {}
     for key, value in changes:
-        _put(extra, key.split("."), value)
+        put(extra, key.split("."), value)
     _anchor(extra, Path.cwd())
-    merged = _merged(_without_other_family(values, extra), extra)
+    merged = overlaid(_without_other_family(values, extra), extra)
     own, unusable = _own_family(merged) if import_own else (None, [])
     config, invalid = checked(merged, own)
     found += [*wrong, *unusable, *invalid, *_missing_files(merged)]
     if found or config is None:
-        raise _error(source, found)
+        raise refusal(source, found)
     return config
 
 
@@ -78,10 +78,10 @@ def read_config(path: Path) -> Config:
     ConfigError
         Naming every problem at once.
     """
-    values, found = _file(path, str(path))
+    values, found = mapping(path, str(path))
     config, invalid = checked(values)
     if found or config is None:
-        raise _error(str(path), [*found, *invalid])
+        raise refusal(str(path), [*found, *invalid])
     return config
 
 
@@ -97,7 +97,7 @@ def execution_changes(**options: Any) -> dict[str, Any]:
     try:
         ExecutionConfig.model_validate(given)
     except ValidationError as error:
-        raise _error("execution", problems(error.errors(), ExecutionConfig)) from None
+        raise refusal("execution", problems(error.errors(), ExecutionConfig)) from None
     return given
 
 
@@ -169,10 +169,17 @@ def _without(values: Mapping[str, Any], keys: set[str], prefix: str = "") -> dic
     return kept
 
 
-def _find(source: str) -> Path:
-    known = presets()
+def located(source: str, folder: Path = PRESETS) -> Path:
+    """Return the file of a preset in a folder, or the one at a path.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither, or it is no file.
+    """
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
     if source in known:
-        return PRESETS / f"{source}.yaml"
+        return folder / f"{source}.yaml"
     path = Path(source)
     try:
         path.stat()
@@ -192,7 +199,14 @@ def _find(source: str) -> Path:
     return path
 
 
-def _file(path: Path, source: str) -> tuple[dict[str, Any], list[Problem]]:
+def mapping(path: Path, source: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Return what a YAML file holds, a mapping, and problems that do not stop the reading.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or holds something else; the message calls it `source`.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)  # one more than a configuration may have, which is then said
@@ -237,7 +251,18 @@ def _value(value: str, text: str, wrong: list[Problem]) -> Any:
     return document.value
 
 
-def _put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+def put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    """Set the value at a path of keys, with the mappings on the way to it.
+
+    Parameters
+    ----------
+    values
+        Nested mappings, which are changed.
+    keys
+        The path.
+    value
+        What is set.
+    """
     for key in keys[:-1]:
         inner = values.get(key)
         values[key] = inner if isinstance(inner, dict) else {}
@@ -245,12 +270,13 @@ def _put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def overlaid(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings with others laid over them."""
     merged = dict(values)
     for key, change in changes.items():
         old = merged.get(key)
         both = isinstance(old, dict) and isinstance(change, dict)
-        merged[key] = _merged(old, change) if both else change  # type: ignore[arg-type]
+        merged[key] = overlaid(old, change) if both else change  # type: ignore[arg-type]
     return merged
 
 
@@ -281,7 +307,8 @@ def _missing_files(values: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _error(source: str, found: Sequence[Problem]) -> ConfigError:
+def refusal(source: str, found: Sequence[Problem]) -> ConfigError:
+    """Return the error that tells problems: one in a sentence, several a line each, at most `MOST` of them."""
     if len(found) == 1:
         text = str(found[0])
         return ConfigError(text if text.startswith(source) else f"{source}: {text}")

@@ -32,10 +32,12 @@ class Interruption:
     ----------
     tell
         Called with a sentence for whoever asked, within the signal's handler.
+    sentence
+        That one.
     """
 
-    def __init__(self, tell: Callable[[str], None] = to_stderr) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[str], None] = to_stderr, sentence: str = STOPPING) -> None:
+        self._tell, self._sentence = tell, sentence
         self._requested = False
         self._is_patient = False
 
@@ -55,16 +57,16 @@ class Interruption:
         if self._requested or not self._is_patient:
             raise KeyboardInterrupt
         self._requested = True
-        self._tell(STOPPING)
+        self._tell(self._sentence)
 
 
 @contextmanager
-def listening(tell: Callable[[str], None] = to_stderr) -> Iterator[Interruption]:
+def listening(tell: Callable[[str], None] = to_stderr, sentence: str = STOPPING) -> Iterator[Interruption]:
     """Handle `SIGNALS` for a while; where signals cannot be handled (in a thread), nothing changes.
 
     A SIGHUP that is ignored stays so: under ``nohup`` a run outlives its terminal.
     """
-    interruption = Interruption(tell)
+    interruption = Interruption(tell, sentence)
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return

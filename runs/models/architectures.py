@@ -256,9 +256,11 @@ class _Stack(nn.Module):
         self, x: Tensor, mask: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         _refuse_padding(mask)
+        found = []
         for layer in self.layers:
-            x, _ = layer(x)
-        return x, {}
+            x, metrics = layer(x)
+            found.append(metrics)
+        return x, {name: torch.stack([each[name] for each in found]) for name in found[0]}
 
 
 class _Residual(nn.Module):

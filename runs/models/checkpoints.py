@@ -4,7 +4,7 @@ model.safetensors     parameters and buffers
 model.json            architecture, options and signature: all that builds the module again
 metrics.json          what was measured of it: step, losses, scores
 fingerprint.json      packages and machine that trained it
-training.safetensors  of a training that can go on: moments, averages, scaler (`runs.models.fit`)
+training.safetensors  of a training that can go on: moments, averages, scaler (`runs.models.fitting.state`)
 digests.json          SHA-256 of each other file; it is written last
 """
 
@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from archive_store import durable
 from archive_store.errors import EncodingError
 from qd.canonical import canonical, sha256
+from runs.config.problems import problems
 from runs.errors import ConfigError, RunError
 from runs.models.options import ModelChoice
 from runs.models.signature import Signature
@@ -30,6 +33,8 @@ DIGESTS, MODEL, DESCRIPTION, METRICS, FINGERPRINT = (
     "digests.json", "model.safetensors", "model.json", "metrics.json", "fingerprint.json",
 )  # fmt: skip
 TRAINING = "training.safetensors"
+LONGEST = 300  # characters of what a library says that are told
+REQUIRED = (MODEL, DESCRIPTION, METRICS, FINGERPRINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Checkpoint:
         try:
             model.load_state_dict(tensors(self.path / MODEL))
         except (RuntimeError, ValueError) as error:
-            raise RunError(f"{self.path} has the parameters of another model: {error}") from None
+            raise RunError(f"{self.path} has the parameters of another model: {_line(error)}") from None
         return model.eval()
 
 
@@ -152,6 +157,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     except OSError:
         raise ConfigError(f"{path} is no checkpoint: it has no {DIGESTS}") from None
     digests = _json(path / DIGESTS, listed)
+    for name in REQUIRED:
+        if name not in digests:
+            raise RunError(f"{path / DIGESTS} names no {name}; take the checkpoint from a copy")
     for name, digest in digests.items():
         file = path / name
         if "/" in name or not file.is_file() or sha256(file.read_bytes()) != digest:
@@ -166,7 +174,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         if not isinstance(data, dict | None):
             raise ValueError(f"data must be an object, not {data!r}")
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path / DESCRIPTION} describes no model: {error}") from None
+        raise RunError(f"{path / DESCRIPTION} describes no model: {_line(error)}") from None
     return Checkpoint(
         path,
         choice,
@@ -193,6 +201,15 @@ def tensors(path: Path) -> dict[str, "Tensor"]:
         return safetensors.torch.load(path.read_bytes())
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise EncodingError(f"{path} is no safetensors file: {error}") from None
+
+
+def _line(error: Exception) -> str:
+    """Return what an error says, on one line of some hundred characters: torch names every parameter."""
+    if isinstance(error, ValidationError):
+        text = "; ".join(map(str, problems(error.errors(), ModelChoice)))
+    else:
+        text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def _encoded(state: Mapping[str, "Tensor"]) -> bytes:

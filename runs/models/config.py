@@ -16,7 +16,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class DataConfig(TaskConfig):
-    """What the model learns: a task of the harness, with its splits (train, validation, test), in batches."""
+    """What the model learns: a task of the harness, with its splits (train, validation, test), in batches.
+
+    A task that is a stream of chunks is read as one sequence: a model that is trained on its own sees all of it.
+    """
 
     batch_size: Count = 32
     """Examples of a micro-batch; an optimizer step takes `optim.grad_accum_steps` times as many."""
@@ -42,7 +45,8 @@ class OptimConfig(Section):
     grad_accum_steps: Count = 1
     """Micro-batches whose gradients are averaged for one step."""
     ema_decay: Share | None = None
-    """Of an exponential moving average of the parameters, which is evaluated and kept beside them; null: none."""
+    """Of an exponential moving average of the parameters, which is evaluated and kept instead of them; in step s it is
+    at most (1 + s) / (10 + s), so that the average forgets where it began; null: none."""
 
 
 class RouterSchedule(Section):
@@ -86,6 +90,8 @@ class EvalConfig(Section):
 
     every: Count = 200
     """Optimizer steps between evaluations on the validation split; each may leave a checkpoint."""
+    log_every: Count = 10
+    """Optimizer steps between lines of the log; a step that is evaluated has one too."""
     keep_best: Count = 1
     """Checkpoints to keep by validation loss."""
     keep_newest: Count = 1

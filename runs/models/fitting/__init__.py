@@ -1,0 +1,1 @@
+"""What an optimizer step does: batches, answers, gradients, groups of parameters, schedules, averages and state."""

@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from runs import tasks
+from runs.config.tables import TASKS
+from runs.models.config import DataConfig
+from runs.models.signature import Signature
+
+GOOD = {
+    "name": "mine", "kind": "class", "tokens": "continuous", "features": 3, "outputs": 2, "length": 5, "causal": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(TASKS) - {"table"}))
+def test_the_signature_of_a_task_is_its_shape_and_survives_json(name):
+    task = tasks.load(DataConfig(name=name))
+    signature = Signature.of(task)
+    for field in ("name", "kind", "tokens", "features", "outputs", "length", "causal", "labels"):
+        assert getattr(signature, field) == getattr(task, field)
+    for derived in ("per_position", "regression", "score_name"):
+        assert getattr(signature, derived) == getattr(task, derived)
+    assert Signature.read(json.loads(json.dumps(signature.plain()))) == signature
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"kind": "classes"}, "kind must be one of class, token, value, sequence, not 'classes'"),
+        ({"tokens": 3}, "tokens must be one of continuous, discrete, not 3"),
+        ({"features": 0}, "features must be a whole number from 1 on, not 0"),
+        ({"outputs": 2.0}, r"outputs must be a whole number from 1 on, not 2\.0"),
+        ({"length": True}, "length must be a whole number from 1 on, not True"),
+    ],
+)
+def test_what_no_task_has_is_refused(change, told):
+    with pytest.raises(ValueError, match=told):
+        Signature(**{**GOOD, **change})
+    with pytest.raises(ValueError, match=told):
+        Signature.read({**GOOD, **change})
