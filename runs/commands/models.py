@@ -131,7 +131,7 @@ def export(
 
         check_format(format)
         kind_of(model)
-        path = Path(f"{model.resolve().name}-{format}{ENDING[format]}") if out is None else out
+        path = Path(f"{model.resolve().name}{ENDING[format]}") if out is None else out
         found = exported(open_model(model), format, path)
         if format == "torchscript":
             warn(

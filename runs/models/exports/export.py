@@ -29,7 +29,7 @@ FORMATS: Mapping[str, str] = {
     "onnx": "a file that onnxruntime reads",
     "torchscript": "a file that torch.jit.load reads, for one example at a time",
 }
-ENDING = {"torch": "", "pt2": ".pt2", "onnx": ".onnx", "torchscript": ".ts"}
+ENDING = {"torch": "-torch", "pt2": ".pt2", "onnx": ".onnx", "torchscript": ".ts"}
 
 
 @dataclass(frozen=True, slots=True)
