@@ -1,5 +1,6 @@
 """The subcommand that trains a model on its own: fit."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from runs.machine.search_path import working_directory_last
 if TYPE_CHECKING:
     from runs.models.config import TrainConfig
     from runs.models.fit import Fitted
+    from runs.observability.fitting import FitProgress
 
 _PRESETS = (
     Path(__file__).parents[1] / "models" / "presets"
@@ -73,11 +75,24 @@ def fit(
         with watched_by(_reporting, quiet, _hint(given, folder)) as report:
             prepare_machine()
             from runs.models.fit import fit as train
+            from runs.models.fit.dashboard import Live
+            from runs.models.fit.folder import TrainingFolder
 
-            fitted = train(config, resume=resume, nproc=nproc, report=report, tell=report.tell)
+            live = Live(TrainingFolder(folder), config, time.monotonic)
+
+            def reported(progress: "FitProgress") -> None:
+                report(progress)
+                live(progress)
+
+            fitted = train(config, resume=resume, nproc=nproc, report=reported, tell=report.tell)
         best = given / fitted.best.relative_to(folder)
+        with messages_only():
+            from runs.models.drawing import drawn
+
+            drawn(fitted.folder)
     if not quiet:
         warn(_told(config.run_name, fitted))
+        warn(f"pictures are in {given / 'plots'}")
     say(as_text(_plain(fitted, given, best)) if json else best)
 
 

@@ -1,4 +1,4 @@
-"""The subcommands of `plasmodia models`: list, show, latest, compare, export, delete; and `plasmodia predict`."""
+"""The subcommands of `plasmodia models`: list, show, latest, compare, plot, export, delete; and `plasmodia predict`."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from runs.commands.streams import messages_only, say, warn
 from runs.errors import ConfigError, RunError
 from runs.machine.search_path import working_directory_last
 
-HELP = "Look at models that are kept, compare, export and delete them."
+HELP = "Look at models that are kept, compare, draw, export and delete them."
 OUT = Path("out")  # where runs and trainings are made
 
 Model = Annotated[
@@ -108,6 +108,37 @@ def compare(
         say(as_text({"split": split, "score": score, "models": [each.plain() for each in found]}))
     else:
         say(table(found, score, split))
+
+
+def plot(
+    model: Model,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="K",
+            help="dashboard, predictions, horizon, spectra or paths; may be repeated [default: all that there is "
+            "something for].",
+        ),
+    ] = None,
+    format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the files [default: plots in the training or the run, beside a checkpoint].",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Draw a model's predictions, and of a training its dashboard; write the paths of the pictures."""
+    working_directory_last()
+    with messages_only():
+        prepare_machine()
+        from runs.models.drawing import drawn
+
+        paths = drawn(model, kind, format, to)
+    for path in paths:
+        say(path)
 
 
 def export(
@@ -229,6 +260,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "show": show,
     "latest": latest,
     "compare": compare,
+    "plot": plot,
     "export": export,
     "delete": delete,
 }

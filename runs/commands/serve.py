@@ -19,7 +19,12 @@ SHORTEST = 16  # characters of a token
 
 def serve(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Folder of a checkpoint.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="Folder of a checkpoint, of a training (its best), or of a run.",
+            show_default=False,
+        ),
     ],
     host: Annotated[
         str, typer.Option(metavar="HOST", help="Where to listen; beyond this machine it takes a token.")
@@ -83,7 +88,7 @@ def serve(
     _installed()
     with messages_only():
         prepare_machine()
-    from runs.models.checkpoints import open_checkpoint
+    from runs.models.opening import kind_of, module_of
     from runs.serving.http.app import application
     from runs.serving.http.guard import LOOPBACK
     from runs.serving.http.server import is_loopback, listening, url
@@ -115,20 +120,16 @@ def serve(
             "characters, or listen at 127.0.0.1"
         )
     chosen = _device(device)
-    checkpoint = open_checkpoint(model)
+    kind_of(model)
     with listening(host, number) as bound:
         with messages_only():
-            module = checkpoint.model().to(chosen)
-        found = served(module, checkpoint.signature, model.resolve().name, kept, _report)
+            module, signature, digest = module_of(model)
+        found = served(module.to(chosen), signature, model.resolve().name, kept, _report)
         hosts = tuple(dict.fromkeys((*LOOPBACK, host.lower()))) if local else None
         app = application(found, token=token, hosts=hosts, origins=tuple(cors or ()), report=_report)
         where = url(bound)
         if json:
-            say(
-                as_text(
-                    {"url": where, "model": found.name, "digest": checkpoint.digest, "device": str(chosen)}
-                )
-            )
+            say(as_text({"url": where, "model": found.name, "digest": digest, "device": str(chosen)}))
         else:
             say(where)
         sys.stdout.flush()

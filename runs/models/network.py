@@ -115,6 +115,53 @@ class OutputsOnly(nn.Module):
         return outputs
 
 
+class Padded(nn.Module):
+    """A model of sequences of one length under the call of a model, which reads shorter ones too where it is causal.
+
+    What is missing is padded behind, where no token looks.
+
+    Parameters
+    ----------
+    model
+        Maps tokens of `signature.length` to outputs.
+    signature
+        What it reads and answers.
+    """
+
+    def __init__(self, model: nn.Module, signature: Signature) -> None:
+        super().__init__()
+        self.model, self.signature = model, signature
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the outputs, [B, outputs] or [B, S, outputs], and no metrics.
+
+        Parameters
+        ----------
+        tokens
+            Of B examples: float [B, S, features], or int64 [B, S].
+        mask, generator
+            Not read.
+
+        Raises
+        ------
+        ValueError
+            If the sequences are longer, or shorter and the model is not causal.
+        """
+        signature, length = self.signature, tokens.shape[1]
+        missing = signature.length - length
+        grows = signature.causal and signature.per_position
+        if missing < 0 or (missing and not grows):
+            raise ValueError(
+                f"sequences must have {'at most ' if grows else ''}{signature.length} tokens, as those that this model "
+                f"was trained on, not {length}"
+            )
+        behind = (0, missing) if tokens.ndim == 2 else (0, 0, 0, missing)
+        outputs: Tensor = self.model(F.pad(tokens, behind))
+        return (outputs[:, :length] if signature.per_position else outputs), {}
+
+
 def mean_of_tokens(x: Tensor, mask: Tensor | None) -> Tensor:
     """Return the mean over the tokens that are no padding, [B, D]."""
     if mask is None:

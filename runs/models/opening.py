@@ -67,6 +67,30 @@ def open_model(path: Path | str) -> Opened:
     return Opened(_outputs_of(checkpoint), signature, described(checkpoint), any_length)
 
 
+def module_of(path: Path) -> tuple["nn.Module", Signature, str]:
+    """Return a model as `runs.models.architectures` makes them, what it reads and answers, and its digest.
+
+    It is called as ``model(tokens, mask=None, generator=None)`` and returns outputs and metrics; in evaluation mode, on
+    the CPU. That of a run reads sequences of other lengths only where they are shorter and it is causal.
+
+    Raises
+    ------
+    ConfigError, RunError, StoreError
+        As `open_model` raises them.
+    """
+    if kind_of(path) == "run":
+        from runs.models.network import Padded
+
+        opened = _of_run(path)
+        return (
+            Padded(opened.model, opened.signature).eval(),
+            opened.signature,
+            str(opened.description["digest"]),
+        )
+    checkpoint = checkpoint_of(path)
+    return checkpoint.model(), checkpoint.signature, checkpoint.digest
+
+
 def kind_of(path: Path) -> Kept:
     """Return what a folder is.
 
