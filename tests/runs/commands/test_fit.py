@@ -46,9 +46,11 @@ def test_the_folder_of_the_best_checkpoint_is_all_that_is_on_stdout():
     (line,) = result.stdout.splitlines()
     best = open_checkpoint(Path(line))
     assert Path(line).parent == Path("out/models/small/checkpoints")
-    first, *_, last = result.stderr.splitlines()
+    first, *_, told, last = result.stderr.splitlines()
     assert first.startswith("small 1/6  loss ")
-    assert last.startswith("plasmodia: small: all 6 steps are done; best after step ")
+    assert told.startswith("plasmodia: small: all 6 steps are done; best after step ")
+    assert last == "plasmodia: pictures are in out/models/small/plots"
+    assert Path("out/models/small/plots/dashboard.png").is_file()
     assert last.endswith(f"R2 {best.metrics['score']:.4f} (last value: {_baseline():.4f})")
 
 

@@ -153,3 +153,11 @@ def test_nonsense_is_one_sentence(arguments, said, tmp_path, monkeypatch):
     assert said in found.stderr
     assert len(found.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_are_written_where_it_says(signals, tmp_path):
+    result = run("models", "plot", signals, "--kind", "spectra", "--to", tmp_path)
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path}/spectra.png\n")
+    refused = run("models", "plot", signals, "--kind", "spectr")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "did you mean spectra?" in refused.stderr

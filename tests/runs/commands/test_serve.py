@@ -40,7 +40,7 @@ def refused(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nowhere"], "nowhere is no checkpoint: it has no digests.json"),
+        (["nowhere"], "nowhere is no folder; give the folder of a training, of one of its checkpoints, or of a run"),
         (["model", "--port", "many"], "--port must be auto or a whole number from 0 to 65535, not many"),
         (["model", "--port", "65536"], "--port must be auto or a whole number from 0 to 65535, not 65536"),
         (["model", "--port", "aut"], "not aut; did you mean auto?"),
