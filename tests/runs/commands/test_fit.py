@@ -51,7 +51,7 @@ def test_the_folder_of_the_best_checkpoint_is_all_that_is_on_stdout():
     assert told.startswith("plasmodia: small: all 6 steps are done; best after step ")
     assert last == "plasmodia: pictures are in out/models/small/plots"
     assert Path("out/models/small/plots/dashboard.png").is_file()
-    assert last.endswith(f"R2 {best.metrics['score']:.4f} (last value: {_baseline():.4f})")
+    assert told.endswith(f"R2 {best.metrics['score']:.4f} (last value: {_baseline():.4f})")
 
 
 def _baseline():
