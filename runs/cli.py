@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from archive_store.errors import StoreError
-from runs.commands import compare, experiment, inspect, listing, run, setup, streams
+from runs.commands import compare, experiment, inspect, listing, report, run, setup, streams
 from runs.commands.options import INTERRUPTED, stop
 from runs.errors import ConfigError, PlasmodiaError, RunError
 from runs.machine.search_path import ours_first
@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": listing.list_runs,
     "export": listing.export,
     "compare": compare.compare,
+    "report": report.report,
 }
 
 _UNMAPPED = "failed to map segment"  # what the loader of shared libraries says where memory is limited

@@ -259,8 +259,15 @@ def as_json(summary: Summary, **further: Any) -> str:
 
 def table(summary: Summary) -> str:
     """Return the summary as two aligned columns."""
+    lines = rows(summary)
+    width = max(len(label) for label, _ in lines)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in lines)
+
+
+def rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return the summary as lines, each a label and a text; one without a label goes on with the line before."""
     best = "-" if summary.best_organism is None else f"{summary.best_organism} (by validation)"
-    rows = (
+    return [
         ("run", summary.run),
         ("task and family", f"{_text(summary.task)}, {_text(summary.family)}"),
         ("seed and arm", f"{_text(summary.seed)}, births from {_text(summary.arm)}"),
@@ -287,9 +294,7 @@ def table(summary: Summary) -> str:
         ("quarantines", f"{summary.quarantines}"),
         ("wall time", "-" if summary.wall_seconds is None else f"{summary.wall_seconds:.1f} s"),
         ("digest", f"{summary.digest}{_moved(summary.environments)}"),
-    )
-    width = max(len(label) for label, _ in rows)
-    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+    ]
 
 
 def _again(summary: Summary, name: str, format: str = ".4f") -> str:

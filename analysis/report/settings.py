@@ -1,0 +1,49 @@
+"""The configuration of a run as it was written, and the environment in which it was made."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from analysis.report.blocks import Block, Code, Table, Text
+
+MOST_LINES = 5000  # of a configuration
+MOST_ENTRIES = 500  # of an environment
+
+
+def configuration(text: str) -> list[Block]:
+    """Return a configuration as code.
+
+    Parameters
+    ----------
+    text
+        YAML.
+    """
+    lines = text.splitlines()
+    code = Code("Configuration, YAML", lines[:MOST_LINES])
+    if len(lines) <= MOST_LINES:
+        return [code]
+    return [code, Text(f"{len(lines) - MOST_LINES:,} further lines are left out.")]
+
+
+def environment(found: Mapping[str, Any]) -> Table:
+    """Return an environment as a table, a row for each entry: ``fingerprint, libraries, numpy``.
+
+    Parameters
+    ----------
+    found
+        What ``environment.json`` holds.
+    """
+    rows = [(", ".join(path), value) for path, value in _entries(found)]
+    left = f", {MOST_ENTRIES} of {len(rows):,} entries" if len(rows) > MOST_ENTRIES else ""
+    return Table(f"Packages and machine{left}", ("entry", "value"), rows[:MOST_ENTRIES])
+
+
+def _entries(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the leaves of nested mappings and their paths; a list is one leaf."""
+    pending = [(path, value)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, Mapping) and value:
+            pending += [((*path, str(key)), value[key]) for key in sorted(value, key=str, reverse=True)]
+        else:
+            told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield path, told or "-"
