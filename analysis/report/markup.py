@@ -8,6 +8,7 @@ from archive_store.shown import shown
 
 LONGEST = 4000  # characters of a line
 _LINE = "\n"
+_ROWS = 30  # of a table that is shown whole
 
 
 def sections(parts: Sequence[Section]) -> str:
@@ -56,8 +57,9 @@ def _table(table: Table) -> str:
     rows = _LINE.join(_row(row) for row in table.rows)
     caption = f"<caption>{_text(table.caption)}</caption>"
     top = f"<thead><tr>{head}</tr></thead>" if head else ""
-    label = f'role="region" tabindex="0" aria-label="{_text(table.caption)}"'
-    return f'<div class="wide" {label}><table>{caption}{top}<tbody>\n{rows}\n</tbody></table></div>'
+    long = " long" if len(table.rows) > _ROWS else ""  # it scrolls
+    label = f'class="wide{long}" role="region" tabindex="0" aria-label="{_text(table.caption)}"'
+    return f'<div {label}><table>{caption}{top}<tbody>\n{rows}\n</tbody></table></div>'
 
 
 def _row(row: Sequence[Cell]) -> str:

@@ -85,7 +85,7 @@ def _elites(
     held_out, centroids = _until(run.held_out(), round), np.asarray(run.centroids())
     data = elites_data(elites, held_out, records, children, centroids, run.measures, ranges)
     yield Chart("elites", "Elites by their measures", _ELITES, data)
-    yield Text("What an elite attends to is not shown: it takes the network, which the folder of a run does not hold.")
+    yield Text("What an elite attends to is not shown: it takes the trained network, which is not loaded for this page.")
 
 
 def _until(frame: pd.DataFrame, round: int) -> pd.DataFrame:

@@ -57,7 +57,7 @@ function drawElites(figure, data, colours) {
   const controls = [choice(measures, state.x), choice(measures, state.y), choice([...known, ...Object.entries(GROUPS)], state.by)];
   const plot = drawing(PLOT.width, PLOT.height, "Elites by two measures; arrow keys go from elite to elite, Enter opens one");
   const [key, said, told] = [html("div", {}), readout(), html("div", { class: "detail", tabindex: "-1", "aria-live": "polite" })];
-  const table = html("div", { class: "wide", role: "region", tabindex: "0", "aria-label": "Selected elites" });
+  const table = html("div", { class: "wide long", role: "region", tabindex: "0", "aria-label": "Selected elites" });
   const line = ["horizontal", "vertical", "colour by"].map((name, place) => labelled(name, controls[place]));
   const tip = html("div", { class: "tip", "aria-hidden": "true" });
   figure.append(html("div", { class: "controls" }, line), html("div", { class: "pair" }, html("div", { class: "plot" }, plot, tip, key, said), told));

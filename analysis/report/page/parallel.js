@@ -1,7 +1,7 @@
 "use strict";
 // Parallel coordinates: a line an elite through all its measures. Ranges on the axes select elites.
 
-const PARALLEL = { width: 960, height: 300, side: 70, top: 44, bottom: 28 };
+const PARALLEL = { width: 960, height: 300, side: 70, top: 52, bottom: 28 };
 
 // Draw into a figure. `axes` have name, unit, low, high and a value in [0, 1] of each elite; `select` is called with the
 // ranges, one or null an axis. Returns a function that shows colours and which elites are selected.
