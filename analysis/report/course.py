@@ -38,7 +38,9 @@ def lines(
     if not known:
         return None
     kept = thinned(frame.sort_values("round"))
-    series = [{"name": columns[name], "x": numbers(kept["round"]), "y": numbers(kept[name])} for name in known]
+    series = [
+        {"name": columns[name], "x": numbers(kept["round"]), "y": numbers(kept[name])} for name in known
+    ]
     return chart(title, unit, series, limits=limits)
 
 
@@ -67,12 +69,14 @@ def chart(
     """
     data = {
         "along": along,
-        "unit": unit,
-        "series": list(series),
+        "unit": plain(unit),
+        "series": [{**each, "name": plain(each["name"])} for each in series],
         "limits": [[name, plain(value)] for name, value in (limits or {}).items()],
     }
     names = ", ".join(str(each["name"]) for each in series)
-    return Chart("lines", title, f"Lines over {along}: {names}. Arrow keys read their values.", data)
+    return Chart(
+        "lines", str(plain(title)), f"Lines over {along}: {names}. Arrow keys read their values.", data
+    )
 
 
 def progress(rounds: pd.DataFrame, census: pd.DataFrame, score: str) -> list[Chart]:
@@ -87,7 +91,6 @@ def progress(rounds: pd.DataFrame, census: pd.DataFrame, score: str) -> list[Cha
     """
     losses = census.groupby("round")["validation_loss"].mean()
     frame = rounds.assign(validation_loss=rounds["round"].map(losses))
-    score = plain(score)
     asked: list[tuple[Lines, str, str]] = [
         (
             {

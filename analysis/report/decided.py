@@ -70,6 +70,7 @@ def trials(tried: pd.DataFrame) -> list[Block]:
         for operator, part in tried.groupby("operator")
     ]
     births = list(tried.groupby(["round", "organism", "slot"]))
+    kept = thinned(pd.DataFrame(index=range(len(births))), MOST_TRIED).index
     each = [
         (
             f"round {round}, organism {organism}, slot {slot}",
@@ -77,7 +78,7 @@ def trials(tried: pd.DataFrame) -> list[Block]:
             written(part["gain"].max()),
             _born(part),
         )
-        for (round, organism, slot), part in (births[place] for place in thinned(pd.DataFrame(index=range(len(births))), MOST_TRIED).index)
+        for (round, organism, slot), part in (births[place] for place in kept)
     ]
     some = f", {len(each)} of {len(births)}" if len(each) < len(births) else ""
     return [
@@ -96,7 +97,11 @@ def trials(tried: pd.DataFrame) -> list[Block]:
 
 def _born(part: pd.DataFrame) -> str:
     chosen = part[part["chosen"].astype(bool)]
-    return f"candidate {chosen['candidate'].iloc[0]}, by {plain(chosen['operator'].iloc[0])}" if len(chosen) else "none"
+    return (
+        f"candidate {chosen['candidate'].iloc[0]}, by {plain(chosen['operator'].iloc[0])}"
+        if len(chosen)
+        else "none"
+    )
 
 
 def _named(value: object) -> str:

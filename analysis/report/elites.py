@@ -10,9 +10,10 @@ from analysis.lineage import nodes
 from analysis.report.values import numbers, plain
 from qd.measures import DESCRIPTIONS, Ranges
 
-MOST_ELITES = 3000  # the best ones; a browser is slow with more marks
 MOST_EMPTY = 3000  # cells
 MOST_ANCESTORS = 20_000
+MOST_NAMES = 40  # genes, and kinds of examples
+GENOME = 16  # characters of a genome's digest, which name it
 _OF_RECORDS = ("age", "load", "assay", "assay_lower", "ablation", "flops")
 _USAGE = "usage_"
 
@@ -25,6 +26,7 @@ def elites_data(
     centroids: np.ndarray,
     measures: Sequence[str],
     ranges: Ranges,
+    most: int,
 ) -> dict[str, Any]:
     """Return all that the page says of elites, the best first.
 
@@ -36,11 +38,13 @@ def elites_data(
         Of its cells, [cells, p] for p measures, in the unit cube.
     measures, ranges
         Names of the measures, and their calibrated ranges.
+    most
+        How many elites to return.
     """
-    ranked = elites.sort_values(["objective", "cell"], ascending=[False, True]).head(MOST_ELITES)
+    ranked = elites.sort_values(["objective", "cell"], ascending=[False, True]).head(most)
     known = _records(ranked, records, children)
-    genes = [name for name in ranked.columns if name.startswith("gene_")]
-    usage = [name for name in known.columns if name.startswith(_USAGE)]
+    genes = [name for name in ranked.columns if name.startswith("gene_")][:MOST_NAMES]
+    usage = [name for name in known.columns if name.startswith(_USAGE)][:MOST_NAMES]
     filled = np.zeros(len(centroids), dtype=bool)
     filled[elites["cell"].to_numpy(dtype=np.int64)] = True
     return {
@@ -52,7 +56,7 @@ def elites_data(
         "names": plain(ranked["component"]),
         "lineages": plain(ranked["lineage"]),
         "emitters": [each if isinstance(each, str) else None for each in plain(ranked["emitter"])],
-        "genomes": plain(ranked["genome"]),
+        "genomes": [each[:GENOME] for each in plain(ranked["genome"])],
         "numbers": {
             **{name: numbers(ranked[name]) for name in ("objective", "cell", "round", "depth", "tries")},
             "held_out": numbers(_held_out(ranked, held_out)),

@@ -11,9 +11,11 @@ from analysis.report.blocks import Block, Cell, Chart, Section, Table, Text
 from analysis.report.course import chart
 from analysis.report.document import document
 from analysis.report.settings import configuration
-from analysis.report.values import MOST_POINTS, numbers, plain
+from analysis.report.values import numbers, plain
 from analysis.statistics.intervals import band
 from qd.seeding import generator
+
+MOST_POINTS = 6000  # of the curves of all arms in a chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def page_of_experiment(found: Compared, courses: Mapping[str, Sequence[pd.DataFr
         ("arm", *(f"seed {seed}" for seed in found.seeds)),
         [(arm, *(own[seed] for seed in found.seeds)) for arm, own in found.cells.items()],
     )
-    compared = [Table(metric, found.columns, rows) for metric, rows in found.metrics.items()]
+    compared: list[Block] = [Table(metric, found.columns, rows) for metric, rows in found.metrics.items()]
     curves = list(_curves(courses, found.score))
     parts = [
         Section("runs", "Arms and seeds", [settings, grid]),
@@ -76,8 +78,9 @@ def _curves(courses: Mapping[str, Sequence[pd.DataFrame]], score: str) -> Iterat
     counted = bool(known) and all(FLOPS in frame for frames in known.values() for frame in frames)
     for metric in METRICS if known else ():
         title, unit = titles[metric]
-        for along, called in ((ROUND, "round"), (FLOPS, "counted FLOPs")) if counted else ((ROUND, "round"),):
-            yield _chart(known, metric, along, f"{title} over {called}s" if along == ROUND else f"{title} over {called}", unit)
+        yield _chart(known, metric, ROUND, f"{title} over rounds", unit)
+        if counted:
+            yield _chart(known, metric, FLOPS, f"{title} over counted FLOPs", unit)
 
 
 def _chart(
@@ -98,7 +101,8 @@ def _chart(
             for key, end in zip(("low", "high"), ends, strict=True):
                 one[key] = np.full(len(points), np.nan)
                 one[key][known] = end
-        kept = np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).round().astype(int))
+        count = min(len(points), max(2, MOST_POINTS // (10 * len(courses))))
+        kept = np.unique(np.linspace(0, len(points) - 1, count).round().astype(int))
         series.append({key: value if key == "name" else numbers(value[kept]) for key, value in one.items()})
     called = {ROUND: "round", FLOPS: "counted FLOPs"}[along]
     return chart(title, unit, series, called)

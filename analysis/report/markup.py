@@ -9,6 +9,9 @@ from archive_store.shown import shown
 LONGEST = 4000  # characters of a line
 _LINE = "\n"
 _ROWS = 30  # of a table that is shown whole
+MOST_ROWS = 500  # of a table, and
+MOST_LINES = 20  # of a cell
+LONGEST_CELL = 1000  # characters of a line of a cell
 
 
 def sections(parts: Sequence[Section]) -> str:
@@ -54,12 +57,13 @@ def _block(block: Block, charts: Iterator[int]) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{_text(column)}</th>' for column in table.columns)
-    rows = _LINE.join(_row(row) for row in table.rows)
-    caption = f"<caption>{_text(table.caption)}</caption>"
+    rows = _LINE.join(_row(row) for row in table.rows[:MOST_ROWS])
+    left = f", the first {MOST_ROWS} of {len(table.rows):,}" if len(table.rows) > MOST_ROWS else ""
+    caption = f"<caption>{_text(table.caption)}{left}</caption>"
     top = f"<thead><tr>{head}</tr></thead>" if head else ""
     long = " long" if len(table.rows) > _ROWS else ""  # it scrolls
     label = f'class="wide{long}" role="region" tabindex="0" aria-label="{_text(table.caption)}"'
-    return f'<div {label}><table>{caption}{top}<tbody>\n{rows}\n</tbody></table></div>'
+    return f"<div {label}><table>{caption}{top}<tbody>\n{rows}\n</tbody></table></div>"
 
 
 def _row(row: Sequence[Cell]) -> str:
@@ -71,8 +75,8 @@ def _row(row: Sequence[Cell]) -> str:
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Link):
         return f'<a href="{_text(cell.to)}">{_text(cell.text)}</a>'
-    return "<br>".join(_text(line) for line in cell.split(_LINE))
+    return "<br>".join(_text(line, LONGEST_CELL) for line in cell.split(_LINE)[:MOST_LINES])
 
 
-def _text(text: str) -> str:
-    return escape(shown(text, LONGEST), quote=True)
+def _text(text: str, most: int = LONGEST) -> str:
+    return escape(shown(text, most), quote=True)

@@ -6,7 +6,7 @@ from typing import Any
 from analysis.report.blocks import Block, Code, Table, Text
 
 MOST_LINES = 5000  # of a configuration
-MOST_ENTRIES = 500  # of an environment
+MOST_CHARACTERS = 500_000
 
 
 def configuration(text: str) -> list[Block]:
@@ -17,11 +17,11 @@ def configuration(text: str) -> list[Block]:
     text
         YAML.
     """
-    lines = text.splitlines()
+    lines = text[:MOST_CHARACTERS].splitlines()
     code = Code("Configuration, YAML", lines[:MOST_LINES])
-    if len(lines) <= MOST_LINES:
+    if len(lines) <= MOST_LINES and len(text) <= MOST_CHARACTERS:
         return [code]
-    return [code, Text(f"{len(lines) - MOST_LINES:,} further lines are left out.")]
+    return [code, Text("What follows is left out: it is too long for a page.")]
 
 
 def environment(found: Mapping[str, Any]) -> Table:
@@ -33,8 +33,7 @@ def environment(found: Mapping[str, Any]) -> Table:
         What ``environment.json`` holds.
     """
     rows = [(", ".join(path), value) for path, value in _entries(found)]
-    left = f", {MOST_ENTRIES} of {len(rows):,} entries" if len(rows) > MOST_ENTRIES else ""
-    return Table(f"Packages and machine{left}", ("entry", "value"), rows[:MOST_ENTRIES])
+    return Table("Packages and machine", ("entry", "value"), rows)
 
 
 def _entries(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

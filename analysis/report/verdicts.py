@@ -1,6 +1,5 @@
 """The verdict on the behaviour space: whether the measures are fit to span one, and why not, at every check."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -30,7 +29,7 @@ def verdicts(checks: pd.DataFrame) -> list[Block]:
     return [*map(Text, told), *_charts(ordered), _table(ordered), _correlations(ordered)]
 
 
-def _sentence(when: str, check: Mapping[str, Any]) -> str:
+def _sentence(when: str, check: "pd.Series[Any]") -> str:
     reasons = " ".join(f"{str(reason).rstrip('.')}." for reason in check["reasons"])
     return f"{when} the verdict is {plain(check['status'])}{f': {reasons}' if reasons else '.'}"
 
@@ -46,7 +45,8 @@ def _charts(ordered: pd.DataFrame) -> list[Block]:
         }
         limits = {"gate": KMO_STOP, "weak": KMO_WARN}
         found.append(chart("Sampling adequacy (KMO)", "share", [band], limits=limits))
-    columns = {name: name.removeprefix("msa_").replace("_", " ") for name in ordered if name.startswith("msa_")}
+    names = [str(name) for name in ordered.columns if str(name).startswith("msa_")]
+    columns = {name: name.removeprefix("msa_").replace("_", " ") for name in names}
     singly = lines(ordered, columns, "Sampling adequacy of each measure", "share", limits={"gate": KMO_STOP})
     pairs = lines(
         ordered,
@@ -59,7 +59,16 @@ def _charts(ordered: pd.DataFrame) -> list[Block]:
 
 
 def _table(ordered: pd.DataFrame) -> Table:
-    columns = ("round", "verdict", "sample", "organisms", "KMO", "largest |r|", "effective dimension", "reasons")
+    columns = (
+        "round",
+        "verdict",
+        "sample",
+        "organisms",
+        "KMO",
+        "largest |r|",
+        "effective dimension",
+        "reasons",
+    )
     rows = [
         (
             "calibration" if row["round"] == 0 else written(row["round"], ".0f"),
@@ -76,7 +85,7 @@ def _table(ordered: pd.DataFrame) -> Table:
     return Table("Checks of the behaviour space", columns, rows)
 
 
-def _interval(row: Mapping[str, Any]) -> str:
+def _interval(row: "pd.Series[Any]") -> str:
     low, high = (plain(row[name]) for name in ("kmo_low", "kmo_high"))
     around = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     return f"{written(row['kmo'], '.3f')}{around}"
@@ -86,6 +95,7 @@ def _correlations(ordered: pd.DataFrame) -> Table:
     matrix = correlation_matrix(ordered)
     names = [str(plain(name.replace("_", " "))) for name in matrix.columns]
     rows = [
-        (name, *(written(value, ".2f") for value in row)) for name, row in zip(names, matrix.to_numpy(), strict=True)
+        (name, *(written(value, ".2f") for value in row))
+        for name, row in zip(names, matrix.to_numpy(), strict=True)
     ]
     return Table("Correlations of the measures at the last check", ("measure", *names), rows)

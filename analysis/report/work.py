@@ -6,7 +6,8 @@ from analysis.report.blocks import Block, Table, Text
 from analysis.report.course import chart
 from analysis.report.values import numbers, plain, thinned, written
 
-MOST_NAMES = 100  # rows of a table
+MOST_NAMES = 100  # rows of a table, and
+MOST_SERIES = 20  # emitters in a chart
 
 
 def emitters(chunks: pd.DataFrame) -> list[Block]:
@@ -27,10 +28,18 @@ def emitters(chunks: pd.DataFrame) -> list[Block]:
         rows.append((str(plain(name)), *counts, *told))
         gains = thinned(part.groupby("round")["gain"].sum().cumsum().reset_index())
         series.append({"name": plain(name), "x": numbers(gains["round"]), "y": numbers(gains["gain"])})
-    columns = ("emitter", "children", "scored", "useful", "cells won", "gain of the QD score", "counted FLOPs")
+    columns = (
+        "emitter",
+        "children",
+        "scored",
+        "useful",
+        "cells won",
+        "gain of the QD score",
+        "counted FLOPs",
+    )
     return [
         Table("What emitters made and brought", columns, rows),
-        chart("Gain of the QD score so far", "sum of gains", series),
+        chart("Gain of the QD score so far", "sum of gains", series[:MOST_SERIES]),
     ]
 
 

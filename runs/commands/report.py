@@ -17,7 +17,9 @@ def report(
     where: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN|EXPERIMENT", help="Directory of a run, or folder of an experiment.", show_default=False
+            metavar="RUN|EXPERIMENT",
+            help="Directory of a run, or folder of an experiment.",
+            show_default=False,
         ),
     ],
     out: Annotated[
@@ -106,7 +108,9 @@ def _check(place: Path) -> None:
         raise ConfigError(f"{place} is no plain file, and is not replaced; give another -o")
     with place.open("rb") as file:
         if file.read(len(_START)) != _START:
-            raise ConfigError(f"{place} exists and is no page of HTML, so that it is not replaced; give another -o")
+            raise ConfigError(
+                f"{place} exists and is no page of HTML, so that it is not replaced; give another -o"
+            )
 
 
 def _write(place: Path, data: bytes) -> None:

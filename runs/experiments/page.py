@@ -11,7 +11,7 @@ from archive_store import inside
 from archive_store.run_directory import RunDirectory
 from runs.experiments.comparison import Results, compared
 from runs.experiments.folder import ExperimentFolder
-from runs.experiments.plan import Plan, Task
+from runs.experiments.plan import Plan
 from runs.experiments.reading import Found, courses_in, found_in
 from runs.experiments.report import NOTE, columns, line, told
 from runs.experiments.results import labels
@@ -50,7 +50,8 @@ def page(folder: ExperimentFolder, plan: Plan, against: str, beside: Path) -> by
             score=found.score,
             arms={arm.name: told(arm.settings) for arm in plan.arms},
             cells={
-                arm.name: {seed: _cell(folder, Task("cell", arm.name, seed), beside) for seed in plan.seeds} for arm in plan.arms
+                arm.name: {seed: _cell(folder, arm.name, seed, beside) for seed in plan.seeds}
+                for arm in plan.arms
             },
             columns=("arm", *columns(against), "remark"),
             metrics=dict(_metrics(results, against, found.score)),
@@ -73,11 +74,11 @@ def _metrics(results: Results, against: str, score: str) -> Iterator[tuple[str, 
             yield called[metric], [(*each, *[""] * (width - len(each))) for each in cells]
 
 
-def _cell(folder: ExperimentFolder, task: Task, beside: Path) -> "Cell":
+def _cell(folder: ExperimentFolder, arm: str, seed: int, beside: Path) -> "Cell":
     """Return how far a run is, as a link to its page, or to its folder where it has no page yet."""
     from analysis.report.blocks import Link
 
-    path = folder.cell(task.arm, task.seed)
+    path = folder.cell(arm, seed)
     if not path.is_dir():
         return "not begun"
     directory = RunDirectory.open(path)
@@ -85,4 +86,4 @@ def _cell(folder: ExperimentFolder, task: Task, beside: Path) -> "Cell":
         rounds = journal.last_round() or 0
     state = "finished" if directory.finished() else "not finished"
     to = directory.report_path if directory.report_path.is_file() else path
-    return Link(f"{task}: {rounds} rounds, {state}", quote(os.path.relpath(to, beside)))
+    return Link(f"{arm}, seed {seed}: {rounds} rounds, {state}", quote(os.path.relpath(to, beside)))

@@ -28,9 +28,9 @@ function axes(into, box, [xLow, xHigh], [yLow, yHigh], along, unit, colours) {
     into.append(text(x(tick), foot + 17, shortly(tick), { "text-anchor": "middle" }));
   }
   into.append(svg("line", { x1: box.left, x2: box.width - box.right, y1: foot, y2: foot, stroke: colours.ink }));
-  into.append(text((box.left + box.width - box.right) / 2, box.height - 6, along, { "text-anchor": "middle" }));
+  into.append(text((box.left + box.width - box.right) / 2, box.height - 6, cut(along, 80), { "text-anchor": "middle" }));
   const middle = (box.top + foot) / 2;
-  into.append(text(14, middle, unit, { "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }));
+  into.append(text(14, middle, cut(unit, Math.floor((foot - box.top) / 5)), { "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }));
   return [x, y];
 }
 

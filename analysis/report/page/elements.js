@@ -91,6 +91,11 @@ function drawing(width, height, label) {
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, tabindex: "0" });
 }
 
+// A text of at most so many characters.
+function cut(said, most) {
+  return said.length <= most ? said : `${said.slice(0, Math.max(1, most - 3))}...`;
+}
+
 // A control with its name.
 function labelled(name, control) {
   return html("label", {}, html("span", {}, name), control);

@@ -181,12 +181,11 @@ function described(data, elite, choose) {
   const value = (name) => shortly(data.numbers[name][elite]);
   const pairs = [
     ["objective", `${value("objective")}, on held-out examples ${value("held_out")}`],
-    ["cell", `${value("cell")} of ${shortly(data.cells)}`],
     ["measured in round", value("round")], ["age [rounds lived]", value("age")], ["layer", value("depth")],
     ["made by", data.emitters[elite] === null ? "the lifecycle: it lived in an organism" : data.emitters[elite]],
     ["assay [nats]", `${value("assay")}, lower 95 % bound ${value("assay_lower")}`],
     ["ablation [nats]", value("ablation")], ["FLOPs per example", value("flops")], ["load", value("load")],
-    ["births tried from it", value("tries")], ["genome", String(data.genomes[elite]).slice(0, 16)],
+    ["births tried from it", value("tries")], ["genome", `${data.genomes[elite]}...`],
   ];
   const measures = data.measures.map((measure, place) => [measure.name, `${shortly(raw(measure, data.places[elite][place]))} ${measure.unit} (${shortly(data.places[elite][place])} of its range)`]);
   const genes = Object.entries(data.genes).map(([name, values]) => [name, shortly(values[elite])]);
@@ -204,7 +203,7 @@ function described(data, elite, choose) {
     return html("li", {}, member(name), ` born in round ${shortly(born)}${at < 0 ? "" : `, objective ${shortly(data.numbers.objective[at])}`}`);
   });
   return [
-    html("h4", {}, `Elite ${data.names[elite]}`),
+    html("h4", {}, `Elite ${data.names[elite]} in cell ${data.numbers.cell[elite]}`),
     ...block("What it is", pairs), ...block("Measures", measures), ...block("Genes", genes), ...block("Load by kind of example", usage),
     html("h5", {}, "Parents"), html("p", {}, parents.length ? parents.map((name) => [member(name), " "]).flat() : "none: it is a founder"),
     html("h5", {}, "Back to its founder, by first parents"), html("ol", {}, line),

@@ -10,6 +10,7 @@ function drawParallel(figure, axes, count, colours, select) {
   const chart = drawing(box.width, box.height, "Parallel coordinates; the fields below select by the same ranges");
   const x = (place) => scale(0, Math.max(1, axes.length - 1), box.side, box.width - box.side)(place);
   const y = scale(0, 1, box.height - box.bottom, box.top);
+  const room = Math.floor((x(1) - x(0)) / 6.6); // characters between two axes
   const ranges = axes.map(() => null);
   const lines = Array.from({ length: count }, (_, elite) => {
     const points = axes.map((axis, place) => [x(place), axis.values[elite] === null ? null : y(axis.values[elite])]);
@@ -19,7 +20,9 @@ function drawParallel(figure, axes, count, colours, select) {
   const marks = axes.map((axis, place) => {
     const shift = { "text-anchor": "middle" };
     chart.append(svg("line", { x1: x(place), x2: x(place), y1: y(0), y2: y(1), stroke: colours.ink }));
-    chart.append(text(x(place), 14, axis.name, { ...shift, class: "strong" }), text(x(place), 28, axis.unit, shift));
+    const name = text(x(place), 14, cut(axis.name, room), { ...shift, class: "strong" });
+    name.append(svg("title", {}, `${axis.name} ${axis.unit}`));
+    chart.append(name, text(x(place), 28, cut(axis.unit, room), shift));
     chart.append(text(x(place), y(1) - 5, shortly(axis.high), shift), text(x(place), y(0) + 16, shortly(axis.low), shift));
     const mark = svg("rect", { x: x(place) - 8, width: 16, fill: colours.chosen, opacity: 0.3, visibility: "hidden" });
     chart.append(mark);
