@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis import style
 from analysis.report.blocks import Section
-from analysis.report.markup import charts, contents, sections
+from analysis.report.markup import LONGEST, charts, contents, sections
 from archive_store.shown import shown
 
 SCRIPTS = ("elements.js", "charts.js", "parallel.js", "elites.js", "descent.js", "page.js")
@@ -64,13 +64,22 @@ def document(title: str, subtitle: str, parts: Sequence[Section]) -> bytes:
             contents(parts),
             f'<main id="main">{sections(parts)}</main>',
             "<noscript><p>Charts need JavaScript, which this page has in itself.</p></noscript>",
-            f'<script type="application/json" id="data">{as_json(data)}</script>',
+            f'<script type="application/json" id="data">{as_json(plain_texts(data))}</script>',
             f"<script>{script}</script>",
             "</body>",
             "</html>",
             "",
         ]
     ).encode("ascii", "xmlcharrefreplace")
+
+
+def plain_texts(value: Any) -> Any:
+    """Return lists and mappings whose texts are each in one line, without any character that cannot be seen."""
+    if isinstance(value, str):
+        return shown(value, LONGEST)
+    if isinstance(value, Mapping):
+        return {plain_texts(key): plain_texts(each) for key, each in value.items()}
+    return [plain_texts(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def as_json(value: Any) -> str:

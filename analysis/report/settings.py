@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from analysis.report.blocks import Block, Code, Table, Text
+from analysis.report.markup import LONGEST_CELL
+from archive_store.shown import shown
 
 MOST_LINES = 5000  # of a configuration
 MOST_CHARACTERS = 500_000
@@ -32,7 +34,7 @@ def environment(found: Mapping[str, Any]) -> Table:
     found
         What ``environment.json`` holds.
     """
-    rows = [(", ".join(path), value) for path, value in _entries(found)]
+    rows = [(shown(", ".join(path)), value) for path, value in _entries(found)]
     return Table("Packages and machine", ("entry", "value"), rows)
 
 
@@ -45,4 +47,4 @@ def _entries(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             pending += [((*path, str(key)), value[key]) for key in sorted(value, key=str, reverse=True)]
         else:
             told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield path, told or "-"
+            yield path, shown(told, LONGEST_CELL) or "-"

@@ -6,8 +6,10 @@ import pandas as pd
 
 from analysis.report.blocks import Block, Table, Text
 from analysis.report.course import chart, lines
+from analysis.report.markup import LONGEST_CELL
 from analysis.report.values import numbers, plain, thinned, written
 from analysis.validity import correlation_matrix
+from archive_store.shown import shown
 from qd.validity.findings import KMO_STOP, KMO_WARN, LARGEST_CORRELATION
 
 
@@ -78,7 +80,7 @@ def _table(ordered: pd.DataFrame) -> Table:
             _interval(row),
             written(row["largest_correlation"], ".3f"),
             written(row["effective_dimension"], ".2f"),
-            "\n".join(map(str, row["reasons"])) or "none",
+            "\n".join(shown(reason, LONGEST_CELL) for reason in row["reasons"]) or "none",
         )
         for _, row in thinned(ordered, 100).iterrows()
     ]
