@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from analysis.report import run as runs
+from analysis.report.elites import elites_data
 from analysis.report.run import page_of_run
 from archive_store.reading import Run, open_run
+from qd.measures import Ranges
 from tests.fixtures.pages import Page, needs_browser, opened, parsed, result
 from tests.fixtures.synthetic_run import write_run
 
@@ -89,6 +91,16 @@ def test_first_parents_lead_from_every_elite_to_the_founder_of_its_lineage(page:
             steps += 1
         assert name == founder
         assert data["ancestors"][founder][0] == 0
+
+
+def test_an_elite_that_came_after_the_second_look_has_no_held_out_objective(run: Run) -> None:
+    again, elites = run.held_out().assign(round=8), run.elites()
+    ranges = Ranges((0.0,) * 5, (1.0,) * 5)
+    frames = (again, run.records(), run.children(), run.centroids())
+    data = elites_data(elites, *frames, run.measures, ranges, most=100)
+    rounds = data["numbers"]["round"]
+    assert min(rounds) <= 8 < max(rounds)
+    assert [each is None for each in data["numbers"]["held_out"]] == [round > 8 for round in rounds]
 
 
 def test_curves_have_the_numbers_of_the_rounds(page: Page, run: Run) -> None:
