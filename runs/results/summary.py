@@ -140,7 +140,7 @@ def _search(journal: "Journal") -> dict[str, Any]:
         "held_out": {name: _number(looks[-1][name]) for name in names} if looks else {},
         "emitters": {shown(str(name), NAME): row.to_dict() for name, row in totals.iterrows()},
         "flops": {
-            kind: math.fsum(float(body.get(f"flops_{kind}", 0.0)) for body in rounds)
+            kind: math.fsum(_number(body.get(f"flops_{kind}")) or 0.0 for body in rounds)
             for kind in ("training", "assays", "emitters")
         },
     }
@@ -247,7 +247,7 @@ def _wall(journal: "Journal") -> float | None:
 
 def _number(value: Any) -> float | None:
     """Return a finite float, or None for null, for what is not finite and for the strings that stand for it."""
-    if value is None or isinstance(value, str) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
