@@ -118,7 +118,7 @@ def emitters(events: Iterable[Event]) -> "pd.DataFrame":
     Raises
     ------
     JournalError
-        If children of a chunk were scored that no emission made.
+        If children of a chunk were scored that no emission made, or made and never scored.
     """
     rows: dict[tuple[int, int], Row] = {}
     row: Row
@@ -146,6 +146,12 @@ def emitters(events: Iterable[Event]) -> "pd.DataFrame":
                 row = rows[chunks[candidate.component]]
                 row["won"] += 1
                 row["gain"] += candidate.objective - (0.0 if before is None else before)
+    lost = next((row for row in rows.values() if "scored" not in row), None)
+    if lost is not None:
+        raise JournalError(
+            f"children of chunk {lost['chunk']} of round {lost['round']} were made and never scored; restore the "
+            "journal from a copy"
+        )
     return frame(list(rows.values()), _EMITTERS)
 
 

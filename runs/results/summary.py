@@ -202,8 +202,10 @@ def _entrants(journal: "Journal", last: int, config: Mapping[str, Any]) -> dict[
     counts = entrants_of(journal, config, last)
     competing = counts.pop(COMPETES)
     outcomes = values(journal.events(round=last, kind="outcome"), Outcome)
-    (calibration,) = values(journal.events(round=0, kind="calibration"), Calibrated)
-    seen = calibration.outlook
+    calibrations = list(values(journal.events(round=0, kind="calibration"), Calibrated))
+    if len(calibrations) != 1:
+        raise RunError("the run has not one calibration; its journal was altered, so restore it from a copy")
+    seen = calibrations[0].outlook
     return {
         "training_loss": None if seen is None else _number(seen.loss),
         "constant_loss": None if seen is None else _number(seen.constant_loss),
