@@ -147,7 +147,7 @@ def test_such_journals_are_drawn_or_not(strange, whole, kind, data):
     told_in_a_sentence("plot", strange, "--kind", kind, "--format", "svg")
 
 
-@settings(fuzzing, max_examples=8)
+@settings(fuzzing, max_examples=4)
 @given(data=st.data())
 def test_such_journals_have_a_page_whose_data_are_json_or_none(strange, whole, tmp_path, data):
     forge(strange, whole, *data.draw(bodies(whole)))
