@@ -31,7 +31,7 @@ needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not i
 def sources() -> list[Path]:
     """The files of the six packages that are installed."""
     files = (path for name in PACKAGES for path in (ROOT / name).rglob("*"))
-    return sorted(path for path in files if path.suffix in (".py", ".yaml"))
+    return sorted(path for path in files if path.suffix in (".css", ".js", ".py", ".yaml"))
 
 
 def texts() -> list[Path]:

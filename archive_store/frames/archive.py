@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from archive_store.errors import JournalError
 from archive_store.frames.components import RECORDS
 from archive_store.frames.table import (
     GENE,
@@ -112,7 +113,13 @@ def held_out(events: Iterable[Event], measures: Sequence[str]) -> "pd.DataFrame"
 
 
 def emitters(events: Iterable[Event]) -> "pd.DataFrame":
-    """One row per chunk of children, from emissions, what came of them, and the competitions."""
+    """One row per chunk of children, from emissions, what came of them, and the competitions.
+
+    Raises
+    ------
+    JournalError
+        If children of a chunk were scored that no emission made, or made and never scored.
+    """
     rows: dict[tuple[int, int], Row] = {}
     row: Row
     chunks: dict[ComponentId, tuple[int, int]] = {}
@@ -126,9 +133,12 @@ def emitters(events: Iterable[Event]) -> "pd.DataFrame":
                     "gain": 0.0,
                 }
             case Emitted():
-                row = rows.setdefault(
-                    (value.round, value.chunk), {"round": value.round, "chunk": value.chunk}
-                )
+                if (value.round, value.chunk) not in rows:
+                    raise JournalError(
+                        f"round {value.round} scored children of chunk {value.chunk}, which no emitter made; restore "
+                        "the journal from a copy"
+                    )
+                row = rows[value.round, value.chunk]
                 row |= {name: getattr(value, name) for name in ("scored", "useful", "mean_assay", "flops")}
                 chunks |= {child.component: (value.round, value.chunk) for child in value.contenders}
             case Outcome(candidate, status) if status != "reject" and candidate.component in chunks:
@@ -136,6 +146,12 @@ def emitters(events: Iterable[Event]) -> "pd.DataFrame":
                 row = rows[chunks[candidate.component]]
                 row["won"] += 1
                 row["gain"] += candidate.objective - (0.0 if before is None else before)
+    lost = next((row for row in rows.values() if "scored" not in row), None)
+    if lost is not None:
+        raise JournalError(
+            f"children of chunk {lost['chunk']} of round {lost['round']} were made and never scored; restore the "
+            "journal from a copy"
+        )
     return frame(list(rows.values()), _EMITTERS)
 
 

@@ -63,6 +63,11 @@ class ExperimentFolder:
         """The folder of the pictures."""
         return self.path / "plots"
 
+    @property
+    def report_path(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
     def arm_path(self, arm: str) -> Path:
         """The configuration of an arm."""
         return self.path / "arms" / f"{arm}.yaml"

@@ -57,7 +57,7 @@ def table(report: Report) -> str:
     head = [
         ("experiment", f"{report.where}: {len(report.arms)} arms, {len(seeds)} seeds, {runs} finished runs")
     ]
-    head += [(f"arm {shown(name, NAME)}", _settings(settings)) for name, settings in report.arms.items()]
+    head += [(f"arm {shown(name, NAME)}", told(settings)) for name, settings in report.arms.items()]
     width = max(len(label) for label, _ in head)
     lines = [f"{label:<{width}}  {value}" for label, value in head]
     return "\n".join(
@@ -65,16 +65,15 @@ def table(report: Report) -> str:
     )
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def told(settings: Mapping[str, Any]) -> str:
+    """Return what an arm changes, as a text."""
     texts = (shown(f"{key}={value}", VALUE) for key, value in settings.items())
     return ", ".join(texts) or "nothing is changed"
 
 
 def _blocks(rows: Sequence[Row], report: Report) -> list[str]:
     called = labels(report.score)
-    lines: list[tuple[str, ...]] = [
-        ("", "seeds", "mean", "interquartile mean", f"difference from {report.against}", "P")
-    ]
+    lines: list[tuple[str, ...]] = [("", *columns(report.against))]
     missing = []
     for metric, group in groupby(rows, key=lambda row: row.metric):
         own = list(group)
@@ -82,7 +81,7 @@ def _blocks(rows: Sequence[Row], report: Report) -> list[str]:
             missing.append(called[metric])
             continue
         lines.append((called[metric],))
-        lines += [_line(row) for row in own]
+        lines += [line(row) for row in own]
     widths = [max(len(cells[place]) for cells in lines if len(cells) > 1) for place in range(6)]
     text = [_aligned(cells, widths) for cells in lines]
     return [*text, f"not measured: {', '.join(missing)}"] if missing else text
@@ -95,7 +94,13 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([*padded, *cells[len(widths) :]]).rstrip()
 
 
-def _line(row: Row) -> tuple[str, ...]:
+def columns(against: str) -> tuple[str, ...]:
+    """Return what the columns of a comparison are called, after the one that names the arms."""
+    return "seeds", "mean", "interquartile mean", f"difference from {against}", "P"
+
+
+def line(row: Row) -> tuple[str, ...]:
+    """Return an arm by one metric as texts: its name, indented, and the `columns`; a remark may come after them."""
     digits, name = _DIGITS[row.metric], f"  {shown(row.arm, NAME)}"
     if row.mean is None or row.interquartile_mean is None:
         return name, "0", "not measured", "", "", ""

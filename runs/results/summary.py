@@ -140,7 +140,7 @@ def _search(journal: "Journal") -> dict[str, Any]:
         "held_out": {name: _number(looks[-1][name]) for name in names} if looks else {},
         "emitters": {shown(str(name), NAME): row.to_dict() for name, row in totals.iterrows()},
         "flops": {
-            kind: math.fsum(float(body.get(f"flops_{kind}", 0.0)) for body in rounds)
+            kind: math.fsum(_number(body.get(f"flops_{kind}")) or 0.0 for body in rounds)
             for kind in ("training", "assays", "emitters")
         },
     }
@@ -202,8 +202,10 @@ def _entrants(journal: "Journal", last: int, config: Mapping[str, Any]) -> dict[
     counts = entrants_of(journal, config, last)
     competing = counts.pop(COMPETES)
     outcomes = values(journal.events(round=last, kind="outcome"), Outcome)
-    (calibration,) = values(journal.events(round=0, kind="calibration"), Calibrated)
-    seen = calibration.outlook
+    calibrations = list(values(journal.events(round=0, kind="calibration"), Calibrated))
+    if len(calibrations) != 1:
+        raise RunError("the run has not one calibration; its journal was altered, so restore it from a copy")
+    seen = calibrations[0].outlook
     return {
         "training_loss": None if seen is None else _number(seen.loss),
         "constant_loss": None if seen is None else _number(seen.constant_loss),
@@ -247,7 +249,7 @@ def _wall(journal: "Journal") -> float | None:
 
 def _number(value: Any) -> float | None:
     """Return a finite float, or None for null, for what is not finite and for the strings that stand for it."""
-    if value is None or isinstance(value, str) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
@@ -259,8 +261,15 @@ def as_json(summary: Summary, **further: Any) -> str:
 
 def table(summary: Summary) -> str:
     """Return the summary as two aligned columns."""
+    lines = rows(summary)
+    width = max(len(label) for label, _ in lines)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in lines)
+
+
+def rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return the summary as lines, each a label and a text; one without a label goes on with the line before."""
     best = "-" if summary.best_organism is None else f"{summary.best_organism} (by validation)"
-    rows = (
+    return [
         ("run", summary.run),
         ("task and family", f"{_text(summary.task)}, {_text(summary.family)}"),
         ("seed and arm", f"{_text(summary.seed)}, births from {_text(summary.arm)}"),
@@ -287,9 +296,7 @@ def table(summary: Summary) -> str:
         ("quarantines", f"{summary.quarantines}"),
         ("wall time", "-" if summary.wall_seconds is None else f"{summary.wall_seconds:.1f} s"),
         ("digest", f"{summary.digest}{_moved(summary.environments)}"),
-    )
-    width = max(len(label) for label, _ in rows)
-    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+    ]
 
 
 def _again(summary: Summary, name: str, format: str = ".4f") -> str:

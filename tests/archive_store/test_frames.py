@@ -7,6 +7,7 @@ import pytest
 from archive_store import frames
 from archive_store.errors import JournalError
 from archive_store.journal.chain import Event, numbered
+from qd.emitters.records import Emission, Emitted, Parent
 from qd.measures import MEASURES
 from qd.records import (
     Birth,
@@ -318,3 +319,15 @@ def test_an_event_of_another_shape_is_named():
         JournalError, match="event 4 of round 3 is no census of this version: organism is missing"
     ):
         frames.census([event])
+
+
+def test_children_of_a_chunk_are_made_and_scored_or_the_journal_was_altered():
+    made = Emission(5, 2, "iso_line", (Parent(CHILD, FOUNDER, "a" * 64, 0),), ((0,),))
+    scored = Emitted(5, 2, 1, 1, 0.25, 1e6, ())
+    whole = numbered(5, [("emission", made), ("emitted", scored)])
+    (row,) = frames.emitters(whole).to_dict("records")
+    assert (row["chunk"], row["children"], row["scored"], row["useful"], row["won"]) == (2, 1, 1, 1, 0)
+    with pytest.raises(JournalError, match="scored children of chunk 2, which no emitter made"):
+        frames.emitters(whole[1:])
+    with pytest.raises(JournalError, match="children of chunk 2 of round 5 were made and never scored"):
+        frames.emitters(whole[:1])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from analysis.pictures import KINDS
+from analysis.report.document import MOST_BYTES
 from archive_store.errors import UNREADABLE, StoreError
 from archive_store.journal.chain import organism_of, round_digest
 from archive_store.journal.journal import BASE
@@ -22,6 +23,7 @@ from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from qd.canonical import sha256
 from runs.cli import app
+from tests.fixtures.pages import parsed
 from tests.fixtures.small_runs import copied
 
 READERS = [["show"], ["show", "--json"], ["digest", "--rounds"], ["verify"], ["verify", "--json"]]
@@ -143,6 +145,19 @@ def test_journals_whose_digests_are_right_and_whose_values_are_strange(strange, 
 def test_such_journals_are_drawn_or_not(strange, whole, kind, data):
     forge(strange, whole, *data.draw(bodies(whole)))
     told_in_a_sentence("plot", strange, "--kind", kind, "--format", "svg")
+
+
+@settings(fuzzing, max_examples=4)
+@given(data=st.data())
+def test_such_journals_have_a_page_whose_data_are_json_or_none(strange, whole, tmp_path, data):
+    forge(strange, whole, *data.draw(bodies(whole)))
+    place = tmp_path / "page.html"
+    place.unlink(missing_ok=True)
+    told_in_a_sentence("report", strange, "-o", place)
+    if place.exists():
+        assert len(parsed(place.read_bytes()).all("script")) == 2
+        assert parsed(place.read_bytes()).data["charts"]
+        assert place.stat().st_size < MOST_BYTES
 
 
 def test_a_journal_that_verify_calls_intact_can_be_shown(strange, whole):

@@ -166,3 +166,19 @@ def test_the_table_of_a_run_of_which_little_is_known():
     assert "best objective         -\n" in text
     assert "KMO and verdict        not assessed\n" in text
     assert "wall time              -\n" in text
+
+
+def test_a_run_whose_calibration_is_lost_is_told(live):
+    execute(live, "DELETE FROM event WHERE kind = 'calibration'")
+    with pytest.raises(RunError, match="has not one calibration"):
+        summarise(live)
+
+
+@pytest.mark.parametrize("value", ['"text"', "[]", "null", '"NaN"'])
+def test_counts_of_flops_that_are_no_numbers_are_not_counted(live, value):
+    with sqlite3.connect(live / "journal.sqlite") as database:
+        (body,) = database.execute("SELECT body FROM event WHERE kind = 'summary' AND round = 3").fetchone()
+    database.close()
+    body = json.dumps(json.loads(body) | {"flops_training": json.loads(value)})
+    execute(live, "UPDATE event SET body = ? WHERE kind = 'summary' AND round = 3", body)
+    assert summarise(live).flops["training"] == 0.0
