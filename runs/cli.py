@@ -13,7 +13,19 @@ from typing import Annotated, Any
 import typer
 
 from archive_store.errors import StoreError
-from runs.commands import compare, experiment, fit, inspect, listing, models, report, run, serve, setup, streams
+from runs.commands import (
+    compare,
+    experiment,
+    fit,
+    inspect,
+    listing,
+    models,
+    report,
+    run,
+    serve,
+    setup,
+    streams,
+)
 from runs.commands.options import INTERRUPTED, stop
 from runs.errors import ConfigError, PlasmodiaError, RunError
 from runs.machine.search_path import ours_first
