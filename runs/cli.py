@@ -14,7 +14,6 @@ import typer
 
 from archive_store.errors import StoreError
 from runs.commands import (
-    compare,
     experiment,
     fit,
     inspect,
@@ -43,7 +42,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "doctor": setup.doctor,
     "list": listing.list_runs,
     "export": listing.export,
-    "compare": compare.compare,
+    "compare": listing.compare,
     "serve": serve.serve,
     "predict": models.predict,
     "fit": fit.fit,
