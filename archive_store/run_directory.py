@@ -88,6 +88,10 @@ class RunDirectory:
             raise NoRunError(
                 f"{path} is no run: it has no config.yaml; give a folder that `plasmodia launch` made"
             )
+        if (path / "checkpoints").is_dir() and not os.path.lexists(directory.journal_path):
+            raise NoRunError(
+                f"{path} is no run, but the training of a model on its own; look at it with `plasmodia models show`"
+            )
         inside.look(path, directory.config_path, inside.LARGEST_TEXT)
         return directory
 

@@ -62,10 +62,11 @@ def horizon(rollout: Rollout, axes: Axes) -> Axes:
     """
     steps = np.arange(1, rollout.truth.shape[1] + 1)
     low, median, high = percentiles(rollout.errors, (LOW, 50, HIGH))
-    axes.fill_between(steps, low, high, color=style.BLUE, alpha=0.2, linewidth=0)
-    axes.plot(steps, median, color=style.BLUE, label="model")
+    axes.plot(steps, median, color=style.BLUE, label="model, median")
+    band = f"percentiles {LOW} to {HIGH}"
+    axes.fill_between(steps, low, high, color=style.BLUE, alpha=0.2, linewidth=0, label=band)
     (held,) = percentiles(rollout.held_errors, (50,))
-    axes.plot(steps, held, color=style.ORANGE, linestyle="--", label="last value again")
+    axes.plot(steps, held, color=style.ORANGE, linestyle="--", label="last value again, median")
     axes.set_ylim(bottom=0.0)
     axes.set_title(style.plain(rollout.name), fontweight="normal")
     axes.set_ylabel("error")

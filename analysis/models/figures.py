@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis import predictions as drawn
 from analysis import style
 from analysis.models import evaluation
-from analysis.models.evaluation import HIGH, LOW, Rollout
+from analysis.models.evaluation import Rollout
 from analysis.pictures import titled
 from analysis.predictions import COLUMNS, Kind
 
@@ -62,7 +62,7 @@ def horizon(rollouts: Sequence[Rollout], title: str, figure: Figure) -> None:
         evaluation.horizon(rollout, axes)
     _legend(figure, panels[0])
     given = rollouts[0].context.shape[1]
-    titled(figure, f"{title}: error of rollouts after {given} tokens, median and percentiles {LOW} to {HIGH}")
+    titled(figure, f"{title}: error of rollouts after {given} tokens, test examples")
 
 
 def spectra(signals: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, figure: Figure) -> None:

@@ -100,6 +100,12 @@ def _config(source: str, overrides: list[str], resume: bool) -> "TrainConfig":
     from runs.models.fit.reading import load
 
     place = Path(source)
+    if (place / "journal.sqlite").is_file():
+        raise ConfigError(f"{source} is a run and no training; go on with: {command('resume', source)}")
+    if not resume and (place / "config.yaml").is_file():
+        raise ConfigError(
+            f"{source} is the folder of a training; go on with: {command('fit', source, '--resume')}"
+        )
     if not (resume and place.is_dir()):
         return load(source, overrides)
     # Where the folder is now, wherever it was when it was begun.

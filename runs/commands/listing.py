@@ -18,7 +18,8 @@ def list_runs(
         str,
         typer.Option(
             metavar="KEY",
-            help="run, state, seed, arm, task, family, rounds, planned, score, coverage, qd_score, bytes or changed.",
+            help="run, state, seed, arm, task, family, rounds, planned, score, coverage, qd_score, bytes, changed or "
+            "reason.",
         ),
     ] = "run",
     json: AsJson = False,

@@ -234,7 +234,7 @@ def parsed(overrides: Sequence[str]) -> tuple[list[tuple[str, Any]], list[Proble
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not all(key.split(".")):
-            wrong.append(Problem((text,), "an override is written key.path=value, such as organism.count=4"))
+            wrong.append(Problem((text,), "an override is written key.path=value, such as seed=1"))
             continue
         try:
             changes.append((key, _value(value, text, wrong)))

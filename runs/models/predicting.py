@@ -37,7 +37,7 @@ def predict(model: Opened | nn.Module, arrays: Any, batch: int = BATCH) -> np.nd
     if isinstance(model, Opened):
         network, found = model.model, examples(model, arrays)
     else:
-        network, found = model, np.asarray(arrays)
+        network, found = model, np.asarray(_numbers(arrays))
         found = found.astype(np.int64 if found.dtype.kind in "iub" else np.float32)
     tokens = torch.from_numpy(found)
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
@@ -84,9 +84,13 @@ def examples(opened: Opened, arrays: Any) -> np.ndarray:
     return numbers
 
 
+def _numbers(arrays: Any) -> Any:
+    return arrays.detach().cpu() if isinstance(arrays, torch.Tensor) else arrays
+
+
 def _array(arrays: Any) -> np.ndarray:
     try:
-        found = np.asarray(arrays.detach().cpu() if isinstance(arrays, torch.Tensor) else arrays)
+        found = np.asarray(_numbers(arrays))
     except ValueError as error:
         raise ConfigError(f"inputs must be an array of numbers of one shape: {error}") from None
     if found.dtype.kind not in "biuf":

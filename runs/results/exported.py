@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from archive_store import durable
 from archive_store.reading import Run
@@ -63,6 +64,8 @@ def _csv(run: Run, name: str) -> bytes:
 
 def _parquet(run: Run, name: str) -> bytes:
     frame = getattr(run, name)()
+    if "test_metrics" in frame:  # a list of a file has values of one type, and a pair has two
+        frame["test_metrics"] = frame["test_metrics"].map(_records)
     try:
         data: bytes = frame.to_parquet(index=False)
     except ImportError:
@@ -70,6 +73,10 @@ def _parquet(run: Run, name: str) -> bytes:
             "a Parquet file needs pyarrow (the extra 'parquet'); install it, or choose --format csv"
         ) from None
     return data
+
+
+def _records(pairs: tuple[tuple[str, float], ...]) -> list[dict[str, Any]]:
+    return [{"name": name, "number": number} for name, number in pairs]
 
 
 FORMATS: Mapping[str, Callable[[Run, str], bytes]] = {"csv": _csv, "parquet": _parquet}

@@ -97,6 +97,14 @@ def test_a_run_without_its_configuration_is_one(run):
     assert not isinstance(error.value, NoRunError)
 
 
+def test_the_training_of_a_model_on_its_own_is_no_run(run):
+    (run.path / "checkpoints").mkdir()
+    with pytest.raises(
+        NoRunError, match="is no run, but the training of a model on its own; look at it with"
+    ):
+        RunDirectory.open(run.path)
+
+
 def test_before_calibration_there_is_no_journal(run):
     with pytest.raises(RunDirectoryError, match="has no journal yet; wait until calibration"):
         run.journal()

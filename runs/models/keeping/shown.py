@@ -69,7 +69,7 @@ def details(path: Path) -> dict[str, Any]:
         from archive_store.reading import open_run
 
         run = open_run(path)
-        return found | {"options": run.config.get("organism"), "fingerprint": run.environment}
+        return found | {"options": run.config.get("organism"), **run.environment}
     checkpoint = checkpoint_of(path)
     kind = checkpoint.choice.kind
     chosen = checkpoint.choice.model_dump(mode="json")
@@ -106,7 +106,7 @@ def told(found: Mapping[str, Any]) -> str:
         ("architecture", found["architecture"]),
         ("task", found["task"]),
         *place,
-        *((name, value) for name, value in metrics.items() if name not in ("step",)),
+        *(row for name, value in metrics.items() if name != "step" for row in _below(name, value)),
         ("parameters", f"{found['parameters']:,}"),
         *((f"  {module}", f"{number:,}") for module, number in found["parameters_by_module"].items()),
         *_below("signature", found["signature"]),

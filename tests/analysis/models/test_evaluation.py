@@ -38,12 +38,12 @@ def test_the_error_over_the_horizon_is_that_of_the_examples():
     axes = Figure().subplots()
     evaluation.horizon(rollout(), axes)
     np.testing.assert_allclose(
-        lines(axes)["model"], np.stack([np.arange(1, 6), np.linspace(0, 1, 5)], 1), atol=1e-12
+        lines(axes)["model, median"], np.stack([np.arange(1, 6), np.linspace(0, 1, 5)], 1), atol=1e-12
     )
     one = rollout()
     held = np.sort(np.linalg.norm(one.context[:, -1:] - one.truth, axis=-1), 0)
-    assert (lines(axes)["last value again"][:, 1] >= held[2]).all()
-    assert (lines(axes)["last value again"][:, 1] <= held[3]).all()
+    assert (lines(axes)["last value again, median"][:, 1] >= held[2]).all()
+    assert (lines(axes)["last value again, median"][:, 1] <= held[3]).all()
 
 
 def test_errors_that_are_not_finite_are_the_largest_and_drawn_as_gaps():
@@ -89,3 +89,9 @@ def test_every_kind_has_a_panel():
     figure = Figure()
     figures.horizon([rollout(1, name=name) for name in "abcd"], "m", figure)
     assert [axes.get_title() for axes in figure.axes if axes.axison] == list("abcd")
+    (key,) = figure.legends
+    assert [text.get_text() for text in key.get_texts()] == [
+        "model, median",
+        "percentiles 10 to 90",
+        "last value again, median",
+    ]

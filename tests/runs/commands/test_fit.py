@@ -94,6 +94,19 @@ def test_a_folder_that_is_there_names_both_ways_out():
     )
 
 
+def test_the_folder_of_a_training_or_a_run_says_how_to_go_on_with_it():
+    call("small.yaml", "--quiet")
+    assert refused(CONFIG, "out/models/small") == (
+        "out/models/small is the folder of a training; go on with: plasmodia fit out/models/small --resume"
+    )
+    Path("run").mkdir()
+    for name in ("config.yaml", "journal.sqlite"):
+        Path("run", name).touch()
+    assert refused(CONFIG, "run", "--resume") == (
+        "run is a run and no training; go on with: plasmodia resume run"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -47,6 +47,7 @@ def test_a_run_is_shown_as_its_best_network(signals):
     shown = json.loads(run("models", "show", signals, "--json").stdout)
     assert (shown["kind"], shown["architecture"], shown["round"]) == ("run", "experts", 4)
     assert shown["options"]["kind"] == "experts"
+    assert {"libraries", "source"} <= set(shown["fingerprint"])
 
 
 def test_damaged_models_are_told_and_so_says_the_status(folder, tmp_path):

@@ -558,7 +558,7 @@ class TestOverrides:
         assert text.startswith(f"{path}: 10 problems:\n")
         for part in (
             "line 3: the key rounds was already given in line 2",
-            "x: an override is written key.path=value, such as organism.count=4",
+            "x: an override is written key.path=value, such as seed=1",
             "=3: an override",
             "a..b=1: an override",
             "organsm: unknown key; did you mean organism?",

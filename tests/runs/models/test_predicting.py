@@ -48,6 +48,11 @@ def test_one_feature_needs_no_axis_and_a_causal_model_reads_any_length():
     assert predict(model, given[:, :2]).shape == (3, 2, 1)
 
 
+def test_a_plain_module_takes_a_tensor_that_has_a_gradient(classes):
+    given = torch.tensor(numbers(CLASSES, 2), requires_grad=True)
+    assert np.array_equal(predict(classes.model, given), predict(classes, given))
+
+
 def test_a_plain_module_is_taken_as_it_is(classes):
     given = numbers(CLASSES, 2)
     classes.model.train()

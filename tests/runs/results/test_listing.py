@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -108,6 +109,20 @@ def test_every_frame_is_a_file(folder, tmp_path, format, read):
     assert len(read(tmp_path / "frames" / f"records.{format}")) == len(run.records()) > 0
     again = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in exported.export(run, tmp_path / "frames", format)] == again
+
+
+def test_what_a_task_reports_of_its_own_is_a_list_of_records_in_a_parquet_file(tmp_path):
+    census = pd.DataFrame(
+        {"organism": [0, 0], "test_metrics": [(), (("sine_mse", 0.5), ("circle_mse", 0.25))]}
+    )
+    (tmp_path / "census.parquet").write_bytes(
+        exported.FORMATS["parquet"](SimpleNamespace(census=census.copy), "census")
+    )
+    found = pd.read_parquet(tmp_path / "census.parquet")["test_metrics"]
+    assert [list(each) for each in found] == [
+        [],
+        [{"name": "sine_mse", "number": 0.5}, {"name": "circle_mse", "number": 0.25}],
+    ]
 
 
 def test_every_frame_of_a_run_is_exported():
