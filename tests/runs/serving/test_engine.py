@@ -212,6 +212,16 @@ def test_an_answer_that_is_not_finite_is_a_failure():
     assert isinstance(good, Done)
 
 
+def test_a_client_that_leaves_before_its_prompt_is_read_leaves_a_clean_place():
+    at, found = engine(numbers(), "transformer", max_batch_size=1, prefill_chunk=4), []
+    leaving = at.submit(generation([(3e38,)] * 12, 2), found.append)
+    at.step()
+    at.cancel(leaving)
+    (good,) = ended(at, generation([(0.5,)], 2))
+    assert good.new_tokens == ended(engine(numbers(), "transformer"), generation([(0.5,)], 2))[0].new_tokens
+    assert found == []
+
+
 def test_all_are_told_when_the_engine_has_failed():
     at, found = engine(symbols(), max_batch_size=1), []
     for _ in range(2):
