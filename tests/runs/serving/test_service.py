@@ -139,6 +139,23 @@ def test_an_error_of_the_engine_is_told_to_clients_in_a_sentence_and_to_the_log_
     assert isinstance(second.last(), Done)
 
 
+def test_what_came_after_an_error_is_still_done(running, monkeypatch):
+    traces = []
+    service, gone, kept = running(report=traces.append), Listener(), Listener()
+    ticket = service.submit(generation([1], 1000), gone)
+
+    def broken(growing):
+        raise RuntimeError("cannot be taken back")
+
+    monkeypatch.setattr(service.engine, "cancel", broken)
+    service.cancel(ticket)
+    service.submit(generation([1], 2), kept)
+    service.start()
+    assert isinstance(kept.last(), Done)
+    assert gone.last() == Failed(500, BROKEN)
+    assert "cannot be taken back" in traces[0]
+
+
 def test_the_thread_ends_when_it_is_stopped_whatever_is_under_way(running):
     service = running()
     service.submit(generation([1], 1000), Listener())

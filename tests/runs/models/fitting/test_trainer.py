@@ -114,6 +114,17 @@ def test_float16_leaves_out_steps_until_the_scale_of_its_gradients_fits(kind):
     assert done.loss == pytest.approx(exact.optimise(step).loss, rel=0.01)  # neither had been trained before
 
 
+def test_gradients_that_no_scale_makes_finite_are_a_divergence_and_not_left_out_for_ever():
+    trainer = trainer_of(model__kind="transformer", optim__amp_dtype="fp16")
+    next(trainer.model.parameters()).register_hook(lambda gradient: gradient * math.nan)
+    before = weights(trainer)
+    for step in range(1, 41):  # from 2^16 to 2^-24
+        assert trainer.optimise(step).norm is None
+    with pytest.raises(Diverged, match="the gradient of step 41 has the norm nan"):
+        trainer.optimise(41)
+    assert apart(before, weights(trainer)) == 0
+
+
 def test_schedules_of_routers_hold_step_by_step_and_while_it_is_evaluated():
     line = {"start": 2.0, "end": 1.0, "steps": 4}
     trainer = trainer_of(sched__temperature=line)
