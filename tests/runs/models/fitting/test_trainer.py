@@ -41,6 +41,17 @@ def test_accumulated_gradients_are_those_of_the_large_batch(kind):
     assert apart(weights(whole), weights(parts)) < 1e-4
 
 
+def test_what_is_measured_of_unequal_micro_batches_is_that_of_the_large_batch():
+    parts = trainer_of(model__kind="transformer", data__batch_size=3, optim__grad_accum_steps=3)
+    whole = trainer_of(model__kind="transformer", data__batch_size=9)
+    assert [len(each) for each in parts.batches.of(6)] == [2, 2, 1]
+    found, wanted = parts.optimise(6), whole.optimise(6)
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
+    assert found.losses == pytest.approx(wanted.losses, rel=1e-6)
+    assert found.norm == pytest.approx(wanted.norm, rel=1e-5)
+    assert (found.examples, wanted.examples) == (5, 5)
+
+
 def test_a_step_is_adamws_of_the_plain_gradient():
     trainer = trainer_of(model__kind="transformer", optim__max_grad_norm=None, optim__weight_decay=0.1)
     model = trainer.model
