@@ -53,7 +53,7 @@ def list_(
 
 
 def show(model: Model, json: AsJson = False) -> None:
-    """Print everything of one model; its files are compared with their digests."""
+    """Print everything of one model; files are compared with their digests, and of a run the network is built."""
     working_directory_last()
     with messages_only():
         prepare_machine()

@@ -9,6 +9,7 @@ digests.json          SHA-256 of each other file; it is written last
 """
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from archive_store import durable
 from archive_store.errors import EncodingError
+from archive_store.shown import shown
 from qd.canonical import canonical, sha256
 from runs.config.problems import problems
 from runs.errors import ConfigError, RunError
@@ -160,10 +162,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
     for name in REQUIRED:
         if name not in digests:
             raise RunError(f"{path / DIGESTS} names no {name}; take the checkpoint from a copy")
+    there = os.listdir(path)  # a stranger's list has names that no file can have
     for name, digest in digests.items():
         file = path / name
-        if "/" in name or not file.is_file() or sha256(file.read_bytes()) != digest:
-            raise RunError(f"{file} is missing or damaged; take the checkpoint from a copy")
+        if name not in there or not file.is_file() or sha256(file.read_bytes()) != digest:
+            raise RunError(f"{path / shown(name)} is missing or damaged; take the checkpoint from a copy")
     described = _json(path / DESCRIPTION, (path / DESCRIPTION).read_bytes())
     try:
         if described["format"] > FORMAT:
@@ -200,6 +203,23 @@ def tensors(path: Path) -> dict[str, "Tensor"]:
     try:
         return safetensors.torch.load(path.read_bytes())
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise EncodingError(f"{path} is no safetensors file: {error}") from None
+
+
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a safetensors file by name, from its head alone.
+
+    Raises
+    ------
+    EncodingError
+        If it is none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise EncodingError(f"{path} is no safetensors file: {error}") from None
 
 

@@ -158,9 +158,11 @@ def _loss(checkpoint: Path) -> float:
     """Return the validation loss of a checkpoint; one without a finite loss is the worst."""
     path = checkpoint / METRICS
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError
         values = json.loads(path.read_bytes())
         loss = float(values["loss"]) if values.get("loss") is not None else math.inf
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RunError(
             f"{path} cannot be read ({type(error).__name__}); restore the checkpoint from a copy, or remove it: "
             + command("models", "delete", checkpoint)

@@ -41,11 +41,13 @@ class Signature:
         Raises
         ------
         ValueError
-            If a kind is unknown or a number is not positive.
+            If a kind is unknown, a name is no text, or a number is not positive.
         """
         for name, kinds in (("kind", get_args(Kind)), ("tokens", get_args(Tokens))):
             if getattr(self, name) not in kinds:
                 raise ValueError(f"{name} must be one of {', '.join(kinds)}, not {getattr(self, name)!r}")
+        if not all(isinstance(each, str) for each in (self.name, *self.labels)):
+            raise ValueError(f"name and labels must be text, not {self.name!r} and {list(self.labels)}")
         for name in ("features", "outputs", "length"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:

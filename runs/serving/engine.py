@@ -83,6 +83,7 @@ class Engine:
     def cancel(self, growing: Growing) -> None:
         """Drop a request, whose client is gone; nothing more is told of it."""
         if growing in self.running:
+            self.reader.clear(growing.slot)  # what it had read was not looked at yet: it may not be finite
             self._leave(growing)
         else:
             before = len(self.waiting)

@@ -69,7 +69,7 @@ def next_symbols(logits: Float[Tensor, "n V"], choices: Sequence[Choice]) -> lis
         return torch.tensor(values, dtype=torch.float64)[:, None]
 
     temperature = column([choice.temperature or 1.0 for choice in choices])
-    kept = column([choice.top_k or V for choice in choices])
+    kept = column([min(choice.top_k or V, V) for choice in choices])  # a whole number has no end, float64 has
     greedy = column([choice.temperature for choice in choices]) == 0
     kept = torch.where(greedy, 1.0, kept)
     # From the largest, so that a small temperature cannot make an infinity.

@@ -3,8 +3,9 @@
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TypeVar
 
 from runs.serving.engine import Engine, Growing
@@ -42,7 +43,8 @@ class Service:
         self._inbox: deque[Callable[[], None]] = deque()
         self._coming = 0  # generations in the inbox
         self._changed = threading.Condition()
-        self._draining = self._stopping = False
+        self._visits = 0  # requests of several jobs
+        self._draining = self._given_up = self._stopping = False
         self._idle = threading.Event()
         self._idle.set()
         self._thread = threading.Thread(target=self._run, name="plasmodia-engine", daemon=True)
@@ -55,7 +57,7 @@ class Service:
     @property
     def idle(self) -> bool:
         """Whether nothing waits or runs."""
-        return self._idle.is_set()
+        return self._idle.is_set() and not self._visits
 
     @property
     def alive(self) -> bool:
@@ -74,7 +76,7 @@ class Service:
     def give_up(self) -> None:
         """End all requests that were taken on, with a sentence for each (503), and take on nothing more."""
         with self._changed:
-            self._draining = True
+            self._draining = self._given_up = True
             self._put(lambda: self.engine.fail_all(503, STOPPED))
 
     def stop(self) -> None:
@@ -111,13 +113,31 @@ class Service:
             self._put(enter)
         return ticket
 
-    def call(self, job: Callable[[], Answer]) -> "Future[Answer]":
-        """Run something that uses the model between two steps.
+    @contextmanager
+    def visit(self) -> Iterator[None]:
+        """Take on a request of several jobs, each by `call`; those after the first are run though it is drained.
 
         Raises
         ------
         Refused
-            As for `submit`.
+            If the server is being stopped.
+        """
+        with self._changed:
+            self._admit()
+            self._visits += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._visits -= 1
+
+    def call(self, job: Callable[[], Answer]) -> "Future[Answer]":
+        """Run something that uses the model between two steps, for a `visit`.
+
+        Raises
+        ------
+        Refused
+            If the server has given up what was under way, or too many requests wait.
         """
         future: Future[Answer] = Future()
 
@@ -130,7 +150,8 @@ class Service:
                 future.set_exception(error)
 
         with self._changed:
-            self._admit()
+            if self._given_up:
+                raise Refused(503, STOPPED)
             if len(self._inbox) >= self.engine.limits.max_waiting:
                 raise Refused(429, f"{len(self._inbox)} requests are waiting already; come back later", 1)
             self._put(run)

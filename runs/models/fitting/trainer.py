@@ -30,6 +30,7 @@ from runs.models.options import ARCHITECTURES
 BY_LAYER = ("expert_utilization", "pattern_utilization")
 MEANS = ("fraction_dropped_tokens", "fraction_dropped_choices", "gate_entropy", "pattern_entropy")
 HUGE = 1e6  # no parameter of a network that learns is so large
+SMALLEST = 2.0**-24  # of float16: what overflows with this scale is no matter of scales
 _STOP = "stop"
 
 
@@ -140,7 +141,9 @@ class Trainer:
         self._scaler.unscale_(self.optimizer)
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         norm = float(nn.utils.clip_grad_norm_(parameters, optim.max_grad_norm or math.inf))
-        if not math.isfinite(norm) and not self._scaler.is_enabled():
+        if not math.isfinite(norm) and not (
+            self._scaler.is_enabled() and self._scaler.get_scale() > SMALLEST
+        ):
             self.optimizer.zero_grad()
             raise Diverged(f"the gradient of step {step} has the norm {norm}")
         factor = self._factor(step)

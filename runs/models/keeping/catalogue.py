@@ -2,7 +2,10 @@
 
 import math
 import os
+import stat
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,10 @@ from archive_store.durable import PARTIAL
 from archive_store.errors import StoreError
 from runs.config.problems import nearest
 from runs.errors import ConfigError, PlasmodiaError, command
-from runs.models.checkpoints import MODEL, open_checkpoint
+from runs.models.checkpoints import MODEL, open_checkpoint, shapes
 from runs.models.opening import Kept, best_step, kept_in, scores, steps
 
+LARGEST = sys.float_info.max
 SORTS = ("loss", "score", "name", "date", "size", "parameters")
 
 
@@ -81,7 +85,8 @@ def catalogue(folder: Path, sort: str = "name", every: bool = False) -> list[Ent
         raise ConfigError(f"--sort must be one of {', '.join(SORTS)}, not {sort!r}{nearest(sort, SORTS)}")
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder; give one whose models are to be listed")
-    found = [_entry(folder, path, kind) for path, kind in places(folder, every)]
+    entries = (_entry(folder, path, kind) for path, kind in places(folder, every))
+    found = [entry for entry in entries if entry is not None]
     return sorted(found, key=lambda entry: (*_rank(entry, sort), entry.name))
 
 
@@ -123,15 +128,6 @@ def newest(folder: Path) -> Path:
     return folder / usable[0].name
 
 
-def parameters_of(weights: Path) -> int:
-    """Return how many numbers the tensors of a safetensors file have, from its head alone."""
-    import json
-
-    with weights.open("rb") as file:
-        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(math.prod(entry["shape"]) for name, entry in head.items() if name != "__metadata__")
-
-
 def _of_training(path: Path, every: bool) -> list[Path]:
     found = steps(path)
     if every or not found:
@@ -142,9 +138,9 @@ def _of_training(path: Path, every: bool) -> list[Path]:
         return found
 
 
-def _entry(folder: Path, path: Path, kind: Kept) -> Entry:
-    files = [each for each in path.rglob("*") if each.is_file() and not each.is_symlink()]
-    stats = [each.stat() for each in files]
+def _entry(folder: Path, path: Path, kind: Kept) -> Entry | None:
+    """Return what a folder keeps; None: a training that goes on has removed it meanwhile."""
+    stats = _files(path)
     common: dict[str, Any] = {
         "name": str(path.relative_to(folder)),
         "kind": kind,
@@ -153,9 +149,20 @@ def _entry(folder: Path, path: Path, kind: Kept) -> Entry:
     }
     try:
         own = _of_run(path) if kind == "run" else _of_checkpoint(path)
-    except (PlasmodiaError, StoreError) as error:
+    except (PlasmodiaError, StoreError, OSError) as error:
+        if not path.exists():
+            return None
         return Entry(**common, problem=" ".join(str(error).split()))
     return Entry(**common, **own)
+
+
+def _files(path: Path) -> list[os.stat_result]:
+    found = []
+    for root, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                found.append((Path(root) / name).lstat())
+    return [each for each in found if stat.S_ISREG(each.st_mode)]
 
 
 def _of_checkpoint(path: Path) -> Mapping[str, Any]:
@@ -163,7 +170,7 @@ def _of_checkpoint(path: Path) -> Mapping[str, Any]:
     return {
         "architecture": checkpoint.choice.kind,
         "task": checkpoint.signature.name,
-        "parameters": parameters_of(path / MODEL),
+        "parameters": sum(map(math.prod, shapes(path / MODEL).values())),
         "step": _whole(checkpoint.metrics.get("step")),
         "loss": _number(checkpoint.metrics.get("loss")),
         "score": _number(checkpoint.metrics.get("score")),
@@ -191,12 +198,13 @@ def _below(config: Mapping[str, Any], section: str, key: str) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if fits else None
+    if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:  # NaN is neither
+        return None
+    return float(value)
 
 
 def _whole(value: Any) -> int | None:
-    return value if type(value) is int else None
+    return value if type(value) is int and 0 <= value < 2**63 else None
 
 
 def _rank(entry: Entry, sort: str) -> tuple[bool, float]:

@@ -1,15 +1,19 @@
 """What `plasmodia models` prints of the models of a folder, and of one."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from archive_store.shown import shown
+from runs.models.checkpoints import MODEL, shapes
 from runs.models.keeping.catalogue import Entry
 from runs.models.keeping.columns import aligned
-from runs.models.opening import Opened, checkpoint_of, kind_of, open_model
+from runs.models.opening import checkpoint_of, described, kind_of, open_model
 
+LONGEST = 1000  # characters of a value
 HEADS = (
     "model", "kind", "architecture", "task", "parameters", "step/round", "loss", "score", "size", "last change",
 )  # fmt: skip
@@ -19,16 +23,20 @@ def listed(entries: Sequence[Entry]) -> str:
     """Return a table of models, a line each; after it those that cannot be used, with the reason."""
     usable = [entry for entry in entries if entry.problem is None]
     lines = aligned([HEADS, *map(_row, usable)]) if usable else []
-    lines += [f"damaged: {entry.name}: {entry.problem}" for entry in entries if entry.problem is not None]
+    lines += [
+        f"damaged: {shown(entry.name, LONGEST)}: {shown(entry.problem, LONGEST)}"
+        for entry in entries
+        if entry.problem is not None
+    ]
     return "\n".join(lines)
 
 
 def _row(entry: Entry) -> list[str]:
     return [
-        entry.name,
+        shown(entry.name, LONGEST),
         entry.kind,
-        entry.architecture or "-",
-        entry.task or "-",
+        shown(entry.architecture or "-"),
+        shown(entry.task or "-"),
         _whole(entry.parameters),
         _whole(entry.step),
         _number(entry.loss),
@@ -51,6 +59,8 @@ def readable(size: int) -> str:
 def details(path: Path) -> dict[str, Any]:
     """Return everything of one model, as plain values.
 
+    A checkpoint is read and not built, so that no code is imported that it names; the network of a run is built.
+
     Raises
     ------
     ConfigError
@@ -58,22 +68,16 @@ def details(path: Path) -> dict[str, Any]:
     RunError, StoreError
         If it is damaged.
     """
-    opened = open_model(path)
-    found: dict[str, Any] = {
-        **opened.description,
-        "signature": opened.signature.plain(),
-        "parameters": sum(parameters(opened).values()),
-        "parameters_by_module": parameters(opened),
-    }
     if kind_of(path) == "run":
-        from archive_store.reading import open_run
-
-        run = open_run(path)
-        return found | {"options": run.config.get("organism"), **run.environment}
+        return _of_run(path)
     checkpoint = checkpoint_of(path)
+    numbers = {name: math.prod(shape) for name, shape in shapes(checkpoint.path / MODEL).items()}
     kind = checkpoint.choice.kind
     chosen = checkpoint.choice.model_dump(mode="json")
-    return found | {
+    return {
+        **described(checkpoint),
+        "signature": checkpoint.signature.plain(),
+        **_counted(numbers),
         "options": chosen.get(kind, chosen["options"]),
         "data": None if checkpoint.data is None else dict(checkpoint.data),
         "digests": {
@@ -85,13 +89,27 @@ def details(path: Path) -> dict[str, Any]:
     }
 
 
-def parameters(opened: Opened) -> dict[str, int]:
-    """Return the numbers of a model's parameters and buffers, by the module that has them."""
+def _of_run(path: Path) -> dict[str, Any]:
+    from archive_store.reading import open_run
+
+    opened, run = open_model(path), open_run(path)
+    numbers = {name.removeprefix("model."): each.numel() for name, each in opened.model.state_dict().items()}
+    return {
+        **opened.description,
+        "signature": opened.signature.plain(),
+        **_counted(numbers),
+        "options": run.config.get("organism"),
+        **run.environment,
+    }
+
+
+def _counted(numbers: Mapping[str, int]) -> dict[str, Any]:
+    """Return how many numbers parameters and buffers have, by the module that has them, and together."""
     found: dict[str, int] = {}
-    for name, tensor in opened.model.state_dict().items():
-        module = name.removeprefix("model.").rpartition(".")[0] or "(itself)"
-        found[module] = found.get(module, 0) + tensor.numel()
-    return found
+    for name, number in numbers.items():
+        module = name.rpartition(".")[0] or "(itself)"
+        found[module] = found.get(module, 0) + number
+    return {"parameters": sum(found.values()), "parameters_by_module": found}
 
 
 def told(found: Mapping[str, Any]) -> str:
@@ -114,7 +132,7 @@ def told(found: Mapping[str, Any]) -> str:
         *_below("data", found.get("data")),
         *_below("fingerprint", found["fingerprint"]),
     ]
-    return "\n".join(aligned([(name, str(value)) for name, value in rows]))
+    return "\n".join(aligned([(shown(name), shown(value, LONGEST)) for name, value in rows]))
 
 
 def _below(name: str, value: Any) -> list[tuple[str, Any]]:

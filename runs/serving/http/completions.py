@@ -87,7 +87,7 @@ async def completions(served: Served, request: Request) -> Response:
     stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
     text = Text(served.signature.features, stops)
     found = events(served, generation)
-    first = await first_of(found)
+    first = await first_of(found, request)
     if asked.stream:
         return StreamingResponse(
             _streamed(served, generation, text, first, found), headers=UNBUFFERED, media_type=STREAM

@@ -30,7 +30,7 @@ async def stream(served: Served, request: Request) -> Response:
     """Answer with an event for each new token, and the whole at the end."""
     generation, flat = await _asked(served, request, streamed=True)
     found = events(served, generation)
-    first = await first_of(found)
+    first = await first_of(found, request)
 
     async def sent() -> AsyncIterator[str]:
         async with aclosing(found):
@@ -52,7 +52,8 @@ async def predict(served: Served, request: Request) -> Response:
     tokens, most = sum(map(len, examples)), limits.max_tokens * limits.max_batch_size
     if tokens > most:
         raise Refused(413, f"inputs have {tokens} tokens together, but at most {most} are read at once")
-    outputs = await _called(served, examples, request)
+    with served.service.visit():
+        outputs = await _called(served, examples, request)
     answered: dict[str, Any] = {"outputs": outputs}
     if signature.kind == "class":
         answered["classes"] = [max(range(len(row)), key=row.__getitem__) for row in outputs]

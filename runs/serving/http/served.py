@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -14,6 +15,8 @@ from runs.serving.http.metrics import Metrics
 from runs.serving.limits import Limits
 from runs.serving.predicting import Predictor
 from runs.serving.service import Service
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +129,22 @@ async def events(served: Served, generation: Generation) -> AsyncGenerator[Event
             served.service.cancel(ticket)
 
 
-async def first_of(found: AsyncGenerator[Event, None]) -> Piece | Done:
+async def first_of(found: AsyncGenerator[Event, None], request: Request) -> Piece | Done:
     """Return the first event of a stream, before which the status of the answer can still be said.
+
+    Parameters
+    ----------
+    found
+        The stream; if the client leaves before, it is taken back.
+    request
+        Whose body was read.
 
     Raises
     ------
     Refused
-        If the request is not taken on, or has failed.
+        If the request is not taken on, has failed, or the client has left.
     """
-    first = await anext(found)
+    first = await _unless_left(anext(found), request)
     if isinstance(first, Failed):
         raise Refused(first.status, first.sentence)
     return first
@@ -157,17 +167,7 @@ async def whole(served: Served, generation: Generation, request: Request) -> Don
     Refused
         If it is not taken on, fails, or the client has left.
     """
-    answer = asyncio.ensure_future(_last(served, generation))
-    leaving = asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            raise Refused(499, "the client has left")
-        event = answer.result()
-    finally:
-        for task in (answer, leaving):
-            task.cancel()
-        await asyncio.gather(answer, leaving, return_exceptions=True)
+    event = await _unless_left(_last(served, generation), request)
     if isinstance(event, Done):
         return event
     assert not isinstance(event, Piece), "a piece is no last event"
@@ -180,6 +180,19 @@ async def _last(served: Served, generation: Generation) -> Event:
             if not isinstance(event, Piece):
                 return event
     raise RuntimeError("a request had no end")
+
+
+async def _unless_left(work: Awaitable[Answer], request: Request) -> Answer:
+    answer, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise Refused(499, "the client has left")
+        return answer.result()
+    finally:
+        answer.cancel()
+        leaving.cancel()
+        await asyncio.gather(answer, leaving, return_exceptions=True)
 
 
 async def _left(request: Request) -> None:

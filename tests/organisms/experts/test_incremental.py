@@ -18,7 +18,13 @@ KINDS = {
     "one key head, biases": {"attention": {"n_kv_heads": 1, "bias": True}},
     "positions by nothing": {"attention": {"rope": False}},
     "yarn": {"attention": {"rope_scaling": "yarn", "rope_factor": 4.0, "rope_trained": 16}},
+    "ntk": {"attention": {"rope_scaling": "ntk", "rope_factor": 4.0}},
+    "linear, some coordinates": {
+        "attention": {"rope_scaling": "linear", "rope_factor": 4.0, "rotary_dim": 2}
+    },
     "dense": {"feed_forward": "dense"},
+    "capacity": {"router": {"capacity": "causal", "capacity_factor": 0.5}},
+    "noise and dropout": {"router": {"noise_type": "gumbel", "noise_std": 1.0}, "dropout": 0.5},
     "layer norm": {"use_rms_norm": False},
     "shared experts and sigmoids": {"router": {"router_type": "bias", "n_shared": 1}},
     "sinkhorn": {"router": {"router_type": "sinkhorn", "n_experts": 5, "k": 3, "temperature": 0.5}},

@@ -121,6 +121,27 @@ def test_what_describes_no_model_is_one_sentence(value, told, checkpoint, tmp_pa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "a\0b", "\ud800", "..", ".", "", "../step-1/model.json", "\x1b[2J"]
+)
+def test_names_that_no_file_of_it_has_are_one_sentence(name, checkpoint, tmp_path):
+    path = shutil.copytree(checkpoint, tmp_path / "step-1")
+    digests = json.loads((path / "digests.json").read_text())
+    digests[name] = hashlib.sha256((path / "model.json").read_bytes()).hexdigest()
+    (path / "digests.json").write_text(json.dumps(digests))
+    with pytest.raises(RunError, match="is missing or damaged") as caught:
+        open_checkpoint(path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(("key", "value"), [("name", 5), ("name", [1]), ("labels", [[1]]), ("labels", 5)])
+def test_names_of_a_signature_that_are_no_text_are_one_sentence(key, value, checkpoint, tmp_path):
+    described = json.loads((checkpoint / DESCRIPTION).read_text())
+    described["signature"][key] = value
+    with pytest.raises(RunError, match=r"model\.json describes no model: "):
+        open_checkpoint(changed(checkpoint, tmp_path / "step-1", DESCRIPTION, described))
+
+
 def test_digests_that_leave_a_file_out_are_told(checkpoint, tmp_path):
     path = tmp_path / "step-1"
     shutil.copytree(checkpoint, path)

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import pytest
@@ -67,4 +68,17 @@ def test_a_training_whose_measurements_are_damaged_is_told(training, tmp_path):
     copy = shutil.copytree(training, tmp_path / "copy")
     (copy / "checkpoints/step-00000001/metrics.json").write_text("[]")
     with pytest.raises(RunError, match=r"metrics.json cannot be read \(AttributeError\); restore"):
+        open_model(copy)
+
+
+@pytest.mark.parametrize("text", ['{"loss":1' + "0" * 400 + "}", "[" * 100_000, "", None])
+def test_measurements_that_nobody_can_read_are_told(text, training, tmp_path):
+    copy = shutil.copytree(training, tmp_path / "copy")
+    metrics = copy / "checkpoints/step-00000001/metrics.json"
+    metrics.unlink()
+    if text is None:
+        os.mkfifo(metrics)  # of which a reader would wait for a writer
+    else:
+        metrics.write_text(text)
+    with pytest.raises(RunError, match=r"metrics.json cannot be read \("):
         open_model(copy)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from runs.serving.engine import keys
 from runs.serving.generation import Done, Failed, Piece
+from runs.serving.sampling import Choice, draw, next_symbols
 from tests.runs.serving.small import Clock, ended, engine, generation, model, numbers, symbols
 
 exact_rows = pytest.mark.skipif(
@@ -62,6 +63,16 @@ def test_the_likeliest_symbols_are_those_of_the_model_called_by_itself(kind):
         with torch.no_grad():
             tokens.append(int(own(torch.tensor([tokens]))[0][0, -1].argmax()))
     assert found.new_tokens == tuple(tokens[5:])
+
+
+def test_symbols_are_drawn_by_the_seed_and_the_number_of_the_new_token():
+    (found,) = ended(engine(symbols()), generation([3, 1], 8, temperature=0.9, top_k=7, top_p=0.95, seed=6))
+    tokens, own = [3, 1], model(symbols())
+    for step in range(8):
+        with torch.no_grad():
+            logits = own(torch.tensor([tokens]))[0][0, -1:]
+        tokens += next_symbols(logits, [Choice(0.9, 7, 0.95, draw(6, step))])
+    assert found.new_tokens == tuple(tokens[2:])
 
 
 def test_numbers_that_are_predicted_are_those_of_the_model_called_by_itself():
@@ -210,6 +221,29 @@ def test_an_answer_that_is_not_finite_is_a_failure():
     assert found.sentence == "what the model answers is not finite after 0 new tokens"
     (good,) = ended(at, generation([(0.5,)], 2))
     assert isinstance(good, Done)
+
+
+@pytest.mark.parametrize("timeout", [1.0, 100.0])
+def test_who_fails_leaves_a_clean_place(timeout):
+    clock = Clock()
+    at, found = engine(numbers(), "transformer", clock, max_batch_size=1, timeout=timeout), []
+    at.submit(generation([(3e38,)] * 12, 2), found.append)  # read by two steps
+    at.step()
+    clock.now = 2.0
+    at.step()
+    assert [event.status for event in found] == [504 if timeout == 1 else 422]
+    (good,) = ended(at, generation([(0.5,)], 2))
+    assert good.new_tokens == ended(engine(numbers(), "transformer"), generation([(0.5,)], 2))[0].new_tokens
+
+
+def test_a_client_that_leaves_before_its_prompt_is_read_leaves_a_clean_place():
+    at, found = engine(numbers(), "transformer", max_batch_size=1, prefill_chunk=4), []
+    leaving = at.submit(generation([(3e38,)] * 12, 2), found.append)
+    at.step()
+    at.cancel(leaving)
+    (good,) = ended(at, generation([(0.5,)], 2))
+    assert good.new_tokens == ended(engine(numbers(), "transformer"), generation([(0.5,)], 2))[0].new_tokens
+    assert found == []
 
 
 def test_all_are_told_when_the_engine_has_failed():

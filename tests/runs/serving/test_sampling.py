@@ -53,6 +53,12 @@ def test_who_else_is_in_the_batch_changes_nothing(rows):
     assert together == alone
 
 
+@pytest.mark.parametrize("top_k", [5, 2**64, 10**400])
+def test_more_than_all_symbols_are_all(top_k):
+    logits, choice = torch.tensor([[0.3, -1.0, 1.2, 0.0]]), Choice(1.0, 0, 1.0, 0.99)
+    assert next_symbols(logits, [replace(choice, top_k=top_k)]) == next_symbols(logits, [choice])
+
+
 def test_draws_of_a_seed_have_the_frequencies_of_the_softmax():
     logits, count = [0.3, -1.0, 1.2, 0.0], 4000
     choice = Choice(0.8, 3, 1.0, 0.0)

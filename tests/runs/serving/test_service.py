@@ -70,13 +70,28 @@ def test_nothing_is_taken_on_while_draining_and_what_was_is_answered(running):
     service, listener = running(), Listener()
     service.submit(generation([1], 30), listener)
     service.drain()
-    for take in (lambda: service.submit(generation([1]), Listener()), lambda: service.call(int)):
+    for take in (lambda: service.submit(generation([1]), Listener()), lambda: service.visit().__enter__()):
         with pytest.raises(Refused, match="the server is being stopped") as refused:
             take()
         assert refused.value.status == 503
     service.start()
     assert isinstance(listener.last(), Done)
     assert service.draining
+
+
+def test_a_request_of_several_jobs_is_answered_while_draining_until_all_is_given_up(running):
+    service = running()
+    service.start()
+    with service.visit():
+        service.call(int).result(60)
+        service.drain()
+        assert service.call(lambda: 7).result(60) == 7
+        assert not service.idle
+        service.give_up()
+        with pytest.raises(Refused, match="the server was stopped before") as refused:
+            service.call(int)
+        assert refused.value.status == 503
+    assert service._visits == 0
 
 
 def test_a_request_is_taken_back_before_and_after_its_turn(running):
@@ -122,6 +137,23 @@ def test_an_error_of_the_engine_is_told_to_clients_in_a_sentence_and_to_the_log_
     assert "a secret of the server" in traces[0]
     service.submit(generation([1]), second)
     assert isinstance(second.last(), Done)
+
+
+def test_what_came_after_an_error_is_still_done(running, monkeypatch):
+    traces = []
+    service, gone, kept = running(report=traces.append), Listener(), Listener()
+    ticket = service.submit(generation([1], 1000), gone)
+
+    def broken(growing):
+        raise RuntimeError("cannot be taken back")
+
+    monkeypatch.setattr(service.engine, "cancel", broken)
+    service.cancel(ticket)
+    service.submit(generation([1], 2), kept)
+    service.start()
+    assert isinstance(kept.last(), Done)
+    assert gone.last() == Failed(500, BROKEN)
+    assert "cannot be taken back" in traces[0]
 
 
 def test_the_thread_ends_when_it_is_stopped_whatever_is_under_way(running):

@@ -1,9 +1,11 @@
+import ast
 import json
 import os
 import subprocess
 import sys
 import warnings
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -226,3 +228,13 @@ def test_a_pt2_file_holds_no_pickle(tmp_path):
     with zipfile.ZipFile(tmp_path / "model.pt2") as archive:
         names = archive.namelist()
     assert [name for name in names if name.endswith(".pkl")] == []
+
+
+def test_a_name_of_a_stranger_is_no_code(tmp_path, capsys):
+    name = 'x""" + print("it ran") + """\\\nprint("it ran")'
+    model = opened("transformer", replace(CLASSES, name=name))
+    export(model, "torch", tmp_path / "out")
+    assert "it ran" not in capsys.readouterr().out
+    assert ast.get_docstring(ast.parse((tmp_path / "out/model.py").read_text())).startswith(
+        "x??? + print(?it ran?)"
+    )

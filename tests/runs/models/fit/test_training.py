@@ -13,11 +13,12 @@ from archive_store.lock import held
 from archive_store.strict_yaml import read as read_yaml
 from runs import tasks
 from runs.errors import ConfigError, RunError, Stopped
+from runs.models import checkpoints
 from runs.models.checkpoints import METRICS, open_checkpoint
 from runs.models.config import TrainConfig
 from runs.models.evaluation import examples, measured, outputs
 from runs.models.fit import fit
-from runs.models.fit.log import read
+from runs.models.fit.log import Log, read
 from tests.fixtures.small_trainings import folder_of, small, what_came
 
 EVERYTHING = {
@@ -165,9 +166,28 @@ def test_a_log_that_is_longer_than_the_checkpoint_is_cut(tmp_path):
     folder = folder_of(again)
     with folder.log.open("ab") as file:
         file.write(b'{"step":5,"loss":1.0}\n{"step":6,"lo')
-    (folder.path / "checkpoints" / "step-00000006.partial").mkdir()
+    for name in ("step-00000001.removed.partial", "step-00000005.partial", "step-00000006.partial"):
+        (folder.path / "checkpoints" / name).mkdir()
     fit(again, resume=True)
     assert what_came(again) == what_came(config)
+    assert not list((folder.path / "checkpoints").glob("*.partial"))
+
+
+def test_the_log_is_durable_before_a_checkpoint_relies_on_it(tmp_path, monkeypatch):
+    done = []
+
+    def noted(name, call):
+        def noting(*arguments, **given):
+            done.append(name)
+            return call(*arguments, **given)
+
+        return noting
+
+    monkeypatch.setattr(Log, "write", noted("write", Log.write))
+    monkeypatch.setattr(Log, "sync", noted("sync", Log.sync))
+    monkeypatch.setattr(checkpoints, "save", noted("save", checkpoints.save))
+    fit(small(tmp_path))
+    assert done == ["write", "write", "sync", "save"] * 3
 
 
 def test_training_stops_early_where_nothing_gets_better(tmp_path):

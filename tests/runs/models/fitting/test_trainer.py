@@ -41,6 +41,17 @@ def test_accumulated_gradients_are_those_of_the_large_batch(kind):
     assert apart(weights(whole), weights(parts)) < 1e-4
 
 
+def test_what_is_measured_of_unequal_micro_batches_is_that_of_the_large_batch():
+    parts = trainer_of(model__kind="transformer", data__batch_size=3, optim__grad_accum_steps=3)
+    whole = trainer_of(model__kind="transformer", data__batch_size=9)
+    assert [len(each) for each in parts.batches.of(6)] == [2, 2, 1]
+    found, wanted = parts.optimise(6), whole.optimise(6)
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
+    assert found.losses == pytest.approx(wanted.losses, rel=1e-6)
+    assert found.norm == pytest.approx(wanted.norm, rel=1e-5)
+    assert (found.examples, wanted.examples) == (5, 5)
+
+
 def test_a_step_is_adamws_of_the_plain_gradient():
     trainer = trainer_of(model__kind="transformer", optim__max_grad_norm=None, optim__weight_decay=0.1)
     model = trainer.model
@@ -112,6 +123,17 @@ def test_float16_leaves_out_steps_until_the_scale_of_its_gradients_fits(kind):
     assert scales == [2.0 ** (16 - number) for number in range(len(scales))]
     assert apart(before, weights(half)) > 0
     assert done.loss == pytest.approx(exact.optimise(step).loss, rel=0.01)  # neither had been trained before
+
+
+def test_gradients_that_no_scale_makes_finite_are_a_divergence_and_not_left_out_for_ever():
+    trainer = trainer_of(model__kind="transformer", optim__amp_dtype="fp16")
+    next(trainer.model.parameters()).register_hook(lambda gradient: gradient * math.nan)
+    before = weights(trainer)
+    for step in range(1, 41):  # from 2^16 to 2^-24
+        assert trainer.optimise(step).norm is None
+    with pytest.raises(Diverged, match="the gradient of step 41 has the norm nan"):
+        trainer.optimise(41)
+    assert apart(before, weights(trainer)) == 0
 
 
 def test_schedules_of_routers_hold_step_by_step_and_while_it_is_evaluated():

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -5,9 +6,12 @@ import shutil
 import pytest
 
 from runs.errors import ConfigError
-from runs.models.keeping.catalogue import catalogue, newest, parameters_of, places
+from runs.models.checkpoints import open_checkpoint
+from runs.models.keeping.catalogue import catalogue, newest, places
+from runs.models.keeping.shown import details, listed, told
+from runs.models.opening import open_model
 from runs.models.signature import Signature
-from tests.fixtures.small_models import digits, model, trained
+from tests.fixtures.small_models import digits, kept, model, trained
 from tests.fixtures.small_runs import copied
 
 
@@ -74,11 +78,94 @@ def test_a_catalogue_is_json(tree):
     assert len(json.loads(json.dumps([entry.plain() for entry in catalogue(tree)], allow_nan=False))) == 3
 
 
-def test_parameters_are_counted_from_the_head_of_the_file(tree):
-    weights = tree / "deep/dense/checkpoints/step-00000001/model.safetensors"
-    whole = parameters_of(weights)
-    weights.write_bytes(weights.read_bytes()[:-8])
-    assert parameters_of(weights) == whole
+def signed(checkpoint, name, content):
+    """Put a file in the place of another, and make its digest fit."""
+    (checkpoint / name).write_bytes(content)
+    digests = json.loads((checkpoint / "digests.json").read_text())
+    digests[name] = hashlib.sha256(content).hexdigest()
+    (checkpoint / "digests.json").write_text(json.dumps(digests))
+
+
+def headed(head):
+    return len(head).to_bytes(8, "little") + head
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        b"",
+        (2**63).to_bytes(8, "little") + b"{}",
+        (2**40).to_bytes(8, "little") + b"{}",
+        headed(b"nothing"),
+        headed(b"[]"),
+        headed(b"[" * 100_000),
+        headed(b'{"a":5}'),
+        headed(b'{"a":{"dtype":"F32","shape":["x"],"data_offsets":[0,4]}}'),
+        headed(b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,4]}}'),
+    ],
+)
+def test_what_is_no_safetensors_file_is_a_problem_of_one_model_alone(weights, tmp_path):
+    signed(kept(tmp_path / "strange"), "model.safetensors", weights)
+    kept(tmp_path / "usual")
+    strange, usual = catalogue(tmp_path)
+    assert "is no safetensors file" in strange.problem
+    assert usual.problem is None
+
+
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "1e999", "NaN", "[]", '"text"', "true"])
+def test_measurements_that_are_no_numbers_are_none(value, tmp_path):
+    text = '{"loss":VALUE,"score":VALUE,"step":VALUE}'.replace("VALUE", value)
+    signed(kept(tmp_path / "strange"), "metrics.json", text.encode())
+    (entry,) = catalogue(tmp_path)
+    assert (entry.loss, entry.score, entry.step, entry.problem) == (None, None, None, None)
+    assert listed([entry])
+
+
+def test_names_of_strangers_are_shown_without_what_a_terminal_obeys(tmp_path):
+    path = kept(tmp_path / "strange\x1b[2J")
+    described = json.loads((path / "model.json").read_text())
+    described["signature"]["name"] = "task\x1b]0;title\x07\nmore"
+    signed(path, "model.json", json.dumps(described).encode())
+    signed(path, "metrics.json", rb'{"\u001b[31m": 1}')
+    for text in (listed(catalogue(tmp_path)), told(details(path))):
+        assert "\\x1b]0;title\\x07 more" in text
+        assert not set(text) & {"\x1b", "\x07"}
+
+
+def test_code_that_a_checkpoint_names_is_not_imported_to_list_or_show_it(tmp_path, monkeypatch):
+    (tmp_path / "runs_code.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = kept(tmp_path / "strange")
+    described = json.loads((path / "model.json").read_text())
+    described["model"]["kind"] = "runs_code:built"
+    signed(path, "model.json", json.dumps(described).encode())
+    (entry,) = catalogue(tmp_path)
+    assert entry.architecture == details(path)["architecture"] == "runs_code:built"
+    with pytest.raises(ConfigError, match="it ran"):
+        open_model(path)
+
+
+def test_what_is_shown_of_a_checkpoint_are_the_numbers_of_its_module(tmp_path):
+    path = kept(tmp_path / "model")
+    wanted = {}
+    for name, each in open_model(path).model.state_dict().items():
+        module = name.removeprefix("model.").rpartition(".")[0] or "(itself)"
+        wanted[module] = wanted.get(module, 0) + each.numel()
+    assert details(path)["parameters_by_module"] == wanted
+    assert details(path)["parameters"] == sum(wanted.values())
+
+
+def test_what_a_training_removes_meanwhile_is_not_damaged(tmp_path, monkeypatch):
+    kept(tmp_path / "going")
+    kept(tmp_path / "staying")
+
+    def opened(path):
+        if path.name == "going":
+            shutil.rmtree(path)
+        return open_checkpoint(path)
+
+    monkeypatch.setattr("runs.models.keeping.catalogue.open_checkpoint", opened)
+    assert [(each.name, each.problem) for each in catalogue(tmp_path)] == [("staying", None)]
 
 
 def test_folders_and_keys_that_are_none_are_refused(tmp_path):

@@ -1,9 +1,11 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
 from archive_store import durable
-from archive_store.errors import WriteError
+from archive_store.errors import LockError, WriteError
+from archive_store.lock import held
 from runs.errors import ConfigError
 from runs.models.keeping import removal
 from runs.models.keeping.removal import removable, remove
@@ -34,7 +36,8 @@ def test_a_checkpoint_or_a_training_is_removed_and_nothing_else(training, tmp_pa
 def test_it_is_gone_at_once_and_what_links_lead_to_stays(training, tmp_path, monkeypatch):
     precious = tmp_path / "precious.txt"
     precious.write_text("precious")
-    (training / "notes").symlink_to(precious)
+    (training / "plots").mkdir()
+    (training / "plots/notes").symlink_to(precious)
 
     def stopped(path):
         raise OSError(5, "Input/output error")
@@ -70,10 +73,57 @@ def test_what_only_looks_like_one_is_refused(training, tmp_path):
     (checkpoint / "model.safetensors").unlink()
     refused(checkpoint, "has a list of digests, but no model")
     (training / "src").mkdir()
-    refused(training, "or no training's config.yaml too; look at it")
+    refused(training, "holds src, which no training has; take it out")
     (training / "src").rmdir()
-    (training / "checkpoints/notes.txt").touch()
-    refused(training, "look at it, and remove it by hand")
-    (training / "checkpoints/notes.txt").unlink()
     (training / "config.yaml").unlink()
-    refused(training, "or no training's config.yaml")
+    refused(training, "but no training's config.yaml; look at it")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train.py",
+        ".git",
+        "checkpoints/notes.txt",
+        "checkpoints/step-5",
+        "checkpoints/step-00000001/notes.txt",
+    ],
+)
+def test_what_somebody_put_into_a_training_is_not_removed(name, training):
+    (training / name).touch()
+    refused(training, "which no training has; take it out")
+    (training / name).unlink()
+    remove(training)
+
+
+def test_what_somebody_put_into_a_checkpoint_is_not_removed(tmp_path):
+    checkpoint = kept(tmp_path / "own")
+    (checkpoint / "thesis.tex").touch()
+    refused(checkpoint, r"holds thesis\.tex, which no checkpoint has")
+
+
+def test_all_that_a_training_leaves_is_removed(training):
+    for name in ("log.jsonl", "status.json", "status.json.0a.partial", "lock"):
+        (training / name).touch()
+    for name in ("plots", "checkpoints/step-00000001-plots", "checkpoints/step-00000003.partial"):
+        (training / name).mkdir()
+        (training / name / "dashboard.png").touch()
+    remove(training)
+    assert not training.exists()
+
+
+def test_what_is_being_trained_is_not_removed(training):
+    before = contents(training)
+    with held(training):
+        for path in (training, training / "checkpoints/step-00000001"):
+            with pytest.raises(LockError, match="is being written by process"):
+                remove(path)
+    assert contents(training) == before
+
+
+def test_a_folder_is_removed_by_a_dot_and_through_links_above_it(training, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(training / "checkpoints/step-00000001")
+    remove(Path())
+    remove(tmp_path / "link/training/checkpoints/step-00000002")
+    assert contents(training / "checkpoints") == []

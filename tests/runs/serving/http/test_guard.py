@@ -53,7 +53,7 @@ def test_on_this_machine_other_names_are_refused(serving, host, status):
 
 def test_only_json_is_read(serving):
     client = serving(symbols())
-    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+    for kind in ("text/plain", "text/json", "application/x-www-form-urlencoded", ""):
         answer = client.post("/infer", content=b"{}", headers={"Content-Type": kind})
         assert (answer.status_code, "Content-Type: application/json" in answer.json()["error"]) == (415, True)
     kind = {"Content-Type": "Application/JSON; charset=utf-8"}

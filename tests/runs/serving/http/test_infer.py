@@ -104,6 +104,25 @@ def test_examples_are_answered_as_the_model_answers_them(serving):
     assert "classes" not in serving(numbers()).post("/predict", json={"inputs": [[1, 2]]}).json()
 
 
+def test_examples_of_several_batches_are_answered_whole_by_a_server_that_is_asked_to_stop(
+    serving, monkeypatch
+):
+    client = serving(symbols())
+    service = client.served.service
+    call = service.call
+
+    def asked(job):
+        service.drain()
+        return call(job)
+
+    monkeypatch.setattr(service, "call", asked)
+    inputs = [[1], [1, 2], [1, 2, 3]]
+    answer = client.post("/predict", json={"inputs": inputs})
+    assert answer.status_code == 200
+    assert [len(each) for each in answer.json()["outputs"]] == [1, 2, 3]
+    assert client.post("/predict", json={"inputs": inputs}).status_code == 503
+
+
 def test_who_cannot_continue_says_so(serving):
     client = serving(classes(), "transformer")
     for path in ("/infer", "/stream", "/v1/completions"):

@@ -70,6 +70,25 @@ def test_a_client_that_leaves_is_not_computed_for(listening_server, path):
     assert posted(at, ASKED)[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/infer", "/stream", "/v1/completions"])
+def test_a_client_that_leaves_while_it_waits_makes_room_at_once(listening_server, path):
+    at, served = listening_server(
+        symbols(256), max_batch_size=1, max_waiting=1, max_tokens=100_000, max_new_tokens=90_000
+    )
+    engine, long = served.service.engine, ASKED | {"max_new_tokens": 90_000}
+    first, second = connected(at), connected(at)
+    first.request("POST", "/stream", json.dumps(long), {"Content-Type": "application/json"})
+    until(lambda: engine.running)
+    body = {"prompt": "a", "max_tokens": 90_000} if "v1" in path else long
+    second.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    until(lambda: len(engine.waiting))
+    second.close()
+    until(lambda: not len(engine.waiting))
+    assert (len(engine.running), engine.counts.requests, engine.counts.cancelled) == (1, 1, 1)
+    first.close()
+    until(lambda: not engine.running)
+
+
 def test_a_client_that_never_sends_its_body_is_told_and_hurts_nobody(listening_server):
     at, _ = listening_server(symbols(), body_timeout=0.05)
     slow = connected(at)
