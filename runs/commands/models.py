@@ -210,7 +210,7 @@ def predict(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Examples: .npy, .csv (a row an example), or a text whose bytes are symbols.",
+            help="Examples: .npy, .csv (a row an example), rows of a table, or a text whose bytes are symbols.",
             show_default=False,
         ),
     ],
@@ -231,11 +231,13 @@ def predict(
 
         from archive_store import durable
         from runs.models.keeping.arrays import read
+        from runs.models.keeping.data import options_of
         from runs.models.opening import open_model
         from runs.models.predicting import predict as predicted
 
         opened = open_model(model)
-        found = predicted(opened, read(inputs, opened.signature), batch)
+        options = options_of(model) if opened.signature.name == "table" else None
+        found = predicted(opened, read(inputs, opened.signature, options), batch)
         buffer = io.BytesIO()
         np.save(buffer, found, allow_pickle=False)
         if not out.absolute().parent.is_dir():

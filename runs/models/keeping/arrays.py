@@ -4,26 +4,34 @@ from pathlib import Path
 
 import numpy as np
 
+from runs.config.sections import TaskConfig
 from runs.errors import ConfigError
 from runs.models.signature import Signature
 
+TABLES = (".csv", ".jsonl", ".npz", ".parquet")
 
-def read(path: Path, signature: Signature) -> np.ndarray:
+
+def read(path: Path, signature: Signature, options: TaskConfig | None = None) -> np.ndarray:
     """Return the examples of a file, whose shape and values are still to be checked.
 
     Parameters
     ----------
     path
-        ``.npy``: an array. ``.csv``: numbers, a row an example, token after token; a first row of names is left out.
-        Any other: for a model of symbols its bytes, cut into examples of the task's length.
+        ``.npy``: an array. For a model of a table: rows, in a file of the same columns (`TABLES`). Else ``.csv``:
+        numbers, a row an example, token after token; a first row of names is left out. Any other: for a model of
+        symbols its bytes, cut into examples of the task's length.
     signature
         What the model reads.
+    options
+        Of the task that it was trained on; None: they are not known.
 
     Raises
     ------
     ConfigError
         If the file cannot be read, or is nothing of this.
     """
+    if options is not None and options.name == "table" and path.suffix in TABLES:
+        return _of_table(path, options)
     if path.suffix not in (".npy", ".csv") and signature.tokens != "discrete":
         raise ConfigError(f"{path} must be a .npy or a .csv file, as the model reads numbers")
     try:
@@ -36,6 +44,19 @@ def read(path: Path, signature: Signature) -> np.ndarray:
     except (ValueError, EOFError) as error:
         raise ConfigError(f"{path} is no .npy file of numbers: {error}") from None
     return _rows(path, data, signature) if path.suffix == ".csv" else _bytes(path, data, signature)
+
+
+def _of_table(path: Path, options: TaskConfig) -> np.ndarray:
+    from runs import tasks
+    from runs.tasks.table.build import encoded
+    from runs.tasks.table.file import read_table
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+    corpus = tasks.corpus(options)
+    return encoded(options, corpus or b"", read_table(str(path), data))
 
 
 def _rows(path: Path, data: bytes, signature: Signature) -> np.ndarray:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from archive_store.errors import YamlError
 from runs.config.problems import problems
+from runs.config.sections import TaskConfig
 from runs.errors import ConfigError, RunError
 from runs.models.config import DataConfig
 from runs.models.opening import checkpoint_of, kind_of
@@ -33,13 +34,31 @@ def task_of(path: Path) -> "Task":
         from runs.models.networks import rebuilt
 
         return rebuilt(open_run(path)).task
+    return _loaded(options_of(path))
+
+
+def options_of(path: Path) -> TaskConfig:
+    """Return the options of the task that a model was trained on.
+
+    Raises
+    ------
+    ConfigError
+        If the folder keeps no model, or they are not valid any more.
+    RunError
+        If it is damaged, or nothing says what its data are.
+    """
+    if kind_of(path) == "run":
+        from archive_store.reading import open_run
+        from runs.calibration.stored import config_of
+
+        return config_of(open_run(path).directory).task
     checkpoint = checkpoint_of(path)
     if checkpoint.data is not None:
-        return made(checkpoint.data, f"the data of {path}")
+        return _checked(checkpoint.data, f"the data of {path}")
     config = checkpoint.path.parent.parent / CONFIG
     if not config.is_file():
         raise RunError(f"{path} does not say what its data are, nor is there {config}; name them with --data")
-    return made(section(config), str(config))
+    return _checked(section(config), str(config))
 
 
 def given(values: list[str]) -> "Task":
@@ -111,11 +130,18 @@ def made(data: Mapping[str, Any], where: str) -> "Task":
     ConfigError
         If they are not valid, or the data cannot be made.
     """
+    return _loaded(_checked(data, where))
+
+
+def _checked(data: Mapping[str, Any], where: str) -> DataConfig:
     try:
-        options = DataConfig.model_validate(data)
+        return DataConfig.model_validate(data)
     except ValidationError as error:
         found = problems(error.errors(), DataConfig)
         raise ConfigError(f"{where}: {found[0]}") from None
+
+
+def _loaded(options: TaskConfig) -> "Task":
     from runs import tasks
 
     return tasks.load(options, tasks.corpus(options))

@@ -73,6 +73,50 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
     )
 
 
+def encoded(options: Options, corpus: bytes, rows: pd.DataFrame) -> np.ndarray:
+    """Return other rows as the tokens of a task of this table, float32 [N, S, F]: encoded as its own were.
+
+    Parameters
+    ----------
+    options
+        Of the task.
+    corpus
+        The bytes of its table, to whose training rows means, deviations and categories are fitted.
+    rows
+        With the columns that the task reads; others are not looked at.
+
+    Raises
+    ------
+    ConfigError
+        If a column is missing, holds something else than in the table, or lacks values where that never did.
+    """
+    if options.path is None:
+        raise ConfigError("the table that the model was trained on is not known; give tokens as .npy")
+    table = read_table(options.path, corpus)
+    target, read = _chosen(options, list(table.columns))
+    train = _rows(options, table, target)["train"]
+    return _tokens([_column_of_rows(options, table, rows, name, train) for name in read])
+
+
+def _column_of_rows(
+    options: Options, table: pd.DataFrame, rows: pd.DataFrame, name: str, train: np.ndarray
+) -> Column:
+    if name not in rows:
+        found = ", ".join(map(str, rows.columns[:20]))
+        raise ConfigError(
+            f"the rows have no column {name!r}, which the model reads; they have {found}{nearest(name, rows.columns)}"
+        )
+    own, others = table[name], rows[name]
+    if pd.api.types.is_numeric_dtype(own) and not pd.api.types.is_numeric_dtype(others):
+        raise ConfigError(f"the column {name!r} of the rows must hold numbers, as it does in {options.path}")
+    both = column_of(pd.concat([own, others], ignore_index=True), name, train, options.missing)
+    if both.width != column_of(own, name, train, options.missing).width:
+        raise ConfigError(
+            f"the column {name!r} of the rows lacks values, which it never does in {options.path}"
+        )
+    return Column(both.block[len(own) :])
+
+
 def _chosen(options: Options, names: Sequence[str]) -> tuple[str, list[str]]:
     """Return the column that is predicted and those that are read."""
     target = _known("task.target", options.target, names)

@@ -2,14 +2,19 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from runs.cli import app
 from runs.commands import models as commands
+from runs.models.checkpoints import save
+from runs.models.keeping.data import made
 from runs.models.opening import open_model
-from tests.fixtures.small_models import digits, trained
+from runs.models.predicting import predict
+from runs.models.signature import Signature
+from tests.fixtures.small_models import choice, digits, model, trained
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +167,34 @@ def test_pictures_are_written_where_it_says(signals, tmp_path):
     refused = run("models", "plot", signals, "--kind", "spectr")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "did you mean spectra?" in refused.stderr
+
+
+def test_a_model_of_a_table_answers_to_rows_of_the_same_columns(tmp_path):
+    draws = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"a": draws.normal(size=80), "b": draws.choice(["x", "y"], 80), "y": draws.normal(size=80)}
+    )
+    table.to_csv(tmp_path / "table.csv", index=False)
+    data = {"name": "table", "path": str(tmp_path / "table.csv"), "target": "y"}
+    task = made(data, "here")
+    signature, chosen = Signature.of(task), choice("transformer")
+    save(
+        tmp_path / "model",
+        model("transformer", signature),
+        chosen,
+        signature,
+        metrics={},
+        fingerprint={},
+        data=data,
+    )
+    table[["b", "a"]].to_csv(tmp_path / "rows.csv", index=False)
+    result = run("predict", tmp_path / "model", tmp_path / "rows.csv", "--out", tmp_path / "out.npy")
+    assert result.exit_code == 0, result.stderr
+    found = np.load(tmp_path / "out.npy")
+    assert found.shape == (80, 1)
+    wanted = predict(open_model(tmp_path / "model"), task.test.inputs)
+    assert all(np.isclose(found, each, atol=1e-6).any() for each in wanted)
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    refused = run("predict", tmp_path / "model", tmp_path / "rows.csv", "--out", tmp_path / "out.npy")
+    assert refused.exit_code == 2
+    assert "the rows have no column 'b', which the model reads; they have a" in refused.stderr

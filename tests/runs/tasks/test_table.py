@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runs import tasks
 from runs.config.reader import load
 from runs.errors import ConfigError
-from runs.tasks.table.build import NAMES
+from runs.tasks.table.build import NAMES, encoded
 from tests.runs.tasks.test_tasks import Asked
 
 ROWS = 100
@@ -64,6 +64,57 @@ def test_a_text_that_no_training_row_has_is_none_of_the_known():
     task = task_of(table, split="part")
     assert (task.test.inputs[:, 1] == 0).all()
     assert len(task.train) == 25
+
+
+@given(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=5))
+def test_other_rows_are_encoded_as_the_tables_own(chosen):
+    """In any order, without the target, beside columns that are not read."""
+    table = frame()
+    asked = Asked("table", path="t.csv", target="label")
+    corpus = table.to_csv(index=False).encode()
+    whole = encoded(asked, corpus, table)
+    task = tasks.load(asked, corpus)
+    for name in NAMES:
+        rows = [np.flatnonzero((whole == each).all((1, 2)))[0] for each in getattr(task, name).inputs[:3]]
+        assert np.array_equal(whole[rows], getattr(task, name).inputs[:3])
+    rows = table.iloc[chosen].drop(columns="label").assign(more=1)[["more", "town", "pay", "member", "age"]]
+    assert np.array_equal(encoded(asked, corpus, rows), whole[chosen])
+
+
+def test_a_text_that_the_table_lacks_is_none_of_the_known():
+    table = frame()
+    rows = table.head(2).assign(town=["Olten", table["town"][1]])
+    found = encoded(Asked("table", path="t.csv", target="label"), table.to_csv(index=False).encode(), rows)
+    assert not found[0, 1].any()
+    assert found[1, 1].sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"age": None}, "the rows have no column 'age', which the model reads; they have ages"),
+        ({"age": "old"}, r"the column 'age' of the rows must hold numbers, as it does in t\.csv"),
+        ({"age": [1.0, np.nan]}, r"the column 'age' of the rows lacks values, which it never does in t\.csv"),
+        ({"age": [1.0, np.inf]}, "the column 'age' has infinite values"),
+    ],
+)
+def test_rows_of_other_columns_are_refused(change, sentence):
+    table = frame()
+    rows = (
+        table.head(2).rename(columns={"age": "ages"})
+        if change == {"age": None}
+        else table.head(2).assign(**change)
+    )
+    asked = Asked("table", path="t.csv", target="label", missing="fill")
+    with pytest.raises(ConfigError, match=sentence):
+        encoded(asked, table.to_csv(index=False).encode(), rows)
+
+
+def test_where_the_table_is_not_known_rows_cannot_be_encoded():
+    with pytest.raises(
+        ConfigError, match=r"the table that the model was trained on is not known; give tokens as \.npy"
+    ):
+        encoded(Asked("table"), b"", frame())
 
 
 def test_classes_are_in_order_and_each_has_its_share_of_every_split():
