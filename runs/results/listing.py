@@ -123,7 +123,7 @@ def table(runs: Sequence[Listed]) -> str:
         "score",
         "coverage",
         "QD score",
-        "MB",
+        "MiB",
         "changed",
     )
     rows = [heads, *map(_cells, runs)]
@@ -148,7 +148,7 @@ def plain(runs: Sequence[Listed]) -> list[dict[str, Any]]:
 def _cells(run: Listed) -> tuple[str, ...]:
     rounds = "" if run.rounds is None else f"{run.rounds}/{'?' if run.planned is None else run.planned}"
     numbers = ("" if value is None else f"{value:.4f}" for value in (run.score, run.coverage, run.qd_score))
-    size = "" if run.bytes is None else f"{run.bytes / 1e6:.1f}"
+    size = "" if run.bytes is None else f"{run.bytes / 2**20:.1f}"
     texts = (run.run, run.state, run.seed, run.arm, run.task, run.family, rounds)
     first = tuple(
         "" if text is None else shown(str(text), WIDEST if place else LONGEST)
