@@ -93,7 +93,13 @@ class OrganismModel(nn.Module):
         )
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                nn.ParameterDict({_attribute(name): nn.Parameter(each) for name, each in own.items()})
+                nn.ParameterDict(
+                    # What has no numbers, as the attention of a tower without, can have no gradient.
+                    {
+                        _attribute(name): nn.Parameter(each, requires_grad=each.numel() > 0)
+                        for name, each in own.items()
+                    }
+                )
                 for own in components
             )
             for components in pool.components
