@@ -391,22 +391,7 @@ def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
     figure
         An empty one.
     """
-    kinds, columns = len(shown.kinds), predictions.COLUMNS
-    if shown.in_space:
-        rows = -(-kinds // columns)
-        figure.set_size_inches(style.WIDTH, 0.9 + 2.7 * rows)
-        for place, kind in enumerate(shown.kinds, 1):
-            predictions.space(kind, figure.add_subplot(rows, columns, place, projection="3d"))
-    else:
-        figure.set_size_inches(style.WIDTH, 1.2 + 1.35 * kinds)
-        axes = figure.subplots(2 * kinds, columns, squeeze=False, height_ratios=[1.0, 0.3] * kinds)
-        predictions.lines(shown.kinds, axes)
-    figure.legend(
-        handles=predictions.key(shown.in_space, shown.kinds[0].forecasts),
-        loc="outside lower center",
-        ncols=5,
-        title="in titles: mean distance of the two and R2, over all test examples of the kind",
-    )
+    predictions.fill(shown.kinds, figure)
     rounds = run.rounds()
     until = rounds[rounds["round"] <= shown.round]
     _title(figure, _heading(run, f"predictions of organism {shown.organism} for test examples", until))

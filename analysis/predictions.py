@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -88,6 +89,34 @@ class Predictions:
     def in_space(self) -> bool:
         """Whether predictions are points in space."""
         return self.kinds[0].truth.shape[-1] == 3
+
+
+def fill(kinds: Sequence[Kind], figure: Figure) -> None:
+    """Fill a figure with all kinds, in space or over positions, and the key below; its title is left to others.
+
+    Parameters
+    ----------
+    kinds
+        What to draw.
+    figure
+        An empty one.
+    """
+    in_space = kinds[0].truth.shape[-1] == 3
+    if in_space:
+        rows = -(-len(kinds) // COLUMNS)
+        figure.set_size_inches(style.WIDTH, 0.9 + 2.7 * rows)
+        for place, kind in enumerate(kinds, 1):
+            space(kind, figure.add_subplot(rows, COLUMNS, place, projection="3d"))
+    else:
+        figure.set_size_inches(style.WIDTH, 1.2 + 1.35 * len(kinds))
+        heights = [1.0, 0.3] * len(kinds)
+        lines(kinds, figure.subplots(2 * len(kinds), COLUMNS, squeeze=False, height_ratios=heights))
+    figure.legend(
+        handles=key(in_space, kinds[0].forecasts),
+        loc="outside lower center",
+        ncols=5,
+        title="in titles: mean distance of the two and R2, over all test examples of the kind",
+    )
 
 
 def lines(kinds: Sequence[Kind], axes: np.ndarray) -> np.ndarray:

@@ -33,12 +33,34 @@ class Split:
         return len(self.inputs)
 
 
+class OfKind:
+    """What follows from the kind of a task alone."""
+
+    __slots__ = ()
+    kind: Kind
+
+    @property
+    def per_position(self) -> bool:
+        """Whether every position has outputs of its own, and not the example as a whole."""
+        return self.kind in ("token", "sequence")
+
+    @property
+    def regression(self) -> bool:
+        """Whether real numbers are to be predicted, and not classes."""
+        return self.kind in ("value", "sequence")
+
+    @property
+    def score_name(self) -> str:
+        """Name of the score: ``accuracy`` or ``R2``."""
+        return "R2" if self.regression else "accuracy"
+
+
 # From the outputs of an organism for a split to named numbers.
 Metrics = Callable[[np.ndarray, Split], Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Task(OfKind):
     """A learning problem on sequences of S tokens.
 
     Parameters
@@ -180,21 +202,6 @@ class Task:
     def reach(self) -> float:
         """Largest distance of two tokens of which one can see the other."""
         return float(self.distances[: self.sight, : self.sight].max())
-
-    @property
-    def per_position(self) -> bool:
-        """Whether every position has outputs of its own, and not the example as a whole."""
-        return self.kind in ("token", "sequence")
-
-    @property
-    def regression(self) -> bool:
-        """Whether real numbers are to be predicted, and not classes."""
-        return self.kind in ("value", "sequence")
-
-    @property
-    def score_name(self) -> str:
-        """Name of an organism's score: ``accuracy`` or ``R2``."""
-        return "R2" if self.regression else "accuracy"
 
     @cached_property
     def distances(self) -> np.ndarray:

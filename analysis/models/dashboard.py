@@ -1,6 +1,6 @@
 """The course of a training in four panels: losses, use of the experts, error on the task, throughput.
 
-Records are the lines of a training's log (`runs.models.fitting.log`), of which only those fields are read that a panel
+Records are the lines of a training's log (`runs.models.fit.step.log`), of which only those fields are read that a panel
 needs; a training that has just begun may have none of them.
 """
 

@@ -26,22 +26,7 @@ def predictions(kinds: Sequence[Kind], title: str, figure: Figure) -> None:
     figure
         An empty one.
     """
-    in_space = kinds[0].truth.shape[-1] == 3
-    if in_space:
-        rows = -(-len(kinds) // COLUMNS)
-        figure.set_size_inches(style.WIDTH, 0.9 + 2.7 * rows)
-        for place, kind in enumerate(kinds, 1):
-            drawn.space(kind, figure.add_subplot(rows, COLUMNS, place, projection="3d"))
-    else:
-        figure.set_size_inches(style.WIDTH, 1.2 + 1.35 * len(kinds))
-        axes = figure.subplots(2 * len(kinds), COLUMNS, squeeze=False, height_ratios=[1.0, 0.3] * len(kinds))
-        drawn.lines(kinds, axes)
-    figure.legend(
-        handles=drawn.key(in_space, kinds[0].forecasts),
-        loc="outside lower center",
-        ncols=5,
-        title="in titles: mean distance of the two and R2, over all test examples of the kind",
-    )
+    drawn.fill(kinds, figure)
     titled(figure, f"{title}: predictions of the next token for test examples")
 
 

@@ -4,7 +4,7 @@ model.safetensors     parameters and buffers
 model.json            architecture, options and signature: all that builds the module again
 metrics.json          what was measured of it: step, losses, scores
 fingerprint.json      packages and machine that trained it
-training.safetensors  of a training that can go on: moments, averages, scaler (`runs.models.fitting.state`)
+training.safetensors  of a training that can go on: moments, averages, scaler (`runs.models.fit.step.state`)
 digests.json          SHA-256 of each other file; it is written last
 """
 

@@ -10,16 +10,14 @@ import numpy as np
 from analysis.models import figures
 from analysis.models.evaluation import Rollout
 from analysis.pictures import NothingToDraw, rendered
-from analysis.predictions import Forecast, Kind
 from archive_store import durable
 from organisms.task import Task
 from runs.models.rollout import predicts_next, rollout
-from runs.results.forecasts import forecasts, r2
+from runs.results.predictions import kinds, kinds_of
 
 if TYPE_CHECKING:
     from torch import nn
 
-EXAMPLES = 3  # of each kind that are drawn, the first of the test split
 SHARE = 0.5  # of an example that a rollout is given
 
 
@@ -68,15 +66,6 @@ def draw(
     return paths
 
 
-def kinds_of(task: Task) -> Mapping[str, np.ndarray]:
-    """Return the test examples of every kind by its name; without labels all are of one."""
-    labels = task.test.labels
-    if labels is None:
-        return {task.name: np.arange(len(task.test))}
-    found = {name: np.flatnonzero(labels == label) for label, name in enumerate(task.labels)}
-    return {name: rows for name, rows in found.items() if len(rows)}
-
-
 def rollouts(model: "nn.Module", task: Task) -> list[Rollout]:
     """Return how a model goes on after the first half of the test examples, for every kind of them."""
     import torch
@@ -101,17 +90,7 @@ def _answers(model: "nn.Module", task: Task) -> np.ndarray:
 
 
 def _predictions(model: "nn.Module", task: Task, title: str, figure: Any) -> None:
-    answers, simple = _answers(model, task), forecasts(task)
-    found = []
-    for name, rows in kinds_of(task).items():
-        truth, said = task.test.targets[rows], answers[rows]
-        error = float(np.linalg.norm(said.astype(np.float64) - truth, axis=-1).mean())
-        others = tuple(
-            Forecast(what, answer[rows][:EXAMPLES], r2(answer[rows], truth))
-            for what, answer in simple.items()
-        )
-        found.append(Kind(name, truth[:EXAMPLES], said[:EXAMPLES], error, r2(said, truth), others))
-    figures.predictions(found, title, figure)
+    figures.predictions(kinds(task, _answers(model, task)), title, figure)
 
 
 def _horizon(model: "nn.Module", task: Task, title: str, figure: Any) -> None:

@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from organisms.task import Kind, Task, Tokens
+from organisms.task import Kind, OfKind, Task, Tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(OfKind):
     """The shape of a task, of which models are made and which a checkpoint keeps.
 
     A model of it maps float32 [B, S, features] (continuous tokens) or int64 [B, S] (discrete ones, in
@@ -81,18 +81,3 @@ class Signature:
     def plain(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {**asdict(self), "labels": list(self.labels)}
-
-    @property
-    def per_position(self) -> bool:
-        """Whether every position has outputs of its own, and not the example as a whole."""
-        return self.kind in ("token", "sequence")
-
-    @property
-    def regression(self) -> bool:
-        """Whether real numbers are to be predicted, and not classes."""
-        return self.kind in ("value", "sequence")
-
-    @property
-    def score_name(self) -> str:
-        """Name of a model's score: ``accuracy`` or ``R2``."""
-        return "R2" if self.regression else "accuracy"

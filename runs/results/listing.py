@@ -14,6 +14,7 @@ from archive_store.run_directory import RunDirectory
 from archive_store.shown import shown
 from runs.config.problems import nearest
 from runs.errors import ConfigError, RunError
+from runs.results.columns import aligned
 from runs.results.summary import identity, summarise
 
 LONGEST = 200  # characters of a reason
@@ -126,12 +127,12 @@ def table(runs: Sequence[Listed]) -> str:
         "MiB",
         "changed",
     )
-    rows = [heads, *map(_cells, runs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    return "\n".join([*lines, *(f"{each.run}: {each.reason}" for each in runs if each.reason)])
+    return "\n".join(
+        [
+            *aligned([heads, *map(_cells, runs)]),
+            *(f"{each.run}: {each.reason}" for each in runs if each.reason),
+        ]
+    )
 
 
 def plain(runs: Sequence[Listed]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Predictions of a run's best organism for test examples, computed from the run's folder."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def predictions(run: Run, own_code: bool = False) -> Predictions:
     world = world_of(run, config)
     if world.task.kind != "sequence":
         raise _no_sequences(run, config)
-    return Predictions(state.organism, state.round, tuple(_kinds(world.task, _outputs(run, world, state))))
+    return Predictions(state.organism, state.round, kinds(world.task, _outputs(run, world, state)))
 
 
 def _may_forecast(run: Run, config: Config) -> bool:
@@ -95,19 +95,34 @@ def _outputs(run: Run, world: "World", state: State) -> np.ndarray:
     return outputs(world, organism_of(run, world, state), world.test).numpy()
 
 
-def _kinds(task: "Task", outputs: np.ndarray) -> Iterator[Kind]:
-    """Yield the first examples of every kind in the test split; without labels all are of one kind."""
+def kinds(task: "Task", outputs: np.ndarray) -> tuple[Kind, ...]:
+    """Return the first examples of every kind in the test split, predicted and as they are, beside simple forecasts.
+
+    Parameters
+    ----------
+    task
+        That asks for sequences of real numbers.
+    outputs
+        For its test split, [N, S, outputs].
+    """
     from runs.results.forecasts import forecasts, r2
 
-    simple = forecasts(task)
-    labels = np.zeros(len(task.test), dtype=np.int64) if task.test.labels is None else task.test.labels
-    for label, name in enumerate(task.labels or (task.name,)):
-        own = labels == label
-        truth, given = task.test.targets[own], outputs[own]
-        if len(truth):
-            error = float(np.linalg.norm(given.astype(np.float64) - truth, axis=-1).mean())
-            others = tuple(
-                Forecast(what, answer[own][:EXAMPLES], r2(answer[own], truth))
-                for what, answer in simple.items()
-            )
-            yield Kind(name, truth[:EXAMPLES], given[:EXAMPLES], error, r2(given, truth), others)
+    simple, found = forecasts(task), []
+    for name, rows in kinds_of(task).items():
+        truth, given = task.test.targets[rows], outputs[rows]
+        error = float(np.linalg.norm(given.astype(np.float64) - truth, axis=-1).mean())
+        others = tuple(
+            Forecast(what, answer[rows][:EXAMPLES], r2(answer[rows], truth))
+            for what, answer in simple.items()
+        )
+        found.append(Kind(name, truth[:EXAMPLES], given[:EXAMPLES], error, r2(given, truth), others))
+    return tuple(found)
+
+
+def kinds_of(task: "Task") -> Mapping[str, np.ndarray]:
+    """Return which test examples are of every kind, by its name; without labels all are of one."""
+    labels = task.test.labels
+    if labels is None:
+        return {task.name: np.arange(len(task.test))}
+    found = {name: np.flatnonzero(labels == label) for label, name in enumerate(task.labels)}
+    return {name: rows for name, rows in found.items() if len(rows)}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archive_store import durable
+from archive_store.errors import WriteError
 from archive_store.strict_yaml import write
 from qd.canonical import canonical, number
 from runs.errors import ConfigError, RunError
@@ -72,14 +73,20 @@ class TrainingFolder:
 
         Raises
         ------
-        WriteError
-            If the disk does not take it.
+        ConfigError
+            If the folder cannot be made there.
         """
         partial = self.path.with_name(f".{self.path.name}{durable.PARTIAL}")
         shutil.rmtree(partial, ignore_errors=True)
-        durable.make_directory(partial / "checkpoints")
-        durable.write(partial / self.config.name, write(config.model_dump(mode="json")).encode())
-        durable.rename(partial, self.path)
+        try:
+            durable.make_directory(partial / "checkpoints")
+            durable.write(partial / self.config.name, write(config.model_dump(mode="json")).encode())
+            durable.rename(partial, self.path)
+        except WriteError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise ConfigError(
+                f"{self.path} cannot be made: {error.reason}; choose another out_dir"
+            ) from error
         self.report("running", 0)
 
     def at(self, step: int) -> Path:

@@ -12,8 +12,8 @@ from runs.models.fit.folder import Saved, TrainingFolder
 from runs.models.fit.log import cut
 from runs.models.fit.records import TRAINING as OF_TRAINING
 from runs.models.fit.records import Position, Records, resumed
-from runs.models.fitting.trainer import Diverged, Step, Trainer
-from runs.models.fitting.world import World
+from runs.models.fit.step.trainer import Diverged, Step, Trainer
+from runs.models.fit.step.world import World
 from runs.observability.fitting import FitProgress
 
 Report = Callable[[FitProgress], None]

@@ -164,8 +164,8 @@ def _trained(
 
     from runs.models.fit.loop import train
     from runs.models.fit.prepared import prepare
-    from runs.models.fitting.trainer import Trainer
-    from runs.models.fitting.world import World
+    from runs.models.fit.step.trainer import Trainer
+    from runs.models.fit.step.world import World
 
     config = TrainConfig.model_validate_json(config_json)
     prepared = prepare(config, rank, size)

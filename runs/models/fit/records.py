@@ -14,7 +14,7 @@ from runs.machine.clock import Clock
 from runs.models import checkpoints
 from runs.models.fit.folder import TrainingFolder
 from runs.models.fit.log import Log
-from runs.models.fitting.trainer import Step, Trainer
+from runs.models.fit.step.trainer import Step, Trainer
 from runs.models.options import ModelChoice
 from runs.observability.fitting import FitProgress
 

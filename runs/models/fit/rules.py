@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from organisms.experts.config import RouterConfig
 from runs.config.problems import Problem
 from runs.models.config import RouterSchedule, TrainConfig
-from runs.models.fitting.schedules import SETTINGS
+from runs.models.fit.step.schedules import SETTINGS
 from runs.models.options import ARCHITECTURES
 
 # Settings of routers that do nothing unless another one has another value than this.

@@ -126,8 +126,8 @@ def fit(
     prepared = prepare(config, size=nproc)
     if resume:
         _check_same(folder, config)
-    from runs.models.fitting.trainer import Trainer
-    from runs.models.fitting.world import World
+    from runs.models.fit.step.trainer import Trainer
+    from runs.models.fit.step.world import World
 
     trainer = Trainer(prepared, World())  # before anything is written: it refuses what does not fit
     with ExitStack() as stack:

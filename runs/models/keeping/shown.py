@@ -10,8 +10,8 @@ from typing import Any
 from archive_store.shown import shown
 from runs.models.checkpoints import MODEL, shapes
 from runs.models.keeping.catalogue import Entry
-from runs.models.keeping.columns import aligned
 from runs.models.opening import checkpoint_of, described, kind_of, open_model
+from runs.results.columns import aligned
 
 LONGEST = 1000  # characters of a value
 HEADS = (

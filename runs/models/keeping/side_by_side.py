@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from runs.models.keeping.columns import aligned
 from runs.models.keeping.compare import BATCHES, Compared
+from runs.results.columns import aligned
 
 
 def table(found: Sequence[Compared], score_name: str, split: str) -> str:

@@ -10,6 +10,7 @@ from runs import tasks
 from runs.models import pictures
 from runs.models.config import DataConfig
 from runs.models.rollout import predicts_next, rollout
+from runs.results.predictions import kinds_of
 
 
 class Doubling(nn.Module):
@@ -45,7 +46,7 @@ def test_a_rollout_begins_after_half_of_an_example_and_ends_with_its_last_target
         assert (each.context.shape[1], each.truth.shape[1]) == (16, 17)
         np.testing.assert_array_equal(each.errors, each.held_errors)
     first = pictures.rollouts(Last(), task)[0]
-    row = pictures.kinds_of(task)[first.name][0]
+    row = kinds_of(task)[first.name][0]
     np.testing.assert_array_equal(first.truth[0][:-1], task.test.inputs[row][16:])
     np.testing.assert_array_equal(first.truth[0][-1], task.test.targets[row][-1])
 

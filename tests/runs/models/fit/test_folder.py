@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.errors import RunError
+from runs.errors import ConfigError, RunError
 from runs.models.fit.folder import TrainingFolder
 from tests.fixtures.small_trainings import small
 
@@ -35,6 +35,13 @@ def test_the_best_and_the_newest_stay_and_nothing_else(tmp_path_factory, losses,
     }
     found = folder.best()
     assert (found and found.step) == (by_loss[0] if by_loss else None)
+
+
+def test_where_no_folder_can_be_made_nothing_is_left(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/small cannot be made: .*; choose another out_dir"):
+        TrainingFolder(tmp_path / "file" / "small").create(small(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_measurements_that_cannot_be_read_count_as_none(tmp_path):

@@ -15,7 +15,7 @@ from runs.models.checkpoints import MODEL, tensors
 from runs.models.fit import fit
 from runs.models.fit.log import read
 from runs.models.fit.processes import _answer
-from runs.models.fitting.world import World
+from runs.models.fit.step.world import World
 from tests.fixtures.small_trainings import EXPERTS, folder_of, small, what_came
 
 ROOT = Path(__file__).parents[4]

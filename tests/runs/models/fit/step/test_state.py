@@ -4,9 +4,9 @@ from torch import nn
 
 from runs.errors import RunError
 from runs.models.config import OptimConfig
-from runs.models.fitting.groups import parameter_groups
-from runs.models.fitting.precision import scaler
-from runs.models.fitting.state import packed, restore
+from runs.models.fit.step.groups import parameter_groups
+from runs.models.fit.step.precision import scaler
+from runs.models.fit.step.state import packed, restore
 
 
 def trained(steps, width=3):

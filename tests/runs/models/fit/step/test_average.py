@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from runs.models.fitting.average import decay_at, update
+from runs.models.fit.step.average import decay_at, update
 
 
 def test_the_average_is_that_of_its_closed_form():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from runs.errors import RunError
-from runs.models.fitting.answers import blamed, seeded
+from runs.models.fit.step.answers import blamed, seeded
 
 CPU = torch.device("cpu")
 

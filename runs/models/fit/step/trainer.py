@@ -18,12 +18,12 @@ from runs.errors import RunError
 from runs.models import evaluation
 from runs.models.architectures import build
 from runs.models.fit.prepared import Prepared
-from runs.models.fitting import average, precision, state
-from runs.models.fitting.answers import answered, blamed, loss_parts, seeded
-from runs.models.fitting.batches import Batches
-from runs.models.fitting.groups import parameter_groups
-from runs.models.fitting.schedules import SETTINGS, learning_rate_factor, routing
-from runs.models.fitting.world import World, unsynchronised
+from runs.models.fit.step import average, precision, state
+from runs.models.fit.step.answers import answered, blamed, loss_parts, seeded
+from runs.models.fit.step.batches import Batches
+from runs.models.fit.step.groups import parameter_groups
+from runs.models.fit.step.schedules import SETTINGS, learning_rate_factor, routing
+from runs.models.fit.step.world import World, unsynchronised
 from runs.models.options import ARCHITECTURES
 
 # Of the models' metrics: those that are kept for each layer, and those of which the mean over layers is.

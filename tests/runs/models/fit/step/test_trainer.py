@@ -8,8 +8,8 @@ from organisms.nn import example_losses
 from runs.errors import ConfigError, RunError
 from runs.models.evaluation import examples
 from runs.models.fit.prepared import prepare
-from runs.models.fitting.trainer import Diverged, Trainer
-from runs.models.fitting.world import World
+from runs.models.fit.step.trainer import Diverged, Trainer
+from runs.models.fit.step.world import World
 from tests.fixtures.small_trainings import SIZES, small
 
 ROUTER = "model__experts__block__moe__router__"

@@ -5,7 +5,7 @@ from torch import nn
 from runs import tasks
 from runs.models.architectures import build
 from runs.models.config import OptimConfig
-from runs.models.fitting.groups import parameter_groups
+from runs.models.fit.step.groups import parameter_groups
 from runs.models.signature import Signature
 from tests.fixtures.small_trainings import SIZES, small
 

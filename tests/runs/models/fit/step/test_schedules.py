@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.models.config import RouterSchedule, SchedConfig
-from runs.models.fitting.schedules import learning_rate_factor, routing, value_at
+from runs.models.fit.step.schedules import learning_rate_factor, routing, value_at
 
 
 def test_warm_up_is_linear_and_then_half_a_cosine():

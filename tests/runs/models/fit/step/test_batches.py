@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.models.fitting.batches import Batches, order
+from runs.models.fit.step.batches import Batches, order
 
 NUMBERS = st.integers(1, 40)
 
