@@ -100,6 +100,7 @@ model = encoder()
 parallel = DistributedDataParallel(model)
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
 model.evolves(optimizer, EvolutionConfig(**QUICK))
+losses = []
 for step in range(40):
     x = torch.randn(4, 6, D, generator=torch.Generator().manual_seed(2 * step + rank))
     loss = (parallel(x, is_causal=True) - x.cumsum(1)).square().mean() * (1 + rank)
@@ -107,10 +108,12 @@ for step in range(40):
     optimizer.step()
     model.evolve(loss)
     optimizer.zero_grad()
+    losses.append(loss.item())
 decisions = model.history("decisions")
 assert decisions["happens"].astype(bool).any()
 decisions.to_csv(folder / f"{rank}.csv")
-torch.save(model.state_dict(), folder / f"{rank}.pt")
+rounds = torch.tensor(model.history()["mean_loss"].to_numpy())
+torch.save({"model": model.state_dict(), "losses": torch.tensor(losses), "rounds": rounds}, folder / f"{rank}.pt")
 dist.destroy_process_group()
 """
 
@@ -131,5 +134,9 @@ def test_processes_of_a_data_parallel_training_agree(tmp_path):
     assert [process.returncode for process in processes] == [0, 0], told
     first, second = ((tmp_path / f"{rank}.csv").read_text() for rank in range(2))
     assert first == second
-    states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    kept = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    assert all(torch.equal(value, kept[1]["model"][name]) for name, value in kept[0]["model"].items())
+    both = torch.stack([each["losses"] for each in kept])
+    wanted = both.mean(0).unflatten(0, (-1, QUICK["births_every"])).mean(1)
+    for each in kept:
+        torch.testing.assert_close(each["rounds"], wanted.double(), rtol=1e-5, atol=1e-6)
