@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # its stub lacks them
     Config,
     get_authentication_mode,
 )
+from ray.exceptions import RayError
 from ray.job_config import JobConfig
 
 from runs.errors import RunError
@@ -38,7 +40,7 @@ ANSWER_SECONDS = 5.0  # for a cluster's address to answer
 _FRAME_HEADER, _SETTINGS = 9, b"\x04"  # bytes; the type of a frame, its fourth byte
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + b"\x00" * 5
 _TOKEN_BYTES = 32
-_OF_TERMINALS = (signal.SIGHUP, signal.SIGQUIT)
+_HELD_BACK = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
 _OWNER_ONLY = 0o077  # a umask
 # What comes after the place of temporary files in the longest path of a socket, and how long that may be.
 _SOCKET = f"/{PREFIX}12345678/ray/session_2026-01-31_23-59-59_999999_4194304/sockets/plasma_store"
@@ -88,6 +90,8 @@ def connect(address: str, workers: int, modules: Sequence[str]) -> contextlib.Ex
                     configure_logging=False,
                     **options,
                 )
+                if is_ours:
+                    _end_without_signals()
         except Exception as error:  # whatever Ray raises, and where memory is short that is anything
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             remedy = "look for free memory and processes here, or use --executor inline"
@@ -139,20 +143,40 @@ def _private_directory() -> contextlib.AbstractContextManager[Path]:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM, and the end of a terminal from the processes that are started meanwhile.
+    """Keep this process's handler of SIGTERM, and the requests to stop from the processes that are started meanwhile.
 
-    Ray sets a handler of its own, which exits without a message. A terminal's signals go to all that was started there,
-    and Ray's processes would be gone before the driver has drained. They inherit that these are held back, as Ray does
-    itself with SIGINT.
+    Ray sets a handler of its own, which exits without a message. A terminal and a batch system send their signals to all
+    processes, and Ray's would be gone before the driver has drained: it would even wait a minute for a dead server and
+    then be ended by it. They inherit that these are held back, as Ray does itself with SIGINT.
     """
     before = signal.getsignal(signal.SIGTERM)
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TERMINALS)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
+
+
+def _end_without_signals() -> None:
+    """End the servers of this process's own cluster by other means than a signal that they do not hear.
+
+    `ray.shutdown` disconnects from them and then sends each a SIGTERM and waits a second before it kills it. Instead,
+    the raylet is asked by the other server to go, as it ends its workers then, and the rest is killed at once.
+    """
+    node, worker = ray._private.worker._global_node, ray._private.worker.global_worker
+    servers, identity, kill_all = worker.gcs_client, worker.current_node_id.binary(), node.kill_all_processes
+
+    def kill_all_processes(**options: bool) -> None:
+        [raylet] = node.all_processes[ray_constants.PROCESS_TYPE_RAYLET]
+        with contextlib.suppress(RayError, subprocess.TimeoutExpired):
+            if raylet.process.poll() is None:
+                servers.drain_nodes([identity], ANSWER_SECONDS)
+                raylet.process.wait(ANSWER_SECONDS)
+        kill_all(**{**options, "allow_graceful": False})
+
+    node.kill_all_processes = kill_all_processes
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ class Performer:
 
     def __init__(self) -> None:
         settings.prepare()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # Ray's processes are started without it
 
     def process(self) -> int:
         """Return the number of the process."""
