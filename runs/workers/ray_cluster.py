@@ -145,9 +145,9 @@ def _private_directory() -> contextlib.AbstractContextManager[Path]:
 def _own_signals() -> Iterator[None]:
     """Keep this process's handler of SIGTERM, and the requests to stop from the processes that are started meanwhile.
 
-    Ray sets a handler of its own, which exits without a message. A terminal and a batch system send their signals to all
-    processes, and Ray's would be gone before the driver has drained: it would even wait a minute for a dead server and
-    then be ended by it. They inherit that these are held back, as Ray does itself with SIGINT.
+    Ray sets a handler of its own, which exits without a message. A terminal and a batch system send their signals to
+    all processes, and Ray's would be gone before the driver has drained: it would even wait a minute for a dead server
+    and then be ended by it. They inherit that these are held back, as Ray does itself with SIGINT.
     """
     before = signal.getsignal(signal.SIGTERM)
     held = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
