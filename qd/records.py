@@ -252,6 +252,7 @@ class Decision:
     reseed: bool  # whether the births make up a new organism in place of the old one
     # Whether its workers had too little memory for what was decided first: this is the second try.
     starved: bool = field(default=False, metadata={LATER: True})
+    last: bool = field(default=False, metadata={LATER: True})  # whether the run stops early, after this round
 
 
 def component_id(value: Any) -> ComponentId:

@@ -32,6 +32,8 @@ from runs.machine.search_path import ours_first
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "launch": run.launch,
     "resume": run.resume,
+    "extend": run.extend,
+    "fork": run.fork,
     "replay": run.replay,
     "digest": inspect.digest,
     "verify": inspect.verify,

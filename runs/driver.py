@@ -9,7 +9,7 @@ was lost on the way, because `runs.rounds.recovery` makes it again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from archive_store.errors import BlobError
 from archive_store.journal.journal import Journal
@@ -24,7 +24,7 @@ from runs.observability.progress import Progress
 from runs.rounds.chunks import Chunks
 from runs.rounds.commit import RoundWriter
 from runs.rounds.differences import difference_of
-from runs.rounds.ledger import Closed, Ledger
+from runs.rounds.ledger import Closed, Item, Ledger
 from runs.rounds.recovery import Position, Recovery
 from runs.rounds.rescoring import Rescoring
 from runs.training.answer import EmitReport, RoundReport
@@ -68,10 +68,12 @@ class Driver:
         Called with every round after it was journaled.
     stop
         Returns whether the run shall stop when the orders under way are done; None: it never does.
-    moved
-        Value of the event `environment` that begins the next round, where the run has moved to another machine.
+    begins
+        Events that the next round begins with, where the run has moved to another machine or has other settings.
     since
         First round that was made in this environment, or will be: earlier ones may come out otherwise here.
+    first
+        Round at whose end the settings of the run begin; 0, unless there were others before.
     """
 
     def __init__(
@@ -86,8 +88,9 @@ class Driver:
         report: Callable[[Progress], None] | None = None,
         on_round: Callable[[Closed], None] | None = None,
         stop: Callable[[], bool] | None = None,
-        moved: Mapping[str, Any] | None = None,
+        begins: Sequence[Item] = (),
         since: int = 1,
+        first: int = 0,
     ) -> None:
         self._config = config
         self._ledger = ledger
@@ -98,17 +101,32 @@ class Driver:
         self._on_round = on_round
         self._stop_asked = stop
         self._since = since
-        self._writer = RoundWriter(config, directory.blobs, journal, dispatcher.pool.fetch, clock, moved)
+        self._begins = tuple(begins)
+        self._writer = RoundWriter(
+            config.execution.checkpoint_every,
+            directory.blobs,
+            journal,
+            dispatcher.pool.fetch,
+            clock,
+            ledger.closed,
+        )
         self._closed: Closed | None = None  # a round that is closed and not journaled yet
         self._positions = {organism: Position() for organism in ledger.organisms}
         self._answers: dict[tuple[int, int], Done] = {}  # (round, organism), from the last journaled round on
         self._audits: set[tuple[int, int]] = set()  # (round, organism) under way
-        self._recovery = Recovery(directory.blobs, journal, len(ledger.organisms))
+        self._recovery = Recovery(directory.blobs, journal, len(ledger.organisms), first)
         self._rescoring = Rescoring(config, ledger.centroids, ledger.yardstick, directory.blobs, dispatcher)
         self._chunks = Chunks(ledger, directory.blobs, self._recovery, dispatcher, self._is_audited)
 
-    def run(self, until: int | None = None) -> None:
+    def run(self, until: int | None = None, states: bool = False) -> None:
         """Work until all rounds (or those up to `until`) are journaled and every elite's genome is intact.
+
+        Parameters
+        ----------
+        until
+            Last round; None: that of the run.
+        states
+            Whether the states at its end are made, if they are not there, and kept: other settings go on from them.
 
         Raises
         ------
@@ -117,11 +135,14 @@ class Driver:
         RunError
             If the run cannot go on.
         """
-        last = self._config.rounds if until is None else min(until, self._config.rounds)
         for organism, position in self._positions.items():
             position.round, position.state = self._recovery.checkpoint(organism, self._writer.journaled)
         self._recovery.look_for([elite.genome for elite in self._ledger.view.elites])
-        while self._writer.journaled < last or self._recovery.needed:
+        while (
+            self._writer.journaled < (last := self._last(until))
+            or self._recovery.needed
+            or (states and any(each.round < last for each in self._positions.values()))
+        ):
             stopping = self._stop_asked is not None and self._stop_asked()
             if stopping and not self._dispatcher.busy:
                 self._stop()
@@ -134,7 +155,12 @@ class Driver:
                 self._ask_for_less(answer)
             elif answer is not None:
                 self._take(answer)
-            self._journal_rounds(last)
+            self._journal_rounds(until)
+        if states:
+            self._keep_states()
+
+    def _last(self, until: int | None) -> int:
+        return self._ledger.last if until is None else min(until, self._ledger.last)
 
     def _send_all(self, last: int) -> None:
         for organism, position in self._positions.items():
@@ -274,9 +300,9 @@ class Driver:
                 f"{known.state}, first in {where}; the machine or a user's module is not what it was"
             )
 
-    def _journal_rounds(self, last: int) -> None:
+    def _journal_rounds(self, until: int | None) -> None:
         """Close and journal what is complete; a round waits for its audits and for what was lost of it."""
-        while self._writer.journaled < last:
+        while self._writer.journaled < self._last(until):
             following = self._writer.journaled + 1
             waits = any(round == following for round, _ in self._audits) or self._chunks.needs(following)
             if waits or any(self._recovery.needs(o, following) for o in self._ledger.organisms):
@@ -284,12 +310,15 @@ class Driver:
             if self._closed is None:
                 if not self._ledger.complete():
                     return
-                self._closed = self._ledger.close()
+                closed = self._ledger.close()
+                self._closed = replace(closed, items=(*self._begins, *closed.items))
+                self._begins = ()
+            last = following == self._ledger.last
             answers = {o: self._answers[self._closed.round, o] for o in self._ledger.organisms}
             chunks = self._chunks.answers(following)
-            if self._rescoring.due(following) and not self._looked_again(self._closed, answers, chunks):
+            if self._rescoring.due(following, last) and not self._looked_again(self._closed, answers, chunks):
                 return
-            if self._lose(self._writer.write(self._closed, answers, chunks), following):
+            if self._lose(self._writer.write(self._closed, answers, chunks, last), following):
                 return
             self._chunks.forget(following)
             for organism in self._ledger.organisms:
@@ -322,13 +351,17 @@ class Driver:
                 self._chunks.again(round, maker - len(self._ledger.organisms))
         return bool(makers)
 
-    def _stop(self) -> None:
+    def _keep_states(self) -> None:
+        """Keep the states at the end of the last journaled round, as far as they are known."""
         journaled = self._writer.journaled
         ends = {o: done for (round, o), done in self._answers.items() if round == journaled}
         # After a move, what was done again may have come out otherwise than it is journaled.
         self._writer.keep_states({o: done for o, done in ends.items() if self._is_journaled(done)})
+
+    def _stop(self) -> None:
+        self._keep_states()
         raise Stopped(
-            f"stopped after round {journaled} of {self._config.rounds}, as asked; "
+            f"stopped after round {self._writer.journaled} of {self._config.rounds}, as asked; "
             f"go on with: {command('resume', self._directory.path)}"
         )
 

@@ -1,4 +1,4 @@
-"""Launching: from a configuration to a finished run directory; and the session in which a run is written."""
+"""Launching: from a configuration to a finished run directory."""
 
 import os
 import shutil
@@ -6,13 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from archive_store import durable
 from archive_store.errors import WriteError
-from archive_store.journal.journal import Journal
 from archive_store.lock import check_free, held
 from archive_store.run_directory import RunDirectory
 from runs.calibration.borrow import borrowed
@@ -25,19 +22,15 @@ from runs.calibration.stored import write_round_0
 from runs.calibration.survey import Survey
 from runs.calibration.survey import surveyed as rank
 from runs.config.schema import Config, to_yaml
-from runs.driver import Driver, evidence
 from runs.errors import ConfigError, RunError
-from runs.machine.clock import Clock
 from runs.machine.interruption import listening, to_stderr
 from runs.machine.place import check_place
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
-from runs.rounds.ledger import Ledger
+from runs.session import RunSession, dispatcher_of
 from runs.training.build import build
 from runs.training.calibration_jobs import Sampled
 from runs.training.world import WorldSpec
-from runs.workers.dispatch import Dispatcher, Incident
-from runs.workers.jobs import Job
 from runs.workers.pool import WorkerPool
 from runs.workers.start import pool_of
 
@@ -88,76 +81,6 @@ def launch(
         run.driver(report=report, stop=stop.patiently).run()
         run.finish()
     return out
-
-
-class RunSession:
-    """A run that is being written: its ledger, journal and directory, and the driver that goes on with it.
-
-    Parameters
-    ----------
-    prepared
-        Its configuration, data and fingerprint.
-    directory, journal
-        Where it is kept; the journal is open for writing.
-    calibration, spec
-        Its constants, and the world with interface and hosts.
-    """
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        directory: RunDirectory,
-        journal: Journal,
-        calibration: Calibration,
-        spec: WorldSpec,
-    ) -> None:
-        self.config = prepared.config
-        self.directory = directory
-        self.journal = journal
-        self.ledger = Ledger(prepared.config, calibration)
-        self.spec = spec
-        self._dispatcher: Dispatcher | None = None
-        self._clock: Clock = time.monotonic
-
-    def attach(self, pool: WorkerPool, clock: Clock = time.monotonic) -> None:
-        """Let a pool do the work; `clock` gives monotonic seconds, for timings and time-outs alone."""
-        self._dispatcher = _dispatcher(self.config, pool, self.incident, clock)
-        self._clock = clock
-
-    def driver(self, **options: Any) -> Driver:
-        """Return the driver of this run; `options` are those of `Driver` after its clock."""
-        assert self._dispatcher is not None, "a run is attached to a pool before it is driven"
-        return Driver(
-            self.config,
-            self.ledger,
-            self.directory,
-            self.journal,
-            self._dispatcher,
-            self._clock,
-            **options,
-        )
-
-    def incident(self, kind: str, job: Job | None, what: str) -> None:
-        """Journal an incident: something that happened to workers or files and that no digest covers.
-
-        Parameters
-        ----------
-        kind
-            Such as ``lost`` or ``resume``.
-        job
-            The job that it happened to, if it was one.
-        what
-            What happened, in words.
-        """
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        round, organism = (None, None) if job is None else (job.round, job.organism)
-        self.journal.incident(at, kind, {"what": what}, round=round, organism=organism)
-
-    def finish(self) -> None:
-        """End the run: finish the journal and write the manifest."""
-        digest = self.journal.digest()
-        self.journal.finish()
-        self.directory.write_manifest(digest)
 
 
 @contextmanager
@@ -217,7 +140,7 @@ def calibrated(prepared: Prepared, pool: WorkerPool, report: Reporter) -> tuple[
     """
     config, spec = prepared.config, prepared.world()
     if config.calibration.from_run is None:
-        dispatcher = _dispatcher(config, pool, lambda kind, job, what: None)
+        dispatcher = dispatcher_of(config, pool, lambda kind, job, what: None)
         spec, calibration = calibrate(
             config, spec, dispatcher, lambda done: report(_calibrating(config, done))
         )
@@ -277,17 +200,8 @@ def controlled(prepared: Prepared, pool: WorkerPool, report: Reporter) -> Contro
 
 def _sampled(prepared: Prepared, names: tuple[str, ...], pool: WorkerPool, report: Reporter) -> list[Sampled]:
     config, spec = prepared.config, replace(prepared.world(), measures=names)
-    dispatcher = _dispatcher(config, pool, lambda kind, job, what: None)
+    dispatcher = dispatcher_of(config, pool, lambda kind, job, what: None)
     return sample(config, spec, dispatcher, lambda done: report(_calibrating(config, done)))[2]
-
-
-def _dispatcher(
-    config: Config, pool: WorkerPool, incident: Incident, clock: Clock = time.monotonic
-) -> Dispatcher:
-    execution = config.execution
-    return Dispatcher(
-        pool, execution.attempts, execution.order_timeout, incident, evidence, clock, config.seed
-    )
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from archive_store.run_directory import RunDirectory
 from qd.emitters.records import Emitted
 from qd.lifecycle.trial import chosen_again
 from qd.records import Census, Decision
+from runs.calibration.segments import configurations
 from runs.calibration.stored import calibrated, config_of, constants_of
 from runs.config.reader import changed
 from runs.config.schema import Config
@@ -30,10 +31,11 @@ from runs.observability.progress import Reporter
 from runs.prepared import prepare
 from runs.rounds.differences import Difference
 from runs.rounds.ledger import Closed, Ledger
+from runs.session import restore, sessions
 from runs.workers.start import pool_of
 
 # What `decisions` derives from censuses and from what came of emissions.
-DERIVED = ("decision", "quarantine", "emission", "outcome", "summary")
+DERIVED = ("decision", "quarantine", "emission", "outcome", "early_stop", "summary")
 
 
 class _Differs(Exception):
@@ -72,7 +74,8 @@ def replay(
     config = changed(config_of(directory), execution)
     prepared = prepare(config)
     with directory.journal() as journal:
-        calibrated(directory, journal, config, prepared.data)
+        event = calibrated(directory, journal, config, prepared.data)
+        parts = configurations(journal, config)
         last = _last(run, journal, until)
         check_unmoved(directory, journal, prepared.fingerprint, last)
         digests = journal.rounds()
@@ -92,16 +95,25 @@ def replay(
             with (
                 listening(),  # so that an interrupt is ours and not Ray's
                 pool_of(prepared) as pool,
-                started(prepared, folder / "run", pool, report or silent) as again,
+                started(
+                    replace(prepared, config=parts[0][1]), folder / "run", pool, report or silent
+                ) as again,
             ):
                 journal = again.journal
-                again.ledger.expect(starved)
                 compare(0, list(journal.events(0)), journal.digest())
 
                 def compare_round(round: Closed) -> None:
                     compare(round.round, numbered(round.round, round.items), journal.digest())
 
-                again.driver(report=report, on_round=compare_round).run(until=last)
+                ends = [since - 1 for since, _ in parts[1:] if since <= last]
+                for each in sessions(parts, prepared, again.directory, journal, event)[: len(ends) + 1]:
+                    restore(each.ledger, journal)
+                    each.ledger.expect(starved)
+                    each.attach(pool)
+                    pool.configure(each.spec)
+                    end = ends.pop(0) if ends else None
+                    driver = each.driver(report=report, on_round=compare_round, begins=each.begins)
+                    driver.run(until=last if end is None else end, states=end is not None)
         except _Differs as found:
             return found.difference
     return first_difference(original.get(config.rounds + 1, ()), ())
@@ -122,11 +134,16 @@ def decisions(run: Path, until: int | None = None) -> tuple[int, float, Differen
         last = _last(run, journal, until)
         calibration = constants_of(calibrated(directory, journal, config), directory.blobs)
         rounds = [_journaled(config, round, list(journal.events(round))) for round in range(1, last + 1)]
+        ledgers: dict[int, Ledger] = {}
+        for since, settings in configurations(journal, config):
+            if since <= last:
+                ledgers[since] = Ledger(settings, calibration, since)
+                restore(ledgers[since], journal, since - 1)
     started_at = time.perf_counter()
-    ledger = Ledger(config, calibration)
     count = 0
     difference: Difference | None = None
     for round, journaled in enumerate(rounds, 1):
+        ledger = ledgers[max(since for since in ledgers if since <= round)]
         with readable(f"round {round} of the journal"):
             derived = _derived(ledger, journaled)
         count += sum(_weight(event) for event in derived)

@@ -3,56 +3,30 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from archive_store import durable
-from archive_store.errors import UNREADABLE, RunDirectoryError
-from archive_store.journal.journal import Journal
-from archive_store.journal.values import values
+from archive_store.errors import RunDirectoryError
+from archive_store.journal.journal import ENVIRONMENT, Journal
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
-from qd.emitters.records import Emission, Emitted
-from qd.records import Census, Decision, Outcome
-from runs.calibration.stored import calibrated, config_of, constants_of, with_calibrated
+from runs.calibration.segments import configurations, settle
+from runs.calibration.stored import calibrated, config_of
 from runs.config.reader import changed
 from runs.config.schema import to_yaml
 from runs.errors import RunError
-from runs.launch import RunSession, silent
+from runs.launch import silent
 from runs.machine.clock import Clock
 from runs.machine.interruption import listening, to_stderr
 from runs.machine.migration import last_move, moved_to
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, prepare
 from runs.rounds.commit import forget_old_states
-from runs.rounds.ledger import Ledger
+from runs.session import restore, sessions
 from runs.workers.pool import WorkerPool
 from runs.workers.start import pool_of
-
-
-def restore(ledger: Ledger, journal: Journal) -> None:
-    """Restore a new ledger to the last round of the journal.
-
-    Raises
-    ------
-    RunError
-        If a round is not made of decisions, censuses and competitions that follow from one another.
-    """
-    last = journal.last_round() or 0
-    for round in range(1, last + 1):
-        events = list(journal.events(round))
-        try:
-            ledger.restore(
-                list(values((event for event in events if event.kind == "decision"), Decision)),
-                list(values((event for event in events if event.kind == "census"), Census)),
-                list(values((event for event in events if event.kind == "outcome"), Outcome)),
-                list(values((event for event in events if event.kind == "emission"), Emission)),
-                list(values((event for event in events if event.kind == "emitted"), Emitted)),
-            )
-        except UNREADABLE as error:
-            raise RunError(
-                f"round {round} of the journal cannot be restored: {error}; the journal was altered"
-            ) from error
 
 
 def resume(
@@ -94,7 +68,7 @@ def resume(
     """
     directory = RunDirectory.open(path)
     if _is_done(directory):
-        _check_as_it_ended(directory)
+        check_as_it_ended(directory)
         durable.sync_directory(path)  # whoever wrote the manifest may have been stopped before this
         return path
     with held(path):
@@ -102,7 +76,7 @@ def resume(
     return path
 
 
-def _check_as_it_ended(directory: RunDirectory) -> None:
+def check_as_it_ended(directory: RunDirectory) -> None:
     """Refuse a finished run that was altered since: what is left to do there is nothing, whatever is asked for now."""
     try:
         directory.check_manifest(blobs=False)
@@ -125,6 +99,10 @@ def _go_on(
     accept_environment: bool,
     tell: Callable[[str], None],
 ) -> None:
+    with directory.journal() as journal:
+        text = settle(journal, config_of(directory))
+    if text is not None:  # whoever gave it other settings was killed
+        directory.write_config(text)
     prepared = prepare(changed(config_of(directory), execution))
     if not _is_done(directory):  # by whoever held the lock until now
         directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged
@@ -170,23 +148,31 @@ def carry_on(
         journal.verify_chain()
         event = calibrated(directory, journal, prepared.config, prepared.data)
         moved = moved_to(directory, journal, prepared.fingerprint, accept_environment)
-        spec = with_calibrated(prepared.world(), event, directory.blobs)
-        run = RunSession(prepared, directory, journal, constants_of(event, directory.blobs), spec)
-        restore(run.ledger, journal)
+        parts = configurations(journal, prepared.config)
+        *earlier, last = sessions(parts, prepared, directory, journal, event)
+        restore(last.ledger, journal)
         if directory.finished():  # but an elite's genome is to be made again
             directory.remove_manifest()
         directory.recover()
         directory.write_config(to_yaml(prepared.config))
-        run.incident("resume", None, f"after round {journal.last_round()}")
+        last.incident("resume", None, f"after round {journal.last_round()}")
         forget_old_states(journal, directory.blobs)
-        if run.ledger.closed < prepared.config.rounds or damaged_elites(directory, journal):
+        begins = last.begins + ([] if moved is None else [(ENVIRONMENT, moved)])
+        since = last.ledger.closed + 1 if moved else last_move(journal)
+        if last.ledger.closed < last.ledger.last or damaged_elites(directory, journal):
             report(Progress("starting workers"))
             with listening(tell) as stop, pool as workers:
-                run.attach(workers, clock)
-                workers.configure(spec)
-                since = run.ledger.closed + 1 if moved else last_move(journal)
-                run.driver(report=report, stop=stop.patiently, moved=moved, since=since).run()
-        run.finish()
+                for before, after in pairwise([*earlier, last]):
+                    if damaged_elites(directory, journal) or after.lacks_states():
+                        restore(before.ledger, journal, after.since - 1)
+                        before.attach(workers, clock)
+                        workers.configure(before.spec)
+                        driver = before.driver(stop=stop.patiently, since=last_move(journal))
+                        driver.run(until=after.since - 1, states=True)
+                last.attach(workers, clock)
+                workers.configure(last.spec)
+                last.driver(report=report, stop=stop.patiently, begins=begins, since=since).run()
+        last.finish()
 
 
 def damaged_elites(directory: RunDirectory, journal: Journal) -> bool:

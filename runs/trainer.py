@@ -69,7 +69,7 @@ def advance(
     reason = after_training(individual, loss)
     if reason is None:
         individual.quarantines = 0
-        census, after, encoded, looking = take_census(world, individual, loss, remembered, clock)
+        census, after, encoded, looking = take_census(world, individual, loss, remembered, clock, order.last)
         census = replace(census, trials=tuple(trials), memory=None if memory is None else memory.largest)
         seconds |= looking
         reason = of_census(census, world.measures)

@@ -26,8 +26,8 @@ from runs.config.presets import PRESETS
 from runs.config.reader import load, read_config
 from runs.config.schema import plain, to_yaml
 from runs.errors import PlasmodiaError
-from runs.resume import restore
 from runs.rounds.ledger import Ledger
+from runs.session import restore
 from runs.training.state import decode_interface, decode_state
 from tests.faults.fake_trainers import Play, calibration, ledger_config
 from tests.faults.mutations import JSON, mutated_bytes, mutated_json

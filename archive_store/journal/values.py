@@ -19,7 +19,7 @@ from qd.typed import Finite, Positive, Share, T, Within, reader
 
 MOST_ROUNDS = 1_000_000
 MOST_FURTHER = 100  # entries of a summary that this version does not know
-LARGEST_TREE = 20  # collections within one another in a fingerprint
+LARGEST_TREE = 20  # collections within one another in a fingerprint or a configuration
 _Correlation = Annotated[float, Within(-1.001, 1.001)]
 
 
@@ -79,6 +79,24 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """The first round under other settings: what is different from those before."""
+
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStopped:
+    """The last round of a run that ends before the rounds that it was given."""
+
+    round: int
+    seen: int  # the round after which it was decided
+    metric: str
+    patience: int  # rounds for which it had not risen
+    best: Finite | None  # its highest
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantined:
     """A round of an organism that was undone."""
 
@@ -123,6 +141,8 @@ class Summary:
 Value: TypeAlias = (
     Calibrated
     | Moved
+    | Continued
+    | EarlyStopped
     | Decision
     | Census
     | Quarantined
@@ -137,6 +157,8 @@ Value: TypeAlias = (
 KINDS: Mapping[str, type[Any]] = {
     "calibration": Calibrated,
     "environment": Moved,
+    "segment": Continued,
+    "early_stop": EarlyStopped,
     "decision": Decision,
     "census": Census,
     "quarantine": Quarantined,
@@ -276,16 +298,24 @@ def _check_summary(body: Mapping[str, Any]) -> None:
 
 
 def _check_move(body: Mapping[str, Any]) -> None:
-    if not isinstance(body.get("fingerprint"), dict):
-        raise ValueError("fingerprint is missing")
-    _check_depth(body["fingerprint"], LARGEST_TREE)
+    _check_tree(body, "fingerprint")
 
 
-def _check_depth(value: Any, left: int) -> None:
+def _check_segment(body: Mapping[str, Any]) -> None:
+    _check_tree(body, "config")
+
+
+def _check_tree(body: Mapping[str, Any], name: str) -> None:
+    if not isinstance(body.get(name), dict):
+        raise ValueError(f"{name} is missing")
+    _check_depth(name, body[name], LARGEST_TREE)
+
+
+def _check_depth(name: str, value: Any, left: int) -> None:
     if left == 0:
-        raise ValueError(f"fingerprint is nested more than {LARGEST_TREE} deep")
+        raise ValueError(f"{name} is nested more than {LARGEST_TREE} deep")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_depth(item, left - 1)
+        _check_depth(name, item, left - 1)
 
 
 def _nothing(body: Mapping[str, Any]) -> None:
@@ -295,4 +325,5 @@ def _nothing(body: Mapping[str, Any]) -> None:
 _FURTHER: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "summary": _check_summary,
     "environment": _check_move,
+    "segment": _check_segment,
 }

@@ -9,6 +9,7 @@ from archive_store.blobs import BlobStore
 from archive_store.encoding import decode_centroids
 from archive_store.journal.chain import numbered, round_digest
 from archive_store.journal.journal import BASE, SCORE_NAME, WALL, Journal, Timing
+from archive_store.journal.segments import segments
 from archive_store.journal.values import checked
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical
@@ -91,7 +92,7 @@ def calibrated(
     directory, journal
         Of the run.
     config
-        Must be the run's, but for how it is executed.
+        Must be the run's (that of its last segment), but for how it is executed.
     data
         Digest of the task, which must be the run's; None where that does not matter.
 
@@ -103,7 +104,8 @@ def calibrated(
     base, event = journaled(directory, journal)
     with readable("the calibration in the journal"):
         ours = _base(config, base.get("data") if data is None else data, event["centroids"])
-        different = differences(base, json.loads(canonical(ours)))
+        theirs = {**base, "config": segments(journal)[-1].settings}
+        different = differences(theirs, json.loads(canonical(ours)))
     if different:
         raise RunError(f"{directory.path} was launched with other settings or data: {'; '.join(different)}")
     return event

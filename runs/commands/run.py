@@ -1,4 +1,4 @@
-"""The subcommands that run: launch, resume, replay."""
+"""The subcommands that run: launch, resume, extend, fork, replay."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +29,14 @@ from runs.machine.search_path import working_directory_last
 
 if TYPE_CHECKING:
     from runs.rounds.differences import Difference
+
+AcceptEnvironment = Annotated[
+    bool,
+    typer.Option(
+        "--accept-environment",
+        help="Go on although this machine computes otherwise; marks all later digests.",
+    ),
+]
 
 
 def launch(
@@ -82,13 +90,7 @@ def resume(
     run: RunPath,
     workers: Workers = None,
     executor: Executor = None,
-    accept_environment: Annotated[
-        bool,
-        typer.Option(
-            "--accept-environment",
-            help="Go on although this machine computes otherwise; marks all later digests.",
-        ),
-    ] = False,
+    accept_environment: AcceptEnvironment = False,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was cut off, to the same end."""
@@ -101,6 +103,55 @@ def resume(
 
             go_on(directory, changes, report, accept_environment, report.tell)
         _finish(run, directory, as_json=False)
+
+
+def extend(
+    run: RunPath,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Rounds of the whole run, more than it has.")
+    ],
+    workers: Workers = None,
+    executor: Executor = None,
+    accept_environment: AcceptEnvironment = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let a finished run go on to more rounds; the digests of those that it has stay."""
+    working_directory_last()
+    changes = _execution(workers, executor)
+    with named_as(run, run.absolute()) as directory:
+        with watched(quiet, _hint(run, directory)) as report:
+            prepare_machine()
+            from runs import branching
+
+            branching.extend(directory, rounds, changes, report, accept_environment, report.tell)
+        _finish(run, directory, as_json=False)
+
+
+def fork(
+    run: RunPath,
+    at: Annotated[int, typer.Option(metavar="ROUND", min=1, help="Last round that both share.")],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory of the new run [default: RUN-at-ROUND].")
+    ] = None,
+    workers: Workers = None,
+    executor: Executor = None,
+    accept_environment: AcceptEnvironment = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a new run that shares the first rounds of another and goes on with other settings."""
+    working_directory_last()
+    changes = _execution(workers, executor)
+    given = run.with_name(f"{run.absolute().name}-at-{at}") if out is None else out
+    with named_as(run, run.absolute()) as parent, named_as(given, given.absolute()) as directory:
+        with watched(quiet, _hint(given, directory)) as report:
+            prepare_machine()
+            from runs import branching
+
+            branching.fork(
+                parent, at, directory, overrides or (), changes, report, accept_environment, report.tell
+            )
+        _finish(given, directory, as_json=False)
 
 
 def replay(

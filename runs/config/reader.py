@@ -318,6 +318,32 @@ def refusal(source: str, found: Sequence[Problem]) -> ConfigError:
     return ConfigError(f"{source}: {len(found):,} problems:{lines}")
 
 
+def overridden(config: Config, overrides: Sequence[str], options: Mapping[str, Any] | None = None) -> Config:
+    """Return the configuration of a run with overrides and options over it.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    overrides, options
+        As in `load`; files that the configuration names need not exist.
+
+    Raises
+    ------
+    ConfigError
+        Naming every problem at once.
+    """
+    changes, wrong = parsed(overrides)
+    changes += [(key, value) for key, value in (options or {}).items() if value is not None]
+    extra: dict[str, Any] = {}
+    for key, value in changes:
+        put(extra, key.split("."), value)
+    other, invalid = checked(overlaid(plain_config(config), extra))
+    if wrong or other is None:
+        raise refusal("the settings to go on with", [*wrong, *invalid])
+    return other
+
+
 def changed(config: Config, execution: Mapping[str, Any]) -> Config:
     """Return the configuration with other values in its ``execution:`` section.
 

@@ -21,6 +21,7 @@ from runs.config.sections import (
     ArchiveConfig,
     CalibrationConfig,
     ChemotaxisConfig,
+    EarlyStoppingConfig,
     EmittersConfig,
     ExecutionConfig,
     LifecycleConfig,
@@ -70,6 +71,7 @@ class Config(Section):
     chemotaxis: ChemotaxisConfig = ChemotaxisConfig()
     emitters: EmittersConfig = EmittersConfig()
     validity: ValidityConfig = ValidityConfig()
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     execution: ExecutionConfig = ExecutionConfig()
 
     @field_validator("measures")
@@ -165,6 +167,7 @@ TABLE = ("target", "columns", "predict", "split", "missing")  # keys of the task
 STREAM = ("stream", "chunks", "truncation")  # keys of tasks that are streams
 PSEUDOPODS = ("memory", "memory_capacity", "memory_decay", "kernel", "compact")
 LATER = (
+    ("early_stopping",),
     *(("task", key) for key in ("kinds", *TABLE, *STREAM)),
     *(("chemotaxis", key) for key in ("kind", "sources", "patience")),
     *(("lifecycle", key) for key in ("efficiency", "memory_budget")),

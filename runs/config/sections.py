@@ -364,6 +364,21 @@ class ValidityConfig(Section):
     but for a constant measure, which has no range."""
 
 
+class EarlyStoppingConfig(Section):
+    """When a run ends before its last round: decided of the rounds that an order sees, journaled and replayed."""
+
+    metric: Literal[
+        "qd_score", "coverage", "best_objective", "best_validation_score", "mean_validation_score"
+    ] = "qd_score"
+    """Number of a round's summary that has to rise."""
+    patience: Count | None = None
+    """Rounds without a rise after which the run ends, when the orders that do not see it are done; null: it goes on."""
+    min_delta: NotNegative = 0.0
+    """A rise by no more than this is none."""
+    start_from: Annotated[int, Field(ge=0)] = 0
+    """Rounds at the beginning that do not count."""
+
+
 class ExecutionConfig(Section):
     """How and where the work is done. No digest covers it, and it may differ on resume."""
 

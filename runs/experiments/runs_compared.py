@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archive_store.journal.segments import segments
 from archive_store.run_directory import RunDirectory
 from runs.calibration.stored import journaled
 from runs.errors import ConfigError
@@ -88,8 +89,11 @@ def _known(path: Path) -> Known:
         raise ConfigError(f"{path} is not finished; go on with it by plasmodia resume, or leave it out")
     with directory.journal() as journal:
         base, event = journaled(directory, journal)
-    config = base["config"]
+        *earlier, last = segments(journal)
+    config = last.settings
     settings = {key: value for key, value in flat(config).items() if key not in IGNORED}
+    if earlier:  # it did not begin with these
+        settings["since round"] = last.since
     return Known(path, settings, config["seed"], base["data"], {key: event[key] for key in _RULER})
 
 

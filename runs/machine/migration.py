@@ -46,7 +46,7 @@ def moved_to(
     if not accept:
         raise RunError(
             f"{directory.path} was made in another environment ({'; '.join(different)}); its bits cannot be "
-            "continued here; resume with --accept-environment to go on all the same, with marked digests"
+            "continued here; add --accept-environment to go on all the same, with marked digests"
         )
     return {"differences": list(different), "fingerprint": here}
 

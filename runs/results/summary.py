@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archive_store import frames
 from archive_store.journal.journal import SCORE_NAME, WALL
+from archive_store.journal.segments import SEGMENT
 from archive_store.journal.values import Calibrated, checked, values
 from archive_store.reading import entrants_of
 from archive_store.shown import shown
@@ -75,6 +76,10 @@ class Summary:
     memory: int | None  # counted bytes of the last round's largest step, with lifecycle.memory_budget
     quarantines: int  # rounds of single organisms that were undone
     environments: int  # in which it was made: 1, and 1 more for each accepted move
+    early_stop: str | None  # why it ended before the rounds that it was given
+    changes: dict[
+        int, list[str]
+    ]  # what is different from a round on, where the run went on with other settings
     digest: str
     wall_seconds: float | None
 
@@ -119,6 +124,10 @@ def summarise(path: Path) -> Summary:
             **_validity(journal),
             **_lifecycle(_bodies(journal, "summary"), _bodies(journal, "quarantine")),
             environments=1 + len(journal.moves()),
+            early_stop=_early_stop(_bodies(journal, "early_stop", last)),
+            changes={
+                event.round: list(checked(event)["differences"]) for event in journal.events(kind=SEGMENT)
+            },
             digest=shown(journal.digest(last)),
             wall_seconds=_wall(journal),
         )
@@ -126,6 +135,17 @@ def summarise(path: Path) -> Summary:
 
 def _bodies(journal: "Journal", kind: str, round: int | None = None) -> list[Mapping[str, Any]]:
     return [checked(event) for event in journal.events(round=round, kind=kind)]
+
+
+def _early_stop(stops: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return why a run has stopped early, if it has with the round of these events."""
+    if not stops:
+        return None
+    last = stops[-1]
+    return shown(
+        f"stopped early: by round {last['seen']}, {last['metric']} had not risen for {last['patience']} rounds above "
+        f"{_written(_number(last['best']))}"
+    )
 
 
 def _search(journal: "Journal") -> dict[str, Any]:
@@ -274,7 +294,8 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
         ("task and family", f"{_text(summary.task)}, {_text(summary.family)}"),
         ("seed and arm", f"{_text(summary.seed)}, births from {_text(summary.arm)}"),
         ("measures", ", ".join(summary.measures)),
-        ("rounds", f"{summary.rounds}"),
+        ("rounds", f"{summary.rounds}{'' if summary.early_stop is None else f' ({summary.early_stop})'}"),
+        *((f"from round {at} on", "; ".join(texts) or "as before") for at, texts in summary.changes.items()),
         ("coverage", f"{summary.coverage:.1%} of the cells{_again(summary, 'coverage', '.1%')}"),
         ("competing", _competing(summary)),
         *(row for hint in summary.hints for row in _because(hint)),

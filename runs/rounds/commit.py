@@ -5,8 +5,7 @@ from typing import Any
 
 from archive_store.blobs import BlobStore
 from archive_store.journal.chain import numbered, round_digest
-from archive_store.journal.journal import ENVIRONMENT, KEPT_STATES, WALL, Journal, Timing
-from runs.config.schema import Config
+from archive_store.journal.journal import KEPT_STATES, WALL, Journal, Timing
 from runs.machine.clock import Clock
 from runs.rounds.ledger import Closed
 from runs.workers.jobs import Done, Gone, Handle
@@ -17,37 +16,38 @@ class RoundWriter:
 
     Parameters
     ----------
-    config
-        Of the run.
+    checkpoint_every
+        Rounds after which states are kept.
     blobs, journal
-        Where the run is kept; the journal ends with the last round that was written.
+        Where the run is kept.
     fetch
         Brings states and genomes from where they were made.
     clock
         Monotonic seconds, for the journal's timings alone.
-    moved
-        The event that the next round begins with where the run has moved (`runs.machine.migration`).
+    journaled
+        The last round that was written, as far as the writer is concerned.
     """
 
     def __init__(
         self,
-        config: Config,
+        checkpoint_every: int,
         blobs: BlobStore,
         journal: Journal,
         fetch: Callable[[Handle], Any],
         clock: Clock,
-        moved: Mapping[str, Any] | None,
+        journaled: int,
     ) -> None:
-        self._config = config
+        self._every = checkpoint_every
         self._blobs = blobs
         self._journal = journal
         self._fetch = fetch
         self._clock = clock
-        self._moved = moved
         self._written = clock()  # when the last round was
-        self.journaled = journal.last_round() or 0
+        self.journaled = journaled
 
-    def write(self, closed: Closed, answers: Mapping[int, Done], chunks: Mapping[int, Done]) -> list[int]:
+    def write(
+        self, closed: Closed, answers: Mapping[int, Done], chunks: Mapping[int, Done], last: bool
+    ) -> list[int]:
         """Write a round, durably, unless something of it was lost.
 
         Parameters
@@ -58,6 +58,8 @@ class RoundWriter:
             The answers of its organisms' jobs, by organism.
         chunks
             Those of its emitters' jobs, by chunk.
+        last
+            Whether the run ends with it.
 
         Returns
         -------
@@ -65,7 +67,7 @@ class RoundWriter:
             The organisms whose states or genomes were lost with their machine, and likewise chunks, counted on from the
             number of organisms; where there are any, nothing is written.
         """
-        keeps = self._keeps(closed.round)
+        keeps = last or closed.round % self._every == 0
         states, gone = self._fetched({o: done.payload for o, done in answers.items() if keeps})
         lost = sorted({*gone, *self.keep_genomes(closed, answers, chunks)})
         if lost:
@@ -103,9 +105,6 @@ class RoundWriter:
         states, _ = self._fetched({organism: done.payload for organism, done in answers.items()})
         self._journal.write_states(self.journaled, self._put(states))
 
-    def _keeps(self, round: int) -> bool:
-        return round % self._config.execution.checkpoint_every == 0 or round == self._config.rounds
-
     def _fetched(self, handles: Mapping[int, Handle]) -> tuple[dict[int, Any], list[int]]:
         """Fetch what there is, by organism, and name the organisms for which it was lost."""
         there: dict[int, Any] = {}
@@ -121,13 +120,12 @@ class RoundWriter:
         return dict(zip(states, self._blobs.put_all(states.values()), strict=True))
 
     def _commit(self, closed: Closed, states: Mapping[int, str], timings: list[Timing]) -> None:
-        items = closed.items if self._moved is None else ((ENVIRONMENT, self._moved), *closed.items)
-        events = numbered(closed.round, items)
+        events = numbered(closed.round, closed.items)
         digest = round_digest(self._journal.digest(), events)
         now = self._clock()
         wall = Timing(organism=None, name=WALL, seconds=now - self._written, worker="driver")
         self._journal.write_round(closed.round, events, states, [wall, *timings], digest)
-        self._written, self.journaled, self._moved = now, closed.round, None
+        self._written, self.journaled = now, closed.round
 
 
 def forget_old_states(journal: Journal, blobs: BlobStore) -> None:

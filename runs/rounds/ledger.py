@@ -6,23 +6,21 @@ rounds are closed in order. So the ledger's events are a function of configurati
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from qd.archive import Archive
 from qd.centroids import neighbours
-from qd.chemotaxis.search import Scent, Search
 from qd.chemotaxis.tries import held, tried
 from qd.emitters.contest import Contest
 from qd.emitters.records import Emission, Emitted
 from qd.fitness import Yardstick, candidate, candidates
-from qd.lifecycle import annealing
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
-from qd.lifecycle.rules import Rules, phase
+from qd.lifecycle.rules import phase
 from qd.lifecycle.trial import born, died
 from qd.records import Candidate, Census, Decision, Outcome
 from qd.validity.verdict import assess
@@ -30,6 +28,7 @@ from qd.view import View
 from runs.calibration.constants import Calibration, plain_verdict
 from runs.config.schema import Config
 from runs.rounds.emitting import Emitting
+from runs.rounds.rules import early_stopping, rules
 
 Item = tuple[str, Any]  # kind and value of an event
 
@@ -49,60 +48,6 @@ class Closed:
     loss: float | None  # mean training loss
 
 
-def rules(config: Config, largest_flops: float) -> Rules:
-    """Return what the lifecycle depends on, from a configuration.
-
-    Parameters
-    ----------
-    config
-        Of the run.
-    largest_flops
-        Of the costliest component that the genes allow, per example, forward.
-    """
-    life, chemotaxis = config.lifecycle, config.chemotaxis
-    steps = config.training.steps_per_round
-    return Rules(
-        seed=config.seed,
-        rounds=config.rounds,
-        steps_per_round=steps,
-        enabled=life.enabled,
-        arm=config.births,
-        depth=config.organism.depth,
-        capacity=config.organism.capacity,
-        initial=config.organism.initial,
-        temperature=annealing.make(
-            config.annealing.kind, config.annealing.start, config.annealing.floor, steps * config.rounds
-        ),
-        start_temperature=config.annealing.start,
-        warmup=life.warmup,
-        gentle=life.gentle,
-        quiet=life.quiet,
-        births_per_round=life.births_per_round,
-        candidates=life.candidates,
-        exploration=life.exploration,
-        room=life.room,
-        slow_every=life.slow_every,
-        min_alive=life.min_alive,
-        min_age=life.min_age,
-        floor=life.floor,
-        neighbours=life.neighbours,
-        loss_ratio=life.loss_ratio,
-        budget_bytes=life.budget_bytes,
-        memory_budget=life.memory_budget,
-        sigma=config.variation.sigma,
-        line_share=config.variation.line_share,
-        tau=chemotaxis.tau,
-        window=chemotaxis.window,
-        search=Search(
-            kind=chemotaxis.kind,
-            patience=chemotaxis.patience,
-            scents=tuple(Scent(each.behavior, each.concentration) for each in chemotaxis.sources),
-            largest_flops=largest_flops,
-        ),
-        efficiency=life.efficiency,
-    )
-
-
 class Ledger:
     """Decisions, views and the archive of a run, up to the last closed round.
 
@@ -112,9 +57,12 @@ class Ledger:
         Of the run.
     calibration
         Its ranges, reference and centroids.
+    since
+        First round under this configuration: those before are restored, and the rule of early stopping does not see
+        them.
     """
 
-    def __init__(self, config: Config, calibration: Calibration) -> None:
+    def __init__(self, config: Config, calibration: Calibration, since: int = 1) -> None:
         self._config = config
         self._calibration = calibration
         self._rules = rules(config, calibration.largest_flops)
@@ -128,7 +76,11 @@ class Ledger:
         self._starved: set[tuple[int, int]] = set()
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
         self._emitting = Emitting(config)
+        self._since = since
+        self._stopping = early_stopping(config)
+        self._course: list[float | None] = []  # of what early stopping goes by, since then
         self.closed = 0
+        self.last = config.rounds  # round with which the run ends; less when it stops early
         self.births = self.deaths = 0  # that happened in closed rounds
 
     @property
@@ -161,7 +113,7 @@ class Ledger:
 
     def may_decide(self, organism: int, round: int) -> bool:
         """Return whether everything that an organism's order for a round depends on is known."""
-        return self.known(organism) >= round - 1 and self._seen(round) <= self.closed
+        return round <= self.last and self.known(organism) >= round - 1 and self._seen(round) <= self.closed
 
     def decision(self, organism: int, round: int) -> Decision:
         """Return an organism's order for a round, which is decided on the first call."""
@@ -201,7 +153,7 @@ class Ledger:
 
     def may_emit(self, round: int) -> bool:
         """Return whether everything that the emissions of a round depend on is known."""
-        return round <= self._config.rounds and self._seen(round) <= self.closed
+        return round <= self.last and self._seen(round) <= self.closed
 
     def emissions(self, round: int) -> tuple[Emission, ...]:
         """Return the emissions of a round, which are decided on the first call."""
@@ -230,7 +182,7 @@ class Ledger:
         """Return whether the next round can be closed."""
         following = self.closed + 1
         return (
-            following <= self._config.rounds
+            following <= self.last
             and all(self.known(o) >= following for o in self.organisms)
             and all(self.knows(following, each.chunk) for each in self.emissions(following))
         )
@@ -257,12 +209,15 @@ class Ledger:
                 items.append(("quarantine", self._quarantine(census)))
         items += emitting
         items += [("outcome", outcome) for outcome in outcomes]
-        due = round % self._config.lifecycle.slow_every == 0 or round == self._config.rounds
+        due = round % self._config.lifecycle.slow_every == 0 or round == self.last
         if validity and due:
             items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
         births, deaths = self._count(decisions, censuses)
         summary = self._summary(round, decisions, censuses, births, deaths) | of_emitters
+        if round == self.last < self._config.rounds:
+            items.append(("early_stop", self._stopped_early(round)))
         items.append(("summary", summary))
+        self._follow(summary)
         won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
         held = {elite.genome for elite in self.view.elites}
         return Closed(
@@ -282,6 +237,7 @@ class Ledger:
         outcomes: Sequence[Outcome],
         asked: Sequence[Emission] = (),
         brought: Sequence[Emitted] = (),
+        summary: Mapping[str, Any] | None = None,
     ) -> None:
         """Restore the next round as it was journaled.
 
@@ -293,6 +249,8 @@ class Ledger:
             Of the round's competitions, in order.
         asked, brought
             Emissions, and what came of them.
+        summary
+            Of the round; early stopping goes by it.
 
         Raises
         ------
@@ -307,6 +265,7 @@ class Ledger:
         self._archive.restore(outcomes)
         self._emitting.restore(self.closed + 1, asked, brought, outcomes)
         self._advance(decisions)
+        self._follow(summary or {})
 
     def competitors(self, censuses: Sequence[Census]) -> list[Any]:
         """Return the candidates of a round in order."""
@@ -329,7 +288,7 @@ class Ledger:
         if round == 1:
             temperature = self._rules.temperature(0)
             return Decision(organism, 1, 0, phase(self._rules, 1), temperature, 1.0, None, (), (), False)
-        return decide(
+        order = decide(
             self._rules,
             round,
             self._censuses[organism][: round - 1],
@@ -338,6 +297,25 @@ class Ledger:
             self._calibration.ranges,
             starved,
         )
+        return replace(order, last=round == self.last < self._config.rounds)
+
+    def _follow(self, summary: Mapping[str, Any]) -> None:
+        """Let early stopping see a closed round: where it is the end, the run ends with the orders that see it."""
+        if self._stopping is None or self.closed < self._since:
+            return
+        self._course.append(summary.get(self._stopping.metric))
+        if self._stopping.stops(self._course):
+            self.last = min(self.last, self.closed + 1 + self._config.lag)
+
+    def _stopped_early(self, round: int) -> dict[str, Any]:
+        assert self._stopping is not None
+        return {
+            "round": round,
+            "seen": self._seen(round),
+            "metric": self._stopping.metric,
+            "patience": self._stopping.patience,
+            "best": max((value for value in self._course if value is not None), default=None),
+        }
 
     def _count(self, decisions: Sequence[Decision], censuses: Sequence[Census]) -> tuple[int, int]:
         """Count the births and deaths of a round that came true, and add them to the totals."""

@@ -36,12 +36,15 @@ class Recovery:
         Of the run: genomes and states, and the rounds that made them.
     organisms
         Of the population; components of higher numbers are children of emitters.
+    first
+        Round at whose end these settings begin: 0, or the end of a segment before. What is older cannot be made again.
     """
 
-    def __init__(self, blobs: BlobStore, journal: Journal, organisms: int) -> None:
+    def __init__(self, blobs: BlobStore, journal: Journal, organisms: int, first: int = 0) -> None:
         self._blobs = blobs
         self._journal = journal
         self._organisms = organisms
+        self._first = first
         self._chunks: dict[
             tuple[int, int], bool
         ] = {}  # round and chunk to be made again; whether it is under way
@@ -59,14 +62,25 @@ class Recovery:
         return round in self._rounds.get(organism, ())
 
     def checkpoint(self, organism: int, until: int) -> tuple[int, bytes | None]:
-        """Return round and state of an organism's newest intact checkpoint up to a round; (0, None) without one."""
-        for stored in sorted(self._journal.states(organism), key=lambda state: -state.round):
-            if stored.round > until:
+        """Return round and state of an organism's newest intact checkpoint up to a round; (0, None) without one.
+
+        Raises
+        ------
+        RunError
+            If there is none since the settings begin.
+        """
+        for stored in self._journal.states(organism):  # the newest first
+            if not self._first <= stored.round <= until:
                 continue
             try:
                 return stored.round, self._blobs.get(stored.digest)
             except BlobError:  # missing or damaged: an older one leads to the same end
                 continue
+        if self._first:
+            raise RunError(
+                f"no state of organism {organism} after rounds {self._first} to {until} is intact, and what came "
+                "before was made under other settings; restore the blobs from a copy"
+            )
         return 0, None
 
     def need(self, organism: int, round: int) -> None:

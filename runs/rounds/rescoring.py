@@ -55,10 +55,10 @@ class Rescoring:
         self._asked: int | None = None  # round
         self._found: dict[int, Sequence[Scored]] = {}  # by chunk
 
-    def due(self, round: int) -> bool:
-        """Return whether the elites are scored again at the end of a round: the last, and others by choice."""
+    def due(self, round: int, last: bool) -> bool:
+        """Return whether the elites are scored again at the end of a round: the `last`, and others by choice."""
         every = self._config.archive.rescore_every
-        return round == self._config.rounds or (every is not None and round % every == 0)
+        return last or (every is not None and round % every == 0)
 
     def asked(self, round: int) -> bool:
         """Return whether the elites of a round were sent."""

@@ -23,7 +23,12 @@ ONE_SIDED_95 = 1.6448536269514722  # quantile of the standard normal distributio
 
 
 def take_census(
-    world: World, individual: Individual, loss: float, remembered: float | None, clock: Clock
+    world: World,
+    individual: Individual,
+    loss: float,
+    remembered: float | None,
+    clock: Clock,
+    last: bool = False,
 ) -> tuple[Census, bytes, dict[str, bytes], dict[str, float]]:
     """Return the census of an organism after a round, its state, its genomes by digest, and seconds by part.
 
@@ -39,11 +44,13 @@ def take_census(
         Moving average of the training loss before the round; None: there was none.
     clock
         Seconds, for the timings alone.
+    last
+        Whether the run ends with this round, though it was given more: the last is tested.
     """
     records, encoded, probe, seconds = take_records(world, individual, clock)
     state = encode_state(individual)
     validation_loss, validation_score = evaluate(world, individual.organism, world.validation)
-    last = individual.round == world.config.rounds
+    last = last or individual.round == world.config.rounds
     test_loss, test_score = evaluate(world, individual.organism, world.test) if last else (None, None)
     test_metrics = own_metrics(world, individual.organism) if last else ()
     assert individual.first_loss is not None

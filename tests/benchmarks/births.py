@@ -31,7 +31,8 @@ from runs.config.reader import load
 from runs.config.schema import Config
 from runs.launch import launch
 from runs.prepared import prepare
-from runs.rounds.ledger import Ledger, rules
+from runs.rounds.ledger import Ledger
+from runs.rounds.rules import rules
 from runs.trainer import _prepared as prepared_for
 from runs.trainer import advance
 from runs.training.build import build

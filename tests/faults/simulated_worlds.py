@@ -25,9 +25,8 @@ from qd.canonical import canonical, sha256
 from qd.emitters.contest import Contest
 from runs.config.schema import Config
 from runs.errors import RunError, Stopped
-from runs.launch import RunSession
-from runs.resume import restore
 from runs.rounds.commit import forget_old_states
+from runs.session import RunSession, restore
 from tests.faults.crashes import memory
 from tests.faults.fake_trainers import answer, calibration
 from tests.faults.killed_drivers import LATE

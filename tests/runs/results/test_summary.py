@@ -161,6 +161,7 @@ def test_the_table_of_a_run_of_which_little_is_known():
         "ineligible": {},
         "hints": (),
         "competing": 0,
+        "changes": {},
     }
     text = table(Summary(**empty | known | {"births": 0, "deaths": 0, "quarantines": 0, "digest": "0"}))
     assert "best objective         -\n" in text

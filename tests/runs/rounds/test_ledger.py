@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from archive_store.journal.chain import numbered
 from qd.canonical import canonical
 from runs.errors import RunError
-from runs.resume import restore
 from runs.rounds.ledger import Ledger
+from runs.session import restore
 from tests.faults.fake_trainers import Play, altered, calibration, ledger_config
 
 LAGS = (0, 1, 2)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from archive_store.journal.chain import numbered
 from qd.canonical import canonical
-from runs.resume import restore
 from runs.rounds.ledger import Ledger
+from runs.session import restore
 from tests.faults.fake_trainers import FakeTrainer, Play, calibration, ledger_config
 
 

@@ -8,8 +8,8 @@ import pytest
 from archive_store.journal.chain import numbered
 from qd.chemotaxis.tries import tried
 from runs.replay import decisions, replay
-from runs.resume import restore
 from runs.rounds.ledger import Ledger
+from runs.session import restore
 from tests.faults.fake_trainers import Play, calibration, ledger_config
 from tests.fixtures.small_runs import launched
 
