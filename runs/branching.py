@@ -101,8 +101,8 @@ def fork(
 ) -> Path:
     """Make a new run that has the rounds of another up to one of them, and goes on from there with other settings.
 
-    What `overrides` leave out is as in the other run's next round. The states of the last round that they share are made
-    again, from the newest checkpoint before it, where they were not kept.
+    What `overrides` leave out is as in the other run's next round. The states of the last round that they share are
+    made again, from the newest checkpoint before it, where they were not kept.
 
     Parameters
     ----------
