@@ -1,9 +1,10 @@
-"""The life of each organism: its pool, births and deaths over the rounds, under the run's temperature."""
+"""The life of each organism: its pool, births and deaths over the rounds, and what the births were worth."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -12,6 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from analysis import style
+from analysis.statistics.intervals import estimate, mean
+from qd.lifecycle.trial import MATERIALS
 
 # Which colour a phase has; one that is not named here stays white.
 PHASES: Mapping[str, str] = {
@@ -31,6 +34,18 @@ _CROSS: Mapping[str, Any] = {
     "markeredgewidth": 1.1,
     "zorder": 3,
 }
+
+# Columns of shadows, and what each is called.
+GAINS: Mapping[str, str] = {
+    "gain_at_birth": "at birth",
+    "gain_after_1": "after 1 round",
+    "gain_after_5": "after 5 rounds",
+}
+COLOURS = dict(
+    zip(MATERIALS, (style.VERMILLION, style.BLUE, style.SKY, style.ORANGE, style.GREY), strict=True)
+)
+_SHOWN = MATERIALS[:-1]  # the last is what the gains are measured against
+_SPREAD = 0.16  # of the points of a material, to both sides
 
 
 def spans(rounds: pd.DataFrame) -> list[tuple[str, int, int]]:
@@ -255,6 +270,38 @@ def key(quarantined: bool, budget: bool = False) -> list[Artist]:
     if quarantined:
         entries.append(Line2D([], [], **_CROSS, label="quarantine"))
     return entries
+
+
+def worth(found: pd.DataFrame, panels: Sequence[Axes]) -> Sequence[Axes]:
+    """Draw every gain as a point, and the mean of each material with its bootstrap interval of 95 %.
+
+    Parameters
+    ----------
+    found
+        As `archive_store.frames.shadows` returns them.
+    panels
+        One for each of `GAINS`.
+    """
+    for (column, title), axes in zip(GAINS.items(), panels, strict=True):
+        axes.axhline(0.0, color=style.INK, linewidth=0.7)
+        for place, material in enumerate(_SHOWN):
+            values = found.loc[found["material"] == material, column].dropna().to_numpy()
+            if not len(values):
+                continue
+            beside = place + np.linspace(-_SPREAD, _SPREAD, len(values))
+            axes.scatter(beside, values, s=9, color=COLOURS[material], alpha=0.45, linewidths=0)
+            if len(values) > 1:
+                whole = estimate([values], mean, np.random.default_rng(0))
+                axes.vlines(place, whole.low, whole.high, color=style.INK, linewidth=1.4)  # type: ignore[arg-type]
+            axes.plot(
+                place, values.mean(), "o", color=COLOURS[material], markeredgecolor=style.INK, markersize=6
+            )
+        axes.set_xticks(range(len(_SHOWN)), _SHOWN)
+        axes.set_xlim(-0.5, len(_SHOWN) - 0.5)
+        axes.grid(axis="x", visible=False)
+        axes.set_title(title, fontweight="normal")
+    panels[0].set_ylabel("loss with nothing born, less with this (nats)")
+    return panels
 
 
 def _rounds(axes: Axes, rounds: pd.DataFrame) -> Axes:

@@ -416,12 +416,25 @@ def emerged(shown: Emergence, run: Run, figure: Figure) -> None:
     _title(figure, _heading(run, f"the parts of organism {shown.organism}, alone and together", until))
 
 
+def _trials(run: Run, figure: Figure) -> None:
+    found = run.shadows()
+    if found.empty:
+        raise NothingToDraw(
+            f"{run.directory.path} has no shadows of births; launch with execution.trials above 0"
+        )
+    figure.set_size_inches(style.WIDTH, 3.6)
+    lifecycle.worth(found, figure.subplots(1, 3, sharey=True))
+    births = len(found.groupby(["organism", "round", "slot"]))
+    _title(figure, _heading(run, f"what {births} births were worth, and what else could have been born"))
+
+
 KINDS: Mapping[str, Picture] = {
     "coverage": _coverage,
     "progress": _progress,
     "emitters": _emitters,
     "parallel": _parallel,
     "lifecycle": _lifecycle,
+    "trials": _trials,
     "lineage": _lineage,
     "validity": _validity,
     "utilisation": _utilisation,

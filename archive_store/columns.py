@@ -118,6 +118,18 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "gain": "by how much the candidate alone lowers that loss, in nats",
         "chosen": "whether it was born",
     },
+    "shadows": {
+        "organism": "number of the organism",
+        "round": "round before which the birth took place",
+        "slot": "place in the pool",
+        "material": "what is in the newborn's place: born (the newborn itself), random, genes, clone or empty",
+        "at_birth": "validation loss before training, in nats per example",
+        "after_1": "validation loss after the round; NaN where the run ends before, or training did not stay finite",
+        "after_5": "validation loss after five rounds without births and deaths",
+        "gain_at_birth": "by how much at_birth is lower than that of the shadow with nothing in the place",
+        "gain_after_1": "the same of after_1",
+        "gain_after_5": "the same of after_5",
+    },
     "outcomes": {
         "round": "number of the round",
         "component": _COMPONENT["component"],

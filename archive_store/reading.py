@@ -6,6 +6,7 @@ archive = run.archive()
 best = run.genome(archive.best_elite["solution"])
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,13 @@ from archive_store.columns import COLUMNS
 from archive_store.encoding import decode_centroids, decode_genome
 from archive_store.errors import UNREADABLE, JournalError, RunDirectoryError, StoreError
 from archive_store.journal.chain import Event
-from archive_store.journal.journal import Journal
+from archive_store.journal.journal import SHADOWED, Journal
 from archive_store.journal.values import checked, values
 from archive_store.run_directory import RunDirectory
 from archive_store.shown import shown
 from qd.fitness import entrants
 from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
-from qd.records import Census, Genome, Outcome
+from qd.records import Census, Genome, Outcome, Shadow, read
 from qd.typed import Finite, reader
 
 if TYPE_CHECKING:
@@ -143,6 +144,18 @@ class Run:
     def trials(self) -> "pd.DataFrame":
         """One row per candidate of a birth that was tried: what it is made of, its gain, whether it was born."""
         return frames.trials(self._events("decision"), self._events("census"))
+
+    def shadows(self) -> "pd.DataFrame":
+        """One row per shadow of a birth (`execution.trials`): the material, and the losses that came of it."""
+        with self.directory.journal() as journal:
+            found = [incident.body for incident in journal.incidents() if incident.kind == SHADOWED]
+        try:
+            return frames.shadows(read(Shadow, json.loads(body)) for body in found)
+        except ValueError as error:
+            raise JournalError(
+                f"the journal of {self.directory.path} holds a shadow of no birth ({shown(str(error))}); restore it "
+                "from a copy"
+            ) from None
 
     def outcomes(self) -> "pd.DataFrame":
         """One row per competition for a cell of the archive, in order."""

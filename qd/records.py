@@ -255,6 +255,19 @@ class Decision:
     last: bool = field(default=False, metadata={LATER: True})  # whether the run stops early, after this round
 
 
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What an organism became with one material in the place of a newborn: validation losses, in nats per example."""
+
+    organism: int
+    round: int  # of the birth
+    slot: int
+    material: str  # one of `qd.lifecycle.trial.MATERIALS`
+    at_birth: float
+    after_1: float | None  # round of training; None: the run ends before
+    after_5: float | None
+
+
 def component_id(value: Any) -> ComponentId:
     """Return the component id that ``[organism, born, slot]`` stands for."""
     organism, born, slot = value

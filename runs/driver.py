@@ -10,11 +10,14 @@ was lost on the way, because `runs.rounds.recovery` makes it again.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 from archive_store.errors import BlobError
-from archive_store.journal.journal import Journal
+from archive_store.journal.journal import SHADOWED, Journal
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical, sha256
+from qd.lifecycle.trial import MATERIALS
 from qd.records import Census
 from qd.seeding import happens, uniform
 from runs.config.schema import Config
@@ -27,6 +30,7 @@ from runs.rounds.differences import difference_of
 from runs.rounds.ledger import Closed, Item, Ledger
 from runs.rounds.recovery import Position, Recovery
 from runs.rounds.rescoring import Rescoring
+from runs.rounds.shadows import Shadows
 from runs.training.answer import EmitReport, RoundReport
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import (
@@ -37,6 +41,7 @@ from runs.workers.jobs import (
     EMIT,
     EMIT_AGAIN,
     RESCORE,
+    SHADOW,
     Done,
     Gone,
     Handle,
@@ -116,7 +121,17 @@ class Driver:
         self._audits: set[tuple[int, int]] = set()  # (round, organism) under way
         self._recovery = Recovery(directory.blobs, journal, len(ledger.organisms), first)
         self._rescoring = Rescoring(config, ledger.centroids, ledger.yardstick, directory.blobs, dispatcher)
+        self._shadows = Shadows(config.seed, config.execution.trials, dispatcher, self._note_shadow)
+        self._journal = journal
         self._chunks = Chunks(ledger, directory.blobs, self._recovery, dispatcher, self._is_audited)
+        # Of jobs that are no round of an organism.
+        self._takers: Mapping[str, Callable[[Done], None]] = {
+            EMIT: self._chunks.take,
+            EMIT_AGAIN: self._chunks.take,
+            RESCORE: self._rescoring.take,
+            CONCEIVE: lambda done: self._recovery.take_chunk(done, dispatcher.pool.fetch),
+            **{f"{SHADOW}{material}": self._shadows.take for material in MATERIALS},
+        }
 
     def run(self, until: int | None = None, states: bool = False) -> None:
         """Work until all rounds (or those up to `until`) are journaled and every elite's genome is intact.
@@ -142,6 +157,7 @@ class Driver:
             self._writer.journaled < (last := self._last(until))
             or self._recovery.needed
             or (states and any(each.round < last for each in self._positions.values()))
+            or self._shadows.waiting
         ):
             stopping = self._stop_asked is not None and self._stop_asked()
             if stopping and not self._dispatcher.busy:
@@ -216,6 +232,9 @@ class Driver:
         """Have an organism's state made again: it was lost with its machine. Emitters have no input of that kind."""
         round, organism = lost.job.round, lost.job.organism
         position = self._positions[organism]
+        if lost.job.name.startswith(SHADOW):
+            self._shadows.drop(lost.job)
+            return
         if lost.job.name == AUDIT:
             self._audits.discard((round, organism))
             return
@@ -227,20 +246,17 @@ class Driver:
     def _ask_for_less(self, starved: Starved) -> None:
         """Have a round that ended for want of memory tried again, with fewer components; a second time is the end."""
         round, organism = starved.job.round, starved.job.organism
+        if starved.job.name.startswith(SHADOW):
+            self._shadows.drop(starved.job)
+            return
         of_a_new_round = starved.job.name == ADVANCE and self._ledger.known(organism) < round
         if not (of_a_new_round and self._ledger.starve(organism, round)):
             raise RunError(starved.error)
         self._positions[organism].sent = False
 
     def _take(self, done: Done) -> None:
-        if done.job.name in (EMIT, EMIT_AGAIN):
-            self._chunks.take(done)
-            return
-        if done.job.name == RESCORE:
-            self._rescoring.take(done)
-            return
-        if done.job.name == CONCEIVE:
-            self._recovery.take_chunk(done, self._dispatcher.pool.fetch)
+        if done.job.name in self._takers:
+            self._takers[done.job.name](done)
             return
         report: RoundReport = done.report
         census = report.census
@@ -251,6 +267,7 @@ class Driver:
             self._check_again(done.job, census)
         else:
             self._ledger.accept(census)
+            self._shadows.follow(done)
         if done.job.name == AUDIT:
             self._audits.discard(key)
             return
@@ -364,6 +381,10 @@ class Driver:
             f"stopped after round {self._writer.journaled} of {self._config.rounds}, as asked; "
             f"go on with: {command('resume', self._directory.path)}"
         )
+
+    def _note_shadow(self, round: int, organism: int, found: Any) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._journal.incident(at, SHADOWED, found, round=round, organism=organism)
 
     def _is_journaled(self, done: Done) -> bool:
         census: Census = done.report.census

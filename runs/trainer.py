@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
-from organisms.memory import Trace
 from qd.canonical import sha256
-from qd.lifecycle.trial import ROOM
-from qd.records import Census, Decision, Trial
+from qd.lifecycle.trial import MATERIALS
+from qd.records import Census, Decision
 from runs.machine.clock import Clock
 from runs.training.answer import Answer, RoundReport
-from runs.training.births.newborns import bear, founder
+from runs.training.births.order import individual_of, obeyed
+from runs.training.births.shadows import shadow
 from runs.training.calibration_jobs import assays, interface, reference
 from runs.training.census import take_census
 from runs.training.finiteness import after_training, of_census
@@ -24,7 +24,7 @@ from runs.training.memory import StepMemory
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.search.emit import conceive, emit
 from runs.training.search.rescore import rescore
-from runs.training.state import Individual, decode_state, encode_state
+from runs.training.state import encode_state
 from runs.training.world import World
 
 
@@ -50,7 +50,7 @@ def advance(
         Seconds, for the report's timings alone.
     """
     started = clock()
-    individual, trials, newborn = _prepared(world, state, order, genomes)
+    individual, trials, newborn = obeyed(world, state, order, genomes)
     remembered = individual.trace.recall()
     steps = world.config.training.steps_per_round
     rate = learning_rate(world, steps * world.config.rounds)
@@ -79,35 +79,9 @@ def advance(
     return RoundReport(census, seconds | {"total": clock() - started}), after, encoded
 
 
-def _prepared(
-    world: World, state: bytes | None, order: Decision, genomes: Mapping[str, bytes]
-) -> tuple[Individual, list[Trial], list[int]]:
-    """Return an organism after the deaths and births of a round, the trials, and the slots whose gates rise from 0."""
-    individual = _reseeded(world, order) if order.reseed else _before(world, state, order.organism)
-    gave_way = {}
-    for death in order.deaths:
-        if death.happens:
-            retired = individual.organism.pool.retire(death.component.slot)
-            if death.reason == ROOM:
-                gave_way[death.component.slot] = retired
-    trials, unproven = bear(world, individual.organism, order, genomes, gave_way)
-    individual.round = order.round
-    return individual, trials, [] if order.reseed else unproven  # a new organism has no others to be spared
-
-
-def _before(world: World, state: bytes | None, number: int) -> Individual:
-    return founder(world, number) if state is None else decode_state(world, state)
-
-
-def _reseeded(world: World, order: Decision) -> Individual:
-    """Return an empty organism that keeps its optimizer step, which the schedules follow, and nothing else."""
-    organism = world.species.organism(world.interface)
-    return Individual(order.organism, organism, 0, order.step, Trace(world.config.training.ema), None)
-
-
 def _quarantined(world: World, state: bytes | None, order: Decision, reason: str) -> tuple[Census, bytes]:
     """Return the census of a round that is undone, and the state to go on from."""
-    individual = _before(world, state, order.organism)
+    individual = individual_of(world, state, order.organism)
     individual.round = order.round
     individual.rate_factor /= 2
     individual.quarantines = 1 if order.reseed else individual.quarantines + 1
@@ -143,5 +117,6 @@ JOBS: Mapping[str, Callable[..., Answer]] = {
     "audit emit": emit,
     "conceive": conceive,
     "rescore": rescore,
+    **{f"shadow {material}": shadow for material in MATERIALS},
 }
 TIMED: Sequence[str] = ("advance", "advance again", "audit", "emit", "audit emit")  # jobs that take a clock

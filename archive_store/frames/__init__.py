@@ -15,6 +15,7 @@ from archive_store.frames.components import best_organism as best_organism
 from archive_store.frames.components import census as census
 from archive_store.frames.components import decisions as decisions
 from archive_store.frames.components import records as records
+from archive_store.frames.components import shadows as shadows
 from archive_store.frames.components import trials as trials
 from archive_store.frames.course import rounds as rounds
 from archive_store.frames.course import timings as timings

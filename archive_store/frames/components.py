@@ -1,14 +1,24 @@
-"""Frames of organisms and their components: censuses, records, births and deaths, trials."""
+"""Frames of organisms and their components: censuses, records, births and deaths, trials, shadows."""
 
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from archive_store.frames.table import USAGE, Row, by_measure, frame, gene_columns, named, numeric, of_genes
+from archive_store.frames.table import (
+    USAGE,
+    Row,
+    by_measure,
+    frame,
+    gene_columns,
+    named,
+    numeric,
+    of_genes,
+    optional,
+)
 from archive_store.journal.chain import Event
 from archive_store.journal.values import values
 from qd.lifecycle.trial import ROOM
-from qd.records import Census, ComponentId, Decision
+from qd.records import Census, ComponentId, Decision, Shadow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +47,12 @@ _DECISIONS = {
 _TRIALS = {
     "organism": "int64", "round": "int64", "slot": "int64", "candidate": "int64", "operator": "object",
     "parents": "object", "loss": "float64", "gain": "float64", "chosen": "bool",
+}  # fmt: skip
+
+_LOSSES = ("at_birth", "after_1", "after_5")
+_SHADOWS = {
+    "organism": "int64", "round": "int64", "slot": "int64", "material": "object",
+    **numeric([*_LOSSES, *(f"gain_{name}" for name in _LOSSES)]),
 }  # fmt: skip
 
 
@@ -150,3 +166,22 @@ def trials(events: Iterable[Event], censuses: Iterable[Event]) -> "pd.DataFrame"
                 row |= {"parents": tuple(map(str, proposal.parents))}
                 rows.append(row | {"gain": gain, "chosen": place == trial.chosen})
     return frame(rows, _TRIALS)
+
+
+def shadows(found: Iterable[Shadow]) -> "pd.DataFrame":
+    """One row per shadow of a birth: the material in the newborn's place, and the validation loss that came of it.
+
+    A gain is by how much lower the loss is than that of the shadow with nothing in the place.
+    """
+    rows: list[Row] = []
+    empty: dict[tuple[int, int, int], Row] = {}
+    for each in sorted(found, key=lambda each: (each.round, each.organism, each.slot, each.material)):
+        row: Row = {name: getattr(each, name) for name in _SHADOWS if hasattr(each, name)}
+        row |= {name: optional(row[name]) for name in _LOSSES}
+        rows.append(row)
+        if each.material == "empty":
+            empty[each.organism, each.round, each.slot] = row
+    for row in rows:
+        beside = empty.get((row["organism"], row["round"], row["slot"]), {})
+        row |= {f"gain_{name}": beside.get(name, math.nan) - row[name] for name in _LOSSES}
+    return frame(rows, _SHADOWS)

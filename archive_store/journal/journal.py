@@ -24,6 +24,9 @@ WALL = "wall"  # name of the timing of the whole run: seconds since the commit b
 ENVIRONMENT = "environment"  # kind of the event that begins the first round in another environment
 
 
+SHADOWED = "shadow"  # kind of the incident that holds what came of a shadow of a birth
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Which blob holds an organism as it was at the end of a round."""
@@ -46,7 +49,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A retry, a resume or a change of environment; no digest covers it."""
+    """A retry, a resume, what came of a shadow: no digest covers it."""
 
     at: str  # wall-clock time in ISO 8601
     round: int | None

@@ -6,6 +6,10 @@ from dataclasses import replace
 
 from qd.records import Birth, Census, ComponentId, Death, Decision, Proposal
 
+# What shadow orders put in the place of a newborn. born: the newborn itself; random: drawn anew, each array of its
+# norm; genes: its structural genes with drawn weights of its norm; clone: a living component of its layer; empty:
+# nothing.
+MATERIALS = ("born", "random", "genes", "clone", "empty")
 ROOM = "room"  # the reason of a death that happens only if something is born in its place
 
 

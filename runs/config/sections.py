@@ -400,6 +400,9 @@ class ExecutionConfig(Section):
     """Rounds between two checkpoints, from which a resume starts."""
     attempts: Count = 3
     """Times that an order is sent before the run stops, if workers are lost."""
+    trials: Share = 0.0
+    """Share of the births, chosen by a named draw, of which shadow orders say what else they could have been worth: the
+    same state trains on with the newborn, random material of its norm, its genes alone, a clone, and nothing."""
     audit: Share = 0.0
     """Share of the orders, chosen by a named draw, that a second worker repeats; different results stop the run."""
 

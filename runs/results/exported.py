@@ -15,6 +15,7 @@ FRAMES = (
     "records",
     "decisions",
     "trials",
+    "shadows",
     "outcomes",
     "emitters",
     "children",

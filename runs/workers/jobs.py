@@ -10,6 +10,7 @@ Key = tuple[str, int, int]  # (name, round, organism or chunk): what identifies 
 ADVANCE = "advance"
 AGAIN = "advance again"  # by another order, as there was too little memory for the first
 AUDIT = "audit"  # a job "advance" that is done again
+SHADOW = "shadow "  # and the material: a job that no digest depends on
 EMIT, EMIT_AGAIN, CONCEIVE, RESCORE = "emit", "audit emit", "conceive", "rescore"  # jobs of chunks
 
 

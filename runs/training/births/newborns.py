@@ -1,6 +1,6 @@
 """Founders and newborns: the genomes that organisms start with and that births bring."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from archive_store.encoding import decode_genome
 from organisms.memory import Trace
@@ -16,6 +16,10 @@ from runs.training.births.trial import tried
 from runs.training.state import Individual
 from runs.training.variator import Variator
 from runs.training.world import World
+
+Instead = Callable[
+    [Organism, Birth], tuple[Genome, bool] | None
+]  # a newborn, and whether its gate rises from 0
 
 
 def found(world: World, number: int, interface: Interface | None = None) -> Organism:
@@ -48,6 +52,7 @@ def bear(
     order: Decision,
     genomes: Mapping[str, bytes],
     before: Mapping[int, Retired],
+    instead: Instead | None = None,
 ) -> tuple[list[Trial], list[int]]:
     """Put the newborns of an order into the organism's pool, one after the other.
 
@@ -63,6 +68,9 @@ def bear(
         Encoded parents, by digest.
     before
         Who made room for a birth, by its slot: whoever did comes back where nothing is born.
+    instead
+        Called with the organism and each birth that happens, for what is born of it in any case; None: nothing is.
+        Without it the trials say.
 
     Returns
     -------
@@ -79,8 +87,11 @@ def bear(
     for birth in order.births:
         if not birth.happens:
             continue
+        if instead is not None:
+            unproven += _born_instead(organism, order, birth, instead, before.get(birth.slot))
+            continue
         newborns = [
-            _newborn(world, organism, order, birth, each, genomes) for each in range(len(birth.proposals))
+            newborn(world, organism, order, birth, each, genomes) for each in range(len(birth.proposals))
         ]
         trial, gave_way = None, before.get(birth.slot)
         if birth.tried:
@@ -96,13 +107,27 @@ def bear(
     return trials, unproven
 
 
+def _born_instead(
+    organism: Organism, order: Decision, birth: Birth, instead: Instead, gave_way: Retired | None
+) -> list[int]:
+    """Put what is given into the slot of a birth; return the slot if its gate rises from 0."""
+    given = instead(organism, birth)
+    if given is not None:
+        genome, rises = given
+        _graft(organism, order, birth.slot, birth.proposals[0], genome)
+        return [birth.slot] if rises else []
+    if gave_way is not None:
+        organism.pool.restore(birth.slot, gave_way)
+    return []
+
+
 def _graft(organism: Organism, order: Decision, slot: int, proposal: Proposal, genome: Genome) -> None:
     identity = ComponentId(order.organism, order.round, slot)
     occupant = Occupant(identity, proposal.parents, proposal.lineage or identity, genome.genes)
     organism.pool.graft(slot, genome, occupant)
 
 
-def _newborn(
+def newborn(
     world: World,
     organism: Organism,
     order: Decision,
@@ -110,7 +135,21 @@ def _newborn(
     number: int,
     genomes: Mapping[str, bytes],
 ) -> Genome:
-    """Make one of the candidates of a birth, from a stream of its own."""
+    """Make one of the candidates of a birth, from a stream of its own.
+
+    Parameters
+    ----------
+    world
+        Says how genomes are varied.
+    organism
+        Has the parents of clones.
+    order, birth
+        What was decided.
+    number
+        Of the candidate.
+    genomes
+        Encoded parents, by digest.
+    """
     settings, proposal = world.config.variation, birth.proposals[number]
     stream = generator(world.config.seed, order.round, f"newborn:{order.organism}:{birth.slot}:{number}")
     vary = Variator(world.species, stream)
