@@ -151,7 +151,7 @@ class TestWhatItLeaves:
         assert verdicts["kmo"].between(0, 1).all()
         drawn = {path.stem for path in pictures.draw(copied(finished, tmp_path))}
         without = set() if family in ("experts", "flow") else {"utilisation"}
-        assert drawn == set(pictures.KINDS) - without
+        assert drawn == set(pictures.KINDS) - without - {"trials"}
 
     def test_coverage_and_qd_score_never_fall(self, finished):
         rounds = open_run(finished).rounds()

@@ -54,7 +54,7 @@ def test_its_ribs_archive_has_the_behaviours_of_its_elites(run, chosen):
     np.testing.assert_allclose(np.clip(unit, 0, 1), merged[names], atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in pictures.KINDS if kind != "utilisation"])
+@pytest.mark.parametrize("kind", [kind for kind in pictures.KINDS if kind not in ("utilisation", "trials")])
 def test_there_is_every_picture(kind, run, chosen):
     figure = Figure(layout="constrained")
     pictures.KINDS[kind](open_run(run), figure)

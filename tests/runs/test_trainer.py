@@ -21,6 +21,7 @@ from runs import trainer
 from runs.errors import RunError
 from runs.trainer import JOBS, TIMED, advance
 from runs.training import calibration_jobs
+from runs.training.births import shadows
 from runs.training.births.newborns import found
 from runs.training.build import build, frozen
 from runs.training.census import evaluate, lower_bounds, own_metrics, take_records
@@ -366,6 +367,10 @@ class TestCalibrationJobs:
             "audit emit": emit.emit,
             "conceive": emit.conceive,
             "rescore": rescore.rescore,
+            **{
+                f"shadow {material}": shadows.shadow
+                for material in ("born", "random", "genes", "clone", "empty")
+            },
         }
         assert tuple(TIMED) == ("advance", "advance again", "audit", "emit", "audit emit")
 

@@ -160,5 +160,6 @@ class TestARunWithoutAFiniteRound:
         drawn = {path.stem for path in pictures.draw(copied(doomed, tmp_path))}
         assert drawn == set(pictures.KINDS) - {
             "utilisation",
+            "trials",
             "emitters",
         }  # of experts, and of an archive with elites
