@@ -35,6 +35,11 @@ class Limits(Section):
     drain_timeout: Positive = 30.0
     """Seconds that requests under way are given to end when the server is asked to stop."""
 
+    @property
+    def shares(self) -> bool:
+        """Whether anything of earlier requests is kept."""
+        return self.kv_cache_size > 0 and self.kv_cache_max_tokens > 0
+
     @model_validator(mode="after")
     def _rules(self) -> "Limits":
         if self.max_new_tokens >= self.max_tokens:

@@ -45,7 +45,7 @@ def served(
 
     model.eval()
     engine = Engine(
-        reader_of(model, signature, limits.max_batch_size),
+        reader_of(model, signature, limits.max_batch_size, shared=limits.shares),
         discrete=signature.tokens == "discrete",
         limits=limits,
         clock=time.monotonic,
