@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from runs.models.lengths import Lengths
 from runs.models.signature import Signature
 from runs.serving.engine import Engine
 from runs.serving.http.metrics import Metrics
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def served(
     model: "nn.Module",
     signature: Signature,
+    lengths: Lengths,
     name: str,
     limits: Limits,
     report: Callable[[str], None],
@@ -34,6 +36,8 @@ def served(
         put into evaluation mode.
     signature
         What it reads and answers.
+    lengths
+        Which sequences it reads.
     name
         What clients read about which model it is.
     limits
@@ -53,6 +57,7 @@ def served(
     return Served(
         name,
         signature,
+        lengths,
         limits,
         Service(engine, report),
         Predictor(model),

@@ -49,6 +49,9 @@ async def predict(served: Served, request: Request) -> Response:
         tokens_of(example, signature, limits.max_tokens, f"inputs[{at}]")
         for at, example in enumerate(asked.inputs)
     ]
+    for at, example in enumerate(examples):
+        if len(example) not in served.lengths:
+            raise Refused(422, served.lengths.refused(f"inputs[{at}]", signature.name, len(example)))
     tokens, most = sum(map(len, examples)), limits.max_tokens * limits.max_batch_size
     if tokens > most:
         raise Refused(413, f"inputs have {tokens} tokens together, but at most {most} are read at once")
@@ -56,7 +59,10 @@ async def predict(served: Served, request: Request) -> Response:
         outputs = await _called(served, examples, request)
     answered: dict[str, Any] = {"outputs": outputs}
     if signature.kind == "class":
-        answered["classes"] = [max(range(len(row)), key=row.__getitem__) for row in outputs]
+        found = [max(range(len(row)), key=row.__getitem__) for row in outputs]
+        answered["classes"] = found
+        if signature.classes:
+            answered["class_names"] = [signature.classes[each] for each in found]
     return reply(answered)
 
 

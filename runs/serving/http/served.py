@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from runs.models.lengths import Lengths
 from runs.models.signature import Signature
 from runs.serving.generation import Done, Event, Failed, Generation, Piece, Refused
 from runs.serving.http.metrics import Metrics
@@ -31,6 +32,8 @@ class Served:
         What it reads and answers.
     limits
         What is taken on.
+    lengths
+        Which examples are answered as a whole.
     service, predictor
         Who continues sequences, and who answers whole examples.
     metrics
@@ -43,6 +46,7 @@ class Served:
 
     name: str
     signature: Signature
+    lengths: Lengths
     limits: Limits
     service: Service
     predictor: Predictor

@@ -3,6 +3,7 @@
 import torch
 
 from runs.models.architectures import build
+from runs.models.lengths import lengths_of
 from runs.models.options import ExpertsOptions, FlowOptions, ModelChoice, TransformerOptions
 from runs.models.signature import Signature
 from runs.serving.engine import Engine
@@ -83,7 +84,9 @@ def small_served(signature, kind="experts", report=None, **limits):
 
     kept = Limits.model_validate({"max_batch_size": 4, "prefill_chunk": 8} | limits)
     seeds = itertools.count(1)
-    found = served(model(signature, kind), signature, "small", kept, report or unexpected)
+    found = served(
+        model(signature, kind), signature, lengths_of(signature, kind), "small", kept, report or unexpected
+    )
     return replace(found, fresh_seed=lambda: next(seeds))
 
 
