@@ -43,7 +43,12 @@ def test_a_long_body_is_read_beside_the_loop(serving, monkeypatch):
 
     monkeypatch.setattr(served, "parsed", read)
     client = serving(symbols())
-    for count in (1, 8000):
+    for count in (1, 20_000):
         client.post("/infer", json={"tokens": [1] * count, "max_new_tokens": 1})
     (short, loop), (long, beside) = threads
-    assert (short, long, loop == beside) == (False, True, False)
+    assert (short, loop.startswith("asyncio"), long, beside.startswith("asyncio")) == (
+        False,
+        False,
+        True,
+        True,
+    )
