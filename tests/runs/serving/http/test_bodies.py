@@ -46,7 +46,7 @@ def test_a_long_body_is_read_beside_the_loop(serving, monkeypatch):
     for count in (1, 20_000):
         client.post("/infer", json={"tokens": [1] * count, "max_new_tokens": 1})
     (short, loop), (long, beside) = threads
-    assert (short, loop.startswith("asyncio"), long, beside.startswith("asyncio")) == (
+    assert (short, loop.startswith("asyncio_"), long, beside.startswith("asyncio_")) == (
         False,
         False,
         True,
