@@ -71,10 +71,22 @@ class Cache(Protocol):
     """What a layer keeps of sequences in places."""
 
     def taken(self, slot: int, start: int, end: int) -> Tensor:
-        """Return a copy of what is kept of some tokens, [A, G, T, R]."""
+        """Return a copy of what is kept of some tokens, [A, G, T, R].
+
+        Parameters
+        ----------
+        slot, start, end
+            As in `Reader.keep`.
+        """
 
     def put(self, slot: int, start: int, kept: Tensor) -> None:
-        """Let a sequence have what was taken of another."""
+        """Let a sequence have what was taken of another.
+
+        Parameters
+        ----------
+        slot, start, kept
+            As in `Reader.restore`.
+        """
 
     def clear(self, slot: int) -> None:
         """Forget what may not be finite."""
