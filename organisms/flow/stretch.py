@@ -11,12 +11,11 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from organisms.layers.key_values import SUMMED, Reading, summed
 from organisms.layers.rotary import RoPE
+from organisms.layers.steady import filled
 
-FEWEST, SMALL = 2, 400  # of one row, and under 400 multiplications, torch sums a product in another order
 LONGEST = (
     32  # new tokens of a sequence that are read at once: the ring has as many more places than the window
 )
@@ -140,12 +139,12 @@ class Stretch:
 
     def scored(self, q: Tensor, k: Tensor) -> Tensor:
         """Return q k^T of each sequence and head, [n, heads, S, J], from [n, heads, S, R] and [n, heads, J, R]."""
-        return (_filled(q, q.shape[3] * k.shape[2]) @ k.mT)[:, :, : self.count]
+        return (filled(q, q.shape[3] * k.shape[2]) @ k.mT)[:, :, : self.count]
 
     def mixed(self, weights: Tensor, values: Tensor) -> Tensor:
         """Return the sums of values [n, heads, J, V] with weights [n, heads, S, J], [n, heads, S, V]."""
         last = values.shape[2] % SUMMED or SUMMED  # the shortest of the sums that it is cut into
-        return summed(_filled(weights, last * values.shape[3]), values)[:, :, : self.count]
+        return summed(filled(weights, last * values.shape[3]), values)[:, :, : self.count]
 
     def attended(self, q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Return softmax(q k^T / sqrt(R)) v of each token, [n, S, heads R].
@@ -194,9 +193,3 @@ def stretches(reading: Reading, ring: Ring) -> Iterator[tuple[Stretch, Tensor]]:
         left = [
             (slot, start + size, count - size, end) for slot, start, count, end, size in rows if count > size
         ]
-
-
-def _filled(x: Tensor, each: int) -> Tensor:
-    """Return rows of a product, enough for the same order of sums at any number; each costs so many multiplications."""
-    rows = max(x.shape[2], FEWEST, -(-SMALL // each))
-    return F.pad(x, (0, 0, 0, rows - x.shape[2]))
