@@ -32,7 +32,7 @@ def place(path: Path, data: bytes) -> None:
     """Write, fsync and rename; the name itself is safe only after `sync_directory` of the folder."""
     # A name that nobody can have put there before, and a file that is new: never one behind a link.
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
-    with _explained(path):
+    with explained(path):
         try:
             _fill(partial, data)
             os.replace(partial, path)
@@ -44,7 +44,7 @@ def place(path: Path, data: bytes) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in a folder durable (a rename is not, until its folder is synchronised)."""
-    with _explained(path):
+    with explained(path):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -56,21 +56,21 @@ def make_directory(path: Path) -> None:
     """Make a folder, and those above it that are missing, under durable names; one that is there is kept."""
     if not path.is_dir():
         make_directory(path.parent)
-        with _explained(path), suppress(FileExistsError):  # another process was faster
+        with explained(path), suppress(FileExistsError):  # another process was faster
             os.mkdir(path)
         sync_directory(path.parent)
 
 
 def rename(old: Path, new: Path) -> None:
     """Rename a file or a folder durably within its parent folder."""
-    with _explained(new):
+    with explained(new):
         os.rename(old, new)
     sync_directory(new.parent)
 
 
 def remove(path: Path) -> None:
     """Remove a file, if it is there; after a power cut it can be back."""
-    with _explained(path), suppress(FileNotFoundError):
+    with explained(path), suppress(FileNotFoundError):
         os.unlink(path)
 
 
@@ -86,7 +86,14 @@ def _fill(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn the system's errors of what is written to a path into sentences.
+
+    Raises
+    ------
+    WriteError
+        Naming the path, the system's reason, and what must come first.
+    """
     try:
         yield
     except OSError as error:

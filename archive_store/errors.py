@@ -51,14 +51,18 @@ class WriteError(StoreError):
 
     Attributes
     ----------
+    path
+        What was being written.
     reason
         In the system's words.
+    when
+        What must come first, such as "there is room again".
     """
 
     def __init__(self, path: Path, reason: str, full: bool) -> None:
-        when = "there is room again" if full else "the disk works again"
-        super().__init__(f"{path} cannot be written: {reason}; the run can be resumed when {when}")
-        self.reason = reason
+        self.path, self.reason = path, reason
+        self.when = "there is room again" if full else "the disk works again"
+        super().__init__(f"{path} cannot be written: {reason}; the run can be resumed when {self.when}")
 
 
 class RunDirectoryError(StoreError):

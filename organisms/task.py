@@ -81,6 +81,9 @@ class Task(OfKind):
         Whether a position may only attend to itself and earlier ones.
     labels
         Names of the kinds of examples, where the splits have labels.
+    classes
+        Names of the `outputs` classes, for those who read answers; empty: they are numbers. Nothing that is learned
+        depends on them, and so the digest does not.
     metrics
         What is reported of the test split besides the score, under names of the task's own.
     chunk
@@ -105,6 +108,7 @@ class Task(OfKind):
     metrics: Metrics | None = None
     chunk: int | None = None
     truncation: int | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that splits, positions and sizes fit one another.
@@ -120,6 +124,7 @@ class Task(OfKind):
         twice = [label for place, label in enumerate(self.labels) if label in self.labels[:place]]
         if twice:
             raise ValueError(f"labels must be different names, but {twice[0]!r} comes twice")
+        check_classes(self.kind, self.outputs, self.classes)
         positions = numeric("positions", self.positions)
         if positions.ndim != 2 or not len(positions) or not np.isfinite(positions).all():
             raise ValueError(f"positions must be finite numbers [S, d]; they have shape {positions.shape}")
@@ -232,6 +237,32 @@ class Task(OfKind):
         if self.chunk is not None:
             content["stream"] = [self.chunk, self.truncation]
         return sha256(canonical(content))
+
+
+def check_classes(kind: Kind, outputs: int, classes: tuple[str, ...]) -> None:
+    """Refuse names of classes that are not one for each class.
+
+    Parameters
+    ----------
+    kind, outputs
+        Of the task.
+    classes
+        The names; empty: there are none.
+
+    Raises
+    ------
+    ValueError
+        If the kind has no classes, or names are missing, too many, no text or alike.
+    """
+    if not classes:
+        return
+    if not all(isinstance(each, str) for each in classes):
+        raise ValueError(f"classes must be names, not {list(classes)}")
+    if kind != "class" or len(classes) != outputs or len(set(classes)) < len(classes):
+        raise ValueError(
+            f"classes must be a name of its own for each of the {outputs} outputs of a task of kind class, but are "
+            f"{len(set(classes))} different names of kind {kind}"
+        )
 
 
 def _content(array: np.ndarray) -> list[Any]:

@@ -125,7 +125,7 @@ class MoEFeedForward(nn.Module):
         counts = torch.bincount(expert_M, minlength=len(own.W1)).tolist()
         rows_MD = x_ND.index_select(0, place_M // K)
         parts = [
-            _affine(own.activation(_affine(rows, own.W1, own.b1, expert)), own.W2, own.b2, expert)
+            _affine(own.activation.each(_affine(rows, own.W1, own.b1, expert)), own.W2, own.b2, expert)
             for expert, rows in enumerate(rows_MD.split(counts))
             if len(rows)
         ]

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from kernels.attention import attention
 from kernels.linear import linear
 from organisms.flow.heads import adjust_num_heads
+from organisms.flow.past import LayerPast
 from organisms.flow.sequences import check_sequence, generator_or_default
+from organisms.flow.stretch import Stretch
 from organisms.flow.whole_numbers import count
 from organisms.layers.initialisation import drawn
 from organisms.layers.rotary import RoPE
@@ -81,6 +83,26 @@ class WindowedAttention(nn.Module):
         window = x.new_full((self.num_heads,), float(self.window or 0)) if limited else None
         return linear(_joined(attention(q, k, v, causal=self.causal, window=window).output), self.write)
 
+    def extended(
+        self, h: Float[Tensor, "n S D"], stretch: Stretch, past: LayerPast
+    ) -> Float[Tensor, "n S D"]:
+        """Return what new tokens attend to in the windows of their sequences, [n, S, D].
+
+        Parameters
+        ----------
+        h
+            The tokens.
+        stretch
+            Whose they are.
+        past
+            Keys and values of the tokens before, to which those of the new ones are added.
+        """
+        # Torch's product, not the faster one of two: which that is depends on how many sequences there are.
+        q, k, v = (_heads(each, self.num_heads) for each in F.linear(h, self.read).chunk(3, -1))
+        q, k = stretch.rotated(q, self.rope), stretch.rotated(k, self.rope)
+        keys, values = past.write(stretch, "keys", k), past.write(stretch, "values", v)
+        return F.linear(stretch.attended(q, keys, values, ~stretch.seen), self.write)
+
 
 class CrossAttention(nn.Module):
     """Multi-head attention of the tokens of one sequence to those of another; positions play no part.
@@ -142,6 +164,28 @@ class CrossAttention(nn.Module):
         real = (torch.arange(max(S, T), device=x.device) < T).expand(x.shape[0], -1)
         output = attention(q, k, v, key_mask=None if S <= T else real).output
         return linear(_joined(output[:, :, :S]), self.write)
+
+    def looked_at(self, context: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor]:
+        """Return keys and values of a context, [B, H, T, R] each, for `extended`."""
+        k, v = (_heads(each, self.num_heads) for each in F.linear(context, self.read).chunk(2, -1))
+        return k, v
+
+    def extended(
+        self, h: Float[Tensor, "n S D"], keys: Tensor, values: Tensor, stretch: Stretch
+    ) -> Float[Tensor, "n S D"]:
+        """Return what new tokens attend to in contexts whose keys and values are there, [n, S, D].
+
+        Parameters
+        ----------
+        h
+            The tokens.
+        keys, values
+            As `looked_at` gives them, of the context of each sequence, [n, H, T, R].
+        stretch
+            Whose the tokens are.
+        """
+        q = _heads(F.linear(h, self.query), self.num_heads)
+        return F.linear(stretch.attended(q, keys, values), self.write)
 
 
 def _rope(width: int) -> RoPE | None:

@@ -6,13 +6,16 @@ Shape suffixes: B examples, S tokens, D width that comes in, O width that goes o
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kernels.linear import linear
 from organisms.flow.attention import CrossAttention, WindowedAttention
 from organisms.flow.flow_layer import FlowLayer
 from organisms.flow.memory import FlowMemoryNetwork
+from organisms.flow.past import INPUTS, LayerPast
 from organisms.flow.router import ContextAwareFlowRouter
 from organisms.flow.sequences import check_sequence, generator_or_default
+from organisms.flow.stretch import Ring, Stretch
 from organisms.flow.whole_numbers import count
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
@@ -187,3 +190,88 @@ class EnhancedFlowLayer(nn.Module):
         if self.project is not None:
             z = linear(z, self.project)
         return z + self.feed_forward(self.feed_forward_norm(z)), metrics
+
+    def new_past(self, slots: int, *, shared: bool) -> LayerPast:
+        """Return what this layer keeps of so many sequences that are read piece by piece.
+
+        Parameters
+        ----------
+        slots
+            Sequences at the same time.
+        shared
+            As `LayerPast` takes it.
+
+        Raises
+        ------
+        ValueError
+            If the layer cannot be read so (`obstacle`).
+        """
+        found = obstacle(self)
+        if found:
+            raise ValueError(f"the layer cannot read token by token: {found}")
+        D, C = self.flow.input_dim, self.flow.num_channels
+        widths = {INPUTS: (1, D), "senders": (C, self.flow.reduced_dim), "moved": (C, -(-D // C))}
+        if self.attention is not None:
+            shape = (self.attention.num_heads, D // self.attention.num_heads)
+            widths |= {"keys": shape, "values": shape}
+        return LayerPast(slots, self.ring, widths, self.memory, self.norm.weight, shared=shared)
+
+    @property
+    def ring(self) -> Ring:
+        """How far the layer looks back, and in which blocks its memory writes.
+
+        Raises
+        ------
+        ValueError
+            If it has no window.
+        """
+        if self.flow.window is None:
+            raise ValueError("a layer without a window keeps no last tokens; set window")
+        return Ring(self.flow.window, None if self.memory is None else self.memory.block_size)
+
+    def extended(
+        self, x: Float[Tensor, "n S D"], stretch: Stretch, past: LayerPast
+    ) -> Float[Tensor, "n S O"]:
+        """Return new tokens as they go out, [n, S, O], as `forward` has them at the end of their sequences.
+
+        Parameters
+        ----------
+        x
+            The tokens.
+        stretch
+            Whose they are.
+        past
+            What is kept of those before, to which the new ones are added.
+        """
+        h = self.norm(x)
+        inputs = past.write(stretch, INPUTS, h.unsqueeze(1))
+        plan = None
+        if self.router is not None:
+            sums = stretch.mixed(stretch.seen.unsqueeze(1).to(h.dtype), inputs)[:, 0]
+            around = sums / stretch.seen.sum(-1, keepdim=True)
+            plan = self.router.extended(h, around, stretch.ring.window)
+        z = x + self.flow.extended(h, plan, stretch, past)
+        if self.attention is not None:
+            z = z + self.attention.extended(h, stretch, past)
+        if self.memory is not None:
+            z = z + self.memory.extended(h, stretch, past)
+        past.record(stretch)
+        for slot, start in zip(stretch.slots, stretch.starts, strict=True):
+            past.advance(slot, start + stretch.count)
+        if self.project is not None:
+            z = F.linear(z, self.project)
+        h_ND = self.feed_forward_norm(z).flatten(0, 1)
+        return z + self.feed_forward.each(h_ND).view_as(z)
+
+
+def obstacle(layer: EnhancedFlowLayer) -> str | None:
+    """Return why a layer cannot be read piece by piece, a token seeing what was kept of others; None: it can."""
+    if not layer.flow.causal:
+        return "its tokens see later ones"
+    if layer.flow.window is None:
+        return "its flows have no window, so that each token chooses among all, and the more of them the longer it is"
+    if layer.cross is not None:
+        return "its cross-attention needs a context"
+    if layer.memory is not None and layer.memory.carry_over:
+        return "its memory is carried over from call to call"
+    return None

@@ -4,6 +4,7 @@ Shape suffixes: B examples, S tokens, C channels, R reduced width, V width of a 
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,14 +14,20 @@ from torch.nn import functional as F
 
 from kernels import arguments, backends
 from kernels.linear import linear
+from organisms.flow.matrix.distance import distance_cost
 from organisms.flow.matrix.flow import Flow, applied, flow_metrics, materialised
-from organisms.flow.matrix.patterns import mixed, mixture, pattern_metrics
+from organisms.flow.matrix.patterns import Mixture, mixed, mixture, pattern_metrics
 from organisms.flow.matrix.positions import choose_positions, chosen_scores
+from organisms.flow.past import LayerPast
 from organisms.flow.sequences import check_sequence, generator_or_default, share
+from organisms.flow.stretch import Stretch
 from organisms.flow.whole_numbers import count
 from organisms.layers.checks import described
 from organisms.layers.initialisation import drawn
 from organisms.layers.rotary import RoPE
+from organisms.layers.steady import sigmoid
+
+Product = Callable[[Tensor, Tensor], Tensor]  # of vectors [..., K] and a matrix [N, K]
 
 NEAR, FAR = 1.0, -3.0  # decays of the first and the last pattern, before softplus
 
@@ -30,6 +37,16 @@ class FlowPlan(NamedTuple):
 
     reach: Tensor  # in tokens
     positions: Tensor  # in positions, of at most K
+
+
+class Sought(NamedTuple):
+    """What tokens look for and what they offer."""
+
+    q: Tensor  # [B, C, S, R]
+    k: Tensor  # [B, C, S, R]
+    decay: Tensor  # of distance, [B, C, S]
+    gain: Tensor  # logit of half the intensity, [B, C, S]
+    chosen: Mixture
 
 
 class FlowLayer(nn.Module):
@@ -181,26 +198,43 @@ class FlowLayer(nn.Module):
             )
         return self._written(flow_matrix @ self._values(x))
 
+    def extended(
+        self, h: Float[Tensor, "n S D"], plan: FlowPlan | None, stretch: Stretch, past: LayerPast
+    ) -> Float[Tensor, "n S O"]:
+        """Return what new tokens receive from the windows of their sequences, [n, S, O].
+
+        Parameters
+        ----------
+        h
+            The tokens.
+        plan
+            Theirs; None: all have the whole window.
+        stretch
+            Whose they are.
+        past
+            What the tokens before offer, to which that of the new ones is added.
+        """
+        sought = self._sought(h, F.linear, lambda each: stretch.rotated(each, self.rope))
+        senders = past.write(stretch, "senders", sought.k)
+        values = past.write(stretch, "moved", self._values(h, F.linear))
+        far = None if plan is None else plan.reach[:, None, :, None]
+        away_n1SJ = stretch.distance.unsqueeze(1).to(h.dtype)
+        scores = stretch.scored(sought.q, senders) - distance_cost(away_n1SJ, sought.decay.unsqueeze(-1), far)
+        best = scores.masked_fill(~stretch.seen.unsqueeze(1), -torch.inf).topk(
+            min(self.positions_of(0), scores.shape[-1])
+        )
+        weights_nCSK = 2 * sigmoid(sought.gain).unsqueeze(-1) * _damped(best.values, plan).softmax(-1)
+        weights_nCSJ = torch.zeros_like(scores).scatter(-1, best.indices, weights_nCSK)
+        return F.linear(stretch.mixed(weights_nCSJ, values).transpose(1, 2).flatten(2), self.write)
+
     def positions_of(self, length: int) -> int:
         """Return K for a sequence of this length: how many positions each row of a flow holds."""
         return self.top_k or max(1, math.ceil(self.base_sparsity * (self.window or length)))
 
     def _flow(self, x: Tensor, plan: FlowPlan | None) -> tuple[Flow, dict[str, Tensor]]:
-        B, S, _ = x.shape
-        C, R, P = self.num_channels, self.reduced_dim, self.num_patterns
-        # Narrow maps of the same tokens are one, which is read but once.
-        maps = torch.cat([self.mixer, self.receive, self.send, self.intensity])
-        logits, receive, send, gain = linear(x, maps).split((P, R, C * R, C), -1)
-        chosen = mixture(logits.flatten(0, 1), self.top_k_patterns)
-        # One bag for matrices and decays: both belong to a pattern.
-        patterns = torch.cat([self.patterns.reshape(P, C * R * R), F.softplus(self.decays)], 1)
-        matrices, decays = mixed(chosen, patterns).view(B, S, -1).split((C * R * R, C), -1)
-        receive_BS1R = receive.unsqueeze(2) * R**-0.5
-        q_BCSR = torch.einsum("bsir,bscrk->bcsk", receive_BS1R, matrices.unflatten(-1, (C, R, R)))
-        k_BCSR = send.unflatten(-1, (C, R)).transpose(1, 2)
-        if self.rope is not None:
-            q_BCSR, k_BCSR = self.rope(q_BCSR, k_BCSR)
-        decay_BCS = decays.transpose(1, 2)
+        S = x.shape[1]
+        sought = self._sought(x, linear, lambda each: each if self.rope is None else self.rope.rotated(each))
+        q_BCSR, k_BCSR, decay_BCS = sought.q, sought.k, sought.decay
         reach = None if plan is None else plan.reach
         positions = choose_positions(
             q_BCSR,
@@ -212,19 +246,40 @@ class FlowLayer(nn.Module):
             causal=self.causal,
         )
         scores = chosen_scores(q_BCSR, k_BCSR, decay_BCS, reach, positions)
-        if plan is not None:
-            ranks = torch.arange(scores.shape[-1], device=x.device)
-            scores = scores + F.logsigmoid(plan.positions[:, None, :, None] - ranks)
-        intensity = 2 * (gain + self.intensity_bias).sigmoid().transpose(1, 2)
-        flow = Flow(intensity.unsqueeze(-1) * scores.softmax(-1), positions)
-        return flow, pattern_metrics(chosen, P) | flow_metrics(flow, intensity)
+        intensity = 2 * sought.gain.sigmoid()
+        flow = Flow(intensity.unsqueeze(-1) * _damped(scores, plan).softmax(-1), positions)
+        return flow, pattern_metrics(sought.chosen, self.num_patterns) | flow_metrics(flow, intensity)
 
-    def _values(self, x: Tensor) -> Tensor:
-        values = linear(x, self.values).to(self.values.dtype)
+    def _sought(self, x: Tensor, product: Product, turned: Callable[[Tensor], Tensor]) -> Sought:
+        C, R, P = self.num_channels, self.reduced_dim, self.num_patterns
+        # Narrow maps of the same tokens are one, which is read but once.
+        maps = torch.cat([self.mixer, self.receive, self.send, self.intensity])
+        logits, receive, send, gain = product(x, maps).split((P, R, C * R, C), -1)
+        chosen = mixture(logits.flatten(0, 1), self.top_k_patterns)
+        # One bag for matrices and decays: both belong to a pattern.
+        patterns = torch.cat([self.patterns.reshape(P, C * R * R), F.softplus(self.decays)], 1)
+        mixed_BSZ = mixed(chosen, patterns).view(*x.shape[:2], -1)
+        matrices, decays = mixed_BSZ.split((C * R * R, C), -1)
+        receive_BS1R = receive.unsqueeze(2) * R**-0.5
+        q_BCSR = torch.einsum("bsir,bscrk->bcsk", receive_BS1R, matrices.unflatten(-1, (C, R, R)))
+        k_BCSR = send.unflatten(-1, (C, R)).transpose(1, 2)
+        gain_BCS = (gain + self.intensity_bias).transpose(1, 2)
+        return Sought(turned(q_BCSR), turned(k_BCSR), decays.transpose(1, 2), gain_BCS, chosen)
+
+    def _values(self, x: Tensor, product: Product = linear) -> Tensor:
+        values = product(x, self.values).to(self.values.dtype)
         return values.unflatten(-1, (self.num_channels, -1)).transpose(1, 2).contiguous()
 
     def _written(self, moved: Tensor) -> Tensor:
         return linear(moved.transpose(1, 2).flatten(2), self.write)
+
+
+def _damped(scores: Tensor, plan: FlowPlan | None) -> Tensor:
+    """Return scores [B, C, S, K] less what a plan takes of those beyond its number of positions."""
+    if plan is None:
+        return scores
+    ranks = torch.arange(scores.shape[-1], device=scores.device)
+    return scores + F.logsigmoid(plan.positions[:, None, :, None] - ranks)
 
 
 def _check_plan(plan: FlowPlan, x: Tensor) -> None:

@@ -12,9 +12,11 @@ from torch.nn import functional as F
 
 from kernels import backends
 from organisms.flow.attention import CrossAttention
+from organisms.flow.past import LayerPast
 from organisms.flow.sequences import check_sequence, generator_or_default
+from organisms.flow.stretch import Stretch
 from organisms.flow.whole_numbers import count
-from organisms.flow.writes import histories
+from organisms.flow.writes import histories, written
 from organisms.layers.checks import described
 from organisms.layers.norms import rms_norm
 
@@ -132,6 +134,39 @@ class FlowMemoryNetwork(nn.Module):
             "memory_change": (end - start).square().mean().sqrt(),
             "memory_norm": end.square().mean(-1).amax().sqrt(),
         }
+
+    def readable(self, bank: Float[Tensor, "M D"]) -> dict[str, Tensor]:
+        """Return a bank, and the keys and values that tokens find in it, [H, M, R], by the names bank, keys, values."""
+        keys, values = self.reads.looked_at(bank[None])
+        return {"bank": bank, "keys": keys[0], "values": values[0]}
+
+    @torch.no_grad()
+    def following(self, bank: Float[Tensor, "M D"], block: Float[Tensor, "T D"]) -> Float[Tensor, "M D"]:
+        """Return a bank after a whole block of tokens, as they are read, was written into it.
+
+        Parameters
+        ----------
+        bank, block
+            The one before, and the tokens.
+        """
+        return written(bank[None], rms_norm(block)[None], self.decay)[0]
+
+    def extended(
+        self, h: Float[Tensor, "n S D"], stretch: Stretch, past: LayerPast
+    ) -> Float[Tensor, "n S D"]:
+        """Return what new tokens read of the banks of their sequences, [n, S, D].
+
+        Parameters
+        ----------
+        h
+            The tokens.
+        stretch
+            Whose they are.
+        past
+            The banks, as the blocks before have left them.
+        """
+        keys, values = (stretch.of(past.banks[name]) for name in ("keys", "values"))
+        return self.reads.extended(h, keys, values, stretch)
 
     def reset_memory(self) -> None:
         """Set the bank to what it was before anything was written."""

@@ -4,6 +4,7 @@ Shape suffixes: B examples, S tokens, L layers, V vocabulary, D width.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,10 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.linear import linear
-from organisms.flow.enhanced_layer import EnhancedFlowLayer
+from organisms.flow.enhanced_layer import EnhancedFlowLayer, obstacle
 from organisms.flow.memory import FlowMemoryNetwork, guard_banks
+from organisms.flow.past import LayerPast
 from organisms.flow.sequences import check_ids, check_length, generator_or_default
+from organisms.flow.stretch import stretches
 from organisms.flow.whole_numbers import count
+from organisms.layers.key_values import Reading
 from organisms.layers.norms import RMSNorm
 
 
@@ -173,6 +177,66 @@ class FlowNetwork(nn.Module):
                 states = list(metrics["memory_state"])
         return torch.cat(read, 1)
 
+    def new_pasts(self, slots: int, *, shared: bool = False) -> list[LayerPast]:
+        """Return what each layer keeps of so many sequences, for `extended`.
+
+        Parameters
+        ----------
+        slots
+            Sequences at the same time.
+        shared
+            Whether `LayerPast.taken` gives what was read to other sequences.
+
+        Raises
+        ------
+        ValueError
+            If the memory is carried over from call to call.
+        """
+        return [layer.new_past(slots, shared=shared) for layer in self._own_layers()]
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why `extended` cannot read sequences; None: it can."""
+        return next((found for layer in self._own_layers() if (found := obstacle(layer))), None)
+
+    def extended(
+        self, input_ids: Int64[Tensor, " N"], reading: Reading, pasts: Sequence[LayerPast]
+    ) -> Float[Tensor, "sequences V"]:
+        """Return the logits at the last of the new tokens of each sequence, of any length, as `forward_chunked` does.
+
+        A token costs what one position does: layers keep the last W tokens and the banks that the blocks before have
+        left. Without a window W is `max_seq_len`: what is farther back is not seen any more, as it never was. Logits
+        do not depend, in any bit, on how sequences are cut, nor on the others, where rows of a matrix product do not
+        (Intel's MKL in its reproducible mode); they differ from those of `forward` by roundings.
+
+        Parameters
+        ----------
+        input_ids
+            The new symbols of all sequences, one sequence after the other, in [0, V), [N].
+        reading
+            Which sequences they belong to; those that have read nothing yet start from the banks as they were made.
+        pasts
+            What each layer keeps, of `new_pasts`.
+
+        Raises
+        ------
+        ValueError
+            If there are other symbols.
+        """
+        check_ids(input_ids[None], self.vocab_size, self.embed.device)
+        for slot, start in zip(reading.slots, reading.starts, strict=True):
+            if start == 0:
+                for past in pasts:
+                    past.begin(slot)
+        x_ND = F.embedding(input_ids, self.embed)
+        out = torch.empty_like(x_ND)
+        for stretch, token_nS in stretches(reading, pasts[0].ring):
+            x = x_ND[token_nS]
+            for layer, past in zip(self._own_layers(), pasts, strict=True):
+                x = layer.extended(x, stretch, past)
+            out[token_nS] = x
+        return F.linear(self.norm(out.index_select(0, reading.last)), self.head)
+
     def reset_memory(self) -> None:
         """Set every layer's bank to what it was before anything was written."""
         for part in self.modules():
@@ -190,6 +254,9 @@ class FlowNetwork(nn.Module):
             found.append(metrics)
         stacked = {name: torch.stack([each[name] for each in found]) for name in found[0]}
         return linear(self.norm(x), self.head), stacked, inputs
+
+    def _own_layers(self) -> list[EnhancedFlowLayer]:
+        return [layer for layer in self.layers if isinstance(layer, EnhancedFlowLayer)]
 
     def _chunk(self, chunk_len: int | None) -> int:
         block = self.block_size or 1

@@ -16,6 +16,7 @@ from organisms.flow.flow_layer import FlowPlan
 from organisms.flow.sequences import check_sequence, generator_or_default, share
 from organisms.flow.whole_numbers import count
 from organisms.layers.initialisation import drawn
+from organisms.layers.steady import sigmoid
 
 OPEN = 2.0  # logit of both shares at the start: 0.88 of the window and of the positions
 
@@ -85,10 +86,28 @@ class ContextAwareFlowRouter(nn.Module):
         around = window_mean(x, window, self.causal)
         with backends.exact(x):
             shares = linear(torch.cat([x, around], -1), self.weight, self.bias).sigmoid()
-        top_k = self.top_k or max(1, math.ceil(self.base_sparsity * window))
-        plan = FlowPlan(window * shares[..., 0], top_k * shares[..., 1])
+        plan = self._plan(shares, window)
         means = {f"router_{name}": each.detach().mean() for name, each in plan._asdict().items()}
         return plan, means
+
+    def extended(self, h: Float[Tensor, "n S D"], around: Float[Tensor, "n S D"], window: int) -> FlowPlan:
+        """Return the plan of new tokens, [n, S] each.
+
+        Parameters
+        ----------
+        h
+            The tokens.
+        around
+            The mean of the window of each.
+        window
+            W.
+        """
+        shares = sigmoid(F.linear(torch.cat([h, around], -1), self.weight, self.bias))
+        return self._plan(shares, window)
+
+    def _plan(self, shares: Tensor, window: int) -> FlowPlan:
+        top_k = self.top_k or max(1, math.ceil(self.base_sparsity * window))
+        return FlowPlan(window * shares[..., 0], top_k * shares[..., 1])
 
 
 def window_mean(x: Float[Tensor, "B S D"], window: int, causal: bool) -> Float[Tensor, "B S D"]:

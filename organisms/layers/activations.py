@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from organisms.layers.steady import steady
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
@@ -34,6 +36,13 @@ class Activation:
             return self.function(h)
         gate, value = h.chunk(2, -1)
         return self.function(gate) * value
+
+    def each(self, h: Float[Tensor, "N P"]) -> Float[Tensor, "N H"]:
+        """Return the same for every row, in every bit as if it were the only one."""
+        if not self.gated:
+            return steady(self.function, h)
+        gate, value = h.chunk(2, -1)
+        return steady(self.function, gate) * value
 
     def width(self, hidden: int) -> int:
         """Return P, the columns of the first matrix, for H = `hidden` rows of the second."""

@@ -67,4 +67,4 @@ class DenseFFN(nn.Module):
 
     def each(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         """Return the output for every vector, [N, D], in evaluation: by torch's product, whatever N is."""
-        return F.linear(self.activation(F.linear(x, self.W1, self.b1)), self.W2, self.b2)
+        return F.linear(self.activation.each(F.linear(x, self.W1, self.b1)), self.W2, self.b2)

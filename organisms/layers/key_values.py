@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from organisms.layers.checks import described
+from organisms.layers.steady import filled
 
 SUMMED = 256  # places whose values are summed by one product
 CPU = torch.device("cpu")
@@ -282,10 +283,10 @@ class KeyValues:
         if group.place is not None:
             q_nSHR = q.new_zeros(len(k_nGTR), S, H, R).index_copy(0, group.place, q_nSHR)
         q_nGMR = q_nSHR.unflatten(2, (G, H // G)).transpose(1, 2).flatten(2, 3) * (1 / math.sqrt(R))
-        twice = q_nGMR.repeat(1, 1, 2, 1) if q_nGMR.shape[2] == 1 else q_nGMR
-        scores_nGMT = twice @ k_nGTR.transpose(2, 3)
+        M = S * H // G
+        scores_nGMT = (filled(q_nGMR, BLOCK * R) @ k_nGTR.transpose(2, 3))[:, :, :M]
         seen = scores_nGMT.unflatten(2, (S, -1)).masked_fill(group.hidden, -torch.inf).softmax(-1)
-        mixed_nGMR = _mixed(seen.flatten(2, 3), v_nGTR)[:, :, : S * H // G]
+        mixed_nGMR = summed(filled(seen.flatten(2, 3), BLOCK * R), v_nGTR)[:, :, :M]
         out_nSHR = mixed_nGMR.unflatten(2, (S, H // G)).transpose(1, 2).flatten(2, 3)
         if group.place is not None:
             out_nSHR = out_nSHR.index_select(0, group.place)
@@ -325,8 +326,8 @@ class KeyValues:
         self.values[slot].zero_()
 
 
-def _mixed(weights_nGMT: Tensor, v_nGTR: Tensor) -> Tensor:
-    """Return the weighted sums of values; further places of weight 0 change no bit of them."""
+def summed(weights_nGMT: Tensor, v_nGTR: Tensor) -> Tensor:
+    """Return the weighted sums of values, [n, G, M, R]; further places of weight 0 change no bit of them."""
     parts = zip(weights_nGMT.split(SUMMED, 3), v_nGTR.split(SUMMED, 2), strict=True)
     weights, values = next(parts)
     out = weights @ values

@@ -215,36 +215,36 @@ def predict(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="OUTPUT.npy", help="Where the outputs go.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="OUTPUT.npy|.csv",
+            help="Where the outputs go; a table has the names of the classes too.",
+            show_default=False,
+        ),
     ],
     batch: Annotated[int, typer.Option(metavar="N", min=1, help="Examples at once.")] = 256,
 ) -> None:
     """Let a model answer to the examples of a file; outputs are float32 [N, outputs] or [N, S, outputs]."""
-    if out.suffix != ".npy":
-        raise ConfigError(f"--out must be a file that ends in .npy, not {out}")
     working_directory_last()
     with messages_only():
         prepare_machine()
-        import io
-
-        import numpy as np
-
         from archive_store import durable
+        from runs.models.keeping.answers import check_holds, check_suffix, encoded
         from runs.models.keeping.arrays import read
         from runs.models.keeping.data import options_of
         from runs.models.opening import open_model
         from runs.models.predicting import predict as predicted
 
+        check_suffix(out)
         opened = open_model(model)
+        check_holds(out, opened.signature)
         options = options_of(model) if opened.signature.name == "table" else None
         found = predicted(opened, read(inputs, opened.signature, options), batch)
-        buffer = io.BytesIO()
-        np.save(buffer, found, allow_pickle=False)
         if not out.absolute().parent.is_dir():
             raise ConfigError(
                 f"there is no folder {out.parent} for {out.name}; make it, or give another --out"
             )
-        durable.write(out, buffer.getvalue())
+        durable.write(out, encoded(found, opened.signature, out.suffix))
     say(out)
 
 

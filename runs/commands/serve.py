@@ -123,8 +123,8 @@ def serve(
     kind_of(model)
     with listening(host, number) as bound:
         with messages_only():
-            module, signature, digest = module_of(model)
-        found = served(module.to(chosen), signature, model.resolve().name, kept, _report)
+            module, signature, digest, lengths = module_of(model)
+        found = served(module.to(chosen), signature, lengths, model.resolve().name, kept, _report)
         hosts = tuple(dict.fromkeys((*LOOPBACK, host.lower()))) if local else None
         app = application(found, token=token, hosts=hosts, origins=tuple(cors or ()), report=_report)
         where = url(bound)

@@ -38,7 +38,7 @@ def watched_by(
     hint
         What is told after an interrupt.
     """
-    from runs.observability.progress import Lasting
+    from runs.observability.display import Lasting
 
     try:
         # What a user's task or measure prints is a message. On a terminal it passes through the bar, which takes the

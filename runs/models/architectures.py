@@ -5,6 +5,8 @@ A model is a `torch.nn.Module` that is called as ``model(tokens, mask=None, gene
 to the loss, and ``expert_utilization`` [L, E] is drawn.
 """
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -24,7 +26,6 @@ from runs.config.import_path import imported
 from runs.errors import RAISED, ConfigError, told
 from runs.models.network import Network, Pooled
 from runs.models.options import (
-    ARCHITECTURES,
     ExpertsOptions,
     FlowOptions,
     ModelChoice,
@@ -33,6 +34,10 @@ from runs.models.options import (
     TransformerOptions,
 )
 from runs.models.signature import Signature
+
+# (signature, options, generator of the CPU that parameters are drawn from) -> a new model; the options are those of
+# the architecture (`runs.models.options`), of a builder of the user's own a dictionary.
+Builder = Callable[[Signature, Any, torch.Generator], nn.Module]
 
 
 def build(signature: Signature, choice: ModelChoice, generator: torch.Generator) -> nn.Module:
@@ -52,8 +57,8 @@ def build(signature: Signature, choice: ModelChoice, generator: torch.Generator)
     ConfigError
         If the options do not fit the signature, or a builder of the user's fails or returns no module.
     """
-    own = choice.kind not in ARCHITECTURES
-    builder = imported(choice.kind if own else ARCHITECTURES[choice.kind], "model.kind")
+    own = choice.kind not in BUILDERS
+    builder: Builder = imported(choice.kind, "model.kind") if own else BUILDERS[choice.kind]
     options: Any = choice.options if own else getattr(choice, choice.kind)
     try:
         model = builder(signature, options, generator)
@@ -71,25 +76,13 @@ def build(signature: Signature, choice: ModelChoice, generator: torch.Generator)
     return model
 
 
-def experts(signature: Signature, options: ExpertsOptions, generator: torch.Generator) -> nn.Module:
-    """Return a mixture-of-experts transformer: a language model of symbols, else a regressor of sequences.
-
-    Parameters
-    ----------
-    signature, options, generator
-        As `build` hands them on.
-    """
+def _experts(signature: Signature, options: ExpertsOptions, generator: torch.Generator) -> nn.Module:
+    """Return a mixture-of-experts transformer: a language model of symbols, else a regressor of sequences."""
     return _of_blocks(signature, options.block, options, generator)
 
 
-def transformer(signature: Signature, options: TransformerOptions, generator: torch.Generator) -> nn.Module:
-    """Return a dense transformer, the baseline.
-
-    Parameters
-    ----------
-    signature, options, generator
-        As `build` hands them on.
-    """
+def _transformer(signature: Signature, options: TransformerOptions, generator: torch.Generator) -> nn.Module:
+    """Return a dense transformer, the baseline."""
     network = ExpertConfig(
         d_model=options.d_model,
         d_hidden=options.d_hidden,
@@ -119,16 +112,10 @@ def _of_blocks(
     return Network(signature, block.moe.d_model, Blocks(options.model(), generator), generator)
 
 
-def flow(signature: Signature, options: FlowOptions, generator: torch.Generator) -> nn.Module:
-    """Return a network of flow layers: `FlowNetwork` for the next symbol, else such layers between two maps.
-
-    Parameters
-    ----------
-    signature, options, generator
-        As `build` hands them on.
-    """
+def _flow(signature: Signature, options: FlowOptions, generator: torch.Generator) -> nn.Module:
+    """Return a network of flow layers: `FlowNetwork` for the next symbol, else such layers between two maps."""
     if signature.kind == "token" and signature.causal and signature.outputs == signature.features:
-        return _Generated(
+        return FlowLanguageModel(
             FlowNetwork(
                 signature.features,
                 options.d_model,
@@ -165,14 +152,8 @@ def flow(signature: Signature, options: FlowOptions, generator: torch.Generator)
     return Network(signature, options.d_model, _Stack(layers), generator)
 
 
-def towers(signature: Signature, options: TowersOptions, generator: torch.Generator) -> nn.Module:
-    """Return collectives of towers, each of whose fused opinion is added to the residual stream.
-
-    Parameters
-    ----------
-    signature, options, generator
-        As `build` hands them on.
-    """
+def _towers(signature: Signature, options: TowersOptions, generator: torch.Generator) -> nn.Module:
+    """Return collectives of towers, each of whose fused opinion is added to the residual stream."""
     if signature.causal and options.n_heads:
         raise ValueError(
             "the attention of towers sees later tokens, but the task is causal; set model.towers.n_heads to 0"
@@ -197,14 +178,8 @@ def towers(signature: Signature, options: TowersOptions, generator: torch.Genera
     return Network(signature, options.d_model, _Residual(layers), generator)
 
 
-def pseudopods(signature: Signature, options: PseudopodsOptions, generator: torch.Generator) -> nn.Module:
-    """Return an encoder whose heads are pseudopods, between two maps.
-
-    Parameters
-    ----------
-    signature, options, generator
-        As `build` hands them on.
-    """
+def _pseudopods(signature: Signature, options: PseudopodsOptions, generator: torch.Generator) -> nn.Module:
+    """Return an encoder whose heads are pseudopods, between two maps."""
     encoder = SlimeMoldEncoder(
         options.d_model,
         options.n_heads,
@@ -220,6 +195,17 @@ def pseudopods(signature: Signature, options: PseudopodsOptions, generator: torc
     return Network(signature, options.d_model, _Encoder(encoder, signature.causal), generator)
 
 
+BUILDERS: Mapping[str, Builder] = MappingProxyType(
+    {
+        "experts": _experts,
+        "transformer": _transformer,
+        "flow": _flow,
+        "towers": _towers,
+        "pseudopods": _pseudopods,
+    }
+)
+
+
 def _drawn_seed(generator: torch.Generator) -> int:
     return int(torch.randint(2**31, (), generator=generator))
 
@@ -229,7 +215,7 @@ def _refuse_padding(mask: Tensor | None) -> None:
         raise ValueError("this architecture reads no padding: give sequences of one length, without a mask")
 
 
-class _Generated(nn.Module):
+class FlowLanguageModel(nn.Module):
     """A `FlowNetwork` under the call of a model; it reads no padding."""
 
     def __init__(self, network: FlowNetwork) -> None:
@@ -239,6 +225,18 @@ class _Generated(nn.Module):
     def forward(
         self, tokens: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits at each token, [B, S, V], and the metrics of the layers.
+
+        Parameters
+        ----------
+        tokens, mask, generator
+            As in `runs.models.network.Network.forward`; nothing is drawn.
+
+        Raises
+        ------
+        ValueError
+            If some tokens are padding, or `FlowNetwork` refuses them.
+        """
         _refuse_padding(mask)
         logits: Tensor
         logits, metrics = self.network(tokens)

@@ -50,7 +50,7 @@ def drawn(
     kept = kind_of(path)
     if kinds and DASHBOARD in kinds and kept != "training":
         raise ConfigError(f"only a training has a dashboard, and {path} is a {kept}; leave it out")
-    module, _, _ = module_of(path)
+    module, *_ = module_of(path)
     task = task_of(path)
     place = to or (path.with_name(f"{path.name}-plots") if kept == "checkpoint" else path / "plots")
     found = []

@@ -1,5 +1,7 @@
 """What a model answers to the examples of a split, and how well."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,6 @@ def examples(signature: Signature, split: Split, device: torch.device | str = "c
     return inputs.to(device), targets.to(device)
 
 
-@torch.no_grad()
 def outputs(model: nn.Module, inputs: Tensor, batch: int = BATCH) -> Tensor:
     """Return what a model answers to inputs [N, S, ...] in evaluation mode, [N, ...], float32 on their device.
 
@@ -43,10 +44,28 @@ def outputs(model: nn.Module, inputs: Tensor, batch: int = BATCH) -> Tensor:
     batch
         Examples at once.
     """
+    return in_batches(lambda part: model(part)[0], model, inputs, batch)
+
+
+@torch.no_grad()
+def in_batches(answer: Callable[[Tensor], Tensor], model: nn.Module, inputs: Tensor, batch: int) -> Tensor:
+    """Return the answers to inputs [N, S, ...] in evaluation mode, [N, ...], float32.
+
+    Parameters
+    ----------
+    answer
+        Is called with batches.
+    model
+        What it calls, whose mode is as before afterwards.
+    inputs
+        N examples.
+    batch
+        Examples at once.
+    """
     training = model.training
     model.eval()
     try:
-        return torch.cat([model(each)[0].float() for each in inputs.split(batch)])
+        return torch.cat([answer(part).float() for part in inputs.split(batch)])
     finally:
         model.train(training)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from archive_store.journal.journal import State
 from archive_store.reading import Run
+from qd.genes import GeneSpace
 from runs.calibration.stored import config_of
 from runs.errors import RunError
 from runs.models.keeping.living import OrganismModel
@@ -21,6 +22,7 @@ from runs.models.signature import Signature
 from runs.results.best import newest, organism_of, world_of
 
 if TYPE_CHECKING:
+    from organisms.species import Organism
     from runs.training.world import World
 
 
@@ -72,7 +74,7 @@ def best_model(run: Run) -> OrganismModel:
     Raises
     ------
     RunError
-        If none is kept yet, or it cannot be built again.
+        If none is kept yet, or it cannot be built again: its weights have other shapes than the configuration says.
     StoreError
         If a file of the run is damaged.
     """
@@ -178,10 +180,33 @@ def best_of(run: Run) -> tuple[OrganismModel, Signature]:
 
 
 def _model(run: Run, world: "World", state: State) -> OrganismModel:
+    organism = organism_of(run, world, state)
+    _check_genes(run, state, organism, world.species.genes)
     try:
-        return OrganismModel(organism_of(run, world, state)).eval()
+        return OrganismModel(organism).eval()
     except ValueError as error:
         raise RunError(f"{run.directory.path}: {error}") from None
+
+
+def _check_genes(run: Run, state: State, organism: "Organism", space: GeneSpace) -> None:
+    """Refuse components whose genes, and so the shapes of their weights, the configuration does not have.
+
+    Whole tensors were compared already: what a gene says is the part of them that a component has.
+    """
+    pool = organism.pool
+    for layer in range(pool.depth):
+        for slot in pool.living(layer):
+            occupant = pool.occupants[layer * pool.capacity + slot]
+            genes = {} if occupant is None else dict(occupant.genes)
+            for name, wanted in space.items():
+                found = genes.get(name, math.nan)
+                if not wanted.low <= found <= wanted.high or (wanted.integer and not found.is_integer()):
+                    kind = "a whole number" if wanted.integer else "a number"
+                    raise RunError(
+                        f"{run.directory.path}: the weights of organism {state.organism} do not fit the configuration: "
+                        f"gene {name!r} in slot {slot} of layer {layer} must be {kind} from {wanted.low:g} to "
+                        f"{wanted.high:g}, but is {found:g}; restore the run from a copy"
+                    )
 
 
 def _listed(states: Sequence[State]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runs.errors import ConfigError, RunError, command
 from runs.models.checkpoints import DIGESTS, METRICS, Checkpoint, open_checkpoint
+from runs.models.lengths import RUN, Lengths, lengths_of
 from runs.models.signature import Signature
 
 if TYPE_CHECKING:
@@ -36,14 +37,28 @@ class Opened:
     description
         Plain values: ``kind`` (checkpoint or run), ``path`` and ``digest`` of what was opened, ``architecture``,
         ``task``, ``step`` or ``organism`` and ``round``, ``metrics``.
-    any_length
-        Whether it reads sequences of other lengths than the task's.
+    lengths
+        Which sequences it reads.
     """
 
     model: "nn.Module"
     signature: Signature
     description: Mapping[str, Any]
-    any_length: bool = False
+    lengths: Lengths
+
+    @property
+    def any_length(self) -> bool:
+        """Whether it reads sequences of any length."""
+        return self.lengths.any
+
+    @property
+    def reading(self) -> "nn.Module":
+        """The model as it reads all of its `lengths`: a network of a run wants the task's."""
+        from runs.models.network import OutputsOnly, Padded
+
+        if self.description["kind"] == RUN and self.lengths.least < self.signature.length:
+            return OutputsOnly(Padded(self.model, self.signature)).eval()
+        return self.model
 
 
 def open_model(path: Path | str) -> Opened:
@@ -63,15 +78,15 @@ def open_model(path: Path | str) -> Opened:
         return _of_run(path)
     checkpoint = checkpoint_of(path)
     signature = checkpoint.signature
-    any_length = signature.causal and signature.per_position and checkpoint.choice.kind != "flow"
-    return Opened(_outputs_of(checkpoint), signature, described(checkpoint), any_length)
+    lengths = lengths_of(signature, checkpoint.choice.kind)
+    return Opened(_outputs_of(checkpoint), signature, described(checkpoint), lengths)
 
 
-def module_of(path: Path) -> tuple["nn.Module", Signature, str]:
-    """Return a model as `runs.models.architectures` makes them, what it reads and answers, and its digest.
+def module_of(path: Path) -> tuple["nn.Module", Signature, str, Lengths]:
+    """Return a model as `runs.models.architectures` makes them, what it reads and answers, its digest, and its lengths.
 
     It is called as ``model(tokens, mask=None, generator=None)`` and returns outputs and metrics; in evaluation mode, on
-    the CPU. That of a run reads sequences of other lengths only where they are shorter and it is causal.
+    the CPU.
 
     Raises
     ------
@@ -86,9 +101,11 @@ def module_of(path: Path) -> tuple["nn.Module", Signature, str]:
             Padded(opened.model, opened.signature).eval(),
             opened.signature,
             str(opened.description["digest"]),
+            opened.lengths,
         )
     checkpoint = checkpoint_of(path)
-    return checkpoint.model(), checkpoint.signature, checkpoint.digest
+    lengths = lengths_of(checkpoint.signature, checkpoint.choice.kind)
+    return checkpoint.model(), checkpoint.signature, checkpoint.digest, lengths
 
 
 def kind_of(path: Path) -> Kept:
@@ -200,7 +217,7 @@ def _of_run(path: Path) -> Opened:
         model,
         signature,
         {
-            "kind": "run",
+            "kind": RUN,
             "path": str(path),
             "digest": state.digest,
             "architecture": run.config["organism"]["kind"],
@@ -209,6 +226,7 @@ def _of_run(path: Path) -> Opened:
             "round": state.round,
             "metrics": scores(run, state.organism, state.round),
         },
+        lengths_of(signature, RUN),
     )
 
 

@@ -150,11 +150,5 @@ class ModelChoice(Section):
         return named(value, ARCHITECTURES)
 
 
-# Builders (signature, options, generator) -> torch.nn.Module, by import path: a configuration loads none of them.
-ARCHITECTURES = {
-    "experts": "runs.models.architectures:experts",
-    "transformer": "runs.models.architectures:transformer",
-    "flow": "runs.models.architectures:flow",
-    "towers": "runs.models.architectures:towers",
-    "pseudopods": "runs.models.architectures:pseudopods",
-}
+ARCHITECTURES = ("experts", "transformer", "flow", "towers", "pseudopods")
+"""Names of the builders in `runs.models.architectures`, which a configuration does not load."""

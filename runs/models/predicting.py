@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from runs.errors import ConfigError
+from runs.models.evaluation import BATCH, in_batches
 from runs.models.opening import Opened
-
-BATCH = 256  # examples of a forward pass
 
 
 def predict(model: Opened | nn.Module, arrays: Any, batch: int = BATCH) -> np.ndarray:
@@ -35,20 +34,13 @@ def predict(model: Opened | nn.Module, arrays: Any, batch: int = BATCH) -> np.nd
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch}")
     if isinstance(model, Opened):
-        network, found = model.model, examples(model, arrays)
+        network, found = model.reading, examples(model, arrays)
     else:
         network, found = model, np.asarray(_numbers(arrays))
         found = found.astype(np.int64 if found.dtype.kind in "iub" else np.float32)
     tokens = torch.from_numpy(found)
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            parts = [network(part.to(device)).float().cpu() for part in tokens.split(batch)]
-    finally:
-        network.train(training)
-    return torch.cat(parts).numpy()
+    return in_batches(lambda part: network(part.to(device)).cpu(), network, tokens, batch).numpy()
 
 
 def examples(opened: Opened, arrays: Any) -> np.ndarray:
@@ -113,10 +105,11 @@ def _symbols(opened: Opened, found: np.ndarray) -> np.ndarray:
 
 
 def _check_shape(opened: Opened, found: np.ndarray, wanted: tuple[int | str, ...]) -> None:
-    fits = found.ndim == len(wanted) and found.shape[2:] == wanted[2:] and all(found.shape)
-    if not fits or not (opened.any_length or found.shape[1] == wanted[1]):
+    if found.ndim != len(wanted) or found.shape[2:] != wanted[2:] or not all(found.shape):
         text = ", ".join(map(str, wanted))
         raise ConfigError(
             f"inputs must be [{text}] for the task {opened.signature.name!r}, at least one example, but are "
             f"{list(found.shape)}"
         )
+    if found.shape[1] not in opened.lengths:
+        raise ConfigError(opened.lengths.refused("inputs", opened.signature.name, found.shape[1]))

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from organisms.task import Kind, OfKind, Task, Tokens
+from organisms.task import Kind, OfKind, Task, Tokens, check_classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Signature(OfKind):
         S, the tokens of an example of the task; a causal model reads other lengths too.
     labels
         Names of the kinds of examples, where the task has some.
+    classes
+        Names of the classes, where the task has some.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Signature(OfKind):
     length: int
     causal: bool
     labels: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no task has.
@@ -52,6 +55,7 @@ class Signature(OfKind):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1 on, not {value!r}")
+        check_classes(self.kind, self.outputs, self.classes)
 
     @classmethod
     def of(cls, task: Task) -> "Signature":
@@ -65,6 +69,7 @@ class Signature(OfKind):
             task.length,
             task.causal,
             task.labels,
+            task.classes,
         )
 
     @classmethod
@@ -76,8 +81,12 @@ class Signature(OfKind):
         TypeError, ValueError
             If it is none.
         """
-        return cls(**{**values, "labels": tuple(values.get("labels", ()))})
+        names = {name: tuple(values.get(name, ())) for name in ("labels", "classes")}
+        return cls(**{**values, **names})
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON has it."""
-        return {**asdict(self), "labels": list(self.labels)}
+        plain = {**asdict(self), "labels": list(self.labels), "classes": list(self.classes)}
+        if not self.classes:  # as it was before there were any
+            del plain["classes"]
+        return plain

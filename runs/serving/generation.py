@@ -23,7 +23,7 @@ class Generation:
     seed
         Names every draw, with the number of the new token.
     use_cache
-        Whether keys and values of earlier tokens are kept from step to step; else all is read again for each token.
+        Whether what earlier tokens left is kept from step to step; else all is read again for each token.
     reuse_prefix
         Whether what was kept of other requests with the same beginning is used.
     streamed

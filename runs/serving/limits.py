@@ -31,9 +31,14 @@ class Limits(Section):
     timeout: Positive = 120.0
     """Seconds from the arrival of a request to its whole answer."""
     body_timeout: Positive = 10.0
-    """Seconds in which a client must have sent its request."""
+    """Seconds in which a client must have sent the head of its request, and as many for its body."""
     drain_timeout: Positive = 30.0
     """Seconds that requests under way are given to end when the server is asked to stop."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether anything of earlier requests is kept."""
+        return self.kv_cache_size > 0 and self.kv_cache_max_tokens > 0
 
     @model_validator(mode="after")
     def _rules(self) -> "Limits":

@@ -1,6 +1,6 @@
 """How a model reads sequences that grow: token by token where it can, else each time from the beginning."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from organisms.experts.incremental import new_caches, obstacle
 from organisms.experts.models import MoELanguageModel, MoESequenceRegressor
+from organisms.flow.network import FlowNetwork
 from organisms.layers.key_values import Reading
+from runs.models.architectures import FlowLanguageModel
+from runs.models.network import Network
 from runs.models.signature import Signature
 from runs.serving.generation import Token
 
-Kept = list[Tensor]  # of each block, keys and values of some tokens [2, G, T, R]
+Kept = list[Tensor]  # of each layer, what it keeps of some tokens, [A, G, T, R]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +67,65 @@ class Reader(Protocol):
         """Bytes that are kept of one token."""
 
 
+class Cache(Protocol):
+    """What a layer keeps of sequences in places."""
+
+    def taken(self, slot: int, start: int, end: int) -> Tensor:
+        """Return a copy of what is kept of some tokens, [A, G, T, R].
+
+        Parameters
+        ----------
+        slot, start, end
+            As in `Reader.keep`.
+        """
+
+    def put(self, slot: int, start: int, kept: Tensor) -> None:
+        """Let a sequence have what was taken of another.
+
+        Parameters
+        ----------
+        slot, start, kept
+            As in `Reader.restore`.
+        """
+
+    def clear(self, slot: int) -> None:
+        """Forget what may not be finite."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all."""
+
+    @property
+    def token_nbytes(self) -> int:
+        """Bytes that are taken of one token."""
+
+
 class Incremental:
-    """A model of experts, or a dense one of the same kind, with caches of keys and values.
+    """A model that keeps what it needs of earlier tokens, and reads the next ones alone.
 
     Parameters
     ----------
-    model
-        In evaluation mode.
-    slots
-        Sequences at the same time.
+    extended
+        From new tokens of several sequences and whose they are to the outputs at the last of each.
+    caches
+        What its layers keep, which `extended` reads and writes.
+    device
+        Where its parameters are.
+    description
+        What is kept, for those who look.
     """
 
-    description = "keys and values of earlier tokens are kept"
     incremental = True
 
-    def __init__(self, model: MoELanguageModel | MoESequenceRegressor, slots: int) -> None:
-        self._model, self._caches = model, new_caches(model, slots)
-        self._device = model.embed.device
+    def __init__(
+        self,
+        extended: Callable[[Tensor, Reading], Tensor],
+        caches: Sequence[Cache],
+        device: torch.device,
+        description: str,
+    ) -> None:
+        self._extended, self._caches, self._device = extended, caches, device
+        self.description = description
 
     def read(self, works: Sequence[Work]) -> Tensor:
         """Return what follows the last token of each sequence, [sequences, outputs]."""
@@ -92,10 +137,10 @@ class Incremental:
         )
         tokens = as_tensor([token for work in works for token in work.tokens], self._device)
         with torch.inference_mode():
-            return self._model.extended(tokens, reading, self._caches).float().cpu()
+            return self._extended(tokens, reading).float().cpu()
 
     def keep(self, slot: int, start: int, end: int) -> Kept:
-        """Return keys and values of a sequence's tokens from `start` up to `end`.
+        """Return what is kept of a sequence's tokens from `start` up to `end`.
 
         Parameters
         ----------
@@ -106,7 +151,7 @@ class Incremental:
             return [cache.taken(slot, start, end) for cache in self._caches]
 
     def restore(self, slot: int, start: int, kept: Kept) -> None:
-        """Let a sequence have the keys and values of another with the same beginning.
+        """Let a sequence have what is kept of another with the same beginning.
 
         Parameters
         ----------
@@ -125,12 +170,12 @@ class Incremental:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all caches, which grow to the longest sequence."""
+        """Bytes of all caches."""
         return sum(cache.nbytes for cache in self._caches)
 
     @property
     def token_nbytes(self) -> int:
-        """Bytes of the keys and values of one token in all blocks."""
+        """Bytes of what is kept of one token in all layers."""
         return sum(cache.token_nbytes for cache in self._caches)
 
 
@@ -143,15 +188,17 @@ class Whole:
         In evaluation mode, on the device of its parameters.
     window
         Tokens that it reads at most.
+    reason
+        Why nothing of earlier tokens is kept.
     """
 
     incremental = False
 
-    def __init__(self, model: nn.Module, window: int) -> None:
+    def __init__(self, model: nn.Module, window: int, reason: str) -> None:
         self._model, self._window = model, window
         self._device = next((each.device for each in model.parameters()), torch.device("cpu"))
         self._read: dict[int, tuple[Token, ...]] = {}
-        self.description = f"for each new token the last {window} tokens are read again"
+        self.description = f"for each new token the last {window} tokens are read again: {reason}"
 
     def read(self, works: Sequence[Work]) -> Tensor:
         """Return what follows the last token of each sequence, [sequences, outputs]; one by one."""
@@ -198,7 +245,7 @@ class Whole:
         return 0
 
 
-def reader_of(model: nn.Module, signature: Signature, slots: int) -> Reader:
+def reader_of(model: nn.Module, signature: Signature, slots: int, *, shared: bool = True) -> Reader:
     """Return how a model is read, by what it is.
 
     Parameters
@@ -209,10 +256,45 @@ def reader_of(model: nn.Module, signature: Signature, slots: int) -> Reader:
         Its length is the window of a model that is read whole.
     slots
         Sequences at the same time.
+    shared
+        Whether `Reader.keep` is asked for: a flow then keeps what it needs no more itself.
     """
-    if isinstance(model, MoELanguageModel | MoESequenceRegressor) and obstacle(model) is None:
-        return Incremental(model, slots)
-    return Whole(model, signature.length)
+    reason = "this architecture keeps nothing of them"
+    if isinstance(model, MoELanguageModel | MoESequenceRegressor):
+        found = obstacle(model)
+        if found is None:
+            return _of_experts(model, slots)
+        reason = found
+    elif isinstance(model, FlowLanguageModel):
+        found = model.network.obstacle
+        if found is None:
+            return _of_flow(model.network, slots, shared)
+        reason = found
+    elif isinstance(model, Network):
+        reason = "it counts positions from the first of them on, and was trained on no others"
+    return Whole(model, signature.length, reason)
+
+
+def _of_experts(model: MoELanguageModel | MoESequenceRegressor, slots: int) -> Incremental:
+    caches = new_caches(model, slots)
+    return Incremental(
+        lambda tokens, reading: model.extended(tokens, reading, caches),
+        caches,
+        model.embed.device,
+        "keys and values of earlier tokens are kept",
+    )
+
+
+def _of_flow(network: FlowNetwork, slots: int, shared: bool) -> Incremental:
+    pasts = network.new_pasts(slots, shared=shared)
+    ring = pasts[0].ring
+    banks = "" if ring.block is None else f", and memory banks, written every {ring.block} tokens"
+    return Incremental(
+        lambda tokens, reading: network.extended(tokens, reading, pasts),
+        pasts,
+        network.embed.device,
+        f"what the next token sees of the last {ring.window} is kept{banks}",
+    )
 
 
 def as_tensor(tokens: Sequence[Token], device: torch.device) -> Tensor:

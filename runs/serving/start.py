@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from runs.models.lengths import Lengths
 from runs.models.signature import Signature
 from runs.serving.engine import Engine
 from runs.serving.http.metrics import Metrics
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def served(
     model: "nn.Module",
     signature: Signature,
+    lengths: Lengths,
     name: str,
     limits: Limits,
     report: Callable[[str], None],
@@ -34,6 +36,8 @@ def served(
         put into evaluation mode.
     signature
         What it reads and answers.
+    lengths
+        Which sequences it reads.
     name
         What clients read about which model it is.
     limits
@@ -45,7 +49,7 @@ def served(
 
     model.eval()
     engine = Engine(
-        reader_of(model, signature, limits.max_batch_size),
+        reader_of(model, signature, limits.max_batch_size, shared=limits.shares),
         discrete=signature.tokens == "discrete",
         limits=limits,
         clock=time.monotonic,
@@ -53,6 +57,7 @@ def served(
     return Served(
         name,
         signature,
+        lengths,
         limits,
         Service(engine, report),
         Predictor(model),

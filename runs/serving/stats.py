@@ -34,5 +34,6 @@ def stats(served: "Served") -> dict[str, Any]:
         "incremental": engine.reader.incremental,
         "draining": served.service.draining,
         "model": served.name,
+        "examples": f"of {served.lengths}",
         "limits": served.limits.model_dump(),
     }

@@ -4,7 +4,8 @@ A server is a process of its own, its clients are threads of this one, and all s
 has 2 blocks of width 512 with 8 experts of 1,024 hidden units, two for each token (27.6 million parameters): so wide
 that products take most of the time of a token, and not what calls cost. The one of 10,000 requests is small, because
 there the server is asked about, and not the model. Answers are checked first: with and without caches, alone and in
-company, streamed and whole.
+company, streamed and whole. A flow (2 layers of width 256, windows of 128 tokens, memories of 64 slots) is read in this
+process, by what it keeps and by reading its last 256 tokens again, as a model is that keeps nothing.
 
     PYTHONPATH=. python tests/benchmarks/serving.py [PART ...]
 """
@@ -33,8 +34,12 @@ import torch
 
 from runs.models.architectures import build
 from runs.models.checkpoints import save
-from runs.models.options import ExpertsOptions, ModelChoice
+from runs.models.options import ExpertsOptions, FlowOptions, ModelChoice
 from runs.models.signature import Signature
+from runs.serving.engine import Engine
+from runs.serving.generation import Done, Event, Generation, Token
+from runs.serving.limits import Limits
+from runs.serving.readers import Reader, Whole, reader_of
 
 CLIENTS, PATIENCE = 32, 300
 WIDE = {"d_model": 512, "router": {"n_experts": 8, "init_scale": 2.0}, "expert": {"d_hidden": 1024}}
@@ -304,6 +309,67 @@ def memory(at: str, pid: int, requests: int = 10_000) -> None:
     assert found["completed"] == found["total_requests"], "requests were lost"
 
 
+def flow(new: int = 192, rounds: int = 3) -> None:
+    """One sequence and eight at once, in turns with reading again, which takes so long that it says fewer tokens."""
+    shape = Signature("text", "token", "discrete", 256, 256, 256, True)
+    options = {
+        "d_model": 256,
+        "n_heads": 8,
+        "n_patterns": 16,
+        "base_sparsity": 0.1,
+        "window": 128,
+        "memory_size": 64,
+    }
+    choice = ModelChoice(kind="flow", flow=FlowOptions.model_validate(options))
+    model = build(shape, choice, torch.Generator().manual_seed(0)).eval()
+    keeping, again = (
+        partial(reader_of, model, shape, 8, shared=False),
+        partial(Whole, model, shape.length, "nothing shall be kept"),
+    )
+    answers = [
+        grown(reader(), [prompt(each, 16) for each in range(2)], new)[0] for reader in (keeping, again)
+    ]
+    assert answers[0] == answers[1], "what is kept changes the likeliest symbols; nothing is reported"
+    print(f"a flow answers {new} likeliest symbols alike, by what it keeps and by reading again", flush=True)
+    for count in (1, 8):
+        prompts = [prompt(100 + each, 16) for each in range(count)]
+        with_, without = [], []
+        for _ in range(rounds):
+            with_.append(count * new / grown(keeping(), prompts, new)[1])
+            without.append(
+                count
+                * (new // 8)
+                / grown(again(), [[*each, *prompt(7, 112)] for each in prompts], new // 8)[1]
+            )
+        one, other = statistics.median(with_), statistics.median(without)
+        print(
+            f"a flow, {count} at once: {one:.0f} tokens/s by what it keeps, {other:.1f} by reading 128 to "
+            f"{128 + new // 8} tokens again: {one / other:.1f} times (medians of {rounds}); "
+            f"{keeping().nbytes / 2**20 / 8:.1f} MiB a sequence of any length",
+            flush=True,
+        )
+
+
+def grown(reader: Reader, prompts: list[list[int]], new: int) -> tuple[list[tuple[Token, ...]], float]:
+    """Likeliest continuations of several prompts at once, and the seconds that they took."""
+    engine = Engine(
+        reader, discrete=True, limits=Limits(max_batch_size=8, kv_cache_size=0), clock=time.monotonic
+    )
+    ends: list[Event] = []
+    start = time.perf_counter()
+    for number, tokens in enumerate(prompts):
+        asked = Generation(str(number), tuple(tokens), new, temperature=0.0)
+        engine.submit(asked, ends.append)
+    while engine.busy:
+        engine.step()
+    taken = time.perf_counter() - start
+    done = sorted(
+        (each for each in ends if isinstance(each, Done)), key=lambda each: each.generation.request_id
+    )
+    assert len(done) == len(prompts), ends
+    return [each.new_tokens for each in done], taken
+
+
 def several(client: Client, seed: int, count: int) -> None:
     for number in range(count):
         client.infer(prompt(seed + number, 24), 2)
@@ -319,6 +385,10 @@ PARTS = {"company": company, "beginnings": beginnings, "misbehaved": misbehaved}
 
 
 def main(wanted: list[str]) -> None:
+    if not wanted or "flow" in wanted:
+        flow()
+    if wanted == ["flow"]:
+        return
     with server(WIDE, 2) as (at, _):
         check(at)
         for name, part in PARTS.items():

@@ -43,6 +43,16 @@ def test_the_digest_of_a_task_without_labels_is_what_it_was_before_there_were_an
     assert replace(task, metrics=lambda outputs, split: {}).digest == task.digest
 
 
+def test_names_of_classes_do_not_count_for_the_digest_and_are_one_for_each():
+    task = small_task()
+    names = tuple(map(str, range(task.outputs)))
+    assert replace(task, classes=names).digest == task.digest
+    with pytest.raises(
+        ValueError, match=f"each of the {task.outputs} outputs of a task of kind class, but are 1 "
+    ):
+        replace(task, classes=names[:1])
+
+
 def test_labels_count_for_the_digest():
     task = small_task()
     digests = [

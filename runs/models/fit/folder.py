@@ -11,6 +11,8 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -220,3 +222,25 @@ def _loss(path: Path) -> float | None:
 
 def _by_loss(saved: Saved) -> tuple[float, int]:
     return (math.inf if saved.loss is None else saved.loss, saved.step)
+
+
+@contextmanager
+def as_training(how: str) -> Iterator[None]:
+    """Tell of a full or broken disk in the words of a training.
+
+    Parameters
+    ----------
+    how
+        The command that goes on with it.
+
+    Raises
+    ------
+    RunError
+        Instead of a `WriteError`, whose words are a run's.
+    """
+    try:
+        yield
+    except WriteError as error:
+        raise RunError(
+            f"{error.path} cannot be written: {error.reason}; when {error.when}, the training goes on with: {how}"
+        ) from error

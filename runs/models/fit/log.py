@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from archive_store import durable
-from archive_store.errors import WriteError
 from qd.canonical import canonical
 
 CLOCK = ("seconds", "examples_per_second", "tokens_per_second")
@@ -24,10 +23,8 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with durable.explained(path):
             self._file: BinaryIO = path.open("ab")
-        except OSError as error:
-            raise _unwritten(path, error) from error
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record, in canonical JSON (`qd.canonical`).
@@ -37,22 +34,25 @@ class Log:
         WriteError
             If the disk does not take it.
         """
-        try:
+        with durable.explained(self.path):
             self._file.write(canonical(record).encode() + b"\n")
             self._file.flush()
-        except OSError as error:
-            raise _unwritten(self.path, error) from error
 
     def sync(self) -> None:
         """Make what was written durable, before a checkpoint relies on it."""
-        try:
+        with durable.explained(self.path):
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise _unwritten(self.path, error) from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what a full disk did not take is tried once more.
+
+        Raises
+        ------
+        WriteError
+            If the disk does not take it.
+        """
+        with durable.explained(self.path):
+            self._file.close()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -83,7 +83,3 @@ def cut(path: Path, step: int) -> None:
     """
     kept = [record for record in read(path) if record["step"] <= step]
     durable.write(path, b"".join(canonical(record).encode() + b"\n" for record in kept))
-
-
-def _unwritten(path: Path, error: OSError) -> WriteError:
-    return WriteError(path, error.strerror or str(error), False)

@@ -106,6 +106,8 @@ def _begin(trainer: Trainer, folder: TrainingFolder, report: Report) -> Position
         folder.sweep()
         cut(folder.log, position.step)
         folder.report("running", position.step)
+        if trainer.batches.too_large:
+            report(FitProgress(trainer.config.run_name, message=trainer.batches.too_large))
         if saved:
             report(
                 FitProgress(

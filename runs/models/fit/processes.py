@@ -21,7 +21,7 @@ from runs.errors import ConfigError, PlasmodiaError, RunError, Stopped
 from runs.machine import settings
 from runs.machine.interruption import SIGNALS
 from runs.models.config import TrainConfig
-from runs.models.fit.folder import TrainingFolder
+from runs.models.fit.folder import TrainingFolder, as_training
 from runs.observability.fitting import FitProgress
 
 _ERRORS = {kind.__name__: kind for kind in (RunError, ConfigError, Stopped, PlasmodiaError)}
@@ -175,14 +175,15 @@ def _trained(
     group.init_process_group(
         "nccl" if is_cuda else "gloo", init_method=f"file://{place / 'meeting'}", rank=rank, world_size=size
     )
-    reason = train(
-        Trainer(prepared, World(rank, size)),
-        TrainingFolder(Path(folder)),
-        report=progress.put,
-        stop=stop,
-        clock=time.monotonic,
-        how=how,
-    )
+    with as_training(how):
+        reason = train(
+            Trainer(prepared, World(rank, size)),
+            TrainingFolder(Path(folder)),
+            report=progress.put,
+            stop=stop,
+            clock=time.monotonic,
+            how=how,
+        )
     group.destroy_process_group()
     return reason
 

@@ -15,7 +15,7 @@ from runs.errors import ConfigError, RunError, command
 from runs.machine import settings
 from runs.machine.interruption import listening, to_stderr
 from runs.models.config import TrainConfig
-from runs.models.fit.folder import Saved, TrainingFolder, check_place
+from runs.models.fit.folder import Saved, TrainingFolder, as_training, check_place
 from runs.models.fit.rules import broken_rules
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def fit(
     ConfigError
         If the configuration cannot be used, or the folder is there and `resume` is not given; nothing was written.
     RunError
-        If the training diverges or cannot go on; its checkpoints stay.
+        If the training diverges or cannot go on, or the disk does not take what is written; its checkpoints stay.
     Stopped
         If SIGINT or SIGTERM asked it to stop; there is a checkpoint of its last step then.
     LockError
@@ -140,7 +140,10 @@ def fit(
         elif nproc == 1:
             from runs.models.fit.loop import train
 
-            reason = train(trainer, folder, report=report, stop=stop.patiently, clock=time.monotonic, how=how)
+            with as_training(how):
+                reason = train(
+                    trainer, folder, report=report, stop=stop.patiently, clock=time.monotonic, how=how
+                )
         else:
             from runs.models.fit.processes import train_together
 

@@ -1,15 +1,18 @@
 """The bodies of requests: JSON without NaN and infinities, of these keys alone."""
 
 import json
+from itertools import islice
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
 from organisms.layers.config import Count, Section
-from runs.config.problems import problems
+from runs.config.problems import LONGEST, problems
 from runs.serving.generation import Refused
 
 Body = TypeVar("Body", bound=Section)
+
+TOLD = 5  # problems of a body that are told
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
@@ -51,7 +54,7 @@ class CompletionRequest(Section):
 
     model: str = "plasmodia"
     """Not read: there is one model."""
-    prompt: str | Annotated[list[int], Field(min_length=1)]
+    prompt: str | Annotated[list[int], Field(min_length=1, fail_fast=True)]
     """Text, where the vocabulary are the 256 bytes of UTF-8; or symbols."""
     max_tokens: Count = 16
     """Tokens to add."""
@@ -91,11 +94,22 @@ def parsed(data: bytes, kind: type[Body]) -> Body:
     if not isinstance(value, dict):
         raise Refused(400, f"the body must be a JSON object, not a {type(value).__name__}")
     try:
-        return kind.model_validate(value)
+        return kind.model_validate(_few(value, kind))
     except ValidationError as error:
         # Their place alone, and not all values below, is told of what was refused.
         found = problems(error.errors(include_url=False), kind)
-        raise Refused(422, "; ".join(dict.fromkeys(str(each) for each in found[:5]))) from None
+        raise Refused(422, "; ".join(dict.fromkeys(str(each) for each in found[:TOLD]))) from None
+
+
+def _few(value: dict[str, Any], kind: type[Body]) -> dict[str, Any]:
+    """Return an object without most of its unknown keys, and without the ends of long ones: to tell a few is enough.
+
+    To look for what each of a hundred thousand may have meant takes seconds, in which nobody else is answered.
+    """
+    unknown = list(islice((name for name in value if name not in kind.model_fields), TOLD))
+    return {name: each for name, each in value.items() if name in kind.model_fields} | {
+        name[: LONGEST + 1]: value[name] for name in unknown
+    }
 
 
 class _NotFinite(Exception):

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from runs.serving.generation import Done, Event, Failed, Generation, Refused, Token
-from runs.serving.http.bodies import CompletionRequest, parsed
+from runs.serving.http.bodies import CompletionRequest
 from runs.serving.http.infer import STREAM, UNBUFFERED, client, most_tokens, new_tokens
 from runs.serving.http.replies import event, reply
-from runs.serving.http.served import Served, body_of, events, first_of
+from runs.serving.http.served import Served, asked_of, events, first_of
 from runs.serving.http.tokens import tokens_of
 
 BYTES = 256
@@ -72,7 +72,7 @@ async def completions(served: Served, request: Request) -> Response:
     served.check_continues()
     if served.signature.tokens != "discrete":
         raise Refused(409, "completions are of symbols, but the model reads numbers; send them to /infer")
-    asked = parsed(await body_of(request, served.limits), CompletionRequest)
+    asked = await asked_of(request, served, CompletionRequest)
     tokens = tokens_of(_symbols(asked.prompt, served), served.signature, most_tokens(served), "prompt")
     generation = Generation(
         f"cmpl-{next(served.numbers)}",

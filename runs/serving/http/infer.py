@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from runs.serving.generation import Done, Event, Generation, Piece, Refused, Token
-from runs.serving.http.bodies import InferRequest, PredictRequest, parsed
+from runs.serving.http.bodies import InferRequest, PredictRequest
 from runs.serving.http.replies import event, reply
-from runs.serving.http.served import Served, body_of, events, first_of, whole
+from runs.serving.http.served import Served, asked_of, events, first_of, whole
 from runs.serving.http.tokens import is_flat, plain, tokens_of
 from runs.serving.predicting import batches
 
@@ -43,20 +43,16 @@ async def stream(served: Served, request: Request) -> Response:
 
 async def predict(served: Served, request: Request) -> Response:
     """Answer with the outputs of the model for each example."""
-    asked = parsed(await body_of(request, served.limits), PredictRequest)
-    limits, signature = served.limits, served.signature
-    examples = [
-        tokens_of(example, signature, limits.max_tokens, f"inputs[{at}]")
-        for at, example in enumerate(asked.inputs)
-    ]
-    tokens, most = sum(map(len, examples)), limits.max_tokens * limits.max_batch_size
-    if tokens > most:
-        raise Refused(413, f"inputs have {tokens} tokens together, but at most {most} are read at once")
+    examples = await asyncio.to_thread(_examples, served, await asked_of(request, served, PredictRequest))
+    signature = served.signature
     with served.service.visit():
         outputs = await _called(served, examples, request)
     answered: dict[str, Any] = {"outputs": outputs}
     if signature.kind == "class":
-        answered["classes"] = [max(range(len(row)), key=row.__getitem__) for row in outputs]
+        found = [max(range(len(row)), key=row.__getitem__) for row in outputs]
+        answered["classes"] = found
+        if signature.classes:
+            answered["class_names"] = [signature.classes[each] for each in found]
     return reply(answered)
 
 
@@ -94,7 +90,7 @@ def answer(done: Done, flat: bool) -> dict[str, Any]:
 
 async def _asked(served: Served, request: Request, *, streamed: bool) -> tuple[Generation, bool]:
     served.check_continues()
-    asked = parsed(await body_of(request, served.limits), InferRequest)
+    asked = await asked_of(request, served, InferRequest)
     discrete = served.signature.tokens == "discrete"
     if not discrete and asked.temperature != 1.0:
         raise Refused(
@@ -150,6 +146,22 @@ def new_tokens(served: Served, prompt: int, asked: int, name: str) -> int:
 def client(request: Request) -> str:
     """Return whose request it is: clients of one address are one."""
     return request.client.host if request.client else ""
+
+
+def _examples(served: Served, asked: PredictRequest) -> list[tuple[Token, ...]]:
+    """Return the examples of a request; a long one takes a while."""
+    limits, signature = served.limits, served.signature
+    tokens, most = sum(map(len, asked.inputs)), limits.max_tokens * limits.max_batch_size
+    if tokens > most:
+        raise Refused(413, f"inputs have {tokens} tokens together, but at most {most} are read at once")
+    examples = [
+        tokens_of(example, signature, limits.max_tokens, f"inputs[{at}]")
+        for at, example in enumerate(asked.inputs)
+    ]
+    for at, example in enumerate(examples):
+        if len(example) not in served.lengths:
+            raise Refused(422, served.lengths.refused(f"inputs[{at}]", signature.name, len(example)))
+    return examples
 
 
 def _sent(found: Event, flat: bool) -> str:

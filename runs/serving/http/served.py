@@ -9,14 +9,18 @@ from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from runs.models.lengths import Lengths
 from runs.models.signature import Signature
 from runs.serving.generation import Done, Event, Failed, Generation, Piece, Refused
+from runs.serving.http.bodies import Body, parsed
 from runs.serving.http.metrics import Metrics
 from runs.serving.limits import Limits
 from runs.serving.predicting import Predictor
 from runs.serving.service import Service
 
 Answer = TypeVar("Answer")
+
+LONG = 2**14  # bytes of a body that takes a millisecond or more to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Served:
         What it reads and answers.
     limits
         What is taken on.
+    lengths
+        Which examples are answered as a whole.
     service, predictor
         Who continues sequences, and who answers whole examples.
     metrics
@@ -43,6 +49,7 @@ class Served:
 
     name: str
     signature: Signature
+    lengths: Lengths
     limits: Limits
     service: Service
     predictor: Predictor
@@ -99,6 +106,27 @@ async def body_of(request: Request, limits: Limits) -> bytes:
         raise Refused(408, f"the body must have come within {limits.body_timeout:g} s") from None
     except ClientDisconnect:
         raise Refused(400, "the body ended before it was whole") from None
+
+
+async def asked_of(request: Request, served: Served, kind: type[Body]) -> Body:
+    """Return what a request asks for; a long body is read beside the loop, so that others are answered meanwhile.
+
+    Parameters
+    ----------
+    request
+        With a body.
+    served
+        Whose limits hold.
+    kind
+        What the body must be.
+
+    Raises
+    ------
+    Refused
+        As `body_of` and `runs.serving.http.bodies.parsed` do.
+    """
+    data = await body_of(request, served.limits)
+    return parsed(data, kind) if len(data) < LONG else await asyncio.to_thread(parsed, data, kind)
 
 
 async def events(served: Served, generation: Generation) -> AsyncGenerator[Event, None]:

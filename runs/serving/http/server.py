@@ -8,10 +8,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 
 from runs.errors import ConfigError
+from runs.serving.http.connections import Timed
 from runs.serving.http.guard import Application
 from runs.serving.service import Service
 
@@ -139,7 +141,7 @@ async def _serve(
     drain_timeout: float,
     tell: Callable[[str], None],
 ) -> None:
-    server = new_server(app)
+    server = new_server(app, service.engine.limits.body_timeout)
     asked = asyncio.Event()
 
     def ask() -> None:
@@ -161,11 +163,20 @@ async def _serve(
         service.stop()
 
 
-def new_server(app: Application) -> Server:
-    """Return a server of an application, which tells of errors itself: the server's own log is silent."""
+def new_server(app: Application, head_timeout: float) -> Server:
+    """Return a server of an application, which tells of errors itself: the server's own log is silent.
+
+    Parameters
+    ----------
+    app
+        Who answers.
+    head_timeout
+        Seconds in which the head of a request must have come.
+    """
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
+        http=partial(Timed, timeout=head_timeout),  # type: ignore[arg-type] # called as the class would be
         log_config=None,
         access_log=False,
         lifespan="off",

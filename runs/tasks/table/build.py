@@ -57,7 +57,7 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
             f"each of {len(table):,} rows, over 1 GiB in all; choose fewer by task.columns"
         )
     tokens = _tokens(columns)
-    targets, kind, outputs = _targets(options, table[target], target, rows["train"])
+    targets, kind, outputs, names = _targets(options, table[target], target, rows["train"])
     train, probe, validation, test = (Split(tokens[rows[name]], targets[rows[name]]) for name in NAMES)
     return Task(
         name="table",
@@ -70,6 +70,7 @@ def build(options: Options, corpus: bytes | None = None) -> Task:
         features=tokens.shape[-1],
         outputs=outputs,
         positions=np.arange(len(columns), dtype=np.float64)[:, None],
+        classes=names,
     )
 
 
@@ -192,17 +193,17 @@ def _are_classes(options: Options, target: pd.Series) -> bool:
 
 def _targets(
     options: Options, column: pd.Series, name: str, train: np.ndarray
-) -> tuple[np.ndarray, Kind, int]:
-    """Return the targets of all rows, the kind of the task and its number of outputs."""
+) -> tuple[np.ndarray, Kind, int, tuple[str, ...]]:
+    """Return the targets of all rows, the kind of the task, its number of outputs and the names of its classes."""
     if _are_classes(options, column):
-        numbers, count = classes_of(column, name, train)
-        return numbers, "class", count
+        numbers, names = classes_of(column, name, train)
+        return numbers, "class", len(names), names
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         raise ConfigError(
             f"task.predict is value, but the column {name!r} does not hold numbers; leave it out"
         )
     values = column_of(column, name, train, "refuse").block
-    return values, "value", 1
+    return values, "value", 1, ()
 
 
 def _tokens(columns: Sequence[Column]) -> np.ndarray:

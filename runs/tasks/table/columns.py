@@ -57,8 +57,8 @@ def column_of(values: pd.Series, name: str, train: np.ndarray, missing: Missing)
     return Column(np.hstack([block, *flags]).astype(np.float32))
 
 
-def classes_of(values: pd.Series, name: str, train: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the class of each row, int64 [N], and their number; classes are numbered in sorted order.
+def classes_of(values: pd.Series, name: str, train: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the class of each row, int64 [N], and the names of all; classes are numbered in sorted order.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def classes_of(values: pd.Series, name: str, train: np.ndarray) -> tuple[np.ndar
             "number instead (task.predict=value)"
         )
     numbers = {level: number for number, level in enumerate(levels)}
-    return values.map(numbers).to_numpy(np.int64), len(levels)
+    return values.map(numbers).to_numpy(np.int64), tuple(map(str, levels))
 
 
 def _standardised(numbers: np.ndarray, name: str, train: np.ndarray, gaps: np.ndarray) -> np.ndarray:

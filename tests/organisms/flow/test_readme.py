@@ -10,7 +10,7 @@ import torch
 import organisms.flow
 
 README = (Path(__file__).parents[3] / "organisms" / "flow" / "README.md").read_text(encoding="utf-8")
-NETWORK, LAYER, MEMORY, QUANTISED = (
+NETWORK, LAYER, MEMORY, TOKENS, QUANTISED = (
     textwrap.dedent(block)
     for block in re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", README, re.MULTILINE)
     if "import" in block
@@ -29,6 +29,16 @@ def test_the_quick_start_runs():
     exec(MEMORY, names)
     assert names["read"].shape == (2, 128, 64)
     assert {name for name in found | set(names["metrics"]) if f"`{name}`" not in README} == set()
+
+
+def test_the_example_of_reading_token_by_token_runs():
+    torch.manual_seed(0)
+    names = {}
+    exec(NETWORK, names)
+    exec(TOKENS, names)
+    with torch.no_grad():
+        for row, ids in zip(names["logits"], names["ids"].split([3, 2]), strict=True):
+            torch.testing.assert_close(row, names["model"](ids[None])[0][0, -1], rtol=1e-4, atol=1e-4)
 
 
 def test_the_example_of_few_bits_runs():

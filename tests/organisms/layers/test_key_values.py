@@ -79,6 +79,23 @@ def test_in_float32_a_longer_neighbour_changes_no_bit():
         assert torch.equal(cache.attended(Reading((0,), (length,), (1,)), q[:1]), together[:1])
 
 
+@pytest.mark.skipif(
+    not torch.backends.mkl.is_available(), reason="rows of products depend on one another without MKL"
+)
+@given(
+    width=st.integers(1, 9), heads=st.sampled_from([1, 2]), count=st.integers(2, 9), end=st.integers(9, 150)
+)
+def test_in_float32_a_cut_changes_no_bit_whatever_the_width_of_heads(width, heads, count, end):
+    cache = KeyValues(1, 1, width, torch.zeros(1))
+    cache.reserve(end)
+    shape = (1, 1, end, width)
+    cache.keys[:, :, :end], cache.values[:, :, :end] = (drawn(*shape, seed=seed).float() for seed in (1, 2))
+    q = drawn(count, heads, width, seed=3).float()
+    together = cache.attended(Reading((0,), (end - count,), (count,)), q)
+    alone = [cache.attended(Reading((0,), (end - count + at,), (1,)), q[at : at + 1]) for at in range(count)]
+    assert torch.equal(torch.cat(alone), together)
+
+
 def test_what_is_written_comes_back_and_can_be_given_to_another_place():
     cache = KeyValues(SLOTS, G, R, drawn(1))
     k, v = drawn(130, G, R, seed=1), drawn(130, G, R, seed=2)

@@ -149,7 +149,7 @@ def test_nothing_is_deleted_if_one_of_them_may_not_be(folder, tmp_path):
         (["models", "export", "nowhere", "--format", "onnx"], "nowhere is no folder"),
         (["models", "delete", ".", "--yes"], "is no checkpoint and no training"),
         (["predict", "nowhere", "x.npy", "--out", "y.npy"], "nowhere is no folder"),
-        (["predict", "nowhere", "x.npy", "--out", "y.txt"], "--out must be a file that ends in .npy"),
+        (["predict", "nowhere", "x.npy", "--out", "y.txt"], "--out must be a file that ends in .npy or .csv"),
     ],
 )
 def test_nonsense_is_one_sentence(arguments, said, tmp_path, monkeypatch):
@@ -167,6 +167,22 @@ def test_pictures_are_written_where_it_says(signals, tmp_path):
     refused = run("models", "plot", signals, "--kind", "spectr")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "did you mean spectra?" in refused.stderr
+
+
+def test_a_checkpoint_keeps_the_names_of_classes_and_a_table_answers_them(tmp_path):
+    draws = np.random.default_rng(0)
+    table = pd.DataFrame({"a": draws.normal(size=80), "b": draws.normal(size=80)})
+    table["y"] = np.where(table["a"] + table["b"] > 0, "ill", "well")
+    table.to_csv(tmp_path / "table.csv", index=False)
+    data = {"name": "table", "path": str(tmp_path / "table.csv"), "target": "y"}
+    signature, chosen, path = Signature.of(made(data, "here")), choice("transformer"), tmp_path / "model"
+    save(path, model("transformer", signature), chosen, signature, metrics={}, fingerprint={}, data=data)
+    result = run("predict", path, tmp_path / "table.csv", "--out", tmp_path / "out.csv")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'out.csv'}\n"), result.stderr
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert list(found.columns) == ["class", "logit of ill", "logit of well"]
+    wanted = np.where(found["logit of ill"] >= found["logit of well"], "ill", "well")
+    assert (found["class"] == wanted).all()
 
 
 def test_a_model_of_a_table_answers_to_rows_of_the_same_columns(tmp_path):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runs.errors import ConfigError
-from runs.models.architectures import build
+from runs.models.architectures import BUILDERS, build
 from runs.models.options import ARCHITECTURES, ModelChoice
 from runs.models.signature import Signature
 from tests.fixtures.small_trainings import SIZES
@@ -43,6 +43,10 @@ def test_every_architecture_answers_every_kind_of_task_and_learns_from_it(kind, 
     assert outputs.dtype == torch.float32
     (outputs.square().mean() + metrics.get("aux_total", torch.zeros(()))).backward()
     assert all(each.grad is not None and bool(each.grad.isfinite().all()) for each in model.parameters())
+
+
+def test_every_name_of_an_architecture_has_a_builder():
+    assert set(BUILDERS) == set(ARCHITECTURES) < set(ModelChoice.model_fields)
 
 
 @pytest.mark.parametrize("kind", KINDS)

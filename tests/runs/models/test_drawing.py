@@ -128,9 +128,9 @@ def test_another_reads_its_own_length_alone():
 
 
 def test_a_run_is_a_module_like_any_model(signals):
-    module, signature, digest = module_of(signals)
+    module, signature, digest, lengths = module_of(signals)
     opened = open_model(signals)
-    assert (signature, digest) == (opened.signature, opened.description["digest"])
+    assert (signature, digest, lengths) == (opened.signature, opened.description["digest"], opened.lengths)
     tokens = torch.randn(2, signature.length, signature.features, generator=torch.Generator().manual_seed(0))
     whole, _ = module(tokens)
     assert torch.equal(whole, opened.model(tokens))

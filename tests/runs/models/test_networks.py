@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from archive_store.encoding import decode, encode
 from archive_store.reading import open_run
 from organisms.nn import score
 from runs.errors import RunError
@@ -10,6 +13,7 @@ from runs.models.networks import Ensemble, best_model, best_state, ensemble, org
 from runs.models.predicting import predict
 from runs.results.best import organism_of
 from runs.training.census import outputs
+from tests.fixtures.small_runs import copied
 
 
 def wanted(run, state):
@@ -52,6 +56,41 @@ def test_any_organism_can_be_had_at_any_round_that_is_kept(signals):
 def test_an_organism_that_is_not_kept_is_refused(signals, organism, round, said):
     with pytest.raises(RunError, match=said):
         organism_model(open_run(signals), organism, round)
+
+
+def stored_otherwise(run, change):
+    """Return the best state with its arrays and description changed, and the blob there."""
+    state = best_state(run)
+    arrays, described = decode(run.directory.blobs.get(state.digest))
+    change(arrays, described)
+    return replace(state, digest=run.directory.blobs.put(encode(arrays, described)))
+
+
+def test_weights_of_other_shapes_than_the_configuration_says_are_refused(finished, tmp_path, monkeypatch):
+    run = open_run(copied(finished, tmp_path / "run"))
+
+    def wider(arrays, described):
+        name = next(name for name, array in arrays.items() if array.ndim > 1)
+        arrays[name] = np.concatenate([arrays[name], arrays[name]], -1)
+
+    def of_gene(number):
+        def change(arrays, described):
+            occupant = next(each for each in described["occupants"] if each)
+            (name, value), *others = occupant["genes"]
+            occupant["genes"] = [(name, number(value)), *others]
+
+        return change
+
+    fits = r"the weights of organism \d do not fit the configuration: gene '\w+' in slot \d of layer \d must be a "
+    for change, said in (
+        (wider, "state tensor .* must be"),
+        (of_gene(lambda value: value + 0.5), fits + r"whole number from \d to \d+, but is \d\.5; restore"),
+        (of_gene(lambda value: value + 1000.0), fits + r"whole number from \d to \d+, but is 100\d; restore"),
+    ):
+        state = stored_otherwise(run, change)
+        monkeypatch.setattr(networks, "best_state", lambda run, state=state: state)
+        with pytest.raises(RunError, match=said):
+            best_model(run)
 
 
 def test_an_ensemble_of_real_numbers_is_the_mean_of_its_networks(signals):

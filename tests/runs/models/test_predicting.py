@@ -64,7 +64,8 @@ def test_a_plain_module_is_taken_as_it_is(classes):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (np.zeros((2, 6, 3)), r"inputs must be \[N, 7, 3\] for the task 'classes', .* but are \[2, 6, 3\]"),
+        (np.zeros((2, 6, 3)), r"inputs must be of 7 tokens for a model of the task 'classes', not of 6"),
+        (np.zeros((2, 7, 2)), r"inputs must be \[N, 7, 3\] for the task 'classes', .* but are \[2, 7, 2\]"),
         (np.zeros((0, 7, 3)), r"at least one example, but are \[0, 7, 3\]"),
         (np.zeros((7, 3)), r"but are \[7, 3\]"),
         (

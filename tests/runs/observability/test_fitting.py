@@ -4,17 +4,8 @@ import sys
 
 import pytest
 
-from runs.observability.fitting import (
-    BARS,
-    FitProgress,
-    LiveTable,
-    MessagesAlone,
-    PlainLines,
-    bar,
-    numbers,
-    reporting,
-    utilization,
-)
+from runs.observability.display import LiveBar, PlainLines, Quiet
+from runs.observability.fitting import BARS, LOOK, FitProgress, bar, numbers, reporting, utilization
 from tests.fixtures.terminal import shown_on_a_terminal
 
 
@@ -38,15 +29,15 @@ def at(step, message=""):
 
 
 def test_numbers_have_what_is_known():
-    assert numbers(at(3)) == [
+    assert numbers(at(3)) == (
         ("loss", "0.1235"),
         ("validation loss", "0.5"),
         ("validation R2", "0.875"),
         ("lr", "main 0.001 router 0.0005"),
         ("tokens/s", "12,346"),
         ("experts", ":* _#"),
-    ]
-    assert numbers(FitProgress("mine", 1, 40, 2.0)) == [("loss", "2")]
+    )
+    assert numbers(FitProgress("mine", 1, 40, 2.0)) == (("loss", "2"),)
 
 
 @pytest.mark.parametrize("experts", [2, 8, 64])
@@ -60,7 +51,7 @@ def test_an_even_share_is_in_the_middle_of_the_bars(experts):
 
 def test_plain_lines_are_some_seconds_apart():
     stream, clock = io.StringIO(), Clock()
-    with PlainLines(stream, clock, interval=5.0) as report:
+    with PlainLines(LOOK, stream, clock, interval=5.0) as report:
         report(FitProgress("mine", message="going on after step 10"))
         for step in (11, 12, 13, 40):
             report(at(step))
@@ -82,12 +73,12 @@ def test_messages_alone_are_shown_to_who_wants_it_quiet():
         report(at(3))
         report(at(4, "said"))
     assert stream.getvalue() == "said\n"
-    assert isinstance(reporting(stream, quiet=True), MessagesAlone)
+    assert isinstance(reporting(stream, quiet=True), Quiet)
 
 
 def test_a_table_is_for_terminals_that_can_show_one(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(reporting(Terminal()), LiveTable)
+    assert isinstance(reporting(Terminal()), LiveBar)
     assert isinstance(reporting(io.StringIO()), PlainLines)
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(reporting(Terminal()), PlainLines)
@@ -95,8 +86,9 @@ def test_a_table_is_for_terminals_that_can_show_one(monkeypatch):
 
 SHOW = """
 import sys
-from runs.observability.fitting import FitProgress, LiveTable
-with LiveTable(sys.stderr) as report:
+from runs.observability.display import LiveBar
+from runs.observability.fitting import LOOK, FitProgress
+with LiveBar(LOOK, sys.stderr) as report:
     report(FitProgress("mine", message="going on after step 1"))
     for step in (2, 40):
         report(FitProgress("mine", step, 40, 0.125, {"main": 1e-3}, [[0.5, 0.5]], 1000.0, 0.5, 0.75, "R2"))
@@ -121,8 +113,8 @@ def test_a_terminal_shows_a_bar_a_table_and_what_was_told(columns):
 
 
 def test_a_signal_is_answered_beside_the_stream(capfd):
-    with PlainLines(io.StringIO()) as report:
+    with PlainLines(LOOK, io.StringIO()) as report:
         report.tell("stopping")
-    with MessagesAlone(io.StringIO()) as report:
+    with Quiet(LOOK, io.StringIO()) as report:
         report.tell("soon")
     assert capfd.readouterr().err == "plasmodia: stopping\nplasmodia: soon\n"

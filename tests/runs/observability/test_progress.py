@@ -6,17 +6,8 @@ from dataclasses import replace
 import pytest
 
 from runs.machine.interruption import STOPPING
-from runs.observability.progress import (
-    Lasting,
-    LiveBar,
-    PlainLines,
-    Progress,
-    duration,
-    numbers,
-    place,
-    remaining,
-    reporting,
-)
+from runs.observability.display import Lasting, LiveBar, PlainLines, duration, joined, remaining
+from runs.observability.progress import LOOK, Progress, place, reporting, view
 from tests.fixtures.terminal import shown_on_a_terminal
 
 NUMBERS = "coverage 25.0%  QD score 12.50  T 0.125  births 7  deaths 3"
@@ -40,18 +31,18 @@ def at(round, stage="rounds", message="", done=None):
 
 def test_a_line_holds_the_numbers_that_are_asked_for():
     assert place(at(3)) == "round 3/40"
-    assert numbers(at(3)) == NUMBERS
-    assert (place(at(0, "calibration")), numbers(at(0, "calibration"))) == ("calibration", "")
+    assert joined(view(at(3))) == NUMBERS
+    assert (place(at(0, "calibration")), joined(view(at(0, "calibration")))) == ("calibration", "")
 
 
 def test_score_and_loss_come_first_where_they_are_known():
     known = replace(at(3), score=0.97512, loss=0.08125)
-    assert numbers(known) == f"best validation score 0.9751  loss 0.08125  {NUMBERS}"
+    assert joined(view(known)) == f"best validation score 0.9751  loss 0.08125  {NUMBERS}"
 
 
 def test_stages_without_parts_have_neither_share_nor_time_that_is_left():
     stream = io.StringIO()
-    with PlainLines(stream, Clock()) as report:
+    with PlainLines(LOOK, stream, Clock()) as report:
         report(Progress("loading"))
         report(Progress("starting workers"))
         report(at(0, "calibration"))
@@ -60,7 +51,7 @@ def test_stages_without_parts_have_neither_share_nor_time_that_is_left():
 
 def test_the_bar_begins_before_anything_is_known():
     stream = Terminal()
-    with LiveBar(stream, Clock()) as report:
+    with LiveBar(LOOK, stream, Clock()) as report:
         report(Progress("starting workers"))
     assert "loading" in stream.getvalue()
     assert "starting workers" in stream.getvalue()
@@ -82,7 +73,7 @@ def test_what_is_left_is_in_proportion():
 
 def test_plain_lines_come_every_few_seconds_at_a_new_stage_and_at_the_end():
     clock, stream = Clock(), io.StringIO()
-    with PlainLines(stream, clock, interval=5.0) as report:
+    with PlainLines(LOOK, stream, clock, interval=5.0) as report:
         report(at(0, "calibration", done=0.0))
         report(at(0, "calibration", done=0.5))  # too soon
         report(at(0))
@@ -98,7 +89,7 @@ def test_plain_lines_come_every_few_seconds_at_a_new_stage_and_at_the_end():
 
 def test_a_resumed_run_estimates_from_where_it_starts():
     clock, stream = Clock(), io.StringIO()
-    with PlainLines(stream, clock, interval=5.0) as report:
+    with PlainLines(LOOK, stream, clock, interval=5.0) as report:
         report(at(20))
         clock.now += 10.0
         report(at(30))
@@ -107,7 +98,7 @@ def test_a_resumed_run_estimates_from_where_it_starts():
 
 def test_messages_are_shown_at_once():
     clock, stream = Clock(), io.StringIO()
-    with PlainLines(stream, clock) as report:
+    with PlainLines(LOOK, stream, clock) as report:
         report(at(1))
         report(at(1, message="worker 2 was lost; its order is sent again"))
     assert stream.getvalue().splitlines()[-1] == "worker 2 was lost; its order is sent again"
@@ -117,7 +108,7 @@ def test_the_bar_shows_numbers_and_messages_on_its_stream_only(capsys, monkeypat
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    with LiveBar(stream, Clock()) as report:
+    with LiveBar(LOOK, stream, Clock()) as report:
         report(at(0, "calibration", done=0.5))
         report(at(10, message="[bold]worker[/bold] 2 was lost"))
     text = stream.getvalue()
@@ -136,7 +127,7 @@ def test_no_color_is_respected(no_color, coloured, monkeypatch):
     if no_color is not None:
         monkeypatch.setenv("NO_COLOR", no_color)
     stream = Terminal()
-    with LiveBar(stream, Clock()) as report:
+    with LiveBar(LOOK, stream, Clock()) as report:
         report(at(10))
     assert (
         "\x1b[38;" in stream.getvalue() or "\x1b[3" in stream.getvalue().replace("\x1b[?", "")

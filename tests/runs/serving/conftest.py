@@ -40,7 +40,7 @@ def listening_server():
         served = small_served(signature, kind, **limits)
         app = application(served, token=None, hosts=LOOPBACK, origins=(), report=served.service._report)
         bound = listening("127.0.0.1", 0)
-        server = new_server(app)
+        server = new_server(app, served.limits.body_timeout)
         served.service.start()
         thread = threading.Thread(target=lambda: server.run(sockets=[bound]))
         thread.start()

@@ -3,6 +3,7 @@
 import torch
 
 from runs.models.architectures import build
+from runs.models.lengths import lengths_of
 from runs.models.options import ExpertsOptions, FlowOptions, ModelChoice, TransformerOptions
 from runs.models.signature import Signature
 from runs.serving.engine import Engine
@@ -29,19 +30,19 @@ def classes():
     return Signature("digits", "class", "continuous", 2, 3, 4, False)
 
 
-def choice(kind="experts"):
+def choice(kind="experts", **flow):
     return ModelChoice(
         kind=kind,
         experts=ExpertsOptions.model_validate({"block": EXPERTS}),
         transformer=TransformerOptions.model_validate(
             {"d_model": 16, "d_hidden": 8, "attention": {"n_heads": 2}}
         ),
-        flow=FlowOptions(d_model=16, n_heads=2, n_patterns=3),
+        flow=FlowOptions.model_validate({"d_model": 16, "n_heads": 2, "n_patterns": 3} | flow),
     )
 
 
-def model(signature, kind="experts", seed=0):
-    return build(signature, choice(kind), torch.Generator().manual_seed(seed)).eval()
+def model(signature, kind="experts", seed=0, **flow):
+    return build(signature, choice(kind, **flow), torch.Generator().manual_seed(seed)).eval()
 
 
 class Clock:
@@ -56,7 +57,7 @@ class Clock:
 
 def engine(signature, kind="experts", clock=None, **limits):
     kept = Limits.model_validate({"max_batch_size": 4, "prefill_chunk": 8} | limits)
-    reader = reader_of(model(signature, kind), signature, kept.max_batch_size)
+    reader = reader_of(model(signature, kind), signature, kept.max_batch_size, shared=kept.shares)
     return Engine(reader, discrete=signature.tokens == "discrete", limits=kept, clock=clock or Clock())
 
 
@@ -83,7 +84,9 @@ def small_served(signature, kind="experts", report=None, **limits):
 
     kept = Limits.model_validate({"max_batch_size": 4, "prefill_chunk": 8} | limits)
     seeds = itertools.count(1)
-    found = served(model(signature, kind), signature, "small", kept, report or unexpected)
+    found = served(
+        model(signature, kind), signature, lengths_of(signature, kind), "small", kept, report or unexpected
+    )
     return replace(found, fresh_seed=lambda: next(seeds))
 
 

@@ -28,13 +28,14 @@ requests = st.builds(
 )
 
 
+@pytest.mark.parametrize("kind", ["experts", "flow"])
 @settings(max_examples=12)
-@given(st.lists(requests, min_size=1, max_size=7), st.sampled_from([(1, 3), (4, 8)]))
-def test_a_request_is_answered_the_same_alone_and_in_any_company(asked, sizes):
+@given(asked=st.lists(requests, min_size=1, max_size=7), sizes=st.sampled_from([(1, 3), (4, 8)]))
+def test_a_request_is_answered_the_same_alone_and_in_any_company(kind, asked, sizes):
     slots, chunk = sizes
-    together = ended(engine(symbols(), max_batch_size=slots, prefill_chunk=chunk), *asked)
+    together = ended(engine(symbols(), kind, max_batch_size=slots, prefill_chunk=chunk), *asked)
     for each, found in zip(asked, together, strict=True):
-        (alone,) = ended(engine(symbols()), each)
+        (alone,) = ended(engine(symbols(), kind), each)
         assert found.new_tokens == alone.new_tokens
         assert len(found.new_tokens) == each.max_new_tokens
 
@@ -86,16 +87,49 @@ def test_numbers_that_are_predicted_are_those_of_the_model_called_by_itself():
 
 
 def test_what_reads_whole_sequences_reads_at_most_its_window():
-    at = engine(symbols(), "flow")
-    long = [at % 20 for at in range(100)]
-    whole, end = ended(at, generation(long, 3, seed=1), generation(long[-16:], 3, seed=1))
+    at = engine(numbers(), "flow")
+    long = [(0.1 * at,) for at in range(100)]
+    whole, end = ended(at, generation(long, 3), generation(long[-16:], 3))
     assert whole.new_tokens == end.new_tokens
     assert at.prefixes.entries == 0
-    assert at.reader.description == "for each new token the last 16 tokens are read again"
+    assert at.reader.description.startswith("for each new token the last 16 tokens are read again: ")
 
 
-def test_a_beginning_is_computed_once_for_all():
-    at = engine(symbols())
+@exact_rows
+def test_logits_of_a_flow_are_the_same_in_every_bit_alone_in_company_with_and_without_caches():
+    seen, text = {}, [(7 * at) % 20 for at in range(90)]
+
+    def run(at, *asked):
+        read = at.reader.read
+
+        def told(works):
+            outputs = read(works)
+            for work, row in zip(works, outputs, strict=True):
+                slots = {each.slot: each.generation.request_id for each in at.running}
+                seen.setdefault((slots[work.slot], work.start + len(work.tokens)), []).append(row)
+            return outputs
+
+        at.reader.read = told
+        ended(at, *asked)
+
+    asked = [
+        generation(
+            text[: 12 * number + 1], 5, request_id=str(number), temperature=0.0, reuse_prefix=number % 2 == 0
+        )
+        for number in range(7)
+    ]
+    run(engine(symbols(), "flow"), *asked, *asked)  # the second time from kept beginnings
+    for each in asked:
+        for use_cache in (True, False):
+            run(engine(symbols(), "flow", prefill_chunk=64), replace(each, use_cache=use_cache))
+    compared = [rows for rows in seen.values() if len(rows) > 3]
+    assert len(compared) >= 5 * len(asked)
+    assert all(torch.equal(row, rows[0]) for rows in compared for row in rows)
+
+
+@pytest.mark.parametrize("kind", ["experts", "flow"])
+def test_a_beginning_is_computed_once_for_all(kind):
+    at = engine(symbols(), kind)
     prompt = [7] * 30
     (first,) = ended(at, generation(prompt, 2, seed=1))
     assert (first.reused, at.counts.prompt_tokens) == (0, 30)

@@ -58,6 +58,12 @@ def test_numbers_are_standardised_by_the_training_rows_and_texts_are_one_of_thei
     assert (everything(task)[:, 1].sum(-1) == 1).all()
 
 
+def test_a_task_knows_the_names_of_its_classes_in_the_order_of_their_numbers():
+    table = frame()
+    assert task_of(table).classes == tuple(sorted(set(table["label"].astype(str))))
+    assert task_of(table, predict="value", target="age", columns=("pay",)).classes == ()
+
+
 def test_a_text_that_no_training_row_has_is_none_of_the_known():
     table = frame().assign(part=lambda t: np.resize(np.array(NAMES), len(t)))
     table.loc[table["part"] == "test", "town"] = "Olten"

@@ -38,6 +38,18 @@ class Batches:
         """Steps in which every example is taken once."""
         return math.ceil(self.examples / (self.batch * self.parts))
 
+    @property
+    def too_large(self) -> str | None:
+        """A sentence where a step has too few examples to take; None: it has enough."""
+        size = self.batch * self.parts
+        if size <= self.examples:
+            return None
+        parts = "" if self.parts == 1 else f" times {self.parts} micro-batches"
+        return (
+            f"data.batch_size {self.batch}{parts} is more than the {self.examples} examples to train on: each step "
+            "takes all of them"
+        )
+
     def of(self, step: int) -> list[np.ndarray]:
         """Return the examples of each micro-batch of a step, which count from 1, int64."""
         epoch, place = divmod(step - 1, self.steps_per_epoch)

@@ -1,13 +1,18 @@
 """A training as a whole: what it leaves behind, and that it comes to the same whatever interrupts it."""
 
+import errno
 import json
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from archive_store import durable
 from archive_store.errors import LockError
 from archive_store.lock import held
 from archive_store.strict_yaml import read as read_yaml
@@ -136,6 +141,83 @@ def test_stopped_at_any_step_it_comes_to_the_same_bits(case, tmp_path):
             fit(parts, resume=step > 1, report=StopAfter(step), tell=silently)
     fit(parts, resume=True)
     assert what_came(parts) == what_came(whole)
+
+
+class Killed(BaseException):
+    """The process is gone: nothing is written any more."""
+
+
+class Fate:
+    """Reports to nobody; after some steps a signal comes, or the process is gone."""
+
+    def __init__(self, step, is_killed):
+        self.step, self.is_killed = step, is_killed
+
+    def __call__(self, progress):
+        if progress.step == self.step:
+            if self.is_killed:
+                raise Killed
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.long
+@settings(max_examples=8)
+@given(
+    fates=st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=4),
+    every=st.integers(1, 4),
+)
+def test_stopped_or_killed_at_random_steps_it_comes_to_the_same_bits(tmp_path_factory, fates, every):
+    """`test_stopped_at_any_step_it_comes_to_the_same_bits` is the short one."""
+    place = tmp_path_factory.mktemp("random")
+    whole, parts = (
+        small(place / each, sched__total_steps=9, eval__every=every, **EVERYTHING)
+        for each in ("whole", "parts")
+    )
+    fit(whole)
+    for step, is_killed in fates:
+        with suppress(Stopped, Killed):  # a step that is done already does not come again
+            fit(parts, resume=folder_of(parts).path.exists(), report=Fate(step, is_killed), tell=silently)
+    fit(parts, resume=True)
+    assert what_came(parts) == what_came(whole)
+
+
+def test_a_full_disk_is_told_in_the_words_of_a_training_which_then_goes_on(tmp_path, monkeypatch):
+    whole, parts = (small(tmp_path / each) for each in ("whole", "parts"))
+    fit(whole)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def filling(progress):
+        if progress.step == 3:
+            monkeypatch.setattr(durable.os, "write", full)
+
+    told = (
+        r"small.* cannot be written: No space left on device; when there is room again, the training goes on with: "
+        r"plasmodia fit .*small --resume$"
+    )
+    with pytest.raises(RunError, match=told):
+        fit(parts, report=filling)
+    monkeypatch.undo()
+    assert [each.step for each in folder_of(parts).saved()] == [2]
+    fit(parts, resume=True)
+    assert what_came(parts) == what_came(whole)
+
+
+def test_a_batch_of_more_examples_than_there_are_is_told(tmp_path):
+    told = []
+    fit(
+        small(tmp_path, data__batch_size=40, optim__grad_accum_steps=2, sched__total_steps=3),
+        report=lambda progress: told.append(progress.message),
+    )
+    assert "".join(told) == (
+        "data.batch_size 40 times 2 micro-batches is more than the 50 examples to train on: each step takes all of them"
+    )
+    fit(
+        small(tmp_path / "fits", data__batch_size=50, sched__total_steps=3),
+        report=lambda p: told.append(p.message),
+    )
+    assert not any(told[-3:])
 
 
 def test_a_stop_before_the_last_step_leaves_a_checkpoint_that_was_not_evaluated(tmp_path):

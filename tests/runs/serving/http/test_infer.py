@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -95,13 +96,34 @@ def test_what_is_streamed_is_what_comes_whole(serving, signature):
 
 def test_examples_are_answered_as_the_model_answers_them(serving):
     client = serving(classes(), "transformer")
-    examples = [[[0.5, 1], [2, 3], [0, 0], [1, 1]], [[1, 1], [0.25, 0]], [[0, 1], [1, 0], [1, 1], [0, 0]]]
+    examples = [[[0.5, 1], [2, 3], [0, 0], [1, 1]], [[1, 1], [0.25, 0]] * 2, [[0, 1], [1, 0], [1, 1], [0, 0]]]
     found = client.post("/predict", json={"inputs": examples}).json()
     assert [len(row) for row in found["outputs"]] == [3, 3, 3]
     assert found["classes"] == [row.index(max(row)) for row in found["outputs"]]
     alone = [client.post("/predict", json={"inputs": [each]}).json()["outputs"][0] for each in examples]
     assert found["outputs"] == [pytest.approx(row, rel=0, abs=1e-5) for row in alone]
+    assert "class_names" not in found
     assert "classes" not in serving(numbers()).post("/predict", json={"inputs": [[1, 2]]}).json()
+
+
+def test_names_of_classes_are_answered_where_the_task_knows_them(serving):
+    client = serving(replace(classes(), classes=("ant", "bee", "cat")), "transformer")
+    found = client.post("/predict", json={"inputs": [[[3 * at, -at]] * 4 for at in range(-3, 4)]}).json()
+    assert found["class_names"] == [("ant", "bee", "cat")[number] for number in found["classes"]]
+    assert len(set(found["class_names"])) > 1
+
+
+def test_examples_of_lengths_that_predict_refuses_are_refused(serving):
+    for signature, kind, told in (
+        (classes(), "transformer", "of 4 tokens for a model of the task 'digits', not of 17"),
+        (numbers(2), "flow", "of 1 to 16 tokens for a model of the task 'signals', not of 17"),
+        (numbers(2), "transformer", None),
+    ):
+        client = serving(signature, kind)
+        answer = client.post("/predict", json={"inputs": [[[0, 0]] * 4, [[0, 0]] * 17]})
+        error = {"error": f"inputs[1] must be {told}"}
+        assert (answer.status_code, answer.json() == error) == ((422, True) if told else (200, False))
+        assert client.get("/stats").json()["examples"] == f"of {client.served.lengths}"
 
 
 def test_examples_of_several_batches_are_answered_whole_by_a_server_that_is_asked_to_stop(

@@ -105,6 +105,59 @@ def test_a_client_that_never_sends_its_body_is_told_and_hurts_nobody(listening_s
     slow.close()
 
 
+def raw_connection(at):
+    place = urllib.parse.urlsplit(at)
+    return socket.create_connection((place.hostname, place.port), timeout=60)
+
+
+HEAD = b"POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD[:30], HEAD])
+def test_a_client_that_never_ends_its_head_is_told_and_hurts_nobody(listening_server, sent):
+    at, _ = listening_server(symbols(), body_timeout=0.2)
+    with raw_connection(at) as slow:
+        slow.sendall(sent)
+        assert posted(at, ASKED)[0] == 200
+        text = b"".join(iter(lambda: slow.recv(1000), b""))  # until it is closed
+    head, _, body = text.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body) == {"error": "the head of a request must have come within 0.2 s"}
+
+
+def test_a_byte_now_and_then_does_not_put_the_end_off(listening_server):
+    at, _ = listening_server(symbols(), body_timeout=0.2)
+    with raw_connection(at) as slow:
+        slow.sendall(HEAD)
+        slow.settimeout(0.02)
+        found = b""
+        for number in range(3000):
+            try:
+                slow.sendall(b"x" if number else b"X-Drip: ")
+                found = slow.recv(1000)
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+            if found:
+                break
+    assert number < 2999
+    assert found[:12] in (b"HTTP/1.1 408", b"")
+
+
+def test_the_head_of_a_later_request_must_come_too_and_long_answers_may_last(listening_server):
+    at, _ = listening_server(symbols(), body_timeout=0.2, max_tokens=5000, max_new_tokens=4000)
+    body = json.dumps(ASKED | {"max_new_tokens": 600}).encode()  # longer than the limit of a head
+    with raw_connection(at) as slow:
+        slow.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        whole = http.client.HTTPResponse(slow)
+        whole.begin()
+        assert len(json.loads(whole.read())["generated_tokens"]) == 600
+        slow.sendall(HEAD)
+        text = b"".join(iter(lambda: slow.recv(1000), b""))
+    assert text.startswith(b"HTTP/1.1 408 ")
+
+
 def test_what_is_no_http_is_turned_away(listening_server):
     at, _ = listening_server(symbols())
     place = urllib.parse.urlsplit(at)
@@ -148,7 +201,7 @@ class Idle:
 @pytest.mark.parametrize(("looks", "given_up"), [(0, False), (2, False), (10**9, True)])
 def test_it_stops_when_nothing_is_under_way_and_at_last_in_any_case(looks, given_up):
     async def run():
-        ending, service, asked = new_server(lambda: None), Idle(looks), asyncio.Event()
+        ending, service, asked = new_server(lambda: None, 10.0), Idle(looks), asyncio.Event()
         task = asyncio.ensure_future(drained(ending, service, asked, 0.05))
         await asyncio.sleep(0)
         assert not service.is_draining

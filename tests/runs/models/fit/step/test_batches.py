@@ -27,6 +27,15 @@ def test_parts_are_as_many_as_asked_and_differ_by_one_at_most(seed, examples, ba
     assert sum(sizes) > 0
 
 
+@given(NUMBERS, NUMBERS, st.integers(1, 4))
+def test_a_step_is_too_large_where_it_takes_all_and_would_take_more(examples, batch, parts):
+    batches = Batches(0, examples, batch, parts)
+    assert (batches.too_large is not None) == (batch * parts > examples)
+    if batches.too_large:
+        assert batches.steps_per_epoch == 1
+        assert f"more than the {examples} examples" in batches.too_large
+
+
 def test_epochs_and_seeds_have_orders_of_their_own():
     drawn = [tuple(order(seed, epoch, 50)) for seed in (0, 1) for epoch in (0, 1)]
     assert len(set(drawn)) == 4
