@@ -20,6 +20,7 @@ from qd.seeding import happens, uniform
 from runs.config.schema import Config
 from runs.errors import RunError, Stopped, command
 from runs.machine.clock import Clock
+from runs.observability.measured import NOBODY, Recorder, Standing
 from runs.observability.progress import Progress
 from runs.rounds.chunks import Chunks
 from runs.rounds.commit import RoundWriter
@@ -27,6 +28,7 @@ from runs.rounds.differences import difference_of
 from runs.rounds.ledger import Closed, Ledger
 from runs.rounds.recovery import Position, Recovery
 from runs.rounds.rescoring import Rescoring
+from runs.rounds.timekeeping import Timekeeper
 from runs.training.answer import EmitReport, RoundReport
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import (
@@ -72,6 +74,8 @@ class Driver:
         Value of the event `environment` that begins the next round, where the run has moved to another machine.
     since
         First round that was made in this environment, or will be: earlier ones may come out otherwise here.
+    recorder
+        Is told what is measured; nothing depends on it.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Driver:
         stop: Callable[[], bool] | None = None,
         moved: Mapping[str, Any] | None = None,
         since: int = 1,
+        recorder: Recorder = NOBODY,
     ) -> None:
         self._config = config
         self._ledger = ledger
@@ -98,7 +103,10 @@ class Driver:
         self._on_round = on_round
         self._stop_asked = stop
         self._since = since
-        self._writer = RoundWriter(config, directory.blobs, journal, dispatcher.pool.fetch, clock, moved)
+        self._recorder = recorder
+        pool = dispatcher.pool
+        times = Timekeeper(clock, dispatcher.occupancy, lambda: pool.workers, recorder)
+        self._writer = RoundWriter(config, directory.blobs, journal, pool.fetch, times, moved)
         self._closed: Closed | None = None  # a round that is closed and not journaled yet
         self._positions = {organism: Position() for organism in ledger.organisms}
         self._answers: dict[tuple[int, int], Done] = {}  # (round, organism), from the last journaled round on
@@ -135,6 +143,7 @@ class Driver:
             elif answer is not None:
                 self._take(answer)
             self._journal_rounds(last)
+        self._writer.finish()
 
     def _send_all(self, last: int) -> None:
         for organism, position in self._positions.items():
@@ -327,6 +336,7 @@ class Driver:
         ends = {o: done for (round, o), done in self._answers.items() if round == journaled}
         # After a move, what was done again may have come out otherwise than it is journaled.
         self._writer.keep_states({o: done for o, done in ends.items() if self._is_journaled(done)})
+        self._writer.finish()
         raise Stopped(
             f"stopped after round {journaled} of {self._config.rounds}, as asked; "
             f"go on with: {command('resume', self._directory.path)}"
@@ -337,6 +347,7 @@ class Driver:
         return census.state == self._ledger.census(census.organism, census.round).state
 
     def _tell(self, closed: Closed) -> None:
+        self._recorder.stands(self._standing(closed))
         if self._report is None:
             return
         self._report(
@@ -353,6 +364,25 @@ class Driver:
                 score=closed.score,
                 loss=closed.loss,
             )
+        )
+
+    def _standing(self, closed: Closed) -> Standing:
+        censuses = [self._ledger.census(organism, closed.round) for organism in self._ledger.organisms]
+        return Standing(
+            round=closed.round,
+            rounds=self._config.rounds,
+            coverage=closed.view.coverage,
+            qd_score=closed.view.qd_score,
+            elites=len(closed.view.elites),
+            alive=sum(len(census.records) for census in censuses),
+            organisms=len(censuses),
+            births=self._ledger.births,
+            deaths=self._ledger.deaths,
+            temperature=closed.temperature,
+            loss=closed.loss,
+            score=closed.score,
+            waiting=self._dispatcher.waiting,
+            workers=len(self._dispatcher.pool.workers),
         )
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,10 @@ from runs.calibration.survey import surveyed as rank
 from runs.config.schema import Config, to_yaml
 from runs.driver import Driver, evidence
 from runs.errors import ConfigError, RunError
-from runs.machine.clock import Clock
+from runs.machine.clock import Clock, moment
 from runs.machine.interruption import listening, to_stderr
 from runs.machine.place import check_place
+from runs.observability.measured import NOBODY, Recorder
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
 from runs.rounds.ledger import Ledger
@@ -118,11 +118,22 @@ class RunSession:
         self.spec = spec
         self._dispatcher: Dispatcher | None = None
         self._clock: Clock = time.monotonic
+        self._recorder: Recorder = NOBODY
 
-    def attach(self, pool: WorkerPool, clock: Clock = time.monotonic) -> None:
-        """Let a pool do the work; `clock` gives monotonic seconds, for timings and time-outs alone."""
-        self._dispatcher = _dispatcher(self.config, pool, self.incident, clock)
-        self._clock = clock
+    def attach(self, pool: WorkerPool, clock: Clock = time.monotonic, recorder: Recorder = NOBODY) -> None:
+        """Let a pool do the work.
+
+        Parameters
+        ----------
+        pool
+            Its workers are those of the driver.
+        clock
+            Monotonic seconds, for timings and time-outs alone.
+        recorder
+            Is told what is measured.
+        """
+        self._dispatcher = _dispatcher(self.config, pool, self.incident, clock, recorder)
+        self._clock, self._recorder = clock, recorder
 
     def driver(self, **options: Any) -> Driver:
         """Return the driver of this run; `options` are those of `Driver` after its clock."""
@@ -134,6 +145,7 @@ class RunSession:
             self.journal,
             self._dispatcher,
             self._clock,
+            recorder=self._recorder,
             **options,
         )
 
@@ -149,9 +161,9 @@ class RunSession:
         what
             What happened, in words.
         """
-        at = datetime.now(UTC).isoformat(timespec="seconds")
         round, organism = (None, None) if job is None else (job.round, job.organism)
-        self.journal.incident(at, kind, {"what": what}, round=round, organism=organism)
+        self.journal.incident(moment(), kind, {"what": what}, round=round, organism=organism)
+        self._recorder.happened(kind)
 
     def finish(self) -> None:
         """End the run: finish the journal and write the manifest."""
@@ -282,11 +294,15 @@ def _sampled(prepared: Prepared, names: tuple[str, ...], pool: WorkerPool, repor
 
 
 def _dispatcher(
-    config: Config, pool: WorkerPool, incident: Incident, clock: Clock = time.monotonic
+    config: Config,
+    pool: WorkerPool,
+    incident: Incident,
+    clock: Clock = time.monotonic,
+    recorder: Recorder = NOBODY,
 ) -> Dispatcher:
     execution = config.execution
     return Dispatcher(
-        pool, execution.attempts, execution.order_timeout, incident, evidence, clock, config.seed
+        pool, execution.attempts, execution.order_timeout, incident, evidence, clock, config.seed, recorder
     )
 
 
