@@ -22,8 +22,10 @@ from runs.launch import RunSession, silent
 from runs.machine.clock import Clock
 from runs.machine.interruption import listening, to_stderr
 from runs.machine.migration import last_move, moved_to
+from runs.observability.measured import NOBODY
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, prepare
+from runs.recording import Recording, recording
 from runs.rounds.commit import forget_old_states
 from runs.rounds.ledger import Ledger
 from runs.workers.pool import WorkerPool
@@ -128,7 +130,16 @@ def _go_on(
     prepared = prepare(changed(config_of(directory), execution))
     if not _is_done(directory):  # by whoever held the lock until now
         directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged
-        carry_on(directory, prepared, pool_of(prepared), report, accept_environment, tell=tell)
+        with recording(prepared.config, tell) as recorder:
+            carry_on(
+                directory,
+                prepared,
+                pool_of(prepared),
+                report,
+                accept_environment,
+                tell=tell,
+                recorder=recorder,
+            )
 
 
 def carry_on(
@@ -139,6 +150,7 @@ def carry_on(
     accept_environment: bool = False,
     clock: Clock = time.monotonic,
     tell: Callable[[str], None] = to_stderr,
+    recorder: Recording | None = None,
 ) -> None:
     """Go on with a run; the pool is only started if there is something left to compute.
 
@@ -158,6 +170,8 @@ def carry_on(
         Monotonic seconds, for timings and time-outs alone.
     tell
         Called with a sentence for whoever asks the run to stop, within the signal's handler.
+    recorder
+        Is told what is measured; None: nobody is.
 
     Raises
     ------
@@ -182,10 +196,14 @@ def carry_on(
         if run.ledger.closed < prepared.config.rounds or damaged_elites(directory, journal):
             report(Progress("starting workers"))
             with listening(tell) as stop, pool as workers:
-                run.attach(workers, clock)
+                if recorder is not None:
+                    recorder.begin(directory.path, journal)
+                run.attach(workers, clock, recorder or NOBODY)
                 workers.configure(spec)
                 since = run.ledger.closed + 1 if moved else last_move(journal)
                 run.driver(report=report, stop=stop.patiently, moved=moved, since=since).run()
+                if recorder is not None:
+                    recorder.ended()
         run.finish()
 
 

@@ -221,13 +221,15 @@ class Journal:
         found = zip(events, values(events, Moved), strict=True)
         return {event.round: list(moved.differences) for event, moved in found}
 
-    def timings(self, since: int = 0) -> list[Timing]:
-        """Return all durations by round, from a round on."""
+    def timings(self, since: int = 0, names: Sequence[str] | None = None) -> list[Timing]:
+        """Return durations by round, from a round on; those of some names, or all."""
         kinds = ((int, NoneType), str, float, str, int)
+        wanted = "" if names is None else f" AND name IN ({', '.join('?' for _ in names)})"
         query = (
-            "SELECT organism, name, seconds, worker, round FROM timing WHERE round >= ? ORDER BY round, rowid"
+            f"SELECT organism, name, seconds, worker, round FROM timing WHERE round >= ?{wanted} "
+            "ORDER BY round, rowid"
         )
-        rows = self._rows(kinds, query, (since,))
+        rows = self._rows(kinds, query, (since, *(names or ())))
         return [Timing(*row) for row in rows]
 
     def incident(
@@ -250,10 +252,12 @@ class Journal:
             values = (at, round, organism, kind, canonical(body))
             self._database.execute("INSERT INTO incident VALUES (?, ?, ?, ?, ?)", values)
 
-    def incidents(self) -> list[Incident]:
-        """Return all incidents in the order in which they were recorded."""
+    def incidents(self, kind: str | None = None) -> list[Incident]:
+        """Return the incidents of a kind, or all, in the order in which they were recorded."""
         kinds = (str, (int, NoneType), (int, NoneType), str, str)
-        rows = self._rows(kinds, "SELECT at, round, organism, kind, body FROM incident ORDER BY rowid")
+        wanted, values = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
+        query = f"SELECT at, round, organism, kind, body FROM incident{wanted} ORDER BY rowid"
+        rows = self._rows(kinds, query, values)
         return [Incident(*row) for row in rows]
 
     def verify_chain(self) -> None:
