@@ -29,8 +29,8 @@ def _samples(name: str, labels: Sequence[tuple[str, str]], value: Value) -> Iter
         return
     for bound, total in value.cumulative():
         yield f"{name}_bucket{_labels([*labels, ('le', number(bound))])} {number(total)}"
-    yield f"{name}_sum{_labels(labels)} {number(value.sum)}"
     yield f"{name}_count{_labels(labels)} {number(sum(value.counts))}"
+    yield f"{name}_sum{_labels(labels)} {number(value.sum)}"
 
 
 def _labels(labels: Sequence[tuple[str, str]]) -> str:

@@ -11,6 +11,7 @@ from runs.errors import RunError
 
 MIB = 2**20
 HOUR = 3600.0
+LONGEST = 1e9  # seconds of a run, some thirty years
 LOST = "lost"  # kind of the incident: an order was lost with its worker
 _TIMED = (STORE, WRITE, IDLE, ORDER, HELD, f"{EMIT}{ORDER}", f"{EMIT}{HELD}")
 
@@ -37,9 +38,22 @@ class RoundEvidence:
 
 
 def walls_of(journal: Journal) -> dict[int, float]:
-    """Return the seconds of each committed round from 1 on, the newest last."""
+    """Return the seconds of each committed round from 1 on, the newest last.
+
+    Raises
+    ------
+    RunError
+        If they are none that a run can have taken.
+    """
     rows = journal.timings(1, (WALL,))
-    return {row.round: row.seconds for row in rows if row.round is not None and row.organism is None}
+    walls = {row.round: row.seconds for row in rows if row.round is not None and row.organism is None}
+    wrong = next((each for each, seconds in walls.items() if not 0 <= seconds <= LONGEST), None)
+    if wrong is not None or sum(walls.values()) > LONGEST:
+        raise RunError(
+            f"{journal.path} says that round {max(walls) if wrong is None else wrong} came after a time that no run "
+            "can have taken; it was altered: restore it from a copy"
+        )
+    return walls
 
 
 def evidence_of(journal: Journal, walls: Mapping[int, float], first: int) -> list[RoundEvidence]:
