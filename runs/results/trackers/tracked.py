@@ -1,5 +1,6 @@
 """What a tracker is given of a run: numbers by round, settings, digests and pictures."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,11 @@ def tracked(run: Run) -> Tracked:
     if not last:
         raise RunError(f"{run.directory.path} has no finished round yet; export it later")
     name = shown(str(run.config.get("name", run.directory.path.name)), LONGEST)
-    tags = {"digest": shown(digest), "rounds": str(last), "plasmodia": _version(run)}
+    tags = {
+        "digest": shown(digest),
+        "rounds": str(last),
+        "revision": shown(str(run.environment.get("revision")), LONGEST),
+    }
     return Tracked(
         identity=f"{_file_name(name)}-{_file_name(first[:NAMED])}",
         name=name,
@@ -107,7 +112,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Se
         elif isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
             yield path, value
         else:
-            yield path, shown(str(value), LONGEST)
+            yield path, shown(value if isinstance(value, str) else json.dumps(value, default=str), LONGEST)
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:
@@ -117,11 +122,6 @@ def _pictures(folder: Path) -> dict[str, bytes]:
         return {}
     found = [path for path in sorted(plots.glob("*.png")) if path.is_file() and not path.is_symlink()]
     return {path.stem: path.read_bytes() for path in found}
-
-
-def _version(run: Run) -> str:
-    versions = run.environment.get("versions")
-    return shown(str(versions.get("plasmodia", "-")) if isinstance(versions, Mapping) else "-", LONGEST)
 
 
 def _file_name(text: str) -> str:
