@@ -35,4 +35,5 @@ def stats(served: "Served") -> dict[str, Any]:
         "draining": served.service.draining,
         "model": served.name,
         "limits": served.limits.model_dump(),
+        **served.metrics.latencies.plain(),
     }
