@@ -11,16 +11,13 @@ from runs.machine.clock import Clock
 from runs.machine.interruption import to_stderr
 from runs.observability.measured import Recorder, Recorders
 from runs.observability.metrics.collector import MetricsCollector
-from runs.observability.metrics.endpoint import endpoint
 from runs.observability.metrics.file import MetricsFile
 from runs.observability.metrics.of_run import RunMetrics
+from runs.observability.metrics.telling import OFF, telling
 from runs.observability.trace.chrome import ChromeFile
 from runs.observability.trace.otlp import OtlpSink
 from runs.observability.trace.tracer import Sink, Tracer
 from runs.results.slo.remaining import budgets_of
-
-OFF = "off"
-FILE = "file"
 
 
 class Recording(Recorders):
@@ -84,12 +81,7 @@ def recording(
         metrics = file = None
         if asked.metrics != OFF:
             collector = MetricsCollector()
-            if asked.metrics == FILE:
-                file = MetricsFile(collector, clock, tell)
-                stack.callback(file.write, True)
-            else:
-                url = stack.enter_context(endpoint(collector, _port(asked.metrics)))
-                tell(f"metrics are at {url} while the run goes on")
+            file = stack.enter_context(telling(asked.metrics, collector, tell, clock))
             metrics = RunMetrics(
                 collector, config.training.steps_per_round, _nothing if file is None else file.write
             )
@@ -106,11 +98,6 @@ def _sink(config: Config, tell: Callable[[str], None]) -> Sink | None:
     if where.startswith("otlp://"):
         return OtlpSink(where.removeprefix("otlp://"), config.name, time.time_ns(), tell)
     return ChromeFile(where, tell)
-
-
-def _port(setting: str) -> int:
-    port = setting.rpartition(":")[2]
-    return 0 if port == "auto" else int(port)
 
 
 def _nothing(at_once: bool) -> None:

@@ -33,7 +33,8 @@ Executor = Annotated[str | None, typer.Option(metavar="ray|inline", help="Where 
 Metrics = Annotated[
     str | None,
     typer.Option(
-        metavar="off|file|prometheus://127.0.0.1:PORT", help="Who is told what the run measures of itself."
+        metavar="off|file|prometheus://127.0.0.1:PORT",
+        help="Who is told what is measured: a file metrics.prom in the folder, or who asks on this machine.",
     ),
 ]
 Trace = Annotated[
