@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from archive_store.journal.journal import Journal
+from archive_store.run_directory import RunDirectory
 from runs.config.schema import Config
 from runs.machine.clock import Clock
 from runs.machine.interruption import to_stderr
@@ -48,7 +49,7 @@ class Recording(Recorders):
         if self._file is not None:
             self._file.begin(folder)
         if self._sink is not None:
-            self._sink.begin(folder)
+            self._sink.begin(RunDirectory(folder).traces_path)
 
     def ended(self) -> None:
         """Show the budgets as they are in the end; the journal is still open."""

@@ -41,7 +41,7 @@ Trace = Annotated[
     str | None,
     typer.Option(
         metavar="off|NAME.json|otlp://HOST:PORT",
-        help="Where spans go: a file in the run's folder, or a collector.",
+        help="Where spans go: a file in the run's traces/, or a collector.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]

@@ -9,8 +9,6 @@ from organisms.layers.config import Count, NotNegative, Positive, Section
 from runs.config.problems import nearest, shown
 from runs.config.sections import Share
 
-TAKEN = ("environment.json", "manifest.json")  # names in a run's folder that no trace can have
-
 _ADDRESS = re.compile(r"local|auto|ray://[^\s/]+|[^\s/:]+:[0-9]+")
 _TRACE_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.json")
 _COLLECTOR = re.compile(r"otlp://[A-Za-z0-9][A-Za-z0-9.-]*:([0-9]{1,5})")
@@ -44,7 +42,7 @@ class ExecutionConfig(Section):
     """Who is told what is measured. file: metrics.prom in the run's folder, in Prometheus' text format;
     prometheus://127.0.0.1:PORT: whoever asks for /metrics there while the run goes on (auto: any free port)."""
     trace: str = "off"
-    """Where spans of orders and commits go: a file NAME.json in the run's folder, which Perfetto opens, or
+    """Where spans of orders and commits go: a file NAME.json in the run's traces/, which Perfetto opens, or
     otlp://HOST:PORT, a collector of OpenTelemetry that takes OTLP over HTTP."""
 
     @field_validator("metrics")
@@ -62,11 +60,10 @@ class ExecutionConfig(Section):
     @classmethod
     def _traced(cls, value: str) -> str:
         collector = _COLLECTOR.fullmatch(value)
-        is_file = _TRACE_FILE.fullmatch(value) and value.lower() not in TAKEN
-        if value == "off" or is_file or (collector and _is_port(collector[1], 1)):
+        if value == "off" or _TRACE_FILE.fullmatch(value) or (collector and _is_port(collector[1], 1)):
             return value
         raise ValueError(
-            "must be off, the name of a file in the run's folder that ends in .json and is not the run's own, or "
+            "must be off, the name of a file that ends in .json (it comes into the run's traces/), or "
             f"otlp://HOST:PORT, not {shown(value)}{nearest(value, ('off', 'trace.json'))}"
         )
 

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
+from archive_store.verification import verify
 from runs.errors import ConfigError
 from runs.launch import launch
 from runs.recording import recording
@@ -73,7 +74,7 @@ def test_the_metrics_in_its_folder_agree_with_its_journal(told):
 
 
 def test_its_trace_has_every_order_and_every_commit(told):
-    events = json.loads((told / "trace.json").read_text())
+    events = json.loads((told / "traces" / "trace.json").read_text())
     assert set(check_trace(events)) == {"driver", "inline"}
     names = [event["name"] for event in events]
     run = open_run(told)
@@ -84,6 +85,7 @@ def test_its_trace_has_every_order_and_every_commit(told):
 
 def test_an_ended_run_is_intact_with_these_files_in_it(told):
     open_run(told).directory.check_manifest()
+    assert verify(told).problems == ()
 
 
 def test_who_goes_on_with_a_killed_run_tells_of_the_rest(told, tmp_path):
@@ -91,8 +93,8 @@ def test_who_goes_on_with_a_killed_run_tells_of_the_rest(told, tmp_path):
     killed(launch_and_die, run, 2, *FILES)
     resume(run, {})
     assert digests(run) == digests(told)
-    assert sorted(path.name for path in run.glob("trace*")) == ["trace-2.json", "trace.json"]
-    rest = json.loads((run / "trace-2.json").read_text())
+    assert sorted(path.name for path in (run / "traces").iterdir()) == ["trace-2.json", "trace.json"]
+    rest = json.loads((run / "traces" / "trace-2.json").read_text())
     assert [event["args"]["round"] for event in rest if event["name"] == "commit"] == [3, 4]
     found = metrics_of((run / "metrics.prom").read_text())
     assert (found["plasmodia_round",], found["plasmodia_rounds_total",]) == (4, 2)

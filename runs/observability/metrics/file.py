@@ -51,7 +51,7 @@ class MetricsFile:
             return
         self._written = now
         try:
-            durable.place(self._path, text(self._collector).encode("utf-8"))
+            durable.renew(self._path, text(self._collector).encode("utf-8"))
         except WriteError as error:
             if not self._failed:
                 self._tell(f"{self._path} cannot be written: {error.reason}; the run goes on")

@@ -6,6 +6,7 @@ both programs allow: a trace of a run that was killed can be opened too.
 Source: "Trace Event Format", the JSON array format, events of the phases X (complete) and M (metadata).
 """
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from io import TextIOWrapper
@@ -61,7 +62,7 @@ class ChromeFile:
         self._failed = False
 
     def begin(self, folder: Path) -> None:
-        """Make the file in this folder."""
+        """Make the file in this folder, and the folder."""
         try:
             self._file = _new(folder, self._name)
             self._file.write("[\n")
@@ -109,6 +110,9 @@ class ChromeFile:
 
 
 def _new(folder: Path, name: str) -> TextIOWrapper:
+    folder.mkdir(exist_ok=True)
+    if folder.is_symlink():  # whoever made it may mean another place than this run
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is a symbolic link")
     stem = name.removesuffix(".json")
     for number in range(1, MOST_FILES):
         path = folder / (name if number == 1 else f"{stem}-{number}.json")
@@ -116,7 +120,7 @@ def _new(folder: Path, name: str) -> TextIOWrapper:
             return path.open("x", encoding="ascii")
         except FileExistsError:
             continue
-    raise FileExistsError(0, f"there are {MOST_FILES - 1} traces of that name")
+    raise FileExistsError(errno.EEXIST, f"there are {MOST_FILES - 1} traces of that name")
 
 
 def _named(number: int, lane: str) -> Iterator[Event]:

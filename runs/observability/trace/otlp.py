@@ -48,6 +48,7 @@ class OtlpSink:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+            from opentelemetry.sdk.util.instrumentation import InstrumentationScope
         except ImportError:
             raise ConfigError(
                 "execution.trace: otlp:// needs opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http; install "
@@ -56,6 +57,7 @@ class OtlpSink:
         _check_listens(place)
         self._start = start
         self._resource = Resource({"service.name": "plasmodia", "plasmodia.run": run})
+        self._scope = InstrumentationScope("plasmodia")
         self._rounds: dict[int, tuple[float, float]] = {}  # from when to when there was something of each
         self._count = 0
 
@@ -63,17 +65,19 @@ class OtlpSink:
             """Tells, once, that spans were not taken."""
 
             told = False
+            lost = False  # what was sent last
 
             def export(self, spans: Any) -> SpanExportResult:
                 result = super().export(spans)
-                if result is not SpanExportResult.SUCCESS and not Exporter.told:
-                    Exporter.told = True
+                self.lost = result is not SpanExportResult.SUCCESS
+                if self.lost and not self.told:
+                    self.told = True
                     tell(f"the collector at {place} did not take {len(spans)} spans; the run goes on")
                 return result
 
         logging.getLogger(_LOGS).setLevel(logging.CRITICAL)  # it is told, in one sentence
-        exporter = Exporter(endpoint=f"http://{place}/v1/traces", timeout=PATIENCE)
-        self._processor = BatchSpanProcessor(exporter, max_queue_size=2**16, schedule_delay_millis=1000)
+        self._exporter = Exporter(endpoint=f"http://{place}/v1/traces", timeout=PATIENCE)
+        self._processor = BatchSpanProcessor(self._exporter, max_queue_size=2**16, schedule_delay_millis=1000)
 
     def begin(self, folder: Path) -> None:
         """Do nothing: there is no file."""
@@ -95,6 +99,8 @@ class OtlpSink:
         """Send what is left, for some seconds at most."""
         for round in list(self._rounds):
             self._end(round)
+        if self._exporter.lost:  # it would be tried for every batch that is left
+            self._exporter.shutdown()
         self._processor.shutdown()
 
     def _end(self, round: int) -> None:
@@ -111,7 +117,6 @@ class OtlpSink:
 
     def _readable(self, span: Span, context: "SpanContext", parent: "SpanContext | None") -> "ReadableSpan":
         from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
         return ReadableSpan(
             span.name,
@@ -121,7 +126,7 @@ class OtlpSink:
             dict(span.attributes),
             start_time=self._start + round(1e9 * span.begin),
             end_time=self._start + round(1e9 * span.end),
-            instrumentation_scope=InstrumentationScope("plasmodia"),
+            instrumentation_scope=self._scope,
         )
 
     def _context(self, round: int, what: str) -> "SpanContext":

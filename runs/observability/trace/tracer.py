@@ -11,7 +11,7 @@ class Sink(Protocol):
     """Where spans go."""
 
     def begin(self, folder: Path) -> None:
-        """Learn the folder of the run, which is there from now on."""
+        """Learn the folder for traces of the run, which can be made from now on."""
 
     def take(self, span: Span) -> None:
         """Take a span with its parts."""

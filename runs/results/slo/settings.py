@@ -45,7 +45,7 @@ class SlosConfig(Section):
     """Commits: seconds from the first file of a round to its committed journal."""
     order: SloConfig | None = SloConfig(threshold=60.0)
     """Orders of organisms and emitters: seconds from sending to the answer."""
-    idle: SloConfig | None = SloConfig(threshold=0.5, objective=0.9)
+    idle: SloConfig | None = SloConfig(threshold=0.75, objective=0.9)
     """Rounds: share of the workers' time without an order."""
     lag: SloConfig | None = SloConfig(threshold=3.0)
     """Orders: rounds from the last committed one to the order's, when it was sent; 1 is the next round."""

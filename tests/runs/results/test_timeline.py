@@ -43,7 +43,7 @@ def run(tmp_path_factory):
 
 def test_it_is_that_which_was_traced_while_the_run_went_on(run, tmp_path):
     path = export_trace(open_run(run), tmp_path / "new" / "later.json")
-    later, live = (json.loads(each.read_text()) for each in (path, run / "trace.json"))
+    later, live = (json.loads(each.read_text()) for each in (path, run / "traces" / "trace.json"))
     check_trace(later)
 
     def spans(events):

@@ -63,20 +63,31 @@ def test_who_goes_on_writes_another_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t-2.json", "t-3.json", "t.json"]
 
 
-@pytest.mark.parametrize("most", [1000, 1])
-def test_a_file_that_cannot_be_made_is_told_once_and_stops_nobody(most, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("most", "place", "told"),
+    [
+        (1000, "file", "File exists"),
+        (1000, "link", "link is a symbolic link"),
+        (1, "new", "there are 0 traces of that name"),
+    ],
+)
+def test_a_file_that_cannot_be_made_is_told_once_and_stops_nobody(most, place, told, tmp_path, monkeypatch):
     monkeypatch.setattr(chrome, "MOST_FILES", most)
-    told = []
-    file = ChromeFile("trace.json", told.append)
+    (tmp_path / "file").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    said = []
+    file = ChromeFile("trace.json", said.append)
     file.take(spans()[0])
-    file.begin(tmp_path / "missing")
+    file.begin(tmp_path / place)
     for span in spans():
         file.take(span)
     file.flush()
     file.close()
-    (line,) = told
+    (line,) = said
     assert line.startswith("the trace trace.json cannot be written: ")
-    assert line.endswith("; the run goes on")
+    assert line.endswith(f"{told}; the run goes on")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_lanes_that_overlap_would_be_found():
