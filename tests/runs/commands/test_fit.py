@@ -62,6 +62,8 @@ def test_metrics_are_a_file_beside_the_log():
     assert "\nplasmodia_fit_step 6.0\n" in found
     assert "\nplasmodia_fit_steps_total 6.0\n" in found
     assert json.loads(result.stdout)["loss"] == json.loads(plain.stdout)["loss"]
+    deleted = CliRunner().invoke(app, ["models", "delete", "out/models/small", "--yes"])
+    assert (deleted.exit_code, Path("out/models/small").exists()) == (0, False), deleted.output
 
 
 def test_who_is_refused_leaves_no_metrics():
