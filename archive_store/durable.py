@@ -30,16 +30,15 @@ def write(path: Path, data: bytes) -> None:
 
 def place(path: Path, data: bytes) -> None:
     """Write, fsync and rename; the name itself is safe only after `sync_directory` of the folder."""
-    # A name that nobody can have put there before, and a file that is new: never one behind a link.
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
-    with explained(path):
-        try:
-            _fill(partial, data)
-            os.replace(partial, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(partial)
-            raise
+    _place(path, data)
+
+
+def renew(path: Path, data: bytes) -> None:
+    """Write and rename without waiting for the disk: for what is soon written anew, and nothing rests on.
+
+    Readers find the file before or after; a power cut may leave it empty.
+    """
+    _place(path, data, durably=False)
 
 
 def sync_directory(path: Path) -> None:
@@ -74,13 +73,27 @@ def remove(path: Path) -> None:
         os.unlink(path)
 
 
-def _fill(path: Path, data: bytes) -> None:
+def _place(path: Path, data: bytes, durably: bool = True) -> None:
+    # A name that nobody can have put there before, and a file that is new: never one behind a link.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+    with explained(path):
+        try:
+            _fill(partial, data, durably)
+            os.replace(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(partial)
+            raise
+
+
+def _fill(path: Path, data: bytes, durably: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
+        if durably:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

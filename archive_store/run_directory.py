@@ -31,7 +31,8 @@ class RunDirectory:
     """The paths of a run.
 
     ``config.yaml`` and ``environment.json`` are written first, ``journal.sqlite`` and ``blobs/`` as it
-    goes, ``manifest.json`` when it ends; ``plots/``, ``report.html`` and ``log.jsonl`` can be made again.
+    goes, ``manifest.json`` when it ends; ``plots/``, ``report.html`` and ``log.jsonl`` can be made again, and
+    ``metrics.prom`` and ``traces/`` say how it went.
     """
 
     path: Path
@@ -119,6 +120,16 @@ class RunDirectory:
     def plots_path(self) -> Path:
         """The folder of the pictures."""
         return self.path / "plots"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The metrics, in Prometheus' text format."""
+        return self.path / "metrics.prom"
+
+    @property
+    def traces_path(self) -> Path:
+        """The folder of traces, one for each time that the run was gone on with."""
+        return self.path / "traces"
 
     @property
     def report_path(self) -> Path:

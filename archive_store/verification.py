@@ -5,8 +5,8 @@ the journal's events are compared with their chain of digests, and every blob wi
 there: configuration and environment (a resume compares them with what it finds), timings and incidents. Where
 the end of SQLite's write-ahead log is damaged, its rounds are lost as in a power cut; a resume makes them again.
 
-``plots/``, ``report.html`` and ``log.jsonl`` can be made again and are not covered, nor is ``lock``. But links, pipes,
-devices and folders that no run has are named wherever they lie.
+``plots/``, ``report.html`` and ``log.jsonl`` can be made again and are not covered, nor are ``lock``, ``metrics.prom``
+and ``traces/``. But links, pipes, devices and folders that no run has are named wherever they lie.
 """
 
 import os
@@ -28,9 +28,9 @@ from archive_store.run_directory import Manifest, RunDirectory
 from qd.records import Census, Outcome
 
 CONFIG, ENVIRONMENT, JOURNAL, MANIFEST = "config.yaml", "environment.json", "journal.sqlite", "manifest.json"
-NOT_COVERED = ("plots", "report.html", "log.jsonl", LOCK)
+NOT_COVERED = ("plots", "report.html", "log.jsonl", "metrics.prom", "traces", LOCK)
 
-_FOLDERS = re.compile(r"plots|blobs|blobs/[0-9a-f]{2}")
+_FOLDERS = re.compile(r"plots|traces|blobs|blobs/[0-9a-f]{2}")
 _DEPENDENTS = {
     CONFIG: "every round: how the run goes on and is replayed",
     ENVIRONMENT: "on which machines the run can go on and be replayed",

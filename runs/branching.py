@@ -1,6 +1,7 @@
 """Going on with other settings: a finished run is extended, and a new one branches off any round of another."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from runs.machine.migration import moved_to
 from runs.machine.place import check_place
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import prepare
+from runs.recording import recording
 from runs.resume import carry_on, check_as_it_ended
 from runs.rounds.rules import rules
 from runs.workers.start import pool_of
@@ -80,12 +82,21 @@ def extend(
             prepared = prepare(after)
             calibrated(directory, journal, before, prepared.data)
             moved_to(directory, journal, prepared.fingerprint, accept_environment)
-        directory.remove_manifest()
-        with directory.journal(readonly=False) as journal:
-            put_pending(journal, scientific(after), to_yaml(after))
-        directory.write_config(to_yaml(after))
-        report(Progress("loading", message=turn(before, after, last)))
-        carry_on(directory, prepared, pool_of(prepared), report, accept_environment, tell=tell)
+        with recording(after, tell) as recorder:  # which may refuse, when nothing is written yet
+            directory.remove_manifest()
+            with directory.journal(readonly=False) as journal:
+                put_pending(journal, scientific(after), to_yaml(after))
+            directory.write_config(to_yaml(after))
+            report(Progress("loading", message=turn(before, after, last)))
+            carry_on(
+                directory,
+                prepared,
+                pool_of(prepared),
+                report,
+                accept_environment,
+                tell=tell,
+                recorder=recorder,
+            )
     return path
 
 
@@ -140,24 +151,40 @@ def fork(
     report = report or silent
     check_place(out)
     parent = RunDirectory.open(path)
-    with parent.journal() as journal, journal.snapshot():
-        last = journal.last_round() or 0
-        if not 1 <= at <= last:
-            raise ConfigError(f"{path} has rounds 1 to {last} to branch off after, not {at}")
-        now = changed(config_of(parent), execution)
-        before = [config for since, config in configurations(journal, now) if since <= at + 1][-1]
-        after = with_settings(before, overrides, None, at)
-        prepared = prepare(after)
-        calibrated(parent, journal, now, prepared.data)
-        moved_to(parent, journal, prepared.fingerprint, accept_environment)
-        with placed(out) as partial:
-            _branch(
-                parent, journal, at, RunDirectory.create(partial, to_yaml(after), parent.environment()), after
+    with ExitStack() as recorded:
+        with parent.journal() as journal, journal.snapshot():
+            last = journal.last_round() or 0
+            if not 1 <= at <= last:
+                raise ConfigError(f"{path} has rounds 1 to {last} to branch off after, not {at}")
+            now = changed(config_of(parent), execution)
+            before = [config for since, config in configurations(journal, now) if since <= at + 1][-1]
+            after = with_settings(before, overrides, None, at)
+            prepared = prepare(after)
+            calibrated(parent, journal, now, prepared.data)
+            moved_to(parent, journal, prepared.fingerprint, accept_environment)
+            recorder = recorded.enter_context(
+                recording(after, tell)
+            )  # may refuse, when nothing is written yet
+            with placed(out) as partial:
+                _branch(
+                    parent,
+                    journal,
+                    at,
+                    RunDirectory.create(partial, to_yaml(after), parent.environment()),
+                    after,
+                )
+        report(Progress("loading", message=turn(before, after, at)))
+        directory = RunDirectory.open(out)
+        with held(out):
+            carry_on(
+                directory,
+                prepared,
+                pool_of(prepared),
+                report,
+                accept_environment,
+                tell=tell,
+                recorder=recorder,
             )
-    report(Progress("loading", message=turn(before, after, at)))
-    directory = RunDirectory.open(out)
-    with held(out):
-        carry_on(directory, prepared, pool_of(prepared), report, accept_environment, tell=tell)
     return out
 
 

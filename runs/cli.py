@@ -25,6 +25,7 @@ from runs.commands import (
     setup,
     streams,
 )
+from runs.commands.operations import export, slo
 from runs.commands.options import INTERRUPTED, stop
 from runs.errors import ConfigError, PlasmodiaError, RunError
 from runs.machine.search_path import ours_first
@@ -43,12 +44,13 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "schema": setup.schema,
     "doctor": setup.doctor,
     "list": listing.list_runs,
-    "export": listing.export,
+    "export": export.export,
     "compare": listing.compare,
     "serve": serve.serve,
     "predict": models.predict,
     "fit": fit.fit,
     "report": report.report,
+    "slo": slo.slo,
 }
 
 _UNMAPPED = "failed to map segment"  # what the loader of shared libraries says where memory is limited

@@ -10,7 +10,6 @@ was lost on the way, because `runs.rounds.recovery` makes it again.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from archive_store.errors import BlobError
@@ -22,7 +21,8 @@ from qd.records import Census
 from qd.seeding import happens, uniform
 from runs.config.schema import Config
 from runs.errors import RunError, Stopped, command
-from runs.machine.clock import Clock
+from runs.machine.clock import Clock, moment
+from runs.observability.measured import NOBODY, Recorder, Standing
 from runs.observability.progress import Progress
 from runs.rounds.chunks import Chunks
 from runs.rounds.commit import RoundWriter
@@ -31,6 +31,7 @@ from runs.rounds.ledger import Closed, Item, Ledger
 from runs.rounds.recovery import Position, Recovery
 from runs.rounds.rescoring import Rescoring
 from runs.rounds.shadows import Shadows
+from runs.rounds.timekeeping import Timekeeper
 from runs.training.answer import EmitReport, RoundReport
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import (
@@ -79,6 +80,8 @@ class Driver:
         First round that was made in this environment, or will be: earlier ones may come out otherwise here.
     first
         Round at whose end the settings of the run begin; 0, unless there were others before.
+    recorder
+        Is told what is measured; nothing depends on it.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Driver:
         begins: Sequence[Item] = (),
         since: int = 1,
         first: int = 0,
+        recorder: Recorder = NOBODY,
     ) -> None:
         self._config = config
         self._ledger = ledger
@@ -107,12 +111,14 @@ class Driver:
         self._stop_asked = stop
         self._since = since
         self._begins = tuple(begins)
+        self._recorder = recorder
+        pool = dispatcher.pool
         self._writer = RoundWriter(
             config.execution.checkpoint_every,
             directory.blobs,
             journal,
-            dispatcher.pool.fetch,
-            clock,
+            pool.fetch,
+            Timekeeper(clock, dispatcher.occupancy, lambda: pool.workers, recorder),
             ledger.closed,
         )
         self._closed: Closed | None = None  # a round that is closed and not journaled yet
@@ -174,6 +180,7 @@ class Driver:
             self._journal_rounds(until)
         if states:
             self._keep_states()
+        self._writer.finish()
 
     def _last(self, until: int | None) -> int:
         return self._ledger.last if until is None else min(until, self._ledger.last)
@@ -377,20 +384,21 @@ class Driver:
 
     def _stop(self) -> None:
         self._keep_states()
+        self._writer.finish()
         raise Stopped(
             f"stopped after round {self._writer.journaled} of {self._config.rounds}, as asked; "
             f"go on with: {command('resume', self._directory.path)}"
         )
 
     def _note_shadow(self, round: int, organism: int, found: Any) -> None:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._journal.incident(at, SHADOWED, found, round=round, organism=organism)
+        self._journal.incident(moment(), SHADOWED, found, round=round, organism=organism)
 
     def _is_journaled(self, done: Done) -> bool:
         census: Census = done.report.census
         return census.state == self._ledger.census(census.organism, census.round).state
 
     def _tell(self, closed: Closed) -> None:
+        self._recorder.stands(self._standing(closed))
         if self._report is None:
             return
         self._report(
@@ -407,6 +415,25 @@ class Driver:
                 score=closed.score,
                 loss=closed.loss,
             )
+        )
+
+    def _standing(self, closed: Closed) -> Standing:
+        censuses = [self._ledger.census(organism, closed.round) for organism in self._ledger.organisms]
+        return Standing(
+            round=closed.round,
+            rounds=self._config.rounds,
+            coverage=closed.view.coverage,
+            qd_score=closed.view.qd_score,
+            elites=len(closed.view.elites),
+            alive=sum(len(census.records) for census in censuses),
+            organisms=len(censuses),
+            births=self._ledger.births,
+            deaths=self._ledger.deaths,
+            temperature=closed.temperature,
+            loss=closed.loss,
+            score=closed.score,
+            waiting=self._dispatcher.waiting,
+            workers=len(self._dispatcher.pool.workers),
         )
 
 

@@ -25,8 +25,10 @@ from runs.config.schema import Config, to_yaml
 from runs.errors import ConfigError, RunError
 from runs.machine.interruption import listening, to_stderr
 from runs.machine.place import check_place
+from runs.observability.measured import NOBODY, Recorder
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
+from runs.recording import Recording, recording
 from runs.session import RunSession, dispatcher_of
 from runs.training.build import build
 from runs.training.calibration_jobs import Sampled
@@ -74,17 +76,25 @@ def launch(
     prepared = prepare(config)
     report(Progress("starting workers"))
     with (
+        recording(config, tell) as recorder,
         listening(tell) as stop,
         pool_of(prepared) as pool,
-        started(prepared, out, pool, report) as run,
+        started(prepared, out, pool, report, recorder) as run,
     ):
         run.driver(report=report, stop=stop.patiently).run()
+        recorder.ended()
         run.finish()
     return out
 
 
 @contextmanager
-def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -> Iterator[RunSession]:
+def started(
+    prepared: Prepared,
+    out: Path,
+    pool: WorkerPool,
+    report: Reporter,
+    recorder: Recording | None = None,
+) -> Iterator[RunSession]:
     """Calibrate (or borrow a calibration) and make the directory of a new run, round 0 journaled.
 
     The directory takes its name only when round 0 is in it, so that an interrupted start leaves nothing.
@@ -99,6 +109,8 @@ def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -
         Does the work.
     report
         Called with the progress of calibration.
+    recorder
+        Is told what is measured; None: nobody is.
 
     Raises
     ------
@@ -108,7 +120,7 @@ def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -
         If calibration fails, the calibration of the other run does not fit, or the disk is full or fails.
     """
     begun = time.monotonic()
-    spec, calibration = calibrated(prepared, pool, report)
+    spec, calibration = calibrated(prepared, pool, report, recorder or NOBODY)
     with ExitStack() as stack:
         with placed(out) as partial:
             directory = RunDirectory.create(partial, to_yaml(prepared.config), described(prepared))
@@ -117,11 +129,15 @@ def started(prepared: Prepared, out: Path, pool: WorkerPool, report: Reporter) -
         directory = RunDirectory.open(out)
         journal = stack.enter_context(directory.journal(readonly=False))
         run = RunSession(prepared, directory, journal, calibration, spec)
-        run.attach(pool)
+        if recorder is not None:
+            recorder.begin(out, journal)
+        run.attach(pool, recorder=recorder or NOBODY)
         yield run
 
 
-def calibrated(prepared: Prepared, pool: WorkerPool, report: Reporter) -> tuple[WorldSpec, Calibration]:
+def calibrated(
+    prepared: Prepared, pool: WorkerPool, report: Reporter, recorder: Recorder = NOBODY
+) -> tuple[WorldSpec, Calibration]:
     """Calibrate, or borrow the calibration of another run, and report what it warns of.
 
     Parameters
@@ -132,6 +148,8 @@ def calibrated(prepared: Prepared, pool: WorkerPool, report: Reporter) -> tuple[
         Does the work; its workers are given the world.
     report
         Called with the progress.
+    recorder
+        Is told what is measured.
 
     Raises
     ------
@@ -140,7 +158,9 @@ def calibrated(prepared: Prepared, pool: WorkerPool, report: Reporter) -> tuple[
     """
     config, spec = prepared.config, prepared.world()
     if config.calibration.from_run is None:
-        dispatcher = dispatcher_of(config, pool, lambda kind, job, what: None)
+        dispatcher = dispatcher_of(
+            config, pool, lambda kind, job, what: recorder.happened(kind), recorder=recorder
+        )
         spec, calibration = calibrate(
             config, spec, dispatcher, lambda done: report(_calibrating(config, done))
         )

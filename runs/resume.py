@@ -21,8 +21,10 @@ from runs.launch import silent
 from runs.machine.clock import Clock
 from runs.machine.interruption import listening, to_stderr
 from runs.machine.migration import last_move, moved_to
+from runs.observability.measured import NOBODY
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, prepare
+from runs.recording import Recording, recording
 from runs.rounds.commit import forget_old_states
 from runs.session import restore, sessions
 from runs.workers.pool import WorkerPool
@@ -106,7 +108,16 @@ def _go_on(
     prepared = prepare(changed(config_of(directory), execution))
     if not _is_done(directory):  # by whoever held the lock until now
         directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged
-        carry_on(directory, prepared, pool_of(prepared), report, accept_environment, tell=tell)
+        with recording(prepared.config, tell) as recorder:
+            carry_on(
+                directory,
+                prepared,
+                pool_of(prepared),
+                report,
+                accept_environment,
+                tell=tell,
+                recorder=recorder,
+            )
 
 
 def carry_on(
@@ -117,6 +128,7 @@ def carry_on(
     accept_environment: bool = False,
     clock: Clock = time.monotonic,
     tell: Callable[[str], None] = to_stderr,
+    recorder: Recording | None = None,
 ) -> None:
     """Go on with a run; the pool is only started if there is something left to compute.
 
@@ -136,6 +148,8 @@ def carry_on(
         Monotonic seconds, for timings and time-outs alone.
     tell
         Called with a sentence for whoever asks the run to stop, within the signal's handler.
+    recorder
+        Is told what is measured; None: nobody is.
 
     Raises
     ------
@@ -162,6 +176,8 @@ def carry_on(
         if last.ledger.closed < last.ledger.last or damaged_elites(directory, journal):
             report(Progress("starting workers"))
             with listening(tell) as stop, pool as workers:
+                if recorder is not None:
+                    recorder.begin(directory.path, journal)
                 for before, after in pairwise([*earlier, last]):
                     if damaged_elites(directory, journal) or after.lacks_states():
                         restore(before.ledger, journal, after.since - 1)
@@ -169,9 +185,11 @@ def carry_on(
                         workers.configure(before.spec)
                         driver = before.driver(stop=stop.patiently, since=last_move(journal))
                         driver.run(until=after.since - 1, states=True)
-                last.attach(workers, clock)
+                last.attach(workers, clock, recorder or NOBODY)
                 workers.configure(last.spec)
                 last.driver(report=report, stop=stop.patiently, begins=begins, since=since).run()
+                if recorder is not None:
+                    recorder.ended()
         last.finish()
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from archive_store.errors import UNREADABLE
@@ -18,7 +17,8 @@ from runs.calibration.stored import constants_of, with_calibrated
 from runs.config.schema import Config
 from runs.driver import Driver, evidence
 from runs.errors import RunError
-from runs.machine.clock import Clock
+from runs.machine.clock import Clock, moment
+from runs.observability.measured import NOBODY, Recorder
 from runs.prepared import Prepared
 from runs.rounds.ledger import Item, Ledger
 from runs.training.world import WorldSpec
@@ -61,6 +61,7 @@ class RunSession:
         self._before = before
         self._dispatcher: Dispatcher | None = None
         self._clock: Clock = time.monotonic
+        self._recorder: Recorder = NOBODY
 
     @property
     def begins(self) -> list[Item]:
@@ -74,10 +75,20 @@ class RunSession:
         intact = {each.organism for each in kept if self.directory.blobs.intact(each.digest)}
         return len(intact) < self.config.organism.count
 
-    def attach(self, pool: WorkerPool, clock: Clock = time.monotonic) -> None:
-        """Let a pool do the work; `clock` gives monotonic seconds, for timings and time-outs alone."""
-        self._dispatcher = dispatcher_of(self.config, pool, self.incident, clock)
-        self._clock = clock
+    def attach(self, pool: WorkerPool, clock: Clock = time.monotonic, recorder: Recorder = NOBODY) -> None:
+        """Let a pool do the work.
+
+        Parameters
+        ----------
+        pool
+            Its workers are those of the driver.
+        clock
+            Monotonic seconds, for timings and time-outs alone.
+        recorder
+            Is told what is measured.
+        """
+        self._dispatcher = dispatcher_of(self.config, pool, self.incident, clock, recorder)
+        self._clock, self._recorder = clock, recorder
 
     def driver(self, **options: Any) -> Driver:
         """Return the driver of this run; `options` are those of `Driver` after its clock."""
@@ -90,6 +101,7 @@ class RunSession:
             self._dispatcher,
             self._clock,
             first=self.since - 1,
+            recorder=self._recorder,
             **options,
         )
 
@@ -105,9 +117,9 @@ class RunSession:
         what
             What happened, in words.
         """
-        at = datetime.now(UTC).isoformat(timespec="seconds")
         round, organism = (None, None) if job is None else (job.round, job.organism)
-        self.journal.incident(at, kind, {"what": what}, round=round, organism=organism)
+        self.journal.incident(moment(), kind, {"what": what}, round=round, organism=organism)
+        self._recorder.happened(kind)
 
     def finish(self) -> None:
         """End the run: finish the journal and write the manifest."""
@@ -173,7 +185,11 @@ def sessions(
 
 
 def dispatcher_of(
-    config: Config, pool: WorkerPool, incident: Incident, clock: Clock = time.monotonic
+    config: Config,
+    pool: WorkerPool,
+    incident: Incident,
+    clock: Clock = time.monotonic,
+    recorder: Recorder = NOBODY,
 ) -> Dispatcher:
     """Return what sends the work of a run to a pool.
 
@@ -187,8 +203,10 @@ def dispatcher_of(
         Called with what happens to workers.
     clock
         Monotonic seconds, for timings and time-outs alone.
+    recorder
+        Is told what is measured.
     """
     execution = config.execution
     return Dispatcher(
-        pool, execution.attempts, execution.order_timeout, incident, evidence, clock, config.seed
+        pool, execution.attempts, execution.order_timeout, incident, evidence, clock, config.seed, recorder
     )

@@ -14,6 +14,7 @@ from qd.canonical import sha256
 from qd.lifecycle.trial import MATERIALS
 from qd.records import Census, Decision
 from runs.machine.clock import Clock
+from runs.machine.memory import peak_memory
 from runs.training.answer import Answer, RoundReport
 from runs.training.births.order import individual_of, obeyed
 from runs.training.births.shadows import shadow
@@ -76,7 +77,8 @@ def advance(
     if reason is not None:
         census, after = _quarantined(world, state, order, reason)
         encoded = {}
-    return RoundReport(census, seconds | {"total": clock() - started}), after, encoded
+    seconds |= {"total": clock() - started}
+    return RoundReport(census, seconds, peak_memory()), after, encoded
 
 
 def _quarantined(world: World, state: bytes | None, order: Decision, reason: str) -> tuple[Census, bytes]:

@@ -32,7 +32,9 @@ _LEFT_OUT = (
 )
 
 
-def page_of_run(run: Run, summary: Sequence[tuple[str, str]], round: int) -> bytes:
+def page_of_run(
+    run: Run, summary: Sequence[tuple[str, str]], round: int, objectives: Table | None = None
+) -> bytes:
     """Return the page of a run.
 
     Parameters
@@ -43,6 +45,8 @@ def page_of_run(run: Run, summary: Sequence[tuple[str, str]], round: int) -> byt
         Rows of its summary: name and value.
     round
         The last that is looked at, a committed one.
+    objectives
+        What is left of the error budgets of its service-level objectives; None: they are left out.
 
     Raises
     ------
@@ -65,6 +69,7 @@ def page_of_run(run: Run, summary: Sequence[tuple[str, str]], round: int) -> byt
         Section("lineage", "Lineage", trees or [Text("There are no elites that descend from anything.")]),
         Section("emitters", "Emitters", emitters(_until(run.emitters(), round))),
         Section("time", "Time and workers", timings(_until(run.timings(), round))),
+        *([] if objectives is None else [Section("service-levels", "Service levels", [objectives])]),
         Section("configuration", "Configuration", configuration(_configuration(run))),
         Section("environment", "Environment", [environment(run.environment)]),
     ]

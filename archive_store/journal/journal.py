@@ -44,7 +44,7 @@ class Timing:
     name: str
     seconds: float
     worker: str
-    round: int | None = None  # filled in when the round is written
+    round: int | None = None  # None: the round with which it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class Journal:
         states: Mapping[int, str],
         timings: Sequence[Timing],
         digest: str,
+        incidents: Sequence[Incident] = (),
     ) -> None:
         """Commit one round in one transaction: durable when this returns, and without a trace if it raises.
 
@@ -120,7 +121,9 @@ class Journal:
         states
             Digest of the state blob for each organism whose state is kept this round.
         timings
-            Any durations, in seconds; their own ``round`` is ignored.
+            Any durations, in seconds; those without a ``round`` are of this one.
+        incidents
+            What else is known of the round and no digest covers.
         digest
             ``round_digest`` of the round before (or of ``base``) and the events.
 
@@ -143,13 +146,16 @@ class Journal:
             insert(
                 "INSERT INTO state VALUES (?, ?, ?)", [(key, round, state) for key, state in states.items()]
             )
+            self._insert_timings(round, timings)
             insert(
-                "INSERT INTO timing VALUES (?, ?, ?, ?, ?)",
-                [
-                    (round, timing.organism, timing.name, float(timing.seconds), timing.worker)
-                    for timing in timings
-                ],
+                "INSERT INTO incident VALUES (?, ?, ?, ?, ?)",
+                [(each.at, each.round, each.organism, each.kind, each.body) for each in incidents],
             )
+
+    def write_timings(self, round: int, timings: Sequence[Timing]) -> None:
+        """Record durations that were known only after their round was committed."""
+        with self._transaction():
+            self._insert_timings(round, timings)
 
     def write_states(self, round: int, states: Mapping[int, str]) -> None:
         """Record the digests of the states that are kept of a committed round, by organism."""
@@ -218,11 +224,15 @@ class Journal:
         found = zip(events, values(events, Moved), strict=True)
         return {event.round: list(moved.differences) for event, moved in found}
 
-    def timings(self) -> list[Timing]:
-        """Return all durations by round."""
+    def timings(self, since: int = 0, names: Sequence[str] | None = None) -> list[Timing]:
+        """Return durations by round, from a round on; those of some names, or all."""
         kinds = ((int, NoneType), str, float, str, int)
-        query = "SELECT organism, name, seconds, worker, round FROM timing ORDER BY round, rowid"
-        rows = self._rows(kinds, query)
+        wanted = "" if names is None else f" AND name IN ({', '.join('?' for _ in names)})"
+        query = (
+            f"SELECT organism, name, seconds, worker, round FROM timing WHERE round >= ?{wanted} "
+            "ORDER BY round, rowid"
+        )
+        rows = self._rows(kinds, query, (since, *(names or ())))
         return [Timing(*row) for row in rows]
 
     def incident(
@@ -245,10 +255,12 @@ class Journal:
             values = (at, round, organism, kind, canonical(body))
             self._database.execute("INSERT INTO incident VALUES (?, ?, ?, ?, ?)", values)
 
-    def incidents(self) -> list[Incident]:
-        """Return all incidents in the order in which they were recorded."""
+    def incidents(self, kind: str | None = None) -> list[Incident]:
+        """Return the incidents of a kind, or all, in the order in which they were recorded."""
         kinds = (str, (int, NoneType), (int, NoneType), str, str)
-        rows = self._rows(kinds, "SELECT at, round, organism, kind, body FROM incident ORDER BY rowid")
+        wanted, values = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
+        query = f"SELECT at, round, organism, kind, body FROM incident{wanted} ORDER BY rowid"
+        rows = self._rows(kinds, query, values)
         return [Incident(*row) for row in rows]
 
     def verify_chain(self) -> None:
@@ -296,6 +308,21 @@ class Journal:
         with connection.explained(self.path):
             connection.leave_wal(self._database, self.path, patience)
         self.close()
+
+    def _insert_timings(self, round: int, timings: Sequence[Timing]) -> None:
+        self._database.executemany(
+            "INSERT INTO timing VALUES (?, ?, ?, ?, ?)",
+            [
+                (
+                    round if timing.round is None else timing.round,
+                    timing.organism,
+                    timing.name,
+                    float(timing.seconds),
+                    timing.worker,
+                )
+                for timing in timings
+            ],
+        )
 
     def _base(self) -> str:
         base = self.meta(BASE)

@@ -1,14 +1,15 @@
 """The subcommand that trains a model on its own: fit."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runs.commands.options import AsJson, Quiet, as_text, prepare_machine
+from runs.commands.options import AsJson, Metrics, Quiet, as_text, prepare_machine
 from runs.commands.places import named_as
 from runs.commands.streams import messages_only, say, warn
 from runs.commands.watching import watched_by
@@ -57,6 +58,7 @@ def fit(
             help="Processes that train together, each on its own examples: a step takes N times as many.",
         ),
     ] = 1,
+    metrics: Metrics = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the resolved configuration; train nothing.")
     ] = False,
@@ -67,6 +69,7 @@ def fit(
     working_directory_last()
     with messages_only():
         config = _config(source, overrides or [], resume)
+    asked = _asked(metrics)
     if dry_run:
         _say_configuration(config, json)
         return
@@ -79,12 +82,14 @@ def fit(
             from runs.models.fit.folder import TrainingFolder
 
             live = Live(TrainingFolder(folder), config, time.monotonic)
+            with _measured(asked, folder, report.tell) as measure:
 
-            def reported(progress: "FitProgress") -> None:
-                report(progress)
-                live(progress)
+                def reported(progress: "FitProgress") -> None:
+                    report(progress)
+                    live(progress)
+                    measure(progress)
 
-            fitted = train(config, resume=resume, nproc=nproc, report=reported, tell=report.tell)
+                fitted = train(config, resume=resume, nproc=nproc, report=reported, tell=report.tell)
         best = given / fitted.best.relative_to(folder)
         with messages_only():
             from runs.models.drawing import drawn
@@ -94,6 +99,37 @@ def fit(
         warn(_told(config.run_name, fitted))
         warn(f"pictures are in {given / 'plots'}")
     say(as_text(_plain(fitted, given, best)) if json else best)
+
+
+def _asked(metrics: str | None) -> str:
+    if metrics is None:
+        return "off"
+    from runs.config.reader import execution_changes
+
+    return str(execution_changes(metrics=metrics)["metrics"])
+
+
+@contextmanager
+def _measured(
+    setting: str, folder: Path, tell: Callable[[str], None]
+) -> Iterator[Callable[["FitProgress"], None]]:
+    """Keep and tell the metrics of a training while it goes on, as `setting` says."""
+    from runs.observability.metrics.collector import MetricsCollector
+    from runs.observability.metrics.of_fit import FIT_FAMILIES, FitMetrics
+    from runs.observability.metrics.telling import OFF, telling
+
+    if setting == OFF:
+        yield lambda progress: None
+        return
+    collector = MetricsCollector(FIT_FAMILIES)
+    with telling(setting, collector, tell, time.monotonic) as file:
+
+        def written() -> None:
+            if file is not None:
+                file.begin(folder)  # which is this training's, now that a step is done
+                file.write()
+
+        yield FitMetrics(collector, time.monotonic, written)
 
 
 def _config(source: str, overrides: list[str], resume: bool) -> "TrainConfig":

@@ -1,11 +1,11 @@
-"""The subcommands for many runs, and for other programs: list, compare, export."""
+"""The subcommands for many runs: list, compare."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from runs.commands.options import AsJson, RunPath, as_text
+from runs.commands.options import AsJson, as_text
 from runs.commands.streams import say
 from runs.errors import RunError
 
@@ -60,18 +60,3 @@ def compare(
 
     report = compared_runs(runs, each)
     say(as_text(as_plain(report)) if json else table(report))
-
-
-def export(
-    run: RunPath,
-    frames: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the files, one a frame.", show_default=False)
-    ],
-    format: Annotated[str, typer.Option(metavar="csv|parquet", help="Format of the files.")] = "csv",
-) -> None:
-    """Write the frames of a run as files, and their paths."""
-    from archive_store.reading import open_run
-    from runs.results.exported import export as write
-
-    for path in write(open_run(run), frames, format):
-        say(path)

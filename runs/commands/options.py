@@ -30,6 +30,20 @@ Overrides = Annotated[
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]
 Workers = Annotated[str | None, typer.Option(metavar="N|auto", help="Trainers at work at the same time.")]
 Executor = Annotated[str | None, typer.Option(metavar="ray|inline", help="Where trainers run.")]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="off|file|prometheus://127.0.0.1:PORT",
+        help="Who is told what is measured: a file metrics.prom in the folder, or who asks on this machine.",
+    ),
+]
+Trace = Annotated[
+    str | None,
+    typer.Option(
+        metavar="off|NAME.json|otlp://HOST:PORT",
+        help="Where spans go: a file in the run's traces/, or a collector.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 

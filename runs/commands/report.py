@@ -68,9 +68,17 @@ def _of_run(folder: Path, against: str | None) -> bytes:
     if against is not None:
         raise ConfigError(f"--against is of experiments, and {folder} is a run; leave it out")
     summary = summarise(folder)
+    from analysis.report.blocks import Table
     from analysis.report.run import page_of_run
+    from runs.results.slo.remaining import budgets
+    from runs.results.slo.settings import SlosConfig
+    from runs.results.slo.shown import COLUMNS
+    from runs.results.slo.shown import rows as told
 
-    return page_of_run(run, _joined(rows(summary)), summary.rounds)
+    with run.directory.journal() as journal:
+        found = budgets(journal, SlosConfig())
+    objectives = Table("Error budgets of the service-level objectives", COLUMNS, told(found))
+    return page_of_run(run, _joined(rows(summary)), summary.rounds, objectives)
 
 
 def _of_experiment(folder: Path, against: str | None, beside: Path) -> bytes:

@@ -11,10 +11,12 @@ from runs.commands.drawing import drawn, reason
 from runs.commands.options import (
     AsJson,
     Executor,
+    Metrics,
     Overrides,
     Quiet,
     RunPath,
     Source,
+    Trace,
     Workers,
     as_text,
     committed_rounds,
@@ -51,6 +53,8 @@ def launch(
     address: Annotated[
         str | None, typer.Option(metavar="local|auto|HOST:PORT|ray://...", help="Ray cluster to work on.")
     ] = None,
+    metrics: Metrics = None,
+    trace: Trace = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the resolved configuration; run nothing.")
     ] = False,
@@ -68,6 +72,8 @@ def launch(
         "execution.workers": scalar_of(workers),
         "execution.executor": executor,
         "execution.address": address,
+        "execution.metrics": metrics,
+        "execution.trace": trace,
     }
     started_in = Path.cwd()
     with messages_only():
@@ -91,11 +97,13 @@ def resume(
     workers: Workers = None,
     executor: Executor = None,
     accept_environment: AcceptEnvironment = False,
+    metrics: Metrics = None,
+    trace: Trace = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was cut off, to the same end."""
     working_directory_last()
-    changes = _execution(workers, executor)
+    changes = _execution(workers, executor, metrics=metrics, trace=trace)
     with named_as(run, run.absolute()) as directory:
         with watched(quiet, _hint(run, directory)) as report:
             prepare_machine()
@@ -183,10 +191,10 @@ def replay(
     say(f"equal: rounds 0 to {last}, digest {text}")
 
 
-def _execution(workers: str | None, executor: str | None) -> dict[str, Any]:
+def _execution(workers: str | None, executor: str | None, **others: str | None) -> dict[str, Any]:
     from runs.config.reader import execution_changes
 
-    return execution_changes(workers=scalar_of(workers), executor=executor)
+    return execution_changes(workers=scalar_of(workers), executor=executor, **others)
 
 
 def _hint(given: Path, directory: Path) -> Callable[[], str]:

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ValidationError
 
 from archive_store.errors import YamlError
 from archive_store.strict_yaml import LARGEST, Document, read, scalar
+from runs.config.execution import ExecutionConfig
 from runs.config.model import Own, model_for
 from runs.config.own import own_family
 from runs.config.presets import PRESETS
 from runs.config.problems import MOST, Problem, nearest, problems, quoted, shown
 from runs.config.schema import PATHS, Config
 from runs.config.schema import plain as plain_config
-from runs.config.sections import ExecutionConfig, OrganismConfig
+from runs.config.sections import OrganismConfig
 from runs.errors import ConfigError
 
 

@@ -15,6 +15,7 @@ from archive_store.strict_yaml import write
 from organisms.layers.config import Count, Section
 from organisms.options import FamilyOptions
 from qd.measures import DESCRIPTIONS, FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
+from runs.config.execution import ExecutionConfig
 from runs.config.problems import shown
 from runs.config.sections import (
     AnnealingConfig,
@@ -23,7 +24,6 @@ from runs.config.sections import (
     ChemotaxisConfig,
     EarlyStoppingConfig,
     EmittersConfig,
-    ExecutionConfig,
     LifecycleConfig,
     ObjectiveConfig,
     OrganismConfig,

@@ -1,6 +1,5 @@
 """The sections of a configuration: one frozen model each, with a sentence under each key."""
 
-import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Literal, TypeAlias
@@ -18,8 +17,6 @@ ON_SAMPLES = ("kmeans", "annealed")
 CENTROIDS = ("halton", *ON_SAMPLES)
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-
-_ADDRESS = re.compile(r"local|auto|ray://[^\s/]+|[^\s/:]+:[0-9]+")
 
 
 def named(value: str, known: Iterable[str]) -> str:
@@ -377,38 +374,3 @@ class EarlyStoppingConfig(Section):
     """A rise by no more than this is none."""
     start_from: Annotated[int, Field(ge=0)] = 0
     """Rounds at the beginning that do not count."""
-
-
-class ExecutionConfig(Section):
-    """How and where the work is done. No digest covers it, and it may differ on resume."""
-
-    executor: Literal["ray", "inline"] = "ray"
-    """ray: trainers are Ray actors; inline: the driver's own process trains."""
-    workers: Count | Literal["auto"] = "auto"
-    """Ray actors; auto: one for each core, at most one for each organism."""
-    address: str = "local"
-    """Ray cluster: local (a new one for this run), auto (the running one), ray://host:port or host:port."""
-    placement: Literal["load", "hash", "random"] = "load"
-    """Who does an order. load: whoever is idle; hash: always the same worker for like behaviour; random: any, drawn."""
-    num_gpus: NotNegative = 0.0
-    """GPUs per worker; may be a fraction."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Device that tensors are on."""
-    order_timeout: Positive = 600.0
-    """Seconds after which a worker that has not answered an order (one round of one organism) is replaced."""
-    checkpoint_every: Count = 5
-    """Rounds between two checkpoints, from which a resume starts."""
-    attempts: Count = 3
-    """Times that an order is sent before the run stops, if workers are lost."""
-    trials: Share = 0.0
-    """Share of the births, chosen by a named draw, of which shadow orders say what else they could have been worth: the
-    same state trains on with the newborn, random material of its norm, its genes alone, a clone, and nothing."""
-    audit: Share = 0.0
-    """Share of the orders, chosen by a named draw, that a second worker repeats; different results stop the run."""
-
-    @field_validator("address")
-    @classmethod
-    def _place(cls, value: str) -> str:
-        if not _ADDRESS.fullmatch(value):
-            raise ValueError(f"must be local, auto, ray://host:port or host:port, not {shown(value)}")
-        return value

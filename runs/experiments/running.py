@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from archive_store.errors import StoreError
 from archive_store.run_directory import RunDirectory
-from runs.config.sections import ExecutionConfig
+from runs.config.execution import ExecutionConfig
 from runs.errors import Stopped, command
 from runs.experiments.folder import ExperimentFolder
 from runs.experiments.plan import Plan, Task, tasks

@@ -18,6 +18,8 @@ from qd.fitness import COMPETES, REASONS
 from qd.records import Outcome
 from qd.validity.remedies import ways_out
 from runs.errors import RunError, command
+from runs.results.slo.remaining import budgets_of
+from runs.results.slo.shown import line
 
 if TYPE_CHECKING:
     from archive_store.journal.journal import Journal
@@ -82,6 +84,7 @@ class Summary:
     ]  # what is different from a round on, where the run went on with other settings
     digest: str
     wall_seconds: float | None
+    budgets: dict[str, float]  # share that is left of the error budget of each service-level objective
 
 
 def summarise(path: Path) -> Summary:
@@ -130,6 +133,7 @@ def summarise(path: Path) -> Summary:
             },
             digest=shown(journal.digest(last)),
             wall_seconds=_wall(journal),
+            budgets=budgets_of(journal),
         )
 
 
@@ -316,6 +320,7 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
         *([] if summary.memory is None else [("largest step", f"{summary.memory:,} bytes, counted")]),
         ("quarantines", f"{summary.quarantines}"),
         ("wall time", "-" if summary.wall_seconds is None else f"{summary.wall_seconds:.1f} s"),
+        ("service levels", line(summary.budgets)),
         ("digest", f"{summary.digest}{_moved(summary.environments)}"),
     ]
 

@@ -1,13 +1,13 @@
 """Commits of closed rounds: genomes and states in the blob store, then one transaction of the journal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archive_store.blobs import BlobStore
 from archive_store.journal.chain import numbered, round_digest
-from archive_store.journal.journal import KEPT_STATES, WALL, Journal, Timing
-from runs.machine.clock import Clock
+from archive_store.journal.journal import KEPT_STATES, Journal, Timing
 from runs.rounds.ledger import Closed
+from runs.rounds.timekeeping import Timekeeper, incident_of, memory_of
 from runs.workers.jobs import Done, Gone, Handle
 
 
@@ -22,8 +22,8 @@ class RoundWriter:
         Where the run is kept.
     fetch
         Brings states and genomes from where they were made.
-    clock
-        Monotonic seconds, for the journal's timings alone.
+    times
+        For the journal's timings alone.
     journaled
         The last round that was written, as far as the writer is concerned.
     """
@@ -34,15 +34,14 @@ class RoundWriter:
         blobs: BlobStore,
         journal: Journal,
         fetch: Callable[[Handle], Any],
-        clock: Clock,
+        times: Timekeeper,
         journaled: int,
     ) -> None:
         self._every = checkpoint_every
         self._blobs = blobs
         self._journal = journal
         self._fetch = fetch
-        self._clock = clock
-        self._written = clock()  # when the last round was
+        self._times = times
         self.journaled = journaled
 
     def write(
@@ -67,15 +66,25 @@ class RoundWriter:
             The organisms whose states or genomes were lost with their machine, and likewise chunks, counted on from the
             number of organisms; where there are any, nothing is written.
         """
+        self._times.begin()
         keeps = last or closed.round % self._every == 0
         states, gone = self._fetched({o: done.payload for o, done in answers.items() if keeps})
         lost = sorted({*gone, *self.keep_genomes(closed, answers, chunks)})
         if lost:
             return lost
-        self._commit(closed, self._put(states), _timings(answers, chunks))
+        kept, done = self._put(states), [*answers.values(), *chunks.values()]
+        timings, memory = self._times.timings(answers, chunks), memory_of(done)
+        self._commit(closed, kept, timings, memory)
         if keeps:
             forget_old_states(self._journal, self._blobs)
+        self._times.end(closed.round, timings, memory)
         return []
+
+    def finish(self) -> None:
+        """Write what was known only after the last round was written."""
+        late = self._times.late()
+        if late:
+            self._journal.write_timings(self.journaled, late)
 
     def keep_genomes(
         self, closed: Closed, answers: Mapping[int, Done], chunks: Mapping[int, Done]
@@ -119,13 +128,18 @@ class RoundWriter:
     def _put(self, states: Mapping[int, bytes]) -> dict[int, str]:
         return dict(zip(states, self._blobs.put_all(states.values()), strict=True))
 
-    def _commit(self, closed: Closed, states: Mapping[int, str], timings: list[Timing]) -> None:
+    def _commit(
+        self,
+        closed: Closed,
+        states: Mapping[int, str],
+        timings: Sequence[Timing],
+        memory: Mapping[str, int],
+    ) -> None:
         events = numbered(closed.round, closed.items)
         digest = round_digest(self._journal.digest(), events)
-        now = self._clock()
-        wall = Timing(organism=None, name=WALL, seconds=now - self._written, worker="driver")
-        self._journal.write_round(closed.round, events, states, [wall, *timings], digest)
-        self._written, self.journaled = now, closed.round
+        told = [incident_of(closed.round, memory)]
+        self._journal.write_round(closed.round, events, states, timings, digest, told)
+        self.journaled = closed.round
 
 
 def forget_old_states(journal: Journal, blobs: BlobStore) -> None:
@@ -147,16 +161,3 @@ def _won(closed: Closed) -> dict[int, list[str]]:
     for maker, digest in closed.genomes:
         won.setdefault(maker, []).append(digest)
     return won
-
-
-def _timings(answers: Mapping[int, Done], chunks: Mapping[int, Done]) -> list[Timing]:
-    of_organisms = [
-        Timing(organism=organism, name=name, seconds=seconds, worker=done.worker)
-        for organism, done in answers.items()
-        for name, seconds in done.report.seconds.items()
-    ]
-    return of_organisms + [
-        Timing(organism=None, name=f"emit_{name}", seconds=seconds, worker=done.worker)
-        for _, done in sorted(chunks.items())
-        for name, seconds in done.report.seconds.items()
-    ]

@@ -36,4 +36,5 @@ def stats(served: "Served") -> dict[str, Any]:
         "model": served.name,
         "examples": f"of {served.lengths}",
         "limits": served.limits.model_dump(),
+        **served.metrics.latencies.plain(),
     }

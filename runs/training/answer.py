@@ -15,6 +15,7 @@ class RoundReport:
 
     census: Census
     seconds: dict[str, float]
+    memory: int | None = None  # bytes that the trainer's process has had resident at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +24,4 @@ class EmitReport:
 
     emitted: Emitted
     seconds: dict[str, float]
+    memory: int | None = None

@@ -3,11 +3,14 @@
 import heapq
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runs.errors import RunError
 from runs.machine.clock import Clock
+from runs.observability.measured import NOBODY, Ordered, Recorder
+from runs.training.answer import EmitReport, RoundReport
 from runs.workers.jobs import Done, Failed, InputLost, Job, JobEvent, Key, Lost, Starved
+from runs.workers.occupancy import Occupancy
 from runs.workers.placement import home
 from runs.workers.pool import WorkerPool
 
@@ -31,6 +34,7 @@ class _Unanswered:
 class _Errand:
     job: Job
     attempt: int
+    sent: float
     deadline: float
 
 
@@ -54,6 +58,8 @@ class Dispatcher:
         Monotonic seconds.
     seed
         Of the run, by which jobs are placed.
+    recorder
+        Is told of every answer; nothing depends on it.
     """
 
     def __init__(
@@ -65,8 +71,11 @@ class Dispatcher:
         evidence: Evidence,
         clock: Clock,
         seed: int = 0,
+        recorder: Recorder = NOBODY,
     ) -> None:
         self.pool = pool
+        self.occupancy = Occupancy(clock)
+        self._recorder = recorder
         self._seed = seed
         self._attempts = attempts
         self._timeout = timeout
@@ -84,6 +93,11 @@ class Dispatcher:
     def busy(self) -> bool:
         """Whether an answer is ready or a worker has a job."""
         return bool(self._ready or self._errands)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a worker."""
+        return len(self._queue)
 
     def submit(self, job: Job, priority: Priority, avoid: str | None = None) -> None:
         """Queue a job.
@@ -144,6 +158,7 @@ class Dispatcher:
     def _send(self) -> None:
         """Send each idle worker the first job of the queue that it may do."""
         passed_over = []
+        self.occupancy.see(self.pool.workers)
         while self._queue and self.pool.idle:
             entry = heapq.heappop(self._queue)
             _, _, job, attempt = entry
@@ -153,7 +168,9 @@ class Dispatcher:
             if worker is None:
                 passed_over.append(entry)
                 continue
-            self._errands[worker] = _Errand(job, attempt, self._clock() + self._timeout)
+            now = self._clock()
+            self._errands[worker] = _Errand(job, attempt, now, now + self._timeout)
+            self.occupancy.begin(worker)
             self.pool.submit(job, attempt, worker)
         for entry in passed_over:
             heapq.heappush(self._queue, entry)
@@ -188,8 +205,11 @@ class Dispatcher:
     def _take(self, event: JobEvent) -> None:
         errand = self._errands.get(event.worker)
         is_current = errand is not None and (errand.job.key, errand.attempt) == (event.job.key, event.attempt)
-        if is_current:
+        if errand is not None and is_current:
             del self._errands[event.worker]
+            self.occupancy.end(event.worker)
+            if isinstance(event, Done):
+                event = replace(event, sent=errand.sent, answered=self._clock())
         if isinstance(event, Done):
             self._accept(event)
         elif not is_current:
@@ -212,6 +232,8 @@ class Dispatcher:
             return
         self._unanswered.pop(key, None)  # a job that lost since is answered all the same
         self._answered[key] = self._evidence(done)
+        if done.sent is not None and done.answered is not None:
+            self._recorder.answered(_ordered(done, done.sent, done.answered))
         self._ready.append(done)
 
     def _send_again(self, lost: Lost) -> None:
@@ -247,6 +269,22 @@ class Dispatcher:
                 "gives different results for equal input"
             )
         self._incident("duplicate", late.job, f"attempt {late.attempt} answered late")
+
+
+def _ordered(done: Done, sent: float, answered: float) -> Ordered:
+    job, report = done.job, done.report
+    known = isinstance(report, (RoundReport, EmitReport))
+    return Ordered(
+        job=job.name,
+        round=job.round,
+        number=job.organism,
+        worker=done.worker,
+        attempt=done.attempt,
+        sent=sent,
+        answered=answered,
+        parts=report.seconds if known else {},
+        memory=report.memory if known else None,
+    )
 
 
 def _times(number: int) -> str:

@@ -1,6 +1,6 @@
 """Jobs and their results: done, lost with a worker, failed, or not begun because their input was lost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runs.errors import RunError
@@ -59,6 +59,9 @@ class Done:
     payload: Handle
     genomes: Handle
     worker: str
+    # When it was sent and answered, in seconds of the dispatcher's clock; None: of an attempt that was given up.
+    sent: float | None = field(default=None, compare=False)
+    answered: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

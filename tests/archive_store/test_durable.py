@@ -30,6 +30,17 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_what_is_written_anew_all_the_time_is_whole_and_waits_for_no_disk(tmp_path, monkeypatch):
+    def forbidden(descriptor):
+        raise AssertionError("it waited for the disk")
+
+    monkeypatch.setattr(os, "fsync", forbidden)
+    for data in (b"first", b"second, and longer"):
+        durable.renew(tmp_path / "file", data)
+        assert (tmp_path / "file").read_bytes() == data
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_write_that_the_system_takes_in_pieces_is_whole(tmp_path, monkeypatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))

@@ -83,7 +83,15 @@ def test_nothing_is_changed(finished):
 
 def test_what_can_be_made_again_is_not_covered(finished):
     (finished / "plots").mkdir()
-    for name in ("plots/coverage.png", "report.html", "log.jsonl", "lock"):
+    (finished / "traces").mkdir()
+    for name in (
+        "plots/coverage.png",
+        "report.html",
+        "log.jsonl",
+        "lock",
+        "metrics.prom",
+        "traces/trace.json",
+    ):
         (finished / name).write_text("new")
     assert verify(finished).problems == ()
 

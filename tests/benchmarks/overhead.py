@@ -3,12 +3,18 @@
 Both do the same optimizer steps on the same organisms with the same function, in one process, one thread.
 The answer is checked first: without births and deaths, a run's organisms must end exactly where plain
 training ends.
+
+Then what it costs to measure, and to tell of it: the seconds within the functions that do so, as a share of the run's
+time after calibration. Two runs differ by more than that from one another, so that their ratio would not show it.
 """
 
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from runs.machine import settings
 
@@ -17,16 +23,21 @@ settings.prepare()
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from organisms.memory import Trace
+from runs import trainer
 from runs.calibration.stored import journaled, with_calibrated
 from runs.config.reader import load
 from runs.config.schema import Config
 from runs.launch import launch
 from runs.prepared import prepare
+from runs.recording import Recording
+from runs.rounds import commit
+from runs.rounds.timekeeping import Timekeeper
 from runs.training.births.newborns import found
 from runs.training.build import build
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.state import Individual, decode_state
 from runs.training.world import World
+from runs.workers.occupancy import Occupancy
 
 SMALL = ("organism.count=4", "rounds=8", "execution.executor=inline", "execution.checkpoint_every=8")
 
@@ -46,6 +57,7 @@ def main() -> None:
         check_equal(alike, world, [individual for individual, _ in plain])
         run = launch(load("digits", SMALL), Path(folder) / "b")
         report(run, statistics.median(step for _, seconds in plain for step in seconds))
+        observed(Path(folder))
 
 
 def world_of(run: Path) -> World:
@@ -110,6 +122,82 @@ def report(run: Path, plain: float) -> None:
         ratio = (steps * medians["train"] + apart) / (steps * plain)
         print(f"harness against plain training at {50 * steps:3} steps a round  {ratio:6.2f} x")
     print(f"emitters, share of the run's time after calibration       {emitting / wall:6.1%}")
+
+
+MEASURING = (
+    (Timekeeper, "begin"),
+    (Timekeeper, "timings"),
+    (commit, "memory_of"),
+    (commit, "incident_of"),
+    (trainer, "peak_memory"),
+    *((Occupancy, name) for name in ("see", "begin", "end", "idle")),
+)
+TELLING = tuple((Recording, name) for name in ("answered", "committed", "stands", "happened", "ended"))
+SETTINGS = {
+    "measuring, which is always done": ((), MEASURING),
+    "metrics=file": (("execution.metrics=file",), TELLING),
+    "metrics=prometheus, asked by nobody": (("execution.metrics=prometheus://127.0.0.1:auto",), TELLING),
+    "trace=trace.json": (("execution.trace=trace.json",), TELLING),
+    "metrics=file and trace=trace.json": (("execution.metrics=file", "execution.trace=trace.json"), TELLING),
+}
+TIMES = 3  # runs of each
+SMALLER = (  # with fewer orders, each as long as those of `digits`
+    *SMALL,
+    "rounds=4",
+    "organism.count=2",
+    "emitters.children=24",
+    "calibration.steps=50",
+    "calibration.organisms=4",
+    "validity.gate=off",
+)
+
+
+def observed(folder: Path) -> None:
+    """Print what share of a run's time goes into measuring it, and into telling of it: medians of some runs."""
+    alone = open_run(launch(load("digits", SMALLER), folder / "alone")).digest()
+    for name, (overrides, functions) in SETTINGS.items():
+        shares = []
+        for number in range(TIMES):
+            place = folder / f"{len(name)}-{number}"
+            with timed(functions) as seconds:
+                launch(load("digits", (*SMALLER, *overrides)), place, tell=lambda sentence: None)
+            assert open_run(place).digest() == alone, "who watches a run must not change it"
+            timings = open_run(place).timings()
+            wall = timings[(timings["name"] == "wall") & (timings["round"] > 0)]["seconds"].sum()
+            shares.append(sum(seconds) / wall)
+        print(f"{name:<42}  {statistics.median(shares):8.3%} of the run's time")
+
+
+@contextmanager
+def timed(functions: tuple[tuple[Any, str], ...]) -> Iterator[list[float]]:
+    """Let functions note how long each of their calls takes, those alone that are called by none of the others."""
+    seconds: list[float] = []
+    depth = 0
+
+    def noting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            nonlocal depth
+            depth, started = depth + 1, time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                depth -= 1
+                if depth == 0:
+                    seconds.append(time.perf_counter() - started)
+
+        return wrapped
+
+    before = [(owner, name, vars(owner).get(name)) for owner, name in functions]
+    for owner, name in functions:
+        setattr(owner, name, noting(getattr(owner, name)))
+    try:
+        yield seconds
+    finally:
+        for owner, name, function in before:
+            if function is None:
+                delattr(owner, name)  # it was inherited
+            else:
+                setattr(owner, name, function)
 
 
 if __name__ == "__main__":

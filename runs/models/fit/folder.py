@@ -2,6 +2,7 @@
 
 config.yaml     everything that was asked for
 log.jsonl       losses, learning rates, routing and speed (`runs.models.fit.log`)
+metrics.prom    with fit --metrics file: what is measured (`runs.observability.metrics`)
 status.json     running, finished, stopped, diverged or failed, at which step, and why
 checkpoints/    step-00000200 and so on: the best and the newest (`runs.models.checkpoints`)
 """

@@ -17,7 +17,7 @@ from runs.models.opening import CHECKPOINTS, kept_in, steps
 
 FILES = (DIGESTS, *REQUIRED, TRAINING)
 CONFIG, PLOTS = "config.yaml", "plots"
-OF_TRAINING = (CONFIG, "log.jsonl", "status.json", LOCK, CHECKPOINTS, PLOTS)
+OF_TRAINING = (CONFIG, "log.jsonl", "metrics.prom", "status.json", LOCK, CHECKPOINTS, PLOTS)
 OF_A_STEP = re.compile(rf"step-\d+(-{PLOTS})?(\..*)?")
 GOING = ".deleted"  # in the name of a folder that is being removed
 

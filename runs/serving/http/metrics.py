@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from runs.serving.engine import Engine
 from runs.serving.generation import Done
+from runs.serving.latency import Latencies
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120)
 
@@ -25,7 +26,9 @@ class Metrics:
     def __init__(self, engine: Engine, paths: frozenset[str]) -> None:
         self._paths = paths
         self._registry = CollectorRegistry(auto_describe=False)
+        self.latencies = Latencies()
         self._registry.register(_OfEngine(engine))
+        self._registry.register(_OfLatencies(self.latencies))
         self._answers = Counter(
             "plasmodia_http_answers",
             "Answers by path and status.",
@@ -50,10 +53,24 @@ class Metrics:
         self._waited.observe(done.waited)
         self._first.observe(done.first)
         self._total.observe(done.total)
+        self.latencies.add(done.total)
 
     def text(self) -> bytes:
         """Return all in the text format."""
         return generate_latest(self._registry)
+
+
+class _OfLatencies:
+    def __init__(self, latencies: Latencies) -> None:
+        self._latencies = latencies
+
+    def collect(self) -> Iterator[Metric]:
+        text = "Share of a service-level objective's error budget that is left; under 0: overspent."
+        left = GaugeMetricFamily("plasmodia_slo_budget_remaining", text, labels=["slo"])
+        for each in self._latencies.budgets():
+            if each.left is not None:
+                left.add_metric([each.name], each.left)
+        yield left
 
 
 class _OfEngine:

@@ -18,6 +18,7 @@ from qd.records import Candidate, Child, Genome, Scored
 from qd.seeding import generator
 from runs.errors import RAISED, RunError, readable, told
 from runs.machine.clock import Clock
+from runs.machine.memory import peak_memory
 from runs.training.answer import Answer, EmitReport
 from runs.training.guests import scored
 from runs.training.search.emitters import emitter_of
@@ -73,7 +74,7 @@ def emit(
     )
     seconds = {"vary": made - started, "score": clock() - made, "total": clock() - started}
     return (
-        EmitReport(report, seconds),
+        EmitReport(report, seconds, peak_memory()),
         b"",
         {each.genome: encoded[each.component.slot] for each in contenders},
     )

@@ -49,6 +49,28 @@ def test_a_round_is_read_back_as_it_was_written(journal):
     assert journal.timings() == [Timing(1, "train", 0.5, "w0", 0)]
 
 
+def test_what_no_digest_covers_may_come_later(journal):
+    """A duration of round 0 comes with round 1, and one of round 1 after it."""
+    write(journal, 0, [summary(0)], timings=[Timing(None, "wall", 1.0, "driver")])
+    digest = write(journal, 1, [summary(1)], timings=[Timing(None, "write", 2.0, "driver", 0)])
+    journal.write_timings(1, [Timing(None, "write", 3.0, "driver")])
+    assert journal.digest() == digest
+    assert [(row.round, row.seconds) for row in journal.timings()] == [(0, 1.0), (0, 2.0), (1, 3.0)]
+    assert [row.seconds for row in journal.timings(since=1)] == [3.0]
+    assert [row.seconds for row in journal.timings(names=("wall",))] == [1.0]
+    assert journal.timings(names=()) == []
+    journal.verify_chain()
+
+
+def test_an_incident_of_a_round_is_written_with_it(journal):
+    told = Incident("2025-01-01T00:00:00Z", 0, None, "memory", "{}")
+    events = numbered(0, [summary(0)])
+    journal.write_round(0, events, {}, [], round_digest("{}", events), [told])
+    journal.incident("2025-01-02T00:00:00Z", "lost", {}, round=1)
+    assert journal.incidents("memory") == [told]
+    assert [each.kind for each in journal.incidents()] == ["memory", "lost"]
+
+
 def test_events_are_chosen_by_round_kind_and_last_round(journal):
     for round in range(3):
         write(journal, round, [("census", {"organism": 0}), summary(round)])

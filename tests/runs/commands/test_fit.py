@@ -54,6 +54,25 @@ def test_the_folder_of_the_best_checkpoint_is_all_that_is_on_stdout():
     assert told.endswith(f"R2 {best.metrics['score']:.4f} (last value: {_baseline():.4f})")
 
 
+def test_metrics_are_a_file_beside_the_log():
+    plain = call("small.yaml", "run_name=plain", "--json", "--quiet")
+    result = call("small.yaml", "--metrics", "file", "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    found = Path("out/models/small/metrics.prom").read_text()
+    assert "\nplasmodia_fit_step 6.0\n" in found
+    assert "\nplasmodia_fit_steps_total 6.0\n" in found
+    assert json.loads(result.stdout)["loss"] == json.loads(plain.stdout)["loss"]
+    deleted = CliRunner().invoke(app, ["models", "delete", "out/models/small", "--yes"])
+    assert (deleted.exit_code, Path("out/models/small").exists()) == (0, False), deleted.output
+
+
+def test_who_is_refused_leaves_no_metrics():
+    assert "did you mean file?" in refused(CONFIG, "small.yaml", "--metrics", "fle")
+    Path("out/models/small").mkdir(parents=True)
+    Path("out/models/small/mine").touch()
+    refused(CONFIG, "small.yaml", "--metrics", "file", "--quiet")
+
+
 def _baseline():
     return json.loads(call("small.yaml", "run_name=again", "--json", "--quiet").stdout)["baseline"]
 

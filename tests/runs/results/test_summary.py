@@ -116,7 +116,7 @@ def test_the_table_names_everything(path):
         "run", "task and family", "seed and arm", "measures", "rounds", "coverage", "competing", "QD score",
         "best objective", "mean objective", "emitters", "best organism", "its test score", "useful at calibration",
         "KMO and verdict", "because", "at the last check", "births", "deaths", "quarantines",
-        "wall time", "digest",
+        "wall time", "service levels", "digest",
     ]  # fmt: skip
     starts = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines}
     assert len(starts) == 1  # aligned

@@ -3,6 +3,7 @@ from collections import deque
 import pytest
 
 from runs.errors import RunError
+from runs.observability.measured import Recorders
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import Done, Failed, InputLost, Job, Lost, Starved
 from runs.workers.placement import home
@@ -337,3 +338,58 @@ class TestPlaces:
         sender, _ = dispatcher(pool)
         sender.submit(job(place="here"), (0,))
         assert sender.answer().attempt == 2
+
+
+class TestWhatIsMeasured:
+    """By a pool whose clock is moved by hand: an answer that takes two silent waits."""
+
+    def told(self, script):
+        class Keeper(Recorders):
+            orders = ()
+
+            def answered(self, order):
+                self.orders = (*self.orders, order)
+
+        keeper, pool = Keeper(), FakePool(script=script)
+        sent = Dispatcher(pool, 3, TIMEOUT, lambda *_: None, str, lambda: pool.now, recorder=keeper)
+        sent.submit(job(), (0,))
+        answer = None
+        while answer is None:
+            answer = sent.next()
+        return keeper.orders, answer, sent
+
+    def test_an_answer_knows_when_it_was_sent_and_came(self):
+        (order,), answer, _ = self.told([silence, silence])
+        assert (order.sent, order.answered) == (answer.sent, answer.answered) == (0.0, 2.0)
+        assert (order.job, order.round, order.number, order.worker, order.attempt) == (
+            "advance",
+            1,
+            0,
+            "w0",
+            1,
+        )
+        assert order.parts == {}
+
+    def test_of_an_order_that_was_lost_the_last_attempt_counts(self):
+        def lost(job, attempt, worker):
+            return [Lost(job, attempt, worker, "it died")]
+
+        (order,), _, _ = self.told([silence, lost, silence])
+        assert (order.attempt, order.sent, order.answered) == (2, 1.0, 2.0)
+
+    def test_an_answer_that_was_given_up_has_no_times(self):
+        """It comes after its worker was replaced, while the next attempt is under way."""
+
+        def late(job, attempt, worker):
+            return [done(job, 1, "w0")]
+
+        orders, answer, _ = self.told([silence] * 60 + [late])
+        assert (answer.attempt, answer.sent, orders) == (1, None, ())
+
+    def test_workers_are_idle_outside_their_orders(self):
+        _, _, dispatcher = self.told([silence, silence])
+        dispatcher.pool.now += 3.0
+        assert dispatcher.occupancy.idle(["w0"]) == {"w0": 3.0}
+        assert dispatcher.waiting == 0
+        dispatcher.submit(job(1), (0,))
+        assert dispatcher.waiting == 1

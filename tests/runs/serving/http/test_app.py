@@ -27,6 +27,10 @@ def test_metrics_are_those_of_this_server_in_prometheus_format(serving):
     assert found["plasmodia_http_answers_total", "/infer", "422"] == 1
     assert found["plasmodia_http_answers_total", "404", "other"] == 1
     assert found["plasmodia_time_to_first_token_seconds_count",] == 1
+    assert {found["plasmodia_slo_budget_remaining", f"latency_p{share}"] for share in (95, 99)} == {1.0}
+    stats = client.get("/stats").json()
+    assert 0 < stats["latency_seconds"]["p50"] == stats["latency_seconds"]["p99"]
+    assert stats["slo_budget_remaining"] == {"latency_p95": 1.0, "latency_p99": 1.0}
     fresh = serving(symbols()).get("/metrics").text
     assert "plasmodia_requests_total 0.0" in fresh  # no registry is shared
 

@@ -1,0 +1,1 @@
+"""Counters, gauges and histograms of a run, and how others read them."""

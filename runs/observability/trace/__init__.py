@@ -1,0 +1,1 @@
+"""Spans of orders and commits, and where they go."""

@@ -1,0 +1,1 @@
+"""Service-level objectives of runs: what the journal says of them."""

@@ -1,0 +1,1 @@
+"""Runs for programs that track experiments: one thin exporter each."""
