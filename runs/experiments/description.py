@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -46,6 +46,9 @@ class Description(Section):
     """0:5 is 0 to 4; or a list."""
     speed: bool = False
     """Whether `show` also measures how fast the best networks answer."""
+    also: list[Literal["degradation", "placement"]] = Field(default_factory=list)
+    """What else is asked of finished runs: degradation, how scores fall as parts are removed; placement, what it would
+    cost to spread organisms over devices."""
     full: Longer | None = None
     """The full version, where this one is short."""
 

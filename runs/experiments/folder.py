@@ -8,11 +8,11 @@ cells/ARM/SEED/              a run
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from archive_store import durable, inside
 from archive_store.errors import NoRunError, RunDirectoryError, YamlError
@@ -44,6 +44,7 @@ class Stored(Section):
     name: str
     seeds: list[int]
     speed: bool
+    also: list[Literal["degradation", "placement"]] = Field(default_factory=list)
     arms: dict[str, StoredArm]
 
 
@@ -113,6 +114,7 @@ class ExperimentFolder:
             "name": plan.name,
             "seeds": list(plan.seeds),
             "speed": plan.speed,
+            "also": list(plan.also),
             "arms": arms,
         }
         durable.write(self.plan_path, write(stored).encode("ascii"))
@@ -137,7 +139,7 @@ class ExperimentFolder:
             Arm(name, arm.settings, read_config(self.arm_path(name)), arm.calibration)
             for name, arm in stored.arms.items()
         )
-        return Plan(stored.name, arms, tuple(stored.seeds), stored.speed)
+        return Plan(stored.name, arms, tuple(stored.seeds), stored.speed, tuple(stored.also))
 
     def sweep(self) -> None:
         """Remove what killed processes had not finished making."""
@@ -189,7 +191,7 @@ def agreed(folder: ExperimentFolder, plan: Plan) -> Plan:
             f"{folder.path} is an experiment with other arms: {'; '.join(different[:3])}; choose another --out"
         )
     new = [seed for seed in plan.seeds if seed not in there.seeds]
-    return Plan(there.name, there.arms, (*there.seeds, *new), there.speed)
+    return replace(there, seeds=(*there.seeds, *new))
 
 
 def _different(there: Plan, plan: Plan) -> Iterator[str]:

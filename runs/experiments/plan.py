@@ -58,6 +58,7 @@ class Plan:
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
     speed: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def calibrators(self) -> tuple[str, ...]:
@@ -75,8 +76,8 @@ class Plan:
         groups = ([arm.name for arm in self.arms if arm.calibrator == name] for name in self.calibrators)
         named = "; ".join(", ".join(group) for group in groups)
         rulers = (
-            f"arms that share a calibration: {named}; between these groups coverage, QD scores and objectives are "
-            "measured with different rulers"
+            f"arms that share a calibration: {named}; between these groups coverage, QD scores, objectives and "
+            "behaviours are measured with different rulers"
         )
         apart = len({arm.config.objective.model_dump_json() for arm in self.arms}) > 1
         return (*((rulers,) if len(self.calibrators) > 1 else ()), *((OTHER_OBJECTIVES,) if apart else ()))
@@ -117,7 +118,7 @@ def planned(asked: Description, overrides: Sequence[str] = (), options: Settings
         ruler = relevant(scientific(config))
         calibrator = next((arm.name for arm in arms if relevant(scientific(arm.config)) == ruler), name)
         arms.append(Arm(name, changes, config, calibrator))
-    return Plan(asked.name, tuple(arms), seeds, asked.speed)
+    return Plan(asked.name, tuple(arms), seeds, asked.speed, tuple(dict.fromkeys(asked.also)))
 
 
 def tasks(plan: Plan) -> Iterator[Task]:
