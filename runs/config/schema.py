@@ -167,7 +167,7 @@ PSEUDOPODS = ("memory", "memory_capacity", "memory_decay", "kernel", "compact")
 LATER = (
     *(("task", key) for key in ("kinds", *TABLE, *STREAM)),
     *(("chemotaxis", key) for key in ("kind", "sources", "patience")),
-    *(("lifecycle", key) for key in ("efficiency", "memory_budget")),
+    *(("lifecycle", key) for key in ("efficiency", "memory_budget", "timetable")),
     ("objective", "kind"),
     ("training", "loss"),
     *(("organism", "pseudopods", key) for key in PSEUDOPODS),

@@ -35,6 +35,7 @@ class StoredArm(Section):
 
     settings: dict[str, Any]
     calibration: str
+    yoke: str | None = None
 
 
 class Stored(Section):
@@ -107,7 +108,12 @@ class ExperimentFolder:
     def write(self, plan: Plan) -> None:
         """Write experiment.yaml."""
         arms = {
-            arm.name: {"settings": dict(arm.settings), "calibration": arm.calibrator} for arm in plan.arms
+            arm.name: {
+                "settings": dict(arm.settings),
+                "calibration": arm.calibrator,
+                **({} if arm.yoke is None else {"yoke": arm.yoke}),
+            }
+            for arm in plan.arms
         }
         stored = {
             "format": FORMAT,
@@ -136,7 +142,7 @@ class ExperimentFolder:
             )
         stored = self._stored()
         arms = tuple(
-            Arm(name, arm.settings, read_config(self.arm_path(name)), arm.calibration)
+            Arm(name, arm.settings, read_config(self.arm_path(name)), arm.calibration, arm.yoke)
             for name, arm in stored.arms.items()
         )
         return Plan(stored.name, arms, tuple(stored.seeds), stored.speed, tuple(stored.also))
@@ -164,11 +170,13 @@ class ExperimentFolder:
                 "version that made it"
             )
         named = [stored.name, *stored.arms, *(arm.calibration for arm in stored.arms.values())]
+        yokes = [arm.yoke for arm in stored.arms.values() if arm.yoke is not None]
         if (
             not stored.arms
             or not stored.seeds
             or not all(map(NAME.fullmatch, named))
             or min(stored.seeds) < 0
+            or not set(yokes) <= stored.arms.keys()
         ):
             raise RunDirectoryError(
                 f"{self.plan_path} has no arms, no seeds, or names that it cannot have; restore it from a copy"
@@ -200,5 +208,7 @@ def _different(there: Plan, plan: Plan) -> Iterator[str]:
         yield f"arms {', '.join(theirs)} against {', '.join(ours)}"
         return
     for name, arm in ours.items():
+        if arm.yoke != theirs[name].yoke:
+            yield f"arm {name} is yoked to {theirs[name].yoke or 'none'} against {arm.yoke or 'none'}"
         for text in differences(scientific(theirs[name].config), scientific(arm.config)):
             yield f"in arm {name} {text}"

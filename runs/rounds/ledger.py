@@ -23,6 +23,7 @@ from qd.lifecycle import annealing
 from qd.lifecycle.decide import decide
 from qd.lifecycle.quarantine import in_a_row
 from qd.lifecycle.rules import Rules, phase
+from qd.lifecycle.timetable import Turn, timetable
 from qd.lifecycle.trial import born, died
 from qd.records import Candidate, Census, Decision, Outcome
 from qd.validity.verdict import assess
@@ -100,6 +101,9 @@ def rules(config: Config, largest_flops: float) -> Rules:
             largest_flops=largest_flops,
         ),
         efficiency=life.efficiency,
+        timetable=None
+        if life.timetable is None
+        else timetable(Turn(**dict(each)) for each in life.timetable),
     )
 
 
