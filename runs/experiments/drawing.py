@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from archive_store import durable, inside
 from archive_store.errors import WriteError
@@ -13,10 +13,7 @@ from runs.experiments.further.profiles import drawn
 from runs.experiments.plan import Plan
 from runs.experiments.reading import courses_in, found_in
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    Filling = tuple[str, Callable[[Figure], None]]
+Filling = tuple[str, Callable[[Any], None]]  # name of a picture, and what fills a figure of matplotlib's
 
 
 def draw(folder: ExperimentFolder, plan: Plan, format: str, to: Path | None) -> list[Path]:
@@ -55,7 +52,7 @@ def draw(folder: ExperimentFolder, plan: Plan, format: str, to: Path | None) -> 
     return [place / f"{name}.{format}" for name, _ in found]
 
 
-def _pictures(folder: ExperimentFolder, plan: Plan) -> "Iterator[Filling]":
+def _pictures(folder: ExperimentFolder, plan: Plan) -> Iterator[Filling]:
     """Yield each picture's name, and what fills a figure with it."""
     from analysis.experiments.curves import curves
     from analysis.experiments.degradation import degradation as degrading
