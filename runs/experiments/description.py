@@ -41,8 +41,8 @@ class Description(Section):
     settings: Settings = Field(default_factory=dict)
     """What all arms change of it."""
     arms: dict[str, Settings | None]
-    """What each arm changes; with the first one the others are compared. `yoke: ARM` lets an arm's births and deaths happen
-    when, where and as often as those of that arm's run of the same seed."""
+    """What each arm changes; with the first one the others are compared. `yoke: ARM` lets an arm's births and deaths
+    happen when, where and as often as those of that arm's run of the same seed."""
     seeds: str | int | list[int] = "0:5"
     """0:5 is 0 to 4; or a list."""
     speed: bool = False

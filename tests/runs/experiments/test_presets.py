@@ -1,4 +1,4 @@
-"""The presets of experiments: every one can be planned, and what is compared with a transformer is as large."""
+"""The presets that compare with a transformer: it is as large, and trained alike."""
 
 import math
 import pkgutil
@@ -10,23 +10,13 @@ import torch
 from organisms.families import FAMILIES
 from qd.genes import random_genes
 from runs import tasks
-from runs.experiments.description import described, experiments, full, purpose
+from runs.experiments.description import described
 from runs.experiments.plan import planned
 from runs.models.architectures import build
 from runs.models.fit.reading import load
 from runs.models.signature import Signature
 
 AGAINST_TRANSFORMERS = ("baseline", "degradation", "diversity")
-
-
-@pytest.mark.parametrize("name", experiments())
-def test_it_can_be_planned_short_and_in_full(name):
-    asked = described(name)
-    short, whole = planned(asked), planned(full(asked))
-    assert (short.name, whole.name) == (name, f"{name}-full")
-    assert purpose(name).endswith((".", "?"))
-    assert len(whole.seeds) > len(short.seeds)
-    assert short.also == whole.also == tuple(asked.also)
 
 
 def species_of(arm):
