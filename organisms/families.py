@@ -18,4 +18,7 @@ FAMILIES: Mapping[str, Family] = {
     "experts": Family("organisms.experts.species:Experts", "organisms.experts.species:ExpertOptions"),
     "towers": Family("organisms.towers.species:Towers", "organisms.towers.species:TowerOptions"),
     "flow": Family("organisms.flow.species:Flow", "organisms.flow.species:FlowOptions"),
+    "transformer": Family(
+        "organisms.transformer.species:Transformer", "organisms.transformer.species:TransformerOptions"
+    ),
 }

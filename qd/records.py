@@ -232,7 +232,7 @@ class Death:
     floor: float
     probability: Share
     draw: Share  # uniform(seed, round, f"cull:{component}")
-    reason: str  # fitness, budget, memory or room
+    reason: str  # fitness, budget, memory, room or yoked
     happens: bool
 
 

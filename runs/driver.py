@@ -226,7 +226,7 @@ class Driver:
     def _place(self, organism: int, round: int) -> str | None:
         census = None if round == 1 else self._ledger.census(organism, round - 1)
         kind, ledger = self._config.execution.placement, self._ledger
-        return key_of(kind, organism, round, census, ledger.yardstick, ledger.centroids)
+        return key_of(kind, organism, round, census, ledger.yardstick.ranges, ledger.centroids)
 
     def _priority(self, organism: int, round: int) -> tuple[float, ...]:
         """Earlier rounds go first; in a round, organisms of the largest counted FLOPs when last seen."""

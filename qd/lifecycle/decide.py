@@ -10,6 +10,7 @@ nearest neighbours in behaviour space. The archive alone goes by what a componen
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 
 import numpy as np
@@ -26,6 +27,7 @@ from qd.lifecycle import quarantine
 from qd.lifecycle.annealing import metropolis
 from qd.lifecycle.comonad import RelativeFitness, around
 from qd.lifecycle.rules import Rules, culls, deadly, phase
+from qd.lifecycle.timetable import YOKED
 from qd.lifecycle.trial import ROOM
 from qd.measures import Ranges
 from qd.records import Birth, Candidate, Census, Death, Decision, Proposal, Record
@@ -60,8 +62,9 @@ def decide(
 ) -> Decision:
     """Decide what happens to one organism before one round.
 
-    Where its last round took more memory than `Rules.memory_budget`, or there is too little for this one, the weakest
-    die whatever the phase, and nothing is born.
+    Where there is a timetable, as many are born and die as its turn says, whatever chance says. Where its last round
+    took more memory than `Rules.memory_budget`, or there is too little for this one, the weakest die whatever the phase
+    or the timetable, and nothing is born.
 
     Parameters
     ----------
@@ -93,6 +96,17 @@ def decide(
         births = quarantine.reseed(rules, round, census.organism, temperature, hunger, view, neighbours)
     elif rules.enabled and census.records and (starved or _over_memory(rules, census)):
         deaths = _deaths(rules, round, census, temperature, ranges, short=True)
+    elif frozen is None and rules.timetable is not None:
+        turn = rules.timetable.get((round, census.organism))
+        if turn is not None:
+            deaths = _deaths_on_time(rules, round, census, turn.deaths, ranges)
+            gone = {death.component for death in deaths}
+            survivors = [record for record in census.records if record.component not in gone]
+            as_many = replace(rules, births_per_round=turn.births)
+            proposed = _births(
+                as_many, round, census, survivors, temperature, hunger, view, neighbours, ranges
+            )
+            births = tuple(replace(birth, probability=1.0, happens=True) for birth in proposed)
     elif frozen is None:
         if culls(rules, round):
             deaths = _deaths(rules, round, census, temperature, ranges)
@@ -145,6 +159,22 @@ def _deaths(
             continue
         dies = happens(probability, draw) and allowed.take(record, reason)
         deaths.append(Death(record.component, float(z[index]), rules.floor, probability, draw, reason, dies))
+    return tuple(deaths)
+
+
+def _deaths_on_time(
+    rules: Rules, round: int, census: Census, count: int, ranges: Ranges
+) -> tuple[Death, ...]:
+    """Return the deaths of so many components, the weakest first, but of none that a layer cannot spare."""
+    records = census.records
+    fitness, z = _living_fitness(rules, records, ranges)
+    allowed = _Allowance(rules, records, count)
+    deaths = []
+    for index in sorted(range(len(records)), key=lambda i: (fitness[i], records[i].component)):
+        record = records[index]
+        if allowed.take(record, YOKED):
+            draw = uniform(rules.seed, round, f"cull:{record.component}")
+            deaths.append(Death(record.component, float(z[index]), rules.floor, 1.0, draw, YOKED, True))
     return tuple(deaths)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from qd.chemotaxis.search import RULE, Search
 from qd.lifecycle.annealing import Schedule
+from qd.lifecycle.timetable import Timetable
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Rules:
     search: Search = RULE
     efficiency: float = 0.0  # weight of what is spared in the living fitness
     memory_budget: int | None = None  # bytes of a step
+    timetable: Timetable | None = None  # of births and deaths, instead of these rules
 
 
 def phase(rules: Rules, round: int) -> str:

@@ -179,31 +179,44 @@ def show(
             "--speed", help="Measure anew how fast the best networks answer; imports code of the runs' own."
         ),
     ] = False,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Ask more of its runs: degradation (imports code of their own), placement; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Print what the arms came to, and how they differ from one of them."""
     from runs.experiments.folder import ExperimentFolder
+    from runs.experiments.further.asked import checked
 
+    asked = checked(also or ())
     with named_as(experiment, experiment.absolute()) as directory:
         folder = ExperimentFolder(directory)
         plan = folder.plan()
         if speed:
             working_directory_last()
             _measure_speed(folder, plan)
-        say(_told(experiment, folder, plan, against, json))
+        if asked:
+            working_directory_last()
+            _measure(folder, plan, asked)
+        say(_told(experiment, folder, plan, against, json, asked))
 
 
 def plot(
     experiment: ExperimentPath,
-    format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the file.")] = "png",
+    format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",
     to: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder for the file [default: plots in the experiment].", show_default=False
+            metavar="DIR", help="Folder for the files [default: plots in the experiment].", show_default=False
         ),
     ] = None,
 ) -> None:
-    """Draw how the arms go on, over rounds and over counted FLOPs, and write the path of the picture."""
+    """Draw how the arms go on and how their scores are spread, and write the paths of the pictures."""
     if format not in ("png", "svg"):
         raise ConfigError(f"--format must be png or svg, not {format}")
     from runs.experiments.drawing import draw
@@ -211,8 +224,9 @@ def plot(
 
     with named_as(experiment, experiment.absolute()) as directory:
         folder = ExperimentFolder(directory)
-        path = draw(folder, folder.plan(), format, to)
-    say(path if to is not None else experiment / path.relative_to(directory))
+        paths = draw(folder, folder.plan(), format, to)
+    for path in paths:
+        say(path if to is not None else experiment / path.relative_to(directory))
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {"run": run, "resume": resume, "show": show, "plot": plot}
@@ -293,13 +307,15 @@ def _finish(
         with _forgiving("the speed of its networks is not measured"):
             if plan.speed:
                 _measure_speed(folder, plan)
+        with _forgiving("not all that it asks for is measured"):
+            _measure(folder, plan, plan.also)
         say(_told(given, folder, plan, None, as_json))
-        with _forgiving("its picture is not drawn"):
+        with _forgiving("its pictures are not drawn"):
             from runs.experiments.drawing import draw
 
-            path = draw(folder, plan, "png", None)
-            if not as_json:
-                say(given / path.relative_to(folder.path))
+            for path in draw(folder, plan, "png", None):
+                if not as_json:
+                    say(given / path.relative_to(folder.path))
     if failures:
         lines = "".join(f"\n  {task}: {sentence}" for task, sentence in failures.items())
         raise RunError(f"{given}: all is done but for what cannot go on:{lines}")
@@ -318,18 +334,35 @@ def _forgiving(what: str) -> Iterator[None]:
 
 def _measure_speed(folder: "ExperimentFolder", plan: "Plan") -> None:
     prepare_machine()
-    from runs.experiments.speed import keep, measured
+    from runs.experiments.further.speed import keep, measured
 
     with messages_only():
         seconds = measured(folder, plan)
     keep(folder, seconds)
 
 
-def _told(given: Path, folder: "ExperimentFolder", plan: "Plan", against: str | None, as_json: bool) -> str:
+def _measure(folder: "ExperimentFolder", plan: "Plan", asked: Sequence[str]) -> None:
+    if not asked:
+        return
+    prepare_machine()
+    from runs.experiments.further.asked import measure
+
+    with messages_only():
+        measure(folder, plan, asked)
+
+
+def _told(
+    given: Path,
+    folder: "ExperimentFolder",
+    plan: "Plan",
+    against: str | None,
+    as_json: bool,
+    also: Sequence[str] = (),
+) -> str:
+    from runs.experiments.further.asked import studies, with_kept
     from runs.experiments.plan import arm_called
     from runs.experiments.reading import found_in
     from runs.experiments.report import Report, as_plain, table
-    from runs.experiments.speed import kept, ratios, with_speed
 
     found = found_in(folder, plan)
     chosen = plan.arms[0].name if against is None else arm_called(against, plan)
@@ -338,7 +371,8 @@ def _told(given: Path, folder: "ExperimentFolder", plan: "Plan", against: str | 
         {arm.name: dict(arm.settings) for arm in plan.arms},
         chosen,
         found.score,
-        with_speed(found.results, ratios(kept(folder), chosen)),
+        with_kept(found.results, folder, chosen),
         (*plan.notes, *found.notes),
+        studies(folder, plan, (*plan.also, *also)),
     )
     return as_text(as_plain(report)) if as_json else table(report)

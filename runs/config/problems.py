@@ -88,7 +88,8 @@ def _below(section: type[BaseModel], key: str) -> type[BaseModel] | None:
     """Return the model of what lies below a key: a section, or each item of a list of sections."""
     for name, field in section.model_fields.items():
         if key == (field.alias or name):
-            kinds = (field.annotation, *get_args(field.annotation))
+            parts = get_args(field.annotation)
+            kinds = (field.annotation, *parts, *(inner for part in parts for inner in get_args(part)))
             return next(
                 (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None
             )

@@ -81,6 +81,40 @@ def _static(config: Config) -> Iterator[Problem]:
             )
 
 
+def _timetable(config: Config) -> Iterator[Problem]:
+    life = config.lifecycle
+    if life.timetable is None:
+        return
+    if not life.enabled:
+        yield Problem(
+            ("lifecycle.enabled", "lifecycle.timetable"), "must be true for lifecycle.timetable, not false"
+        )
+    if life.only_gains:
+        yield Problem(
+            ("lifecycle.only_gains", "lifecycle.timetable"),
+            "must be false for lifecycle.timetable, by which births happen whatever they gain, not true",
+        )
+    seen: set[tuple[int, int]] = set()
+    for number, turn in enumerate(life.timetable):
+        key = f"lifecycle.timetable[{number}]"
+        if turn.round > config.rounds:
+            yield Problem(
+                (f"{key}.round", "rounds"), f"must be at most rounds ({config.rounds}), not {turn.round}"
+            )
+        if turn.organism >= config.organism.count:
+            yield Problem(
+                (f"{key}.organism", "organism.count"),
+                f"must be less than organism.count ({config.organism.count}), not {turn.organism}",
+            )
+        if turn.births and config.births == "none":
+            yield Problem((f"{key}.births", "births"), f"must be 0 where births is none, not {turn.births}")
+        if (turn.round, turn.organism) in seen:
+            yield Problem(
+                (key,), f"is the second turn of organism {turn.organism} before round {turn.round}; join them"
+            )
+        seen.add((turn.round, turn.organism))
+
+
 def _memory(config: Config) -> Iterator[Problem]:
     compact = getattr(config.options, "compact", True)
     if config.lifecycle.memory_budget is not None and not compact:
@@ -250,6 +284,7 @@ RULES: tuple[Rule, ...] = (
     _pool,
     _family,
     _static,
+    _timetable,
     _memory,
     _calibration,
     _cells,

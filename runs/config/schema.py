@@ -170,7 +170,7 @@ LATER = (
     ("early_stopping",),
     *(("task", key) for key in ("kinds", *TABLE, *STREAM)),
     *(("chemotaxis", key) for key in ("kind", "sources", "patience")),
-    *(("lifecycle", key) for key in ("efficiency", "memory_budget")),
+    *(("lifecycle", key) for key in ("efficiency", "memory_budget", "timetable")),
     ("objective", "kind"),
     ("training", "loss"),
     *(("organism", "pseudopods", key) for key in PSEUDOPODS),

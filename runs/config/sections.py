@@ -12,6 +12,7 @@ from organisms.options import IMPORT_PATH, Sizes
 from qd.emitters.kinds import DEFAULT, KINDS
 from runs.config.problems import nearest, shown
 from runs.config.tables import TASKS
+from runs.config.timetable import Timetable
 
 ON_SAMPLES = ("kmeans", "annealed")
 CENTROIDS = ("halton", *ON_SAMPLES)
@@ -260,6 +261,8 @@ class LifecycleConfig(Section):
     """Nearest neighbours in behaviour space with whose fitness a component's is compared."""
     loss_ratio: Positive = 10.0
     """Ratio of loss to its moving average beyond which an organism has no births and deaths."""
+    timetable: Timetable = None
+    """Births and deaths as these turns say, [{round: 5, organism: 0, births: 1}, ...]; null: by the rules here."""
     efficiency: Share = 0.0
     """Weight of the efficiency in the living fitness, by which components die: its share of the FLOPs spared."""
     budget_bytes: Count | None = None

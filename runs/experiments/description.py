@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -41,11 +41,15 @@ class Description(Section):
     settings: Settings = Field(default_factory=dict)
     """What all arms change of it."""
     arms: dict[str, Settings | None]
-    """What each arm changes; with the first one the others are compared."""
+    """What each arm changes; with the first one the others are compared. `yoke: ARM` lets an arm's births and deaths
+    happen when, where and as often as those of that arm's run of the same seed."""
     seeds: str | int | list[int] = "0:5"
     """0:5 is 0 to 4; or a list."""
     speed: bool = False
     """Whether `show` also measures how fast the best networks answer."""
+    also: list[Literal["degradation", "placement"]] = Field(default_factory=list)
+    """What else is asked of finished runs: degradation, how scores fall as parts are removed; placement, what it would
+    cost to spread organisms over devices."""
     full: Longer | None = None
     """The full version, where this one is short."""
 

@@ -8,11 +8,11 @@ cells/ARM/SEED/              a run
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from archive_store import durable, inside
 from archive_store.errors import NoRunError, RunDirectoryError, YamlError
@@ -35,6 +35,7 @@ class StoredArm(Section):
 
     settings: dict[str, Any]
     calibration: str
+    yoke: str | None = None
 
 
 class Stored(Section):
@@ -44,6 +45,7 @@ class Stored(Section):
     name: str
     seeds: list[int]
     speed: bool
+    also: list[Literal["degradation", "placement"]] = Field(default_factory=list)
     arms: dict[str, StoredArm]
 
 
@@ -106,13 +108,19 @@ class ExperimentFolder:
     def write(self, plan: Plan) -> None:
         """Write experiment.yaml."""
         arms = {
-            arm.name: {"settings": dict(arm.settings), "calibration": arm.calibrator} for arm in plan.arms
+            arm.name: {
+                "settings": dict(arm.settings),
+                "calibration": arm.calibrator,
+                **({} if arm.yoke is None else {"yoke": arm.yoke}),
+            }
+            for arm in plan.arms
         }
         stored = {
             "format": FORMAT,
             "name": plan.name,
             "seeds": list(plan.seeds),
             "speed": plan.speed,
+            "also": list(plan.also),
             "arms": arms,
         }
         durable.write(self.plan_path, write(stored).encode("ascii"))
@@ -134,10 +142,10 @@ class ExperimentFolder:
             )
         stored = self._stored()
         arms = tuple(
-            Arm(name, arm.settings, read_config(self.arm_path(name)), arm.calibration)
+            Arm(name, arm.settings, read_config(self.arm_path(name)), arm.calibration, arm.yoke)
             for name, arm in stored.arms.items()
         )
-        return Plan(stored.name, arms, tuple(stored.seeds), stored.speed)
+        return Plan(stored.name, arms, tuple(stored.seeds), stored.speed, tuple(stored.also))
 
     def sweep(self) -> None:
         """Remove what killed processes had not finished making."""
@@ -162,11 +170,13 @@ class ExperimentFolder:
                 "version that made it"
             )
         named = [stored.name, *stored.arms, *(arm.calibration for arm in stored.arms.values())]
+        yokes = [arm.yoke for arm in stored.arms.values() if arm.yoke is not None]
         if (
             not stored.arms
             or not stored.seeds
             or not all(map(NAME.fullmatch, named))
             or min(stored.seeds) < 0
+            or not set(yokes) <= stored.arms.keys()
         ):
             raise RunDirectoryError(
                 f"{self.plan_path} has no arms, no seeds, or names that it cannot have; restore it from a copy"
@@ -189,7 +199,7 @@ def agreed(folder: ExperimentFolder, plan: Plan) -> Plan:
             f"{folder.path} is an experiment with other arms: {'; '.join(different[:3])}; choose another --out"
         )
     new = [seed for seed in plan.seeds if seed not in there.seeds]
-    return Plan(there.name, there.arms, (*there.seeds, *new), there.speed)
+    return replace(there, seeds=(*there.seeds, *new))
 
 
 def _different(there: Plan, plan: Plan) -> Iterator[str]:
@@ -198,5 +208,7 @@ def _different(there: Plan, plan: Plan) -> Iterator[str]:
         yield f"arms {', '.join(theirs)} against {', '.join(ours)}"
         return
     for name, arm in ours.items():
+        if arm.yoke != theirs[name].yoke:
+            yield f"arm {name} is yoked to {theirs[name].yoke or 'none'} against {arm.yoke or 'none'}"
         for text in differences(scientific(theirs[name].config), scientific(arm.config)):
             yield f"in arm {name} {text}"

@@ -1,21 +1,22 @@
 """The page of an experiment's folder: what its arms came to, with links to the pages of its runs."""
 
 import os
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from archive_store import inside
 from archive_store.run_directory import RunDirectory
-from runs.experiments.comparison import Results, compared
+from runs.experiments.comparison import Results, Row
 from runs.experiments.folder import ExperimentFolder
+from runs.experiments.further import degradation
+from runs.experiments.further.asked import studies, with_kept
+from runs.experiments.further.profiles import drawn
 from runs.experiments.plan import Plan
 from runs.experiments.reading import Found, courses_in, found_in
-from runs.experiments.report import NOTE, columns, line, told
-from runs.experiments.results import labels
-from runs.experiments.speed import kept, ratios, with_speed
+from runs.experiments.report import NOTE, blocks, columns, line, told
+from runs.experiments.results import METRICS, Metric, labels
 
 if TYPE_CHECKING:
     from analysis.report.blocks import Cell
@@ -42,7 +43,7 @@ def page(folder: ExperimentFolder, plan: Plan, against: str, beside: Path) -> by
 
     any_finished = any(map(folder.done, plan.cells))
     found = found_in(folder, plan) if any_finished else Found({}, "score", tuple(map(str, plan.cells)))
-    results = with_speed(found.results, ratios(kept(folder), against)) if any_finished else {}
+    results = with_kept(found.results, folder, against) if any_finished else {}
     return page_of_experiment(
         Compared(
             name=plan.name,
@@ -54,24 +55,42 @@ def page(folder: ExperimentFolder, plan: Plan, against: str, beside: Path) -> by
                 for arm in plan.arms
             },
             columns=("arm", *columns(against), "remark"),
-            metrics=dict(_metrics(results, against, found.score)),
+            metrics=dict(_metrics(results, against, METRICS, labels(found.score))),
+            studies={
+                study.title: (
+                    ("rule", *columns(study.against), "remark"),
+                    dict(
+                        _metrics(
+                            study.alternatives,
+                            study.against,
+                            study.metrics,
+                            {metric.name: metric.label for metric in study.metrics},
+                        )
+                    ),
+                )
+                for study in studies(folder, plan, plan.also)
+            },
             notes=(*plan.notes, *found.notes, *((" ".join(NOTE.split()),) if results else ())),
+            profiles=drawn(results, found.score),
+            degraded=degradation.curves(degradation.kept(folder), plan),
             plan=inside.read(folder.path, folder.plan_path, inside.LARGEST_TEXT).decode("utf-8", "replace"),
         ),
         courses_in(folder, plan),
     )
 
 
-def _metrics(results: Results, against: str, score: str) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+def _metrics(
+    results: Results, against: str, metrics: Sequence[Metric], called: Mapping[str, str]
+) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """Yield each metric that any arm has, by what it is called, and a row for each arm."""
-    called: Mapping[str, str] = labels(score)
-    rows = compared(results, against) if results else []
-    for metric, group in groupby(rows, key=lambda row: row.metric):
-        own = list(group)
+    for metric, own in blocks(results, against, metrics) if results else []:
         if any(row.mean is not None for row in own):
-            width = len(columns(against)) + 2
-            cells = [tuple(text.strip() for text in line(row)) for row in own]
-            yield called[metric], [(*each, *[""] * (width - len(each))) for each in cells]
+            yield called[metric.name], [_padded(row, against, metric) for row in own]
+
+
+def _padded(row: Row, against: str, metric: Metric) -> tuple[str, ...]:
+    cells = tuple(text.strip() for text in line(row, metric.digits))
+    return (*cells, *[""] * (len(columns(against)) + 2 - len(cells)))
 
 
 def _cell(folder: ExperimentFolder, arm: str, seed: int, beside: Path) -> "Cell":

@@ -16,6 +16,7 @@ from runs.config.reader import load
 from runs.config.schema import Config, scientific
 from runs.errors import ConfigError
 from runs.experiments.description import Description, Settings, flat, seeds_of
+from runs.experiments.yoking import CHANGES, YOKE, check_times, yoke_of
 
 OTHER_OBJECTIVES = (
     "the arms have objectives of different definitions, so that objectives and QD scores cannot be compared"
@@ -35,6 +36,7 @@ class Arm:
     settings: Mapping[str, Any]  # by key path
     config: Config  # its seed and calibration are those of each cell
     calibrator: str  # name of an arm: this one or an earlier one
+    yoke: str | None = None  # the arm whose times of births and deaths it follows
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,6 +60,7 @@ class Plan:
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
     speed: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def calibrators(self) -> tuple[str, ...]:
@@ -75,8 +78,8 @@ class Plan:
         groups = ([arm.name for arm in self.arms if arm.calibrator == name] for name in self.calibrators)
         named = "; ".join(", ".join(group) for group in groups)
         rulers = (
-            f"arms that share a calibration: {named}; between these groups coverage, QD scores and objectives are "
-            "measured with different rulers"
+            f"arms that share a calibration: {named}; between these groups coverage, QD scores, objectives and "
+            "behaviours are measured with different rulers"
         )
         apart = len({arm.config.objective.model_dump_json() for arm in self.arms}) > 1
         return (*((rulers,) if len(self.calibrators) > 1 else ()), *((OTHER_OBJECTIVES,) if apart else ()))
@@ -110,14 +113,19 @@ def planned(asked: Description, overrides: Sequence[str] = (), options: Settings
     arms: list[Arm] = []
     for name, settings in asked.arms.items():
         changes = flat(settings or {})
-        config = _configured(asked.base, name, before, changes, options or {})
-        same = [arm.name for arm in arms if scientific(arm.config) == scientific(config)]
+        yoke = yoke_of(name, changes, asked.arms)
+        config = _configured(asked.base, name, before, _of_configuration(changes, yoke), options or {})
+        same = [arm.name for arm in arms if scientific(arm.config) == scientific(config) and arm.yoke == yoke]
         if same:
             raise ConfigError(f"the arms {same[0]} and {name} have the same settings; change or remove one")
         ruler = relevant(scientific(config))
         calibrator = next((arm.name for arm in arms if relevant(scientific(arm.config)) == ruler), name)
-        arms.append(Arm(name, changes, config, calibrator))
-    return Plan(asked.name, tuple(arms), seeds, asked.speed)
+        arms.append(Arm(name, changes, config, calibrator, yoke))
+    named = {arm.name: arm for arm in arms}
+    for arm in arms:
+        if arm.yoke is not None:
+            check_times(arm, named[arm.yoke])
+    return Plan(asked.name, tuple(arms), seeds, asked.speed, tuple(dict.fromkeys(asked.also)))
 
 
 def tasks(plan: Plan) -> Iterator[Task]:
@@ -149,6 +157,12 @@ def _configured(base: str, name: str, before: Sequence[str], changes: Settings, 
             "machine; leave it out"
         )
     return config
+
+
+def _of_configuration(changes: Settings, yoke: str | None) -> Settings:
+    """Return what an arm changes of its configuration."""
+    own = {key: value for key, value in changes.items() if key != YOKE}
+    return own if yoke is None else {**CHANGES, **own}
 
 
 def _check_free(who: str, keys: Sequence[str] | Settings) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archive_store.reading import Run, open_run
+from qd.measures import Ranges
+from runs.experiments.further.diversity import diversity
+from runs.experiments.further.sizes import sizes
 from runs.results.summary import summarise
 
 if TYPE_CHECKING:
@@ -23,10 +26,11 @@ class Metric:
     digits: str = ".4f"
     low: float = -math.inf  # what no value is below
     high: float = math.inf  # or above
+    named: bool = True  # whether it is said where no run has measured it
 
 
 RELATIVE_TIME = (
-    "relative_time"  # of the best network's answers, where it was measured (`runs.experiments.speed`)
+    "relative_time"  # of the best network's answers, where it was measured (`runs.experiments.further.speed`)
 )
 KINDS = ("training", "emitters", "assays")  # of counted FLOPs
 _AT_THE_END = (
@@ -40,12 +44,25 @@ _AT_THE_END = (
     Metric("held_out_coverage", "held-out coverage", 1, low=0.0, high=1.0),
     Metric("qd_score", "QD score", 1, ".3f", low=0.0),
     Metric("held_out_qd_score", "held-out QD score", 1, ".3f", low=0.0),
+    Metric("network_parameters", "parameters of the best network's parts", 0, ".5g", low=0.0),
     Metric("network_flops", "counted FLOPs of the best network's parts, an example", 0, ".4g", low=0.0),
     Metric(RELATIVE_TIME, "measured time of the best network, as a ratio", -1, ".3f", low=0.0),
     Metric("births", "births", 0, ".1f", low=0.0),
     Metric("trial_gain", "gain of a birth's best candidate in its trial [nats]", 1, ".5f"),
     Metric("deaths", "deaths", 0, ".1f", low=0.0),
     *(Metric(f"flops_{kind}", f"counted FLOPs of {kind}", 0, ".4g", low=0.0) for kind in KINDS),
+    Metric("behaviour_variance", "variance of behaviours in a network, mean of measures", 0, low=0.0),
+    Metric("correlation", "correlation of what two parts of a layer write", 0, low=-1.0, high=1.0),
+    Metric("coherence", "likeness of where two parts of a layer write", 0, low=0.0, high=1.0),
+    *(
+        Metric(name, label, 1, high=1.0, named=False)
+        for name, label in (
+            ("degradation_random", "mean test {score} while parts go, at random"),
+            ("degradation_worst_first", "the same, the least useful first"),
+            ("degradation_best_first", "the same, the most useful first"),
+            ("removable", "share of parts that can go for a tenth of what all bring"),
+        )
+    ),
 )
 FLOPS = "flops"  # counted so far, of all kinds
 _AT_EQUAL_FLOPS = {  # metrics, and the columns of `course_of` that have them after every round
@@ -138,11 +155,12 @@ def came_to(run: Run, course: "pd.DataFrame") -> dict[str, float]:
         "validation_loss": last["validation_loss"],
         **{name: last[name] for name in _OF_ARCHIVE},
         **{name: last.get(name) for name in _HELD_OUT},
-        "network_flops": _flops_of(run, summary.best_organism),
+        **sizes(run),
         "births": summary.births,
         "trial_gain": _trial_gain(run),
         "deaths": summary.deaths,
         **{f"flops_{kind}": course[f"flops_{kind}"].sum() for kind in KINDS if f"flops_{kind}" in course},
+        **_diversity(run),
     }
     return {name: float(value) for name, value in found.items() if _is_number(value)}
 
@@ -158,13 +176,10 @@ def course_of(run: Run) -> "pd.DataFrame":
     return rounds
 
 
-def _flops_of(run: Run, organism: int | None) -> float | None:
-    """Return the counted FLOPs of all components of an organism in the last round, per example."""
-    if organism is None:
-        return None
-    records = run.records()
-    own = records[(records["organism"] == organism) & (records["round"] == records["round"].max())]
-    return float(own["flops"].sum())
+def _diversity(run: Run) -> dict[str, float | None]:
+    records, ranges = run.records(), run.calibration()["ranges"]
+    last = records[records["round"] == records["round"].max()]
+    return diversity(last, run.measures, Ranges(tuple(ranges["low"]), tuple(ranges["high"])))
 
 
 def _trial_gain(run: Run) -> float | None:

@@ -67,6 +67,7 @@ class Running:
     _waiting: list[Task] = field(default_factory=list)
     _lost: dict[Task, int] = field(default_factory=dict)
     _calibrators: dict[str, str] = field(default_factory=dict)
+    _yokes: dict[str, str | None] = field(default_factory=dict)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Do all that is not done yet; what fails is in `failures`.
@@ -77,6 +78,7 @@ class Running:
             If it was asked to stop.
         """
         self._calibrators = {arm.name: arm.calibrator for arm in self.plan.arms}
+        self._yokes = {arm.name: arm.yoke for arm in self.plan.arms}
         self._waiting = [task for task in tasks(self.plan) if self._is_needed(task)]
         named = {str(task): task for task in self._waiting}
         stopping = False
@@ -108,14 +110,23 @@ class Running:
         for task in list(self._waiting):
             if not self.pool.free:
                 return
-            source = Task("calibration", self._calibrators[task.arm], task.seed)
-            if task.kind == "cell" and not self.folder.done(source):
-                if source in self.failures:
+            missing = next((source for source in self._sources(task) if not self.folder.done(source)), None)
+            if missing is not None:
+                if missing in self.failures:
                     self._waiting.remove(task)
-                    self.failures[task] = "its calibration failed"
+                    of_run = f"the run that it is yoked to, {missing}, failed"
+                    self.failures[task] = of_run if missing.kind == "cell" else "its calibration failed"
                 continue
             self._waiting.remove(task)
             self._submit(task)
+
+    def _sources(self, task: Task) -> list[Task]:
+        """Return what has to be done before a task: a cell's calibration, and the run that it is yoked to."""
+        if task.kind == "calibration":
+            return []
+        yoke = self._yokes[task.arm]
+        yoked = [] if yoke is None else [Task("cell", yoke, task.seed)]
+        return [Task("calibration", self._calibrators[task.arm], task.seed), *yoked]
 
     def _submit(self, task: Task) -> None:
         folder = self.folder
@@ -125,7 +136,11 @@ class Running:
             self.pool.submit(str(task), calibrate, arm, task.seed, calibration)
         else:
             out = folder.cell(task.arm, task.seed)
-            self.pool.submit(str(task), carry_out, arm, task.seed, calibration, out, self.accept_environment)
+            yoke = self._yokes[task.arm]
+            other = None if yoke is None else folder.cell(yoke, task.seed)
+            self.pool.submit(
+                str(task), carry_out, arm, task.seed, calibration, out, self.accept_environment, other
+            )
 
     def _take(self, task: Task, outcome: Outcome, stopping: bool) -> None:
         if outcome.status == 0:

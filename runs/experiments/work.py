@@ -11,6 +11,7 @@ from archive_store.errors import LockError
 from runs.config.reader import load
 from runs.config.schema import Config
 from runs.errors import ConfigError
+from runs.experiments.yoking import timetable_of
 from runs.launch import launch, silent, started
 from runs.prepared import prepare
 from runs.resume import resume
@@ -20,8 +21,8 @@ PATIENCE = 30  # seconds for a process whose driver was killed to end as well
 INLINE = {"executor": "inline"}
 
 
-def configured(arm: Path, seed: int, calibration: Path | None = None) -> Config:
-    """Return the configuration of a cell: its arm's, with the seed, a shared calibration, and one process.
+def configured(arm: Path, seed: int, calibration: Path | None = None, yoke: Path | None = None) -> Config:
+    """Return the configuration of a cell: its arm's, with seed, calibration and timetable, and one process.
 
     Parameters
     ----------
@@ -31,11 +32,14 @@ def configured(arm: Path, seed: int, calibration: Path | None = None) -> Config:
         Of the cell.
     calibration
         Directory of the run whose calibration it takes; None: it calibrates.
+    yoke
+        Directory of the finished run whose times of births and deaths it follows; None: it has its own.
     """
     options = {
         "seed": seed,
         "execution.executor": "inline",
         "calibration.from": calibration and str(calibration),
+        "lifecycle.timetable": None if yoke is None else timetable_of(yoke),
     }
     return load(str(arm), options=options)
 
@@ -63,7 +67,14 @@ def calibrate(arm: Path, seed: int, out: Path) -> None:
     _patiently(begin, out)
 
 
-def carry_out(arm: Path, seed: int, calibration: Path, out: Path, accept_environment: bool = False) -> None:
+def carry_out(
+    arm: Path,
+    seed: int,
+    calibration: Path,
+    out: Path,
+    accept_environment: bool = False,
+    yoke: Path | None = None,
+) -> None:
     """Launch the run of a cell, or resume it, so that it has ended afterwards.
 
     Parameters
@@ -78,13 +89,15 @@ def carry_out(arm: Path, seed: int, calibration: Path, out: Path, accept_environ
         Directory of the run.
     accept_environment
         Whether a run is gone on with that another environment began.
+    yoke
+        Directory of the finished run whose times of births and deaths it follows; None: it has its own.
     """
 
     def go_on() -> None:
         if out.is_dir():
             resume(out, INLINE, accept_environment=accept_environment)
         else:
-            launch(configured(arm, seed, calibration), out)
+            launch(configured(arm, seed, calibration, yoke), out)
 
     _patiently(go_on, out)
 

@@ -4,6 +4,7 @@ from qd.chemotaxis.search import Scent, Search
 from qd.lifecycle import annealing
 from qd.lifecycle.early_stopping import EarlyStopping
 from qd.lifecycle.rules import Rules
+from qd.lifecycle.timetable import Turn, timetable
 from runs.config.schema import Config
 
 
@@ -58,6 +59,9 @@ def rules(config: Config, largest_flops: float) -> Rules:
             largest_flops=largest_flops,
         ),
         efficiency=life.efficiency,
+        timetable=None
+        if life.timetable is None
+        else timetable(Turn(**dict(each)) for each in life.timetable),
     )
 
 

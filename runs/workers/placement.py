@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import KDTree
 
-from qd.fitness import Yardstick
+from qd.measures import Ranges
 from qd.records import Census
 from qd.seeding import uniform
 
@@ -38,7 +38,7 @@ def key_of(
     organism: int,
     round: int,
     census: Census | None,
-    yardstick: Yardstick,
+    ranges: Ranges,
     centroids: np.ndarray,
 ) -> str | None:
     """Return the key of an order, or None if any worker may do it.
@@ -51,8 +51,8 @@ def key_of(
         Of the order.
     census
         The organism's census of the round before; None before the first.
-    yardstick
-        Has the ranges of the measures.
+    ranges
+        Of the measures, as calibrated.
     centroids
         Of the archive's cells.
     """
@@ -62,5 +62,5 @@ def key_of(
         return f"order {round} of {organism}"
     if census is None or not census.records:
         return f"organism {organism}"
-    behaviours = [yardstick.ranges.behaviour(record.measures)[0] for record in census.records]
+    behaviours = [ranges.behaviour(record.measures)[0] for record in census.records]
     return f"cell {int(KDTree(centroids).query(np.mean(behaviours, axis=0))[1])}"

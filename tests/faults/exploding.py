@@ -9,6 +9,7 @@ from organisms.flow.species.family import Flow
 from organisms.pool import Pool
 from organisms.pseudopods.species.family import Pseudopods
 from organisms.towers.species.family import Towers
+from organisms.transformer.species.family import Transformer
 
 STEPS = 3  # of a round, as in `tests.fixtures.small_runs` and `tests.fixtures.small_worlds`
 
@@ -55,6 +56,10 @@ class HotheadedTowers(Changed, Towers):
 
 class HotheadedFlow(Changed, Flow):
     """The same of flow patterns."""
+
+
+class HotheadedTransformer(Changed, Transformer):
+    """The same of shards of transformers."""
 
 
 class Doomed(Changed, Pseudopods):

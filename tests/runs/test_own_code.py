@@ -70,7 +70,7 @@ def test_a_built_in_family_is_a_line_of_the_table_and_files_of_its_own(example, 
         load("smoke", [*kind, "organism.nearsighted.raech=2"])
     with pytest.raises(
         ConfigError,
-        match=r"organism.kind: must be pseudopods, experts, towers, flow, nearsighted or an import path",
+        match=r"organism.kind: must be pseudopods, experts, towers, flow, transformer, nearsighted or an import path",
     ):
         load("smoke", ["organism.kind=nearsight"])
 

@@ -28,7 +28,13 @@ ROUNDS = range(1, 5)
 class TestKilled:
     @pytest.mark.parametrize(
         ("family", "round"),
-        [*(("pseudopods", round) for round in ROUNDS), ("experts", 3), ("towers", 2), ("flow", 2)],
+        [
+            *(("pseudopods", round) for round in ROUNDS),
+            ("experts", 3),
+            ("towers", 2),
+            ("flow", 2),
+            ("transformer", 3),
+        ],
         indirect=["family"],
     )
     def test_in_any_round_the_end_is_the_same(self, family, round, finished, tmp_path):

@@ -60,7 +60,7 @@ def test_an_experiment_ends_with_its_comparison_and_picture(made):
         "runs",
     ]
     assert lines[2].split() == ["arm", "none", "births=none,", "lifecycle.enabled=False"]
-    assert lines[-1] == f"{folder}/plots/curves.png"
+    assert lines[-2:] == [f"{folder}/plots/curves.png", f"{folder}/plots/profiles.png"]
     assert (folder / "plots" / "curves.png").stat().st_size > 10_000
     assert {path.name for path in folder.iterdir()} == {
         *("experiment.yaml", "arms", "calibrations", "cells", "plots"),
@@ -108,9 +108,30 @@ def test_speed_is_measured_when_asked_and_printed_from_then_on(made, tmp_path):
     assert plasmodia("experiment", "show", folder).stdout == timed.stdout
 
 
+@pytest.mark.long
+def test_more_is_asked_when_wanted_and_degradation_is_shown_from_then_on(made, tmp_path):
+    folder = shutil.copytree(made[0], tmp_path / "copy")
+    asked = plasmodia("experiment", "show", folder, "--also", "degradation", "--also", "placement")
+    assert asked.exit_code == 0, asked.stderr
+    assert "mean test accuracy while parts go, at random\n  archive  2 " in asked.stdout
+    assert "placement of the orders of none on 2 devices, simulated" in asked.stdout
+    again = json.loads(plasmodia("experiment", "show", folder, "--json").stdout)
+    kept = [row["arm"] for row in again["comparison"] if row["metric"] == "removable" and row["mean"]]
+    assert set(kept) <= {"archive", "none"}
+    assert all("degradation_random" in run for runs in again["results"].values() for run in runs.values())
+    assert again["studies"] == {}
+    drawn = plasmodia("experiment", "plot", folder).stdout.splitlines()
+    assert drawn[-1] == f"{folder}/plots/degradation.png"
+    page = tmp_path / "page.html"
+    assert plasmodia("report", folder, "--out", page).exit_code == 0
+    text = page.read_text()
+    assert "Performance profiles" in text
+    assert "Parts removed: the least useful first" in text
+
+
 def test_a_picture_can_be_drawn_elsewhere(made, tmp_path):
     drawn = plasmodia("experiment", "plot", made[0], "--format", "svg", "--to", tmp_path)
-    assert (drawn.exit_code, drawn.stdout) == (0, f"{tmp_path}/curves.svg\n")
+    assert (drawn.exit_code, drawn.stdout) == (0, f"{tmp_path}/curves.svg\n{tmp_path}/profiles.svg\n")
     assert plasmodia("experiment", "plot", made[0], "--format", "pdf").exit_code == 2
 
 
@@ -147,12 +168,8 @@ def test_compare_does_the_same_for_runs(made):
 def test_the_presets_are_listed_with_what_they_ask():
     done = plasmodia("experiment", "--list")
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        "archive",
-        "efficiency",
-        "lifecycle",
-        "measures",
-        "memory",
-        "sources",
+        *("archive", "baseline", "degradation", "diversity", "efficiency", "lifecycle", "measures", "memory"),
+        *("placement", "sources", "yoked"),
     ]
     assert "Does it help that parts are born from the archive?" in done.stdout
 
@@ -175,6 +192,11 @@ def test_the_presets_are_listed_with_what_they_ask():
         (["archiv"], "did you mean archive"),
         (["smoke"], "smoke is a configuration and no experiment; give arms"),
         (["archive", "rouns=3"], "rouns: unknown key; did you mean rounds"),
+        (["smoke", "--arm", "a", "--arm", "b", "yoke=c"], "arm b is yoked to c, which is no arm; arms: a, b"),
+        (
+            ["show", ".", "--also", "degradtion"],
+            "called degradtion; did you mean degradation? known: degradation, p",
+        ),
         (["show", "."], "is no experiment: it has no experiment.yaml"),
         (["resume", "."], "is no experiment: it has no experiment.yaml"),
     ],

@@ -134,7 +134,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         'births: must be one of archive, random, genes, clone or none, not "archiv"; did you mean archive?',
         "task.name: must be digits, text, tinystories, wikitext, table, signals, recall, trajectories, sine, xor, "
         'parity or an import path package.module:Name, not "digit"; did you mean digits?',
-        "organism.kind: must be pseudopods, experts, towers, flow or an import path package.module:Name, "
+        "organism.kind: must be pseudopods, experts, towers, flow, transformer or an import path package.module:Name, "
         'not "pseudopod"; did you mean pseudopods?',
         "organism.depth: must be an integer, not 1.0",
         "organism.pseudopods.max_window: must be at least 1, not 0",

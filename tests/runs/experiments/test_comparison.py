@@ -9,9 +9,9 @@ import pytest
 
 from archive_store.reading import open_run
 from runs.errors import RunError
-from runs.experiments import speed
 from runs.experiments.comparison import compared
 from runs.experiments.folder import ExperimentFolder
+from runs.experiments.further import speed
 from runs.experiments.reading import found_in
 from runs.experiments.report import Report, as_plain, table
 from runs.experiments.results import RELATIVE_TIME, at_equal_flops, course_of, results_of

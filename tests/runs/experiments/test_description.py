@@ -95,6 +95,6 @@ def test_every_preset_is_valid_short_and_full_and_says_what_it_asks(name):
     assert short.name == name
     for asked in (short, full(short)):
         plan = planned(asked)
-        assert len(plan.arms) >= 2
+        assert len(plan.arms) >= 2 or plan.also == ("placement",)  # which compares rules, not arms
         assert len(plan.seeds) >= 3
     assert purpose(name)[0].isupper()

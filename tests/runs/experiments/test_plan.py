@@ -40,8 +40,8 @@ def test_arms_that_change_what_a_calibration_depends_on_have_their_own_and_are_t
         "deep": "wide",
     }
     assert plan.notes == (
-        "arms that share a calibration: a, b, many; wide, deep; between these groups coverage, QD scores and "
-        "objectives are measured with different rulers",
+        "arms that share a calibration: a, b, many; wide, deep; between these groups coverage, QD scores, "
+        "objectives and behaviours are measured with different rulers",
     )
 
 

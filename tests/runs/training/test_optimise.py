@@ -80,7 +80,8 @@ class Definition:
 
 
 @pytest.mark.parametrize(
-    ("family", "depth"), [("pseudopods", 1), ("pseudopods", 2), ("experts", 2), ("towers", 2), ("flow", 2)]
+    ("family", "depth"),
+    [("pseudopods", 1), ("pseudopods", 2), ("experts", 2), ("towers", 2), ("flow", 2), ("transformer", 1)],
 )
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_training_is_what_torch_does_to_one_component_at_a_time(kind, depth, family):
@@ -239,7 +240,7 @@ def test_batches_belong_to_organism_and_round_and_cover_the_training_split():
 def test_organisms_learn(family):
     world = small_world(small_config(organism={"dim": 16, "kind": family}))
     individual = Individual(0, found(world, 0, drawn(world)), 0, 0, Trace(0.9), None)
-    train(world, individual, batches(world, 0, 0, 80), lambda step: 0.01, interface=True)
+    train(world, individual, batches(world, 0, 0, 100), lambda step: 0.01, interface=True)
     assert individual.trace.recall() < 0.5 * individual.first_loss
 
 

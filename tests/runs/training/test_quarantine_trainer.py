@@ -31,6 +31,7 @@ HOTHEADS = {
     "experts": "tests.faults.exploding:HotheadedExperts",
     "towers": "tests.faults.exploding:HotheadedTowers",
     "flow": "tests.faults.exploding:HotheadedFlow",
+    "transformer": "tests.faults.exploding:HotheadedTransformer",
 }
 
 

@@ -44,7 +44,7 @@ def placed(placement, organism=3, round=5, measures=((1.0, 2.0), (9.0, 9.0))):
     found = None
     if measures is not None:
         found = SimpleNamespace(records=[SimpleNamespace(measures=row) for row in measures])
-    return key_of(placement, organism, round, found, YARDSTICK, CENTROIDS)
+    return key_of(placement, organism, round, found, YARDSTICK.ranges, CENTROIDS)
 
 
 def test_like_behaviour_has_one_key_whoever_has_it():

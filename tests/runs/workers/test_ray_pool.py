@@ -129,7 +129,15 @@ def on(local_pool, monkeypatch):
 class TestLocal:
     @pytest.mark.parametrize(
         ("family", "workers"),
-        [("pseudopods", 1), ("pseudopods", 2), ("pseudopods", 3), ("experts", 3), ("towers", 2), ("flow", 2)],
+        [
+            ("pseudopods", 1),
+            ("pseudopods", 2),
+            ("pseudopods", 3),
+            ("experts", 3),
+            ("towers", 2),
+            ("flow", 2),
+            ("transformer", 2),
+        ],
         indirect=["family"],
     )
     def test_the_digest_is_that_of_an_inline_run(self, family, workers, on, finished, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import curves
+from analysis.experiments import curves
 from analysis.statistics.intervals import band
 from qd.seeding import generator
 

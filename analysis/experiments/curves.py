@@ -1,6 +1,7 @@
 """How the arms of an experiment go on: the mean over seeds with its interval, over rounds and over counted FLOPs."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,8 +59,7 @@ def curves(courses: Courses, figure: Figure, score: str) -> Figure:
         row[0].set_ylabel(labels[metric])
     for axes, along in zip(grid[-1], axes_of, strict=True):
         axes.set_xlabel({ROUND: "round", FLOPS: "counted FLOPs, all kinds"}[along])
-    handles, names = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(5, max(1, len(names))))
+    legend(figure, grid[0, 0])
     figure.align_ylabels(grid[:, 0])
     return figure
 
@@ -83,20 +83,31 @@ def panel(courses: Courses, axes: Axes, metric: str, along: str) -> Axes:
         if not frames:
             continue
         points, values = gathered(frames, metric, along)
-        colour, line = _COLOURS[place % len(_COLOURS)], _LINES[place % len(_LINES)]
+        looks = look(place)
         seen.append(values)
         label = f"{style.drawable(arm)} ({len(frames)})"
-        axes.plot(points, values.mean(axis=0), color=colour, linestyle=line, label=label)
+        axes.plot(points, values.mean(axis=0), label=label, **looks)
         known = np.isfinite(values).all(axis=0)
         if len(frames) > 1 and known.any():
             low, high = band(values[:, known], generator(0, 0, f"band of {metric} of {arm} along {along}"))
-            axes.fill_between(points[known], low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(points[known], low, high, color=looks["color"], alpha=0.15, linewidth=0)
     _look_at(axes, seen)
     if along == ROUND and any(courses.values()):
         style.round_axis(
             axes, pd.concat([frame[ROUND] for frames in courses.values() for frame in frames]), ""
         )
     return axes
+
+
+def look(place: int) -> dict[str, Any]:
+    """Return colour and line of the arm in this place, the same in every picture of an experiment."""
+    return {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _LINES[place % len(_LINES)]}
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """Put the names of the arms of a panel under a figure."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(5, max(1, len(names))))
 
 
 def gathered(frames: Sequence[pd.DataFrame], metric: str, along: str) -> tuple[np.ndarray, np.ndarray]:
