@@ -10,7 +10,7 @@ from analysis.report.blocks import Block, Chart, Section, Table, Text
 from analysis.report.course import progress
 from analysis.report.decided import lifecycle, trials
 from analysis.report.descent import descent
-from analysis.report.document import MOST_BYTES, document
+from analysis.report.document import MOST_BYTES, NOTHING, Addition, document
 from analysis.report.elites import elites_data
 from analysis.report.settings import configuration, environment
 from analysis.report.values import plain
@@ -32,7 +32,9 @@ _LEFT_OUT = (
 )
 
 
-def page_of_run(run: Run, summary: Sequence[tuple[str, str]], round: int) -> bytes:
+def page_of_run(
+    run: Run, summary: Sequence[tuple[str, str]], round: int, addition: Addition = NOTHING
+) -> bytes:
     """Return the page of a run.
 
     Parameters
@@ -43,6 +45,8 @@ def page_of_run(run: Run, summary: Sequence[tuple[str, str]], round: int) -> byt
         Rows of its summary: name and value.
     round
         The last that is looked at, a committed one.
+    addition
+        What the page has beside that of one that is a file.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def page_of_run(run: Run, summary: Sequence[tuple[str, str]], round: int) -> byt
     for most in MOST_ELITES:
         best = [*why, *_elites(run, elites, records, children, round, most)]
         parts = [*before, Section("elites", "Elites", best), *after]
-        page = document(name, f"A run of Plasmodia after round {round}, {state}.", parts)
+        page = document(name, f"A run of Plasmodia after round {round}, {state}.", parts, addition)
         if len(page) <= MOST_BYTES:
             break
     return page
