@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "predict": models.predict,
     "fit": fit.fit,
     "report": report.report,
+    "watch": report.watch,
 }
 
 _UNMAPPED = "failed to map segment"  # what the loader of shared libraries says where memory is limited
