@@ -5,6 +5,8 @@ import socket
 import threading
 import urllib.parse
 
+import pytest
+
 from runs.serving.http.server import drained, new_server
 from runs.serving.service import STOPPED
 from tests.runs.serving.small import symbols
