@@ -11,7 +11,7 @@ from analysis.report.document import plain_texts
 from analysis.report.values import MOST_POINTS, numbers
 
 _CURVES = {
-    "best_validation_score": ("Validation {score} of the best organism", "{score}"),
+    "best_validation_score": ("Validation {score}, best organism", "{score}"),
     "coverage": ("Coverage", "share of cells"),
     "qd_score": ("QD score", "sum of objectives"),
 }
@@ -35,7 +35,7 @@ def comparison(courses: Sequence[Course]) -> list[Mapping[str, Any]]:
     for key, (title, unit) in _CURVES.items():
         series = [_series(course, key) for course in courses]
         made = chart(title.format(score=score), unit.format(score=score), series)
-        found.append({"kind": made.kind, "title": made.title, "description": made.description, **made.data})
+        found.append({"kind": made.kind, "title": made.title, "narrow": True, **made.data})
     return [plain_texts(each) for each in found]
 
 

@@ -131,7 +131,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
         self._send(f"plasmodia watch: {sentence}\n".encode(), _TEXT, status)

@@ -2,7 +2,7 @@
 // The runs of a folder: a table that is sorted, filtered and ticked by the reader, and changes in place as runs go on.
 
 const LIVE = document.getElementById("live");
-const FIRST = 4; // runs that are ticked until the reader ticks others
+const FIRST = 4; // runs that are ticked at the beginning
 const SPARK = { width: 120, height: 26 };
 const COLOURS = JSON.parse(document.getElementById("data").textContent).colours;
 // What a column is called, what it is sorted by, and whether that is a number.
@@ -39,7 +39,7 @@ function row({ key, name }) {
   const link = html("a", { href: `run?key=${key}` }, name);
   const cells = HEADS.slice(1).map(() => html("td", {}));
   const line = html("td", {});
-  const element = html("tr", {}, html("td", { class: "tick" }, tick, mark), html("th", { scope: "row" }, link), cells.slice(0, 5), line, cells.slice(5));
+  const element = html("tr", {}, html("td", {}, html("span", { class: "tick" }, tick, mark)), html("th", { scope: "row" }, link), cells.slice(0, 5), line, cells.slice(5));
   let before = "";
   const update = (run, slot) => {
     tick.checked = slot !== null;
@@ -49,7 +49,8 @@ function row({ key, name }) {
     cells[0].replaceChildren(badge(run.state));
     if (run.reason) cells[0].append(html("span", { class: "why" }, run.reason));
     cells[1].replaceChildren(progress(run.round, run.planned));
-    [run.score, run.coverage, run.qd_score, run.seed, run.arm, run.task, run.family].forEach((value, place) => say(cells[place + 2], shortly(value)));
+    const numbers = [run.score, run.coverage, run.qd_score].map((value) => (value === null ? "-" : value.toFixed(4)));
+    [...numbers, shortly(run.seed), run.arm ?? "-", run.task ?? "-", run.family ?? "-"].forEach((value, place) => say(cells[place + 2], value));
     line.replaceChildren(spark(run.spark));
   };
   return [element, update];
@@ -57,7 +58,7 @@ function row({ key, name }) {
 
 function ticked() {
   const keys = new Set(runs.map((run) => run.key));
-  return (choices.ticked || runs.slice(0, FIRST).map((run) => run.key)).filter((key) => keys.has(key));
+  return choices.ticked.filter((key) => keys.has(key));
 }
 
 // The look of a ticked run stays the same for as long as it is ticked.
@@ -128,7 +129,7 @@ function table() {
     show();
   });
   const [caption, body] = [html("caption", { "aria-live": "polite" }), html("tbody", {})];
-  const head = html("tr", {}, html("th", { scope: "col" }, "compare"), heads.slice(0, 6), html("th", { scope: "col" }, "QD score over rounds"), heads.slice(6));
+  const head = html("tr", {}, html("th", { scope: "col" }, "compare"), heads.slice(0, 6), html("th", { scope: "col" }, "over rounds"), heads.slice(6));
   document.getElementById("runs").append(
     html("div", { class: "controls" }, labelled("Show runs whose name, state, task, family or births hold", filter), none),
     html("div", { class: "wide", role: "region", tabindex: "0", "aria-label": "Runs" }, html("table", { class: "runs" }, caption, html("thead", {}, head), body)));
@@ -205,5 +206,6 @@ const [output, tell] = connection();
 LIVE.append(html("div", { class: "strip" }, output));
 connected("events", (told) => {
   runs = told.runs;
+  choices.ticked ??= runs.slice(0, FIRST).map((run) => run.key);
   show();
 }, tell);

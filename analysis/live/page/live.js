@@ -5,12 +5,13 @@ const LIVE = document.getElementById("live");
 
 function strip() {
   const [output, tell] = connection();
-  const [state, far, why] = [html("span", {}), html("span", {}), html("p", { class: "why" })];
+  const [state, which, far, why] = [html("span", {}), html("span", { class: "which" }), html("span", {}), html("p", { class: "why" })];
   const numbers = html("dl", { class: "numbers" });
-  LIVE.append(html("div", { class: "strip" }, state, far, numbers, output), why);
+  LIVE.append(html("div", { class: "strip" }, state, which, far, numbers, output), why);
   const title = document.title;
   const show = (told) => {
     if (state.textContent !== badge(told.state).textContent) state.replaceChildren(badge(told.state));
+    say(which, told.name);
     far.replaceChildren(progress(told.round, told.planned));
     const values = [[`best validation ${told.score_name}`, told.score], ["coverage", told.coverage], ["QD score", told.qd_score]];
     numbers.replaceChildren(...values.map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, shortly(value)))));

@@ -3,6 +3,7 @@
 
 const DASHES = ["", "7 4", "2 3", "8 3 2 3"];
 const LINES = { width: 640, height: 260, left: 62, right: 84, top: 12, bottom: 42 };
+const NARROW = { ...LINES, width: 420, right: 12 }; // without names of levels
 
 function swatch(colour, dash) {
   const line = svg("line", { x1: 1, x2: 27, y1: 6, y2: 6, stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash });
@@ -48,7 +49,7 @@ function heights(data) {
 // Draw into a figure, and return what draws other data in its place. A series may name its look by a number, so that it
 // keeps it when there are others; else looks go by order.
 function drawLines(figure, first, colours) {
-  const box = LINES;
+  const box = first.narrow ? NARROW : LINES;
   const chart = drawing(box.width, box.height, "");
   const [key, said] = [html("div", {}), readout()];
   const read = reader(chart, said, box, colours);
