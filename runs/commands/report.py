@@ -145,12 +145,11 @@ def watch(
             asked_to_stop(lambda text: None) as stop,
             served(watched, bound, hosts, _fault) as address,
         ):
+            stop.patiently()  # from here on a first Ctrl-C is heard below
+            if not local:
+                warn(f"what goes over the network to {host} is not encrypted; who knows the address can read it")
             say(address)
             sys.stdout.flush()
-            if not local:
-                warn(
-                    f"what goes over the network to {host} is not encrypted; who knows the address can read it"
-                )
             while not stop.patiently():
                 time.sleep(INTERVAL)
                 watched.look()

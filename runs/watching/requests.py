@@ -106,12 +106,11 @@ class Handler(BaseHTTPRequestHandler):
         watched, pages = self.shown.watched, self.shown.pages
         version, said = -1, b""
         while not watched.ended:
-            version = watched.wait(
-                version, min(PING, max(pages.rest(), 0.05)) if keys and pages.rest() else PING
-            )
             now = _written(self._news(keys))
             self.wfile.write(b"data: " + now + b"\n\n" if now != said else b": here\n\n")
             said = now
+            # Of a run whose next page has to wait, it is told when it can be asked for.
+            version = watched.wait(version, min(PING, pages.rest() or PING) if keys else PING)
 
     def _news(self, keys: list[str]) -> Mapping[str, Any]:
         if not keys:
