@@ -147,7 +147,9 @@ def watch(
         ):
             stop.patiently()  # from here on a first Ctrl-C is heard below
             if not local:
-                warn(f"what goes over the network to {host} is not encrypted; who knows the address can read it")
+                warn(
+                    f"what goes over the network to {host} is not encrypted; who knows the address can read it"
+                )
             say(address)
             sys.stdout.flush()
             while not stop.patiently():
