@@ -12,9 +12,15 @@ from archive_store import inside
 from archive_store.errors import UNREADABLE, ForeignFileError
 from archive_store.lock import LOCK
 
+FINISHED, RUNNING, STOPPED, CRASHED = "finished", "running", "stopped", "crashed"
 _MOST = 1000  # bytes of the file
 _TOLERANCE = 60.0  # seconds between two clocks of one machine
 _PROCESSES = Path("/proc")
+
+
+def state(finished: bool, driven: bool | None) -> str:
+    """Return what a run is in a word: finished, running, stopped, or crashed, where its driver has died."""
+    return FINISHED if finished else {True: RUNNING, False: CRASHED, None: STOPPED}[driven]
 
 
 def is_driven(folder: Path, processes: Path = _PROCESSES) -> bool | None:

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from analysis.statistics.intervals import Estimate
+from archive_store.frames.notebook import table as html_table
 from archive_store.shown import shown
 from runs.experiments.comparison import Results, Row, compared
 from runs.experiments.results import METRICS, labels
@@ -28,6 +29,9 @@ class Report:
     score: str  # what the task's score is called
     results: Results
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def as_plain(report: Report) -> dict[str, Any]:
@@ -63,6 +67,18 @@ def table(report: Report) -> str:
     return "\n".join(
         [*lines, *(f"note: {note}" for note in report.notes), "", *_blocks(rows, report), "", NOTE]
     )
+
+
+def as_html(report: Report) -> str:
+    """Return a report as a notebook shows it: a table for each metric that was measured."""
+    called = labels(report.score)
+    heads = ("arm", *columns(report.against), "remark")
+    parts = [html_table(("arm", "settings"), [(name, told(each)) for name, each in report.arms.items()])]
+    for metric, group in groupby(compared(report.results, report.against), key=lambda row: row.metric):
+        own = [line(row) for row in group if row.mean is not None]
+        rows = [[*(cell.strip() for cell in cells), *[""] * (len(heads) - len(cells))] for cells in own]
+        parts += [html_table(heads, rows, called[metric])] if rows else []
+    return "\n".join([*parts, html_table((), [(note,) for note in (*report.notes, " ".join(NOTE.split()))])])
 
 
 def told(settings: Mapping[str, Any]) -> str:

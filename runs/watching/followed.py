@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from archive_store.errors import NoRunError, StoreError
-from archive_store.holder import is_driven
+from archive_store.holder import RUNNING, is_driven, state
 from archive_store.journal.journal import SCORE_NAME, Journal
 from archive_store.journal.values import checked
 from archive_store.lock import LOCK
@@ -16,9 +16,8 @@ from archive_store.shown import shown
 from runs.results.summary import NAME, identity
 
 LONGEST = 300  # characters of a reason
-FINISHED, RUNNING, STOPPED, CRASHED, DAMAGED = "finished", "running", "stopped", "crashed", "damaged"
+DAMAGED = "damaged"
 CURVES = ("best_validation_score", "coverage", "qd_score")
-_UNFINISHED = {True: RUNNING, False: CRASHED, None: STOPPED}
 _FILES = ("config.yaml", "journal.sqlite", "journal.sqlite-wal", "manifest.json", LOCK)
 
 TWICE, RETRY = 2, 40  # failures until a run is damaged, and looks until it is tried again
@@ -113,7 +112,7 @@ class Followed:
             score = shown(journal.meta(SCORE_NAME) or "score", NAME)
         return replace(
             self.seen,
-            state=FINISHED if directory.finished() else _UNFINISHED[driven],
+            state=state(directory.finished(), driven),
             reason=None,
             **{name: own[name] for name in ("seed", "arm", "task", "family")},
             planned=planned if isinstance(planned, int) else None,

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from archive_store.errors import StoreError
+from archive_store.holder import RUNNING
 from archive_store.reading import open_run
 from runs.errors import RunError
 from runs.machine.clock import Clock
 from runs.results.summary import joined_rows, summarise
 from runs.watching.copies import Copy
-from runs.watching.followed import RUNNING, Seen
+from runs.watching.followed import Seen
 
 REST = 20  # times as long as a page took to make, the next one of a run that goes on is waited for
 

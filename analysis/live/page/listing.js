@@ -132,7 +132,7 @@ function table() {
   const head = html("tr", {}, html("th", { scope: "col" }, "compare"), heads.slice(0, 6), html("th", { scope: "col" }, "over rounds"), heads.slice(6));
   document.getElementById("runs").append(
     html("div", { class: "controls" }, labelled("Show runs whose name, state, task, family or births hold", filter), none),
-    html("div", { class: "wide", role: "region", tabindex: "0", "aria-label": "Runs" }, html("table", { class: "runs" }, caption, html("thead", {}, head), body)));
+    html("div", { class: "wide", role: "region", tabindex: "0", "aria-label": "Table of runs" }, html("table", { class: "runs" }, caption, html("thead", {}, head), body)));
   return [caption, heads, body];
 }
 

@@ -1,8 +1,10 @@
 """What a reader of a run that goes on sees and does, in a browser: pages that change while they are used."""
 
 import json
+import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.fixtures.browser import browser
 from tests.fixtures.growing import Growing
 from tests.fixtures.pages import needs_browser
 
+AXE = os.environ.get("PLASMODIA_AXE")  # path of axe.min.js, of the package axe-core
 pytestmark = [needs_browser, pytest.mark.long]
 BAD = "<script>document.title='run'<|script>\"'&\u202e"  # as a folder can be called
 
@@ -224,7 +227,7 @@ def test_all_can_be_reached_by_keys_and_is_named_for_who_does_not_see_it(growing
             "QD score; arrow keys read the values",
             "Show runs whose name, state, task, family or births hold",
             "Tick none",
-            "Runs",
+            "Table of runs",
             "run",
             "state",
             "Compare run",
@@ -276,3 +279,22 @@ def test_by_day_and_by_night_the_page_has_colours_of_its_own(growing, monkeypatc
             assert stroke not in ("none", grounds[-1])
         window.media(prefers_color_scheme="light")
     assert grounds == ["rgb(255, 255, 255)", "rgb(20, 23, 26)"]
+
+
+@pytest.mark.skipif(AXE is None, reason="PLASMODIA_AXE names no axe.min.js (npm pack axe-core)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_complain_of(scheme, growing, monkeypatch, window):
+    script = Path(str(AXE)).read_text(encoding="utf-8")
+    found = "axe.run().then((all) => all.violations.map((each) => [each.id, each.nodes.map((node) => node.html)]))"
+    with watching(growing.place.parent, monkeypatch) as (_, address):
+        window.media(prefers_color_scheme=scheme)
+        window.open(address)
+        window.until("document.documentElement.dataset.compared === '1'")
+        run = address + window.value("document.querySelector('tbody a').getAttribute('href')")
+        for place in (None, run):
+            if place is not None:
+                window.open(place)
+                window.until("document.querySelector('.badge')")
+            window.call("Runtime.evaluate", expression=script)
+            assert window.value(found) == []
+        window.media(prefers_color_scheme="light")
