@@ -101,7 +101,7 @@ class Watched:
             found = {}
         for name, path in found.items():
             # One that is still being calibrated takes its name when it can be read.
-            if any(part.endswith(PARTIAL) for part in Path(name).parts):
+            if any(part.endswith(PARTIAL) for part in Path(name).parts) or _calibrates(path):
                 continue
             key = sha256(os.fsencode(name)).hexdigest()[:KEY]
             if key not in self._followed:
@@ -116,6 +116,11 @@ class Watched:
             )
         if all(each.state == DAMAGED for each in seen):
             raise ConfigError(str(seen[0].reason))
+
+
+def _calibrates(path: Path) -> bool:
+    """Whether a run is what the runs of an experiment take their calibration from, and never goes on."""
+    return path.parts[-3:-2] == ("calibrations",) and (path.parents[2] / "experiment.yaml").is_file()
 
 
 def _versions(seen: Mapping[str, Seen]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Pages of runs, made when somebody asks for them, and not so often that a run on the same machine is slowed by it."""
 
+import os
 import tempfile
 import threading
 import time
@@ -17,7 +18,7 @@ from runs.results.summary import joined_rows, summarise
 from runs.watching.copies import Copy
 from runs.watching.followed import Seen
 
-REST = 20  # times as long as a page took to make, the next one of a run that goes on is waited for
+SHARE = 0.01  # of the machine's processors, which pages of runs that go on may take
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Pages:
                 worked = time.thread_time()
                 made.page = self._page(seen, made.copy) or made.page or self._without_rounds(seen)
                 made.version = seen.version
-                self._rested = self._clock() + REST * (time.thread_time() - worked)
+                self._rested = self._clock() + (time.thread_time() - worked) / (SHARE * _processors())
             return made.page
 
     def _page(self, seen: Seen, copy: Copy) -> bytes:
@@ -107,6 +108,12 @@ class Pages:
 
         why = seen.reason or "No round is finished yet; the page comes with the first."
         return page_without_rounds(seen.name, why, seen.version, self._is_one)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def told(seen: Seen, page: int) -> dict[str, Any]:

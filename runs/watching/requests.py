@@ -137,7 +137,15 @@ class Handler(BaseHTTPRequestHandler):
         self._send(f"plasmodia watch: {sentence}\n".encode(), _TEXT, status)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what is no request that is known here: in a sentence, and nothing of the request in it."""
+        """Answer what is no request that is known here: in a sentence, and nothing of the request in it.
+
+        Parameters
+        ----------
+        code
+            Status of the answer.
+        message, explain
+            Not told, as they can quote the request.
+        """
         self.close_connection = True
         self._refuse(HTTPStatus(code), f"{HTTPStatus(code).phrase.lower()}; pages are asked for by GET")
 

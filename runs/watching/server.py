@@ -18,7 +18,7 @@ from runs.watching.requests import Shown, handler, left
 
 MOST = 100  # connections at once; more are turned away
 INTERVAL = 0.5  # seconds between two looks
-_LAST = 19  # nice value: runs on the machine come first
+_BEHIND = 5  # nice value: runs on the machine come first
 
 
 class Server(ThreadingHTTPServer):
@@ -96,6 +96,6 @@ def served(
 
 
 def step_back() -> None:
-    """Let everything else on the machine go first."""
+    """Let runs on the machine go first."""
     with suppress(OSError):
-        os.nice(_LAST)
+        os.nice(_BEHIND)

@@ -44,7 +44,10 @@ def test_a_notebook_shows_a_comparison_as_tables_of_texts_alone(cells):
     assert heads.count(f"difference from {report.against}") == len(captions)
     bad = dataclasses.replace(report, notes=("<script>alert(1)</script>",), score="<b>'\"")
     assert "script" not in [name for name, _, _ in Page(as_html(bad)).elements]
-    assert Page(as_html(bad)).structure == Page(as_html(dataclasses.replace(bad, notes=("x",), score="y"))).structure
+    assert (
+        Page(as_html(bad)).structure
+        == Page(as_html(dataclasses.replace(bad, notes=("x",), score="y"))).structure
+    )
 
 
 def test_each_run_can_be_an_arm(cells):

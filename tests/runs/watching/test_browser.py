@@ -32,7 +32,7 @@ def window(tmp_path_factory):
 @contextmanager
 def watching(place, monkeypatch):
     """The runs of a folder and where they are shown; every page may be made at once."""
-    monkeypatch.setattr(pages, "REST", 0)
+    monkeypatch.setattr(pages, "SHARE", 1e9)
     watched, faults = Watched(place), []
     with listening("127.0.0.1", 0) as bound, served(watched, bound, LOOPBACK, faults.append) as address:
         yield watched, address

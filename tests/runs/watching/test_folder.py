@@ -77,6 +77,16 @@ def test_runs_come_and_go(growing, whole, tmp_path):
     assert seen(watched) == {"run": ("running", 2)}
 
 
+def test_of_an_experiment_its_cells_are_watched_and_not_what_they_take_their_calibration_from(
+    whole, tmp_path
+):
+    for name in ("calibrations/archive/0", "cells/archive/0"):
+        shutil.copytree(whole, tmp_path / "out" / "experiment" / name)
+    (tmp_path / "out" / "experiment" / "experiment.yaml").touch()
+    for place, name in (("out", "experiment/cells/archive/0"), ("out/experiment", "cells/archive/0")):
+        assert seen(Watched(tmp_path / place)) == {name: ("finished", 8)}
+
+
 def test_another_run_of_the_same_name_is_another_one(growing, whole):
     watched = Watched(growing.place)
     growing.stop()

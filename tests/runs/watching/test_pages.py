@@ -9,9 +9,11 @@ from archive_store.reading import open_run
 from runs.results.summary import joined_rows, summarise
 from runs.watching.copies import Copy
 from runs.watching.folder import Watched
-from runs.watching.pages import REST, Pages, curves_of
+from runs.watching.pages import SHARE, Pages, curves_of
 from tests.fixtures.pages import parsed
 from tests.fixtures.small_runs import files
+
+LONG = 60 / SHARE  # seconds: no page takes a minute
 
 
 class Clock:
@@ -72,12 +74,12 @@ def test_of_a_finished_run_the_run_itself_is_read(whole, tmp_path):
 
 def test_pages_of_a_run_that_goes_on_wait_for_many_times_as_long_as_one_takes(growing, watched, pages):
     first = pages.page(*newest(watched))
-    assert 0 < pages.rest() < 60 * REST
+    assert 0 < pages.rest() < LONG
     growing.commit()
     seen, path = newest(watched)
     assert pages.newest(seen) != seen.version
     assert pages.page(seen, path) == first
-    pages._clock.now += 60 * REST
+    pages._clock.now += LONG
     assert pages.rest() == 0
     assert pages.newest(seen) == seen.version
     assert "after round 3" in str(parsed(pages.page(seen, path)).all("p")[0])
