@@ -41,6 +41,7 @@ _DARK = {
 }
 # On a dark ground the darkest quarter of viridis cannot be seen, as its palest twentieth cannot on white.
 _DARKEST = 0.25
+_BRIGHT_BLUE = "#2e8fd0"  # which the blue of the palette hardly is on a dark ground
 
 
 def colours() -> Mapping[str, Any]:
@@ -55,7 +56,7 @@ def colours() -> Mapping[str, Any]:
 def palette() -> str:
     """Return the properties as a style sheet: light ones, and dark ones where the window is dark and no printer."""
     light = _declared(_LIGHT, _NUMBERED, 0.0, 0.95)
-    dark = _declared(_DARK, (*_NUMBERED[:-1], _DARK["ink"]), _DARKEST, 1.0)
+    dark = _declared(_DARK, (_BRIGHT_BLUE, *_NUMBERED[1:-1], _DARK["ink"]), _DARKEST, 1.0)
     return (
         f":root {{ color-scheme: light; {light} }}\n"
         f"@media screen and (prefers-color-scheme: dark) {{ :root {{ color-scheme: dark; {dark} }} }}\n"
