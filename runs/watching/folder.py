@@ -8,12 +8,13 @@ from itertools import count
 from pathlib import Path
 
 from archive_store.durable import PARTIAL
+from archive_store.holder import RUNNING
 from archive_store.shown import shown
 from runs.errors import ConfigError, command
 from runs.results.listing import runs_below
 from runs.watching.followed import DAMAGED, TWICE, Followed, Seen
 
-SEARCH = 4  # looks until the folder is searched for new runs again
+SEARCH = 4  # looks until the folder is searched again, and runs are looked at that do not go on
 KEY = 16  # digits of a key: any name of a folder has one that can stand in an address
 
 
@@ -39,16 +40,20 @@ class Watched:
         self._versions = count(1)
         self._changed = threading.Condition()
         self._version, self._looks, self._ended = 0, 0, False
-        for _ in range(TWICE):  # what is damaged is so twice
+        for _ in range(SEARCH * (TWICE - 1) + 1):  # what is damaged is so twice
             self.look()
         self._check()
 
     def look(self) -> None:
-        """Look at all runs; now and then, for new ones."""
-        if self._looks % SEARCH == 0:
+        """Look at the runs that go on; now and then, at all others and for new ones."""
+        if thorough := self._looks % SEARCH == 0:
             self._search()
         self._looks += 1
-        seen = {key: found for key, run in self._followed.items() if (found := run.look()) is not None}
+        found = {
+            key: run.look() if thorough or run.seen.state == RUNNING else run.seen
+            for key, run in self._followed.items()
+        }
+        seen = {key: each for key, each in found.items() if each is not None}
         with self._changed:
             if _versions(seen) != _versions(self._seen):
                 self._version += 1

@@ -20,7 +20,7 @@ DAMAGED = "damaged"
 CURVES = ("best_validation_score", "coverage", "qd_score")
 _FILES = ("config.yaml", "journal.sqlite", "journal.sqlite-wal", "manifest.json", LOCK)
 
-TWICE, RETRY = 2, 40  # failures until a run is damaged, and looks until it is tried again
+TWICE, RETRY = 2, 10  # failures until a run is damaged, and looks until it is tried again
 _NO_CURVES: Mapping[str, tuple[float | None, ...]] = dict.fromkeys(CURVES, ())
 
 Stamp = tuple[tuple[int, int, int] | None, ...]  # of each file: when it changed, its size, which it is

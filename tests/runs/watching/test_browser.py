@@ -10,7 +10,7 @@ import pytest
 
 from runs.machine.sockets import listening
 from runs.watching import pages
-from runs.watching.folder import Watched
+from runs.watching.folder import SEARCH, Watched
 from runs.watching.requests import LOOPBACK
 from runs.watching.server import served
 from tests.fixtures.browser import browser
@@ -133,7 +133,8 @@ def test_a_crash_a_resume_and_the_end_of_a_run_are_seen_and_the_page_outlives_th
             (lambda: shutil.rmtree(growing.place), "\u2205 gone"),
         ):
             act()
-            watched.look()
+            for _ in range(SEARCH):
+                watched.look()
             window.until(f"{text('.badge')} === {json.dumps(state)}")
         assert window.value(text("p.why")) == "The run is no longer there; what was known of it stays here."
         assert window.value("document.querySelectorAll('figure').length") > 5
@@ -153,7 +154,7 @@ def test_runs_of_a_folder_come_and_go_are_sorted_filtered_and_compared(
         assert names(window) == ["a9", "a10", "b", "run"]
         assert window.value(f"{row('run')}.querySelector('.progress').textContent") == " round 2 of 8"
         fresh = Growing(whole, out / "new", rounds=3)
-        for _ in range(4):
+        for _ in range(SEARCH):
             watched.look()
         window.until(row("new"))
         window.value(f"{row('new')}.querySelector('input').click()")

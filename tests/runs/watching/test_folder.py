@@ -8,14 +8,14 @@ import pytest
 
 from archive_store.reading import open_run
 from runs.errors import ConfigError
-from runs.watching.folder import Watched
+from runs.watching.folder import SEARCH, Watched
 from runs.watching.followed import RETRY
 from tests.fixtures.growing import Growing
 from tests.fixtures.small_runs import files
 from tests.fixtures.synthetic_run import write_run
 
 
-def seen(watched, looks=4):
+def seen(watched, looks=SEARCH):
     """The state and the rounds of each run by its name, after so many looks."""
     for _ in range(looks):
         watched.look()
@@ -26,19 +26,19 @@ def test_a_run_is_followed_from_its_first_round_to_its_end(growing):
     watched = Watched(growing.place.parent)
     assert seen(watched) == {"run": ("running", 2)}
     growing.commit(2)
-    assert seen(watched, 1) == {"run": ("running", 4)}
+    assert seen(watched) == {"run": ("running", 4)}
     growing.stop()
-    assert seen(watched, 1) == {"run": ("stopped", 4)}
+    assert seen(watched) == {"run": ("stopped", 4)}
     growing.begin()
     growing.commit()
-    assert seen(watched, 1) == {"run": ("running", 5)}
+    assert seen(watched) == {"run": ("running", 5)}
     growing.crash()
-    assert seen(watched, 1) == {"run": ("crashed", 5)}
+    assert seen(watched) == {"run": ("crashed", 5)}
     growing.begin()
-    assert seen(watched, 1) == {"run": ("running", 5)}
+    assert seen(watched) == {"run": ("running", 5)}
     growing.commit(3)
     growing.finish()
-    assert seen(watched, 1) == {"run": ("finished", 8)}
+    assert seen(watched) == {"run": ("finished", 8)}
 
 
 def test_curves_are_those_of_the_frame_however_often_it_was_looked(growing, whole):
@@ -109,11 +109,11 @@ def test_a_torn_journal_is_damaged_when_it_is_so_twice_and_well_again_when_it_is
     journal = growing.place / "journal.sqlite"
     data = journal.read_bytes()
     journal.write_bytes(data[: len(data) // 2])
-    assert seen(watched, 1) == {"run": ("stopped", 2)}
-    assert seen(watched, 1) == {"run": ("damaged", 2)}
+    assert seen(watched) == {"run": ("stopped", 2)}
+    assert seen(watched) == {"run": ("damaged", 2)}
     assert "restore it from a copy" in str(next(iter(watched.runs().values())).reason)
     journal.write_bytes(data)
-    assert seen(watched, RETRY) == {"run": ("stopped", 2)}
+    assert seen(watched, SEARCH * RETRY) == {"run": ("stopped", 2)}
     assert next(iter(watched.runs().values())).reason is None
 
 
