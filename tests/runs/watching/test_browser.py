@@ -116,6 +116,7 @@ def test_the_page_of_a_run_takes_its_rounds_as_they_come_and_keeps_what_the_read
         watched.look()
         window.until(f"{text('.badge')} === '\u2713 finished'")
         window.until(f"{text('header p')} === 'A run of Plasmodia after round 8, finished.'")
+        window.open("about:blank")
     assert window.said == []
 
 
@@ -186,10 +187,11 @@ def test_runs_of_a_folder_come_and_go_are_sorted_filtered_and_compared(
         assert window.value(text("caption")) == "1 of 4 runs"
         window.value(f"{row('a10')}.querySelector('input').click()")
         window.until("document.documentElement.dataset.compared === '3'")
-        window.value("location.reload()")
-        window.until("document.documentElement.dataset.compared === '3'")
+        window.value("window.stale = true; location.reload()")
+        window.until("!window.stale && document.documentElement.dataset.compared === '3'")
         assert window.value("document.querySelector('input[type=search]').value") == "Fin 10"
         assert names(window) == ["a10"]
+        window.open("about:blank")
     assert window.said == []
 
 
@@ -212,6 +214,7 @@ def test_nothing_runs_of_what_a_stranger_has_named(whole, monkeypatch, window, t
         window.until("document.querySelector('.badge')")
         assert window.value("document.title") != "run"
         assert window.value("document.querySelectorAll('script').length") == 2
+        window.open("about:blank")
     assert window.said == []
 
 
