@@ -18,7 +18,7 @@ from runs.results.summary import joined_rows, summarise
 from runs.watching.copies import Copy
 from runs.watching.followed import Seen
 
-SHARE = 0.01  # of the machine's processors, which pages of runs that go on may take
+SHARE = 0.007  # of the processors, for pages of runs that go on: with all else a watcher does, a hundredth
 
 
 @dataclass(slots=True)
