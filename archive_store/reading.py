@@ -94,6 +94,11 @@ class Run:
         told += [f"family {organism['kind']}"] if isinstance(organism, Mapping) and "kind" in organism else []
         return shown(f"Run({str(self.directory.path)!r}: {', '.join(told)}, seed {self.config.get('seed')})")
 
+    def _repr_html_(self) -> str:
+        from archive_store.frames.notebook import as_html
+
+        return as_html(self)
+
     @staticmethod
     def columns(frame: str) -> Mapping[str, str]:
         """Return the meaning of every column of a frame, such as ``"records"`` (`archive_store.columns`).

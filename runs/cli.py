@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "fit": fit.fit,
     "report": report.report,
     "slo": slo.slo,
+    "watch": report.watch,
 }
 
 _UNMAPPED = "failed to map segment"  # what the loader of shared libraries says where memory is limited

@@ -8,27 +8,40 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-from analysis import style
 from analysis.report.blocks import Section
 from analysis.report.markup import LONGEST, charts, contents, sections
+from analysis.report.palette import colours, palette
 from archive_store.shown import shown
 
 SCRIPTS = ("elements.js", "charts.js", "parallel.js", "elites.js", "descent.js", "page.js")
 STYLE = "page.css"
 MOST_BYTES = 5_000_000  # of a page
-_SHADES = 32  # of the map of objectives
 # Inputs that take HTML refuse texts: should the script ever pass one, the browser stops it.
 _POLICY = (
-    "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none'; form-action 'none'; "
+    "default-src 'none'; script-src '{script}'; style-src '{style}'; {further}base-uri 'none'; form-action 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 
-def document(title: str, subtitle: str, parts: Sequence[Section]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What a page has that does not stay a file: a script that asks whoever serves the page what is new."""
+
+    scripts: Sequence[str] = ()  # sources
+    style: str = ""
+    top: str = ""  # HTML below the title, in which no text of a run stands
+    asks: bool = False  # whether the scripts may ask the page's own server
+
+
+NOTHING = Addition()
+
+
+def document(title: str, subtitle: str, parts: Sequence[Section], addition: Addition = NOTHING) -> bytes:
     """Return a page; equal arguments give equal bytes.
 
     Parameters
@@ -37,10 +50,13 @@ def document(title: str, subtitle: str, parts: Sequence[Section]) -> bytes:
         What it is of, and in a sentence what that is.
     parts
         Its sections.
+    addition
+        What it has beside that of a page that is a file.
     """
-    script = "\n".join(_source(name) for name in SCRIPTS)
-    look = _source(STYLE)
-    policy = _POLICY.format(script=_hash(script), style=_hash(look))
+    script = "\n".join([*(_source(name) for name in SCRIPTS), *addition.scripts])
+    look = "".join([palette(), _source(STYLE), addition.style])
+    further = "connect-src 'self'; " if addition.asks else ""
+    policy = _POLICY.format(script=_hash(script), style=_hash(look), further=further)
     name = escape(shown(title), quote=True)
     data = {
         "colours": colours(),
@@ -60,7 +76,7 @@ def document(title: str, subtitle: str, parts: Sequence[Section]) -> bytes:
             "</head>",
             "<body>",
             '<a class="skip" href="#main">To the content</a>',
-            f"<header><h1>{name}</h1><p>{escape(shown(subtitle, 1000), quote=True)}</p></header>",
+            f"<header><h1>{name}</h1><p>{escape(shown(subtitle, 1000), quote=True)}</p>{addition.top}</header>",
             contents(parts),
             f'<main id="main">{sections(parts)}</main>',
             "<noscript><p>Charts need JavaScript, which this page has in itself.</p></noscript>",
@@ -86,19 +102,6 @@ def as_json(value: Any) -> str:
     """Return JSON that can stand in a script element: it is ASCII and has no character that begins or ends a tag."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def colours() -> Mapping[str, Any]:
-    """Return the colours of `analysis.style` by what they are for."""
-    shades = [style.OBJECTIVE_MAP(place / (_SHADES - 1)) for place in range(_SHADES)]
-    return {
-        "series": [*style.MEASURE_COLOURS[:6], style.INK],
-        "scale": ["#" + "".join(f"{round(255 * part):02x}" for part in shade[:3]) for shade in shades],
-        "ink": style.INK,
-        "empty": style.EMPTY,
-        "faint": style.FAINT,
-        "chosen": style.VERMILLION,
-    }
 
 
 def _source(name: str) -> str:

@@ -10,7 +10,7 @@ from analysis.report.blocks import Block, Chart, Section, Table, Text
 from analysis.report.course import progress
 from analysis.report.decided import lifecycle, trials
 from analysis.report.descent import descent
-from analysis.report.document import MOST_BYTES, document
+from analysis.report.document import MOST_BYTES, NOTHING, Addition, document
 from analysis.report.elites import elites_data
 from analysis.report.settings import configuration, environment
 from analysis.report.values import plain
@@ -33,7 +33,11 @@ _LEFT_OUT = (
 
 
 def page_of_run(
-    run: Run, summary: Sequence[tuple[str, str]], round: int, objectives: Table | None = None
+    run: Run,
+    summary: Sequence[tuple[str, str]],
+    round: int,
+    objectives: Table | None = None,
+    addition: Addition = NOTHING,
 ) -> bytes:
     """Return the page of a run.
 
@@ -47,6 +51,8 @@ def page_of_run(
         The last that is looked at, a committed one.
     objectives
         What is left of the error budgets of its service-level objectives; None: they are left out.
+    addition
+        What the page has beside that of one that is a file.
 
     Raises
     ------
@@ -81,7 +87,7 @@ def page_of_run(
     for most in MOST_ELITES:
         best = [*why, *_elites(run, elites, records, children, round, most)]
         parts = [*before, Section("elites", "Elites", best), *after]
-        page = document(name, f"A run of Plasmodia after round {round}, {state}.", parts)
+        page = document(name, f"A run of Plasmodia after round {round}, {state}.", parts, addition)
         if len(page) <= MOST_BYTES:
             break
     return page

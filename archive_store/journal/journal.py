@@ -189,7 +189,11 @@ class Journal:
         return rows[0][0]
 
     def events(
-        self, round: int | None = None, kind: str | None = None, until: int | None = None
+        self,
+        round: int | None = None,
+        kind: str | None = None,
+        until: int | None = None,
+        after: int | None = None,
     ) -> Iterator[Event]:
         """Return the events by round and position.
 
@@ -201,8 +205,10 @@ class Journal:
             Only of this kind (`archive_store.journal.chain.Event`); None: of any.
         until
             Only up to this round; None: all.
+        after
+            Only after this round; None: all.
         """
-        wanted = [("round = ?", round), ("kind = ?", kind), ("round <= ?", until)]
+        wanted = [("round = ?", round), ("kind = ?", kind), ("round <= ?", until), ("round > ?", after)]
         conditions = " AND ".join(text for text, value in wanted if value is not None) or "1"
         values = tuple(value for _, value in wanted if value is not None)
         query = f"SELECT round, seq, organism, kind, body FROM event WHERE {conditions} ORDER BY round, seq"

@@ -1,16 +1,19 @@
-"""The subcommand `plasmodia report`: a run or an experiment as one page of HTML."""
+"""The subcommands `report` and `watch`: runs as pages of HTML, in a file and as they go on."""
 
 import os
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from runs.commands.places import named_as
-from runs.commands.streams import say
+from runs.commands.streams import say, warn
 from runs.errors import ConfigError, RunError
 
 _START = b"<!DOCTYPE html>"
+FIRST = 8090  # port of auto
 
 
 def report(
@@ -57,7 +60,7 @@ def report(
 def _of_run(folder: Path, against: str | None) -> bytes:
     from archive_store.errors import NoRunError
     from archive_store.reading import open_run
-    from runs.results.summary import rows, summarise
+    from runs.results.summary import joined_rows, summarise
 
     if folder.is_dir() and not os.path.lexists(folder / "config.yaml"):
         raise NoRunError(
@@ -68,17 +71,10 @@ def _of_run(folder: Path, against: str | None) -> bytes:
     if against is not None:
         raise ConfigError(f"--against is of experiments, and {folder} is a run; leave it out")
     summary = summarise(folder)
-    from analysis.report.blocks import Table
     from analysis.report.run import page_of_run
-    from runs.results.slo.remaining import budgets
-    from runs.results.slo.settings import SlosConfig
-    from runs.results.slo.shown import COLUMNS
-    from runs.results.slo.shown import rows as told
+    from runs.results.slo.shown import block
 
-    with run.directory.journal() as journal:
-        found = budgets(journal, SlosConfig())
-    objectives = Table("Error budgets of the service-level objectives", COLUMNS, told(found))
-    return page_of_run(run, _joined(rows(summary)), summary.rounds, objectives)
+    return page_of_run(run, joined_rows(summary), summary.rounds, block(run))
 
 
 def _of_experiment(folder: Path, against: str | None, beside: Path) -> bytes:
@@ -90,20 +86,6 @@ def _of_experiment(folder: Path, against: str | None, beside: Path) -> bytes:
     plan = experiment.plan()
     chosen = plan.arms[0].name if against is None else arm_called(against, plan)
     return page(experiment, plan, chosen, beside)
-
-
-def _joined(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the lines of a summary as rows: one without a label belongs to the line before; a path is no result."""
-    found: list[tuple[str, str]] = []
-    for label, text in rows:
-        if label == "run":
-            continue
-        if label:
-            found.append((label, text))
-        else:
-            before, above = found.pop()
-            found.append((before, f"{above}\n{text}"))
-    return found
 
 
 def _check(place: Path) -> None:
@@ -131,3 +113,51 @@ def _write(place: Path, data: bytes) -> None:
     except (WriteError, OSError) as error:
         reason = error.reason if isinstance(error, WriteError) else error.strerror
         raise RunError(f"{place} cannot be written: {reason}; choose another -o") from error
+
+
+def watch(
+    where: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|DIR", help="Directory of a run, or folder that holds runs.", show_default=False
+        ),
+    ] = Path("out"),
+    port: Annotated[
+        str, typer.Option(metavar="N|auto", help="Port; auto: the first free one from 8090 on; 0: any.")
+    ] = "auto",
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Where to listen; beyond this machine nothing is encrypted.")
+    ] = "127.0.0.1",
+) -> None:
+    """Show runs in a browser while they go on: print an address, and serve it until Ctrl-C."""
+    from runs.commands.serve import port_of
+    from runs.machine.interruption import listening as asked_to_stop
+    from runs.machine.sockets import is_loopback, listening
+    from runs.watching.folder import Watched
+    from runs.watching.requests import LOOPBACK
+    from runs.watching.server import INTERVAL, served, step_back
+
+    number, local = port_of(port), is_loopback(host)
+    watched = Watched(where)
+    with listening(host, number, FIRST) as bound:
+        step_back()
+        hosts = tuple(dict.fromkeys((*LOOPBACK, host.lower()))) if local else None
+        with (
+            asked_to_stop(lambda text: None) as stop,
+            served(watched, bound, hosts, _fault) as address,
+        ):
+            stop.patiently()  # from here on a first Ctrl-C is heard below
+            if not local:
+                warn(
+                    f"what goes over the network to {host} is not encrypted; who knows the address can read it"
+                )
+            say(address)
+            sys.stdout.flush()
+            while not stop.patiently():
+                time.sleep(INTERVAL)
+                watched.look()
+    warn(f"stopped watching {where}")
+
+
+def _fault(trace: str) -> None:
+    warn(f"a request failed by a fault of the server\n{trace}")

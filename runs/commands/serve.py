@@ -88,10 +88,10 @@ def serve(
     _installed()
     with messages_only():
         prepare_machine()
+    from runs.machine.sockets import is_loopback, listening, url
     from runs.models.opening import kind_of, module_of
     from runs.serving.http.app import application
     from runs.serving.http.guard import LOOPBACK
-    from runs.serving.http.server import is_loopback, listening, url
     from runs.serving.http.server import serve as serve_on
     from runs.serving.limits import limits
     from runs.serving.start import served
@@ -109,7 +109,7 @@ def serve(
         body_timeout=body_timeout,
         drain_timeout=drain_timeout,
     )
-    number = _port(port)
+    number = port_of(port)
     token = None if token_file is None else read_token(token_file)
     for origin in cors or ():
         _check_origin(origin)
@@ -176,7 +176,14 @@ def _installed() -> None:
         )
 
 
-def _port(text: str) -> int | None:
+def port_of(text: str) -> int | None:
+    """Return the port that an option names, None for auto.
+
+    Raises
+    ------
+    ConfigError
+        If it is no port.
+    """
     if text == "auto":
         return None
     from runs.config.problems import nearest

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from analysis.statistics.intervals import Estimate
+from archive_store.frames.notebook import table as html_table
 from archive_store.shown import shown
 from runs.experiments.comparison import Results, Row, compared
 from runs.experiments.further import profiles
@@ -40,6 +41,9 @@ class Report:
     results: Results
     notes: tuple[str, ...] = ()
     studies: tuple[Study, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def as_plain(report: Report) -> dict[str, Any]:
@@ -85,6 +89,18 @@ def table(report: Report) -> str:
             NOTE,
         ]
     )
+
+
+def as_html(report: Report) -> str:
+    """Return a report as a notebook shows it: a table for each metric that was measured."""
+    called = labels(report.score)
+    heads, digits = ("arm", *columns(report.against), "remark"), {each.name: each.digits for each in METRICS}
+    parts = [html_table(("arm", "settings"), [(name, told(each)) for name, each in report.arms.items()])]
+    for metric, group in groupby(compared(report.results, report.against), key=lambda row: row.metric):
+        own = [line(row, digits[metric]) for row in group if row.mean is not None]
+        rows = [[*(cell.strip() for cell in cells), *[""] * (len(heads) - len(cells))] for cells in own]
+        parts += [html_table(heads, rows, called[metric])] if rows else []
+    return "\n".join([*parts, html_table((), [(note,) for note in (*report.notes, " ".join(NOTE.split()))])])
 
 
 def told(settings: Mapping[str, Any]) -> str:

@@ -325,6 +325,20 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
     ]
 
 
+def joined_rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return the lines of a summary as rows of a page: one that goes on belongs to that before; a path is no result."""
+    found: list[tuple[str, str]] = []
+    for label, text in rows(summary):
+        if label == "run":
+            continue
+        if label:
+            found.append((label, text))
+        else:
+            before, above = found.pop()
+            found.append((before, f"{above}\n{text}"))
+    return found
+
+
 def _again(summary: Summary, name: str, format: str = ".4f") -> str:
     """Return what a number of the archive is on held-out examples, in brackets."""
     value = summary.held_out.get(name)

@@ -3,6 +3,7 @@
 
 const DASHES = ["", "7 4", "2 3", "8 3 2 3"];
 const LINES = { width: 640, height: 260, left: 62, right: 84, top: 12, bottom: 42 };
+const NARROW = { ...LINES, width: 420, right: 12 }; // without names of levels
 
 function swatch(colour, dash) {
   const line = svg("line", { x1: 1, x2: 27, y1: 6, y2: 6, stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash });
@@ -45,50 +46,63 @@ function heights(data) {
   return [bottom - 0.03 * (top - bottom), top + 0.03 * (top - bottom)];
 }
 
-function drawLines(figure, data, colours) {
-  const box = LINES;
-  const chart = drawing(box.width, box.height, `${data.title}; arrow keys read the values`);
-  const [yLow, yHigh] = heights(data);
-  const [x, y] = axes(chart, box, extent(data.series.flatMap((each) => each.x)), [yLow, yHigh], data.along, data.unit, colours);
-  const within = (value) => (value === null ? null : y(Math.min(yHigh, Math.max(yLow, value))));
-  for (const [name, value] of data.limits) {
-    const at = { x1: box.left, x2: box.width - box.right, y1: y(value), y2: y(value) };
-    chart.append(svg("line", { ...at, stroke: colours.ink, "stroke-dasharray": "4 3", "stroke-width": 0.8 }));
-    chart.append(text(box.width - box.right + 5, y(value) + 4, `${name} ${shortly(value)}`, {}));
-  }
-  const looks = data.series.map((_, place) => [colours.series[place % colours.series.length], DASHES[place % DASHES.length]]);
-  data.series.forEach((each, place) => {
-    const [colour, dash] = looks[place];
-    if (each.low) {
-      const known = each.x.map((_, at) => at).filter((at) => each.low[at] !== null && each.high[at] !== null);
-      const there = known.map((at) => [x(each.x[at]), within(each.low[at])]);
-      const back = known.map((at) => [x(each.x[at]), within(each.high[at])]).reverse();
-      if (known.length) chart.append(svg("path", { d: `${path([...there, ...back])}Z`, fill: colour, opacity: 0.16 }));
+// Draw into a figure, and return what draws other data in its place. A series may name its look by a number, so that it
+// keeps it when there are others; else looks go by order.
+function drawLines(figure, first, colours) {
+  const box = first.narrow ? NARROW : LINES;
+  const chart = drawing(box.width, box.height, "");
+  const [key, said] = [html("div", {}), readout()];
+  const read = reader(chart, said, box, colours);
+  figure.append(chart, key, said);
+  const update = (data) => {
+    const [yLow, yHigh] = heights(data);
+    chart.setAttribute("aria-label", `${data.title}; arrow keys read the values`);
+    chart.replaceChildren();
+    const [x, y] = axes(chart, box, extent(data.series.flatMap((each) => each.x)), [yLow, yHigh], data.along, data.unit, colours);
+    const within = (value) => (value === null ? null : y(Math.min(yHigh, Math.max(yLow, value))));
+    for (const [name, value] of data.limits) {
+      const at = { x1: box.left, x2: box.width - box.right, y1: y(value), y2: y(value) };
+      chart.append(svg("line", { ...at, stroke: colours.ink, "stroke-dasharray": "4 3", "stroke-width": 0.8 }));
+      chart.append(text(box.width - box.right + 5, y(value) + 4, `${name} ${shortly(value)}`, {}));
     }
-    const points = each.x.map((value, at) => [x(value), each.y[at] === null ? null : y(each.y[at])]);
-    chart.append(svg("path", { d: path(points), fill: "none", stroke: colour, "stroke-width": 1.8, "stroke-dasharray": dash }));
-    if (points.length <= 30) {
-      for (const [left, top] of points) if (top !== null) chart.append(svg("circle", { cx: left, cy: top, r: 2.4, fill: colour }));
-    }
-  });
-  figure.append(chart, legend(data.series.map((each, place) => [swatch(...looks[place]), each.name])));
-  readable(figure, chart, box, data, x, colours);
+    const looks = data.series.map((each, place) => look(each.look ?? place, colours));
+    data.series.forEach((each, place) => line(chart, each, looks[place], x, y, within));
+    key.replaceChildren(legend(data.series.map((each, place) => [swatch(...looks[place]), each.name])));
+    read(data, x);
+  };
+  update(first);
+  return update;
 }
 
-// Let a chart of lines be read at each of its places.
-function readable(figure, chart, box, data, x, colours) {
-  const places = [...new Set(data.series.flatMap((each) => each.x))].sort((a, b) => a - b);
+function look(number, colours) {
+  return [colours.series[number % colours.series.length], DASHES[number % DASHES.length]];
+}
+
+function line(chart, each, [colour, dash], x, y, within) {
+  if (each.low) {
+    const known = each.x.map((_, at) => at).filter((at) => each.low[at] !== null && each.high[at] !== null);
+    const there = known.map((at) => [x(each.x[at]), within(each.low[at])]);
+    const back = known.map((at) => [x(each.x[at]), within(each.high[at])]).reverse();
+    if (known.length) chart.append(svg("path", { d: `${path([...there, ...back])}Z`, fill: colour, opacity: 0.16 }));
+  }
+  const points = each.x.map((value, at) => [x(value), each.y[at] === null ? null : y(each.y[at])]);
+  chart.append(svg("path", { d: path(points), fill: "none", stroke: colour, "stroke-width": 1.8, "stroke-dasharray": dash }));
+  if (points.length <= 30) {
+    for (const [left, top] of points) if (top !== null) chart.append(svg("circle", { cx: left, cy: top, r: 2.4, fill: colour }));
+  }
+}
+
+// Let a chart of lines be read at each of its places. Returns a function that takes the lines to read; the place that
+// is looked at stays where it was.
+function reader(chart, said, box, colours) {
   const cursor = svg("line", { y1: box.top, y2: box.height - box.bottom, stroke: colours.ink, "stroke-width": 0.8, visibility: "hidden" });
-  const said = readout();
-  let at = 0;
-  chart.append(cursor);
-  figure.append(said);
+  let [data, x, places, at] = [null, null, [], null];
+  const here = () => Math.max(0, places.indexOf(at));
   const look = (place) => {
-    at = Math.min(places.length - 1, Math.max(0, place));
-    const left = x(places[at]);
-    filled(cursor, { x1: left, x2: left, visibility: "visible" }, []);
-    const values = data.series.map((each) => `${each.name} ${shortly(each.y[each.x.indexOf(places[at])])}`);
-    said.textContent = `${data.along} ${shortly(places[at])}: ${values.join("; ")}`;
+    at = places[Math.min(places.length - 1, Math.max(0, place))];
+    filled(cursor, { x1: x(at), x2: x(at), visibility: "visible" }, []);
+    const values = data.series.map((each) => `${each.name} ${shortly(each.y[each.x.indexOf(at)])}`);
+    say(said, `${data.along} ${shortly(at)}: ${values.join("; ")}`);
   };
   chart.addEventListener("pointermove", (event) => {
     const [left] = pointed(chart, event, box.width, box.height);
@@ -96,9 +110,15 @@ function readable(figure, chart, box, data, x, colours) {
     look(distances.indexOf(Math.min(...distances)));
   });
   chart.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: places.length - 1 }[event.key];
+    const step = { ArrowLeft: here() - 1, ArrowRight: here() + 1, Home: 0, End: places.length - 1 }[event.key];
     if (step === undefined) return;
     event.preventDefault();
     look(step);
   });
+  return (lines, across) => {
+    [data, x] = [lines, across];
+    places = [...new Set(data.series.flatMap((each) => each.x))].sort((a, b) => a - b);
+    chart.append(cursor);
+    if (at !== null && places.length) look(here());
+  };
 }

@@ -3,10 +3,50 @@
 
 const TREE = { width: 960, left: 110, right: 120, top: 10, row: 17, bottom: 44 };
 
-function drawDescent(figure, data, colours) {
-  const { rows } = data;
-  const height = TREE.top + rows.length * TREE.row + TREE.bottom;
-  const tree = drawing(TREE.width, height, "Lineage; arrow keys go from row to row, Enter opens an elite above");
+// Draw into a figure, and return what draws another tree in its place.
+function drawDescent(figure, first, colours) {
+  const tree = drawing(TREE.width, TREE.top + TREE.bottom, "Lineage; arrow keys go from row to row, Enter opens an elite above");
+  const entries = [[swatch(colours.ink, ""), "first parent"], [swatch(colours.series[4], "3 3"), "second parent"], [dot(colours.empty, 0), "ancestor, not an elite"]];
+  const said = readout();
+  figure.append(tree, legend(entries), said);
+  let [rows, marks, chosen] = [[], [], null];
+  const height = () => TREE.top + rows.length * TREE.row + TREE.bottom;
+  const here = () => rows.findIndex((row) => row.name === chosen);
+
+  const look = (place) => {
+    if (place < 0 || place >= rows.length) return;
+    if (here() >= 0) marks[here()].classList.remove("at");
+    const row = rows[place];
+    chosen = row.name;
+    marks[place].classList.add("at");
+    const parents = row.parents.map((parent) => rows[parent].name).join(", ") || "none in this tree";
+    say(said, `${row.name}: born in round ${row.born}, last seen in round ${row.last}, parents ${parents}, objective ${shortly(row.objective)}`);
+  };
+  const update = (data) => {
+    ({ rows } = data);
+    tree.setAttribute("viewBox", `0 0 ${TREE.width} ${height()}`);
+    tree.replaceChildren();
+    marks = branches(tree, rows, height(), colours);
+    look(here());
+  };
+  const open = () => here() >= 0 && document.dispatchEvent(new CustomEvent("elite", { detail: chosen }));
+  const row = (event) => Math.floor((pointed(tree, event, TREE.width, height())[1] - TREE.top) / TREE.row);
+  tree.addEventListener("pointermove", (event) => look(row(event)));
+  tree.addEventListener("click", open);
+  tree.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") open();
+    const at = here();
+    const step = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    look(Math.min(rows.length - 1, Math.max(0, step)));
+  });
+  update(first);
+  return update;
+}
+
+// Draw rows and what connects them; returns what is drawn of each.
+function branches(tree, rows, height, colours) {
   const box = { ...TREE, height };
   const [, high] = extent(rows.map((row) => row.last));
   const x = scale(0, Math.max(1, high), box.left, box.width - box.right);
@@ -24,7 +64,7 @@ function drawDescent(figure, data, colours) {
       tree.append(svg("line", { x1: x(row.born), x2: x(row.born), y1: y(parent), y2: y(place), "stroke-width": 0.9, ...look }));
     });
   });
-  const marks = rows.map((row, place) => {
+  return rows.map((row, place) => {
     const colour = row.objective === null ? colours.empty : colours.scale[Math.round(shade(row.objective))];
     const group = svg("g", {});
     group.append(svg("line", { x1: x(row.born), x2: x(row.last), y1: y(place), y2: y(place), stroke: colour, "stroke-width": 4, "stroke-linecap": "round" }));
@@ -33,30 +73,5 @@ function drawDescent(figure, data, colours) {
     if (row.objective !== null) group.append(text(box.width - box.right + 14, y(place) + 4, `objective ${shortly(row.objective)}`, {}));
     tree.append(group);
     return group;
-  });
-  const entries = [[swatch(colours.ink, ""), "first parent"], [swatch(colours.series[4], "3 3"), "second parent"], [dot(colours.empty, 0), "ancestor, not an elite"]];
-  const said = readout();
-  figure.append(tree, legend(entries), said);
-
-  let at = -1;
-  const look = (place) => {
-    if (place < 0 || place >= rows.length) return;
-    if (at >= 0) marks[at].classList.remove("at");
-    at = place;
-    marks[at].classList.add("at");
-    const row = rows[at];
-    const parents = row.parents.map((parent) => rows[parent].name).join(", ") || "none in this tree";
-    said.textContent = `${row.name}: born in round ${row.born}, last seen in round ${row.last}, parents ${parents}, objective ${shortly(row.objective)}`;
-  };
-  const open = () => at >= 0 && document.dispatchEvent(new CustomEvent("elite", { detail: rows[at].name }));
-  const row = (event) => Math.floor((pointed(tree, event, TREE.width, height)[1] - TREE.top) / TREE.row);
-  tree.addEventListener("pointermove", (event) => look(row(event)));
-  tree.addEventListener("click", open);
-  tree.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") open();
-    const step = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
-    if (step === undefined) return;
-    event.preventDefault();
-    look(Math.min(rows.length - 1, Math.max(0, step)));
   });
 }

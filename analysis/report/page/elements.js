@@ -111,3 +111,19 @@ function choice(options, chosen) {
 function readout() {
   return html("output", { class: "readout", "aria-live": "polite" });
 }
+
+// Say what it did not say already: a text that is set anew is read out anew.
+function say(output, said) {
+  if (output.textContent !== said) output.textContent = said;
+}
+
+// Put other things into a container. The focus, if it was in there, goes to what is of the same kind and name.
+function refilled(container, ...children) {
+  const held = container.contains(document.activeElement) && container !== document.activeElement ? document.activeElement : null;
+  const [down, across] = [container.scrollTop, container.scrollLeft];
+  container.replaceChildren(...children);
+  [container.scrollTop, container.scrollLeft] = [down, across];
+  if (held === null) return;
+  const same = [...container.querySelectorAll(held.tagName)].find((each) => each.textContent === held.textContent);
+  (same || container).focus({ preventScroll: true });
+}

@@ -49,34 +49,45 @@ function raw(measure, place) {
   return measure.low + place * (measure.high - measure.low);
 }
 
+// Draw into a figure, and return what shows another archive of the same measures in its place: axes, colours, ranges and
+// the elite that is looked at stay as the reader has set them.
 function drawElites(figure, data, colours) {
-  const count = data.names.length;
-  const state = { x: 0, y: data.measures.length > 1 ? 1 : 0, by: "objective", selected: Array(count).fill(true), chosen: null };
+  const state = { x: 0, y: data.measures.length > 1 ? 1 : 0, by: "objective", selected: [], chosen: null, theirs: false };
   const measures = data.measures.map((measure, place) => [place, measure.name]);
-  const known = Object.entries(SHADES).filter(([name]) => data.numbers[name].some((value) => value !== null));
-  const controls = [choice(measures, state.x), choice(measures, state.y), choice([...known, ...Object.entries(GROUPS)], state.by)];
+  const controls = [choice(measures, state.x), choice(measures, state.y), choice(shadings(data), state.by)];
   const plot = drawing(PLOT.width, PLOT.height, "Elites by two measures; arrow keys go from elite to elite, Enter opens one");
   const [key, said, told] = [html("div", {}), readout(), html("div", { class: "detail", tabindex: "-1", "aria-live": "polite" })];
   const table = html("div", { class: "wide long", role: "region", tabindex: "0", "aria-label": "Selected elites" });
-  const line = ["horizontal", "vertical", "colour by"].map((name, place) => labelled(name, controls[place]));
+  const names = ["horizontal", "vertical", "colour by"].map((name, place) => labelled(name, controls[place]));
   const tip = html("div", { class: "tip", "aria-hidden": "true" });
-  figure.append(html("div", { class: "controls" }, line), html("div", { class: "pair" }, html("div", { class: "plot" }, plot, tip, key, said), told));
-  let places = [];
-
-  const objective = data.numbers.objective;
-  const [low, high] = extent(objective);
-  const columns = data.measures.map((measure, place) => ({ ...measure, values: data.places.map((row) => row[place]) }));
-  const unit = scale(low, high, 0, 1);
-  columns.push({ name: "objective", unit: "0 to 1", low, high, values: objective.map((value) => (value === null ? null : unit(value))) });
-  const show = drawParallel(figure, columns, count, colours, (ranges) => {
-    state.selected = data.names.map((_, elite) =>
-      ranges.every((range, place) => range === null || (columns[place].values[elite] !== null && columns[place].values[elite] >= range[0] - 1e-9 && columns[place].values[elite] <= range[1] + 1e-9)));
+  figure.append(html("div", { class: "controls" }, names), html("div", { class: "pair" }, html("div", { class: "plot" }, plot, tip, key, said), told));
+  let [places, objective] = [[], []];
+  const [along, show] = drawParallel(figure, columns(data), colours, (ranges) => {
+    state.selected = within(data, ranges);
     draw();
   });
   figure.append(table);
 
+  function update(next) {
+    const name = state.chosen === null ? null : data.names[state.chosen];
+    if (JSON.stringify(shadings(next)) !== JSON.stringify(shadings(data))) {
+      controls[2].replaceChildren(...choice(shadings(next), "").children);
+      controls[2].value = state.by;
+    }
+    data = next;
+    objective = data.numbers.objective;
+    state.selected = within(data, along(columns(data)));
+    state.chosen = !state.theirs && data.names.length ? 0 : data.names.indexOf(name);
+    if (state.chosen < 0) state.chosen = null;
+    draw();
+    told.setAttribute("aria-live", "off"); // what changes by itself is not read out
+    if (state.chosen !== null) describe(state.chosen);
+    else if (name !== null) lose(name);
+  }
+
   function draw() {
     const look = colouring(data, state.by, colours);
+    const count = data.names.length;
     plot.replaceChildren();
     const [across, up] = [data.measures[state.x], data.measures[state.y]];
     const named = (measure) => (measure.unit ? `${measure.name} [${measure.unit}]` : measure.name);
@@ -111,8 +122,9 @@ function drawElites(figure, data, colours) {
       const cells = [objective[elite], data.numbers.held_out[elite], data.numbers.cell[elite], data.numbers.round[elite], data.emitters[elite], data.lineages[elite], ...data.places[elite].map((place, at) => raw(data.measures[at], place))];
       return html("tr", {}, html("th", { scope: "row" }, open), cells.map((cell) => html("td", {}, shortly(cell))));
     });
+    const count = data.names.length;
     const more = chosen.length > MOST_ROWS ? `, the best ${MOST_ROWS} are listed` : "";
-    table.replaceChildren(html("table", {}, html("caption", {}, `${chosen.length} of ${count} elites are selected${more}`),
+    refilled(table, html("table", {}, html("caption", {}, `${chosen.length} of ${count} elites are selected${more}`),
       html("thead", {}, html("tr", {}, heads.map((head) => html("th", { scope: "col" }, head)))), html("tbody", {}, rows)));
   }
 
@@ -122,15 +134,27 @@ function drawElites(figure, data, colours) {
   }
 
   function look(elite) {
-    state.chosen = elite;
+    [state.chosen, state.theirs] = [elite, true];
     ring(elite);
-    said.textContent = brief(elite);
+    say(said, brief(elite));
   }
 
   function choose(elite, go) {
+    told.setAttribute("aria-live", "polite");
     look(elite);
-    told.replaceChildren(...described(data, elite, (name) => choose(data.names.indexOf(name), true)));
+    describe(elite);
     if (go) told.focus();
+  }
+
+  function describe(elite) {
+    refilled(told, ...described(data, elite, (name) => choose(data.names.indexOf(name), true)));
+    if (said.textContent) say(said, brief(elite));
+  }
+
+  function lose(name) {
+    const lost = `${name} is no elite any more: another one has its cell.`;
+    if (!told.querySelector(".lost")) told.prepend(html("p", { class: "lost" }, lost));
+    say(said, lost);
   }
 
   function nearest(event) {
@@ -172,8 +196,33 @@ function drawElites(figure, data, colours) {
     state[["x", "y", "by"][place]] = place < 2 ? Number(control.value) : control.value;
     draw();
   }));
-  draw();
-  choose(0, false);
+  update(data);
+  say(said, brief(0));
+  return update;
+}
+
+function shadings(data) {
+  const known = Object.entries(SHADES).filter(([name]) => data.numbers[name].some((value) => value !== null));
+  return [...known, ...Object.entries(GROUPS)];
+}
+
+// The axes of the parallel coordinates: the measures, and the objective from the least to the greatest there is.
+function columns(data) {
+  const [low, high] = extent(data.numbers.objective);
+  const unit = scale(low, high, 0, 1);
+  const values = data.numbers.objective.map((value) => (value === null ? null : unit(value)));
+  const measures = data.measures.map((measure, place) => ({ ...measure, values: data.places.map((row) => row[place]) }));
+  return [...measures, { name: "objective", unit: "0 to 1", low, high, values }];
+}
+
+// Which elites are within all ranges; without any range, all are.
+function within(data, ranges) {
+  const axes = columns(data);
+  return data.names.map((_, elite) =>
+    ranges.every((range, place) => {
+      const value = axes[place].values[elite];
+      return range === null || (value !== null && value >= range[0] - 1e-9 && value <= range[1] + 1e-9);
+    }));
 }
 
 // All that is known of an elite, and its first-parent line back to the founder.

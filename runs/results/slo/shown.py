@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from analysis.report.blocks import Table
+from archive_store.reading import Run
 from runs.results.columns import aligned
 from runs.results.slo.budget import Budget
+from runs.results.slo.remaining import budgets
+from runs.results.slo.settings import SlosConfig
 
 COLUMNS = ("objective", "good events", "window", "events", "bad", "measured", "burn", "recent", "budget left")
 
@@ -31,6 +35,13 @@ def rows(found: Sequence[Budget]) -> list[tuple[str, ...]]:
 def table(found: Sequence[Budget]) -> str:
     """Return budgets in aligned columns."""
     return "\n".join(aligned([COLUMNS, *rows(found)]))
+
+
+def block(run: Run) -> Table:
+    """Return the budgets of a run by the built-in objectives, as a table of its page."""
+    with run.directory.journal() as journal:
+        found = budgets(journal, SlosConfig())
+    return Table("Error budgets of the service-level objectives", COLUMNS, rows(found))
 
 
 def line(left: Mapping[str, float]) -> str:

@@ -144,15 +144,40 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_texts_stand_out_from_what_is_behind_them(page: Page) -> None:
+def properties(look: str) -> list[dict[str, str]]:
+    """The properties of each block of a style sheet that declares colours: first the light ones, then the dark ones."""
+    blocks = re.findall(r":root \{ color-scheme: \w+; ([^}]*)\}", look)
+    return [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in blocks]
+
+
+def test_texts_stand_out_from_what_is_behind_them_by_day_and_by_night(page: Page) -> None:
     ((_, look),) = page.all("style")
-    inks = re.findall(r"(?<![-\w])(?:color|fill): (#[0-9a-f]{6})", look)
-    grounds = re.findall(r"background: (#[0-9a-f]{6})", look)
-    assert len(set(inks)) > 2
-    assert len(set(grounds)) > 1
-    for ink in inks:
-        for ground in grounds:
-            assert (luminance(ground) + 0.05) / (luminance(ink) + 0.05) >= 4.5
+    inks = set(re.findall(r"(?<![-\w])(?:color|fill): var\(--([\w-]+)\)", look))
+    grounds = set(re.findall(r"background: var\(--([\w-]+)\)", look))
+    assert len(inks) > 2
+    assert len(grounds) > 1
+    light, dark = properties(look)
+    assert light.keys() == dark.keys()
+    for theme in (light, dark):
+        for ink in inks:
+            for ground in grounds:
+                assert (contrast := ratio(theme[ink], theme[ground])) >= 4.5, (ink, ground, contrast)
+
+
+def test_lines_of_charts_stand_out_from_the_ground(page: Page) -> None:
+    """WCAG 2.2 asks 3 of what is needed to understand a chart; lines of orange and sky on white have dashes, too."""
+    ((_, look),) = page.all("style")
+    for theme, fewest in zip(properties(look), (4, 6), strict=True):
+        series = [colour for name, colour in theme.items() if name.startswith("series-")]
+        assert len(series) == 7
+        assert sum(ratio(colour, theme["ground"]) >= 3 for colour in series) >= fewest
+        assert all(ratio(theme[name], theme["ground"]) >= 3 for name in ("edge", "focus", "chosen"))
+
+
+def ratio(one: str, other: str) -> float:
+    """Contrast of two colours, WCAG 2.2."""
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
 
 
 def test_every_part_of_the_script_is_in_the_page(page: Page) -> None:

@@ -359,3 +359,11 @@ def test_a_killed_writer_leaves_whole_rounds_and_none_it_reported_is_lost(tmp_pa
             journal.verify_chain()
     with Journal.open(path) as journal:
         write(journal, journal.last_round() + 1, [summary(0)])
+
+
+def test_events_after_a_round_are_those_of_later_ones(journal):
+    for round in range(4):
+        write(journal, round, [summary(round), ("other", {"round": round})])
+    assert [event.round for event in journal.events(kind="summary", after=1)] == [2, 3]
+    assert [event.round for event in journal.events(kind="summary", after=-1, until=1)] == [0, 1]
+    assert list(journal.events(after=3)) == []

@@ -12,9 +12,9 @@ import torch
 from typer.testing import CliRunner
 
 from runs.cli import app
+from runs.machine.sockets import listening
 from runs.models.architectures import build
 from runs.models.checkpoints import save
-from runs.serving.http.server import listening
 from tests.runs.serving.small import choice, symbols
 
 ROOT = Path(__file__).parents[3]

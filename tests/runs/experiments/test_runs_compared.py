@@ -1,9 +1,12 @@
+import dataclasses
+
 import pytest
 
 from archive_store.errors import NoRunError
 from runs.errors import ConfigError, RunError
-from runs.experiments.report import table
+from runs.experiments.report import as_html, table
 from runs.experiments.runs_compared import compared_runs
+from tests.fixtures.pages import Page
 from tests.fixtures.small_runs import copied, launched, older
 
 
@@ -30,6 +33,21 @@ def test_runs_are_grouped_by_what_differs_apart_from_the_seed(cells):
     assert {arm: sorted(runs) for arm, runs in report.results.items()} == {name: [0, 1] for name in names}
     assert (report.against, report.notes) == (names[0], ())
     assert "difference from births=archive, lifecycle.enabled=True" in table(report)
+
+
+def test_a_notebook_shows_a_comparison_as_tables_of_texts_alone(cells):
+    report = compared_runs(cells)
+    found = Page(report._repr_html_())
+    captions = [text for _, text in found.all("caption")]
+    assert "QD score" in captions
+    heads = [text for _, text in found.all("th")]
+    assert heads.count(f"difference from {report.against}") == len(captions)
+    bad = dataclasses.replace(report, notes=("<script>alert(1)</script>",), score="<b>'\"")
+    assert "script" not in [name for name, _, _ in Page(as_html(bad)).elements]
+    assert (
+        Page(as_html(bad)).structure
+        == Page(as_html(dataclasses.replace(bad, notes=("x",), score="y"))).structure
+    )
 
 
 def test_each_run_can_be_an_arm(cells):

@@ -4,9 +4,10 @@ from contextlib import closing
 import pytest
 from starlette.testclient import TestClient
 
+from runs.machine.sockets import listening, url
 from runs.serving.http.app import application
 from runs.serving.http.guard import LOOPBACK
-from runs.serving.http.server import listening, new_server, url
+from runs.serving.http.server import new_server
 from tests.runs.serving.small import small_served
 
 
