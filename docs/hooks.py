@@ -1,0 +1,45 @@
+"""What MkDocs calls while it builds the site: pages that are made join those that are written."""
+
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from docs.building.site import filled, made, navigation
+
+ROOT = Path(__file__).parents[1]
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Complete the contents: an entry ``{title: mark}`` gets the pages that there are."""
+    found = navigation(ROOT)
+    config.nav = [_completed(entry, found) for entry in config.nav or ()]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add what is made."""
+    for place, content in made(ROOT).items():
+        if isinstance(content, Path):
+            files.append(File.generated(config, place, abs_src_path=str(content)))
+        else:
+            files.append(File.generated(config, place, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put what is made into the pages that are written."""
+    return filled(markdown, ROOT)
+
+
+def _completed(entry: Any, found: Any) -> Any:
+    if isinstance(entry, dict):
+        return {
+            title: found.get(below, below) if isinstance(below, str) else _all(below, found)
+            for title, below in entry.items()
+        }
+    return entry
+
+
+def _all(entries: Any, found: Any) -> Any:
+    return [_completed(entry, found) for entry in entries]
