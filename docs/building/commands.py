@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import click
 import typer.main
 
 from docs.building.tables import code, plain, table
@@ -41,7 +40,7 @@ def page() -> str:
 
 
 def _section(name: str, command: Any) -> str:
-    context = click.Context(command, info_name=name)
+    context = command.context_class(command, info_name=name)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     parts = [f"## {name}", plain(command.help or ""), f"```text\n{usage}\n```"]
     for kind in ("argument", "option"):
@@ -51,7 +50,7 @@ def _section(name: str, command: Any) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _row(param: Any, context: click.Context) -> tuple[str, str]:
+def _row(param: Any, context: Any) -> tuple[str, str]:
     record = param.get_help_record(context)
     name, text = record if record else (param.name, "")
     return code(name.partition(" <")[0]), plain(text)
