@@ -27,7 +27,8 @@ def commands(group: Any = None, prefix: str = "plasmodia") -> Iterator[tuple[str
     prefix
         What the names begin with.
     """
-    for name, command in (group or typer.main.get_command(app)).commands.items():
+    group = group or typer.main.get_command(app)
+    for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{prefix} {name}")
         else:

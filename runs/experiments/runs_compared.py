@@ -91,7 +91,7 @@ def _known(path: Path) -> Known:
         base, event = journaled(directory, journal)
         *earlier, last = segments(journal)
     config = last.settings
-    settings = {key: value for key, value in flat(config).items() if key not in IGNORED}
+    settings = {key: value for key, value in flat(dict(config)).items() if key not in IGNORED}
     if earlier:  # it did not begin with these
         settings["since round"] = last.since
     return Known(path, settings, config["seed"], base["data"], {key: event[key] for key in _RULER})
