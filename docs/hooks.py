@@ -1,5 +1,6 @@
 """What MkDocs calls while it builds the site: pages that are made join those that are written."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def on_config(config: MkDocsConfig) -> None:
     """Complete the contents: an entry ``{title: mark}`` gets the pages that there are."""
     found = navigation(ROOT)
-    config.nav = [_completed(entry, found) for entry in config.nav or ()]
+    config.nav = _completed(config.nav, found)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -32,14 +33,9 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return filled(markdown, ROOT)
 
 
-def _completed(entry: Any, found: Any) -> Any:
+def _completed(entry: Any, found: Mapping[str, Any]) -> Any:
+    if isinstance(entry, list):
+        return [_completed(each, found) for each in entry]
     if isinstance(entry, dict):
-        return {
-            title: found.get(below, below) if isinstance(below, str) else _all(below, found)
-            for title, below in entry.items()
-        }
-    return entry
-
-
-def _all(entries: Any, found: Any) -> Any:
-    return [_completed(entry, found) for entry in entries]
+        return {title: _completed(below, found) for title, below in entry.items()}
+    return found.get(entry, entry)

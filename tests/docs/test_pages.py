@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from docs.building import interface, measures, notebooks
 from docs.building.configuration import allowed, page_of_trainings
+from docs.building.docstrings import rearranged
 from docs.building.tables import plain, table
 from qd.measures import DESCRIPTIONS, MEASURES
 from tests.test_docs import ROOT
@@ -121,3 +122,53 @@ def test_a_library_shows_all_that_it_exports():
 
     found = [name.rpartition(".")[2] for name in interface.exported(ROOT, "organisms.experts")]
     assert sorted(found) == sorted(organisms.experts.__all__)
+
+
+DOCSTRING = """Return a sum.
+
+More of it.
+
+Parameters
+----------
+a, b
+    Numbers.
+
+    Of any size.
+
+Returns
+-------
+Their sum, exactly.
+
+Source: a book.
+"""
+WITH_ENTRIES_ALONE = """Return a sum.
+
+More of it.
+
+**Returns:** Their sum, exactly.
+
+Source: a book.
+
+Parameters
+----------
+a, b
+    Numbers.
+
+    Of any size."""
+
+
+def test_sentences_between_entries_come_before_the_first_section():
+    assert rearranged(DOCSTRING) == WITH_ENTRIES_ALONE
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "",
+        "Return a sum.\n\nMore.",
+        WITH_ENTRIES_ALONE,
+        "A.\n\nRaises\n------\nValueError\n    If it is none.",
+    ],
+)
+def test_a_docstring_whose_sections_hold_entries_alone_stays_as_it_is(docstring):
+    assert rearranged(docstring) == docstring
