@@ -1,15 +1,19 @@
-"""Docstrings as the site's reader of NumPy's form takes them: sentences that follow a section are no entries of it."""
+"""Docstrings as the site's reader of NumPy's form takes them.
+
+Sentences that follow a section are no entries of it, and of several names in one entry each has its own annotation.
+"""
 
 import re
 from typing import Any
 
 from griffe import Extension
 
+_NAMES = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)+)( : .*)?\n((?:[ ].*\n?|\n)*)", re.MULTILINE)
 _SECTION = re.compile(r"^(\w+(?: \w+)?)\n-{3,}\n", re.MULTILINE)
 
 
-class Sentences(Extension):
-    """Moves sentences out of sections, such as a source at the end, or what is returned told as a sentence."""
+class Entries(Extension):
+    """Leaves in sections what are entries, one for each name; a source at their end is no entry, say."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
         """Change what an object's docstring says before it is parsed."""
@@ -18,7 +22,7 @@ class Sentences(Extension):
 
 
 def rearranged(docstring: str) -> str:
-    """Return a docstring whose sections hold entries alone; the sentences among them come before the first.
+    """Return a docstring whose sections hold entries of one name; sentences among them come before the first section.
 
     A sentence is a paragraph without an indented line that ends with a full stop: an entry has its text below it.
     """
@@ -32,8 +36,15 @@ def rearranged(docstring: str) -> str:
             elif block.strip():
                 entries.append(block)
         if entries:
-            sections.append(f"{title}\n{'-' * len(title)}\n" + "\n\n".join(entries))
+            text = "\n\n".join(entries)
+            text = _NAMES.sub(_one_each, f"{text}\n").rstrip() if title == "Parameters" else text
+            sections.append(f"{title}\n{'-' * len(title)}\n{text}")
     return "\n\n".join([*paragraphs, *sections])
+
+
+def _one_each(entry: re.Match[str]) -> str:
+    names, kind, text = entry.groups()
+    return "".join(f"{name}{kind or ''}\n{text.rstrip()}\n" for name in names.split(", "))
 
 
 def _is_sentence(block: str) -> bool:

@@ -151,7 +151,11 @@ Source: a book.
 
 Parameters
 ----------
-a, b
+a
+    Numbers.
+
+    Of any size.
+b
     Numbers.
 
     Of any size."""
