@@ -33,6 +33,9 @@ BOUNDS = (
     ("maximum", "at most"),
     ("exclusiveMaximum", "below"),
 )
+LARGEST = 10**12  # bound that is written with all digits; those above are powers of two
+ABSENT = "By default there is no such section (null)."
+OF_FAMILY = "There where `organism.kind` is this family."
 NAMES = {
     "string": "text",
     "integer": "whole number",
@@ -96,17 +99,23 @@ def _keys(schema: Schema) -> str:
 
 
 def _sections(
-    schema: Schema, definitions: Mapping[str, Schema], prefix: str, defaults: Mapping[str, Any]
+    schema: Schema, definitions: Mapping[str, Schema], section: str, defaults: Mapping[str, Any] | None
 ) -> Iterator[str]:
     """Make a heading and a table of each section: first the keys of its own, then those of the sections below."""
+    prefix = f"{section}." if section else ""
+    yield f"## {section or 'The whole'}"
+    yield plain(schema.get("description", ""))
+    if defaults is None:
+        yield OF_FAMILY if section.removeprefix("organism.") in FAMILIES else ABSENT
+        defaults = {}
     rows, below = [], []
     for key, value in schema["properties"].items():
         default = defaults.get(key, value.get("default"))
-        section = _section_of(value, definitions)
-        if section is not None:
-            below.append((f"{prefix}{key}", section, default))
-            continue
         name = f"{prefix}{key}"
+        inner = _section_of(value, definitions)
+        if inner is not None:
+            below.append((inner, name, default))
+            continue
         rows.append(
             (
                 f"{code(name)}{{ #{name} }}",
@@ -115,14 +124,10 @@ def _sections(
                 plain(value.get("description", "")),
             )
         )
-    heading = f"## {prefix[:-1]}" if prefix else "## The whole"
-    yield heading
-    if schema.get("description"):
-        yield plain(schema["description"])
     if rows:
         yield table(HEADER, rows)
-    for name, section, default in below:
-        yield from _sections(section, definitions, f"{name}.", default or {})
+    for inner, name, default in below:
+        yield from _sections(inner, definitions, name, default)
 
 
 def _section_of(value: Schema, definitions: Mapping[str, Schema]) -> Schema | None:
@@ -138,13 +143,9 @@ def _resolved(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
 
 
 def _number(value: float) -> str:
-    return (
-        f"{value:,}"
-        if isinstance(value, int) and value < 2**62
-        else f"2^{value.bit_length() - 1}"
-        if isinstance(value, int)
-        else f"{value:g}"
-    )
+    if not isinstance(value, int):
+        return f"{value:g}"
+    return f"{value:,}" if value < LARGEST else f"2^{value.bit_length() - 1}"
 
 
 def _of_families() -> dict[str, list[str]]:
@@ -161,7 +162,6 @@ def _of_families() -> dict[str, list[str]]:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {prefix + key: value}
-        )
+        is_section = isinstance(value, Mapping) and value
+        flat |= _flat(value, f"{prefix}{key}.") if is_section else {f"{prefix}{key}": value}
     return flat

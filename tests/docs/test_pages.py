@@ -75,6 +75,8 @@ def test_what_a_value_may_be_is_said_in_words(schema, says):
 def test_keys_of_sections_below_sections_have_their_whole_path_and_the_default_that_counts():
     page = page_of_trainings()
     assert "\n## model.experts.block.moe\n" in page
+    assert "## sched.temperature\n\n" in page
+    assert page.count("By default there is no such section") == 3
     assert "| `sched.total_steps`{ #sched.total_steps } | `10000` | whole number, at least 1 |" in page
 
 
