@@ -25,6 +25,7 @@ from runs.config.presets import presets
 from runs.config.reader import load
 from runs.config.schema import Config
 from runs.errors import ConfigError
+from tests.fixtures.pages import BROWSER, needs_browser
 from tests.runs.test_cli import call
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +121,17 @@ def test_a_broken_link_a_missing_place_and_a_missing_picture_are_found(tmp_path)
         "below/b.html: ../a.html#nowhere is no place there",
         "below/b.html: c.html is not there",
     ]
+
+
+@pytest.mark.long
+@needs_browser
+def test_search_finds_words_where_there_is_no_server(site, tmp_path):
+    """The page is a file, for which browsers refuse the worker that searches elsewhere."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    place = f"{(site / 'index.html').as_uri()}?q=chemotaxis"
+    command = [str(BROWSER), *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", place]
+    page = subprocess.run(command, capture_output=True, check=True, text=True, timeout=100).stdout
+    assert int(re.search(r"(\d+) matching documents", page)[1]) > 3
 
 
 @pytest.fixture(scope="module")
