@@ -8,7 +8,7 @@ RUN := out/digits
 WORLDS ?= 5000
 FOLDERS := .ci analysis archive_store kernels organisms qd runs tests
 
-.PHONY: help setup launch test thorough check folders bench chaos clean
+.PHONY: help setup launch test thorough check docs folders bench chaos clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,10 @@ folders:
 	extra=$$(echo "$$files" | sed -n 's,/.*,,p' | sort -u | grep -vxF $(FOLDERS:%=-e %)); \
 	test -z "$$extra" || { echo "top-level folders are $(FOLDERS), but there is also:" $$extra >&2; exit 1; }
 
+docs: .venv/installed-docs ## build the site from READMEs, docstrings and docs/pages: build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=.ci $(BIN)/python -m mkdocs build -q --strict -f .ci/docs/mkdocs.yml
+	@echo "build/docs/index.html"
+
 bench: .venv/installed-test ## print the measurements of tests/benchmarks
 	@for file in tests/benchmarks/*.py; do \
 		echo "== $$file"; PYTHONPATH=. $(BIN)/python $$file || exit 1; \
@@ -68,4 +72,8 @@ clean: ## remove everything that was made but the runs in out/
 
 .venv/installed-test: .venv/installed
 	@$(PIP) -e '.[test]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	@$(PIP) -e '.[docs]'
 	@touch $@

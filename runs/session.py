@@ -129,7 +129,16 @@ class RunSession:
 
 
 def restore(ledger: Ledger, journal: Journal, until: int | None = None) -> None:
-    """Restore a new ledger to a round of the journal, by default the last.
+    """Restore a new ledger to a round of the journal.
+
+    Parameters
+    ----------
+    ledger
+        A new one.
+    journal
+        Of the run.
+    until
+        The round; None: the last.
 
     Raises
     ------

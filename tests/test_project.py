@@ -36,7 +36,8 @@ def sources() -> list[Path]:
 
 def texts() -> list[Path]:
     """Code, tests and the texts in the root."""
-    beside = [*(ROOT / "tests").rglob("*.py"), *(ROOT / ".ci").iterdir()]
+    beside = [*(ROOT / "tests").rglob("*.py"), ROOT / ".ci" / "run"]
+    beside += (path for path in (ROOT / ".ci" / "docs").rglob("*.*") if path.suffix != ".pyc")
     in_root = [path for path in ROOT.iterdir() if path.suffix in (".cff", ".md", ".toml", ".txt")]
     return [*sources(), *beside, *in_root, *(ROOT / name for name in (".gitignore", "LICENSE", "Makefile"))]
 
