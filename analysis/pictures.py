@@ -425,7 +425,7 @@ def _trials(run: Run, figure: Figure) -> None:
     figure.set_size_inches(style.WIDTH, 3.6)
     lifecycle.worth(found, figure.subplots(1, 3, sharey=True))
     births = len(found.groupby(["organism", "round", "slot"]))
-    _title(figure, _heading(run, f"what {births} births were worth, and what else could have been born"))
+    _title(figure, _heading(run, f"what {births} births were worth, and what else was worth"))
 
 
 KINDS: Mapping[str, Picture] = {
