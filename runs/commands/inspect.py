@@ -74,8 +74,9 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="K",
-            help="Which picture: coverage, progress, emitters, parallel, lifecycle, lineage, validity, utilisation, "
-            "predictions or emergence; may be repeated [default: all that the run has something for, but emergence].",
+            help="Which picture: coverage, progress, emitters, parallel, lifecycle, trials, lineage, validity, "
+            "utilisation, predictions or emergence; may be repeated [default: all that the run has something for, but "
+            "emergence].",
         ),
     ] = None,
     format: Annotated[str, typer.Option(metavar="png|svg", help="Format of the files.")] = "png",

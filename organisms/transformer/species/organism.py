@@ -110,6 +110,8 @@ class TransformerOrganism(ResidualOrganism):
         gates
             Gate of every slot of the organism, [N], in [0, 1]; None: all are 1.
         """
+        if not self.pool.living(layer):
+            return torch.zeros_like(h_BSD)
         writes = self.written_by_all(layer, h_BSD)
         if gates is not None:
             gate_C11 = gates.view(self.pool.depth, -1)[layer, :, None, None]
@@ -204,6 +206,7 @@ class TransformerOrganism(ResidualOrganism):
     def visible(self, layer: int) -> Visible:
         """Return what the heads of a layer see, and the factors of their scores, ``1 / sqrt(W)``."""
         scale_C = self.pool.kept(layer, "scale", lambda: self._scales(layer))
+        scale_C = scale_C[: len(self.pool.layers("in")[layer])]  # a pool without dead slots has fewer arrays
         return Visible(causal=self.task.causal, scale=scale_C, positions=self.positions)
 
     def _scales(self, layer: int) -> Tensor:

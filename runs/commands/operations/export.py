@@ -21,7 +21,7 @@ def export(
         tuple[str, Path] | None,
         typer.Option(
             metavar="TRACKER DIR",
-            help="tensorboard or wandb (offline), and the folder for its files.",
+            help="tensorboard, wandb (offline) or mlflow (local files), and the folder for its files.",
             show_default=False,
         ),
     ] = None,

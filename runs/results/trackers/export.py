@@ -14,6 +14,7 @@ from runs.results.trackers.tracked import Tracked, tracked
 TRACKERS: Mapping[str, tuple[str, str]] = {
     "tensorboard": ("runs.results.trackers.tensorboard", "tensorboard"),
     "wandb": ("runs.results.trackers.wandb_offline", "wandb"),
+    "mlflow": ("runs.results.trackers.mlflow_local", "mlflow"),
 }
 Write = Callable[[Tracked, Path], Path]
 

@@ -46,7 +46,17 @@ def obeyed(
 
 
 def individual_of(world: World, state: bytes | None, number: int) -> Individual:
-    """Return the organism of a state; a founder where there is none."""
+    """Return the organism of a state; a founder where there is none.
+
+    Parameters
+    ----------
+    world
+        Says how it is built.
+    state
+        Encoded.
+    number
+        Of the organism.
+    """
     return founder(world, number) if state is None else decode_state(world, state)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from analysis.report.run import page_of_run
 from archive_store.reading import open_run
+from runs.results.slo.shown import block
 from runs.results.summary import joined_rows, summarise
 from runs.watching.copies import Copy
 from runs.watching.folder import Watched
@@ -47,7 +48,7 @@ def newest(watched):
 def test_the_page_is_that_of_a_report_with_what_follows_the_run(growing, watched, pages):
     live = parsed(pages.page(*newest(watched)))
     path = growing.place
-    plain = parsed(page_of_run(open_run(path), joined_rows(summarise(path)), 2))
+    plain = parsed(page_of_run(open_run(path), joined_rows(summarise(path)), 2, block(open_run(path))))
     assert live.data == plain.data
     for tag in ("section", "table", "td", "th", "figure", "h1", "h2", "h3", "caption", "pre"):
         assert live.all(tag) == plain.all(tag)

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from runs.cli import app
+from runs.results.exported import FRAMES
 from tests.fixtures.small_runs import copied
 from tests.fixtures.synthetic_run import write_run
 
@@ -104,7 +105,7 @@ def test_a_run_is_exported_in_several_ways_at_once(undisturbed, tmp_path):
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     paths = result.stdout.splitlines()
-    assert len(paths) == 14
+    assert len(paths) == len(FRAMES) + 2
     assert all(os.path.exists(path) for path in paths)
 
 
@@ -112,7 +113,9 @@ def test_nonsense_is_one_sentence(undisturbed, tmp_path):
     assert refused(2, "export", undisturbed).startswith(
         "say what is exported: --frames DIR, --to TRACKER DIR or"
     )
-    assert "known are tensorboard, wandb" in refused(2, "export", undisturbed, "--to", "mlflo", tmp_path)
+    assert "known are tensorboard, wandb, mlflow; did you mean mlflow" in refused(
+        2, "export", undisturbed, "--to", "mlflo", tmp_path
+    )
     assert "must be a file that ends in .json" in refused(2, "export", undisturbed, "--trace", tmp_path / "t")
     assert refused(2, "slo", tmp_path / "nothing").startswith("there is no folder ")
 

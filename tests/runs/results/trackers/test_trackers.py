@@ -137,6 +137,30 @@ def test_wandb_keeps_scalars_and_settings_offline(run, tmp_path):
     assert any(name.startswith("plots/emitters") for row in rows for name in row)
 
 
+def test_mlflow_reads_back_metrics_settings_and_pictures(run, tmp_path, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    place = export_to(run, "mlflow", tmp_path / "logs")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    client = MlflowClient(tracking_uri=(tmp_path / "logs").as_uri())
+    experiment = client.get_experiment_by_name("plasmodia").experiment_id
+    (kept,) = client.search_runs([experiment])
+    assert place == tmp_path / "logs" / experiment / kept.info.run_id
+    assert (kept.info.run_name, kept.info.status) == (run.config["name"], "FINISHED")
+    assert kept.data.params["seed"] == str(run.config["seed"])
+    assert kept.data.tags["plasmodia.digest"] == run.digest()
+    read = {
+        (name, metric.step): metric.value
+        for name in kept.data.metrics
+        if name.startswith("run/")
+        for metric in client.get_metric_history(kept.info.run_id, name)
+    }
+    assert read == expected(run)
+    (picture,) = client.list_artifacts(kept.info.run_id, "plots")
+    assert Path(client.download_artifacts(kept.info.run_id, picture.path)).read_bytes() == PICTURE
+
+
 @pytest.mark.usefixtures("at_home")
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_a_second_export_adds_nothing(tracker, run, tmp_path):
@@ -157,7 +181,7 @@ def test_without_the_extra_it_says_which(tracker, run, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported_is_told(run, tmp_path):
-    with pytest.raises(ConfigError, match="known are tensorboard, wandb; did you mean tensorboard"):
+    with pytest.raises(ConfigError, match="known are tensorboard, wandb, mlflow; did you mean tensorboard"):
         export_to(run, "tensorbord", tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"is given .*file, which is no folder; name another one"):
