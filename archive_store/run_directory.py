@@ -82,7 +82,8 @@ class RunDirectory:
         """
         directory = cls(path)
         if not path.is_dir():
-            raise NoRunError(f"there is no folder {path}; give one that `plasmodia launch` made")
+            what = f"{path} is no folder" if os.path.lexists(path) else f"there is no folder {path}"
+            raise NoRunError(f"{what}; give one that `plasmodia launch` made")
         if not os.path.lexists(directory.config_path):
             if directory.journal_path.is_file():
                 raise RunDirectoryError(f"{directory.config_path} is missing; restore it from a copy")

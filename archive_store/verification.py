@@ -22,6 +22,7 @@ from archive_store.encoding import shapes
 from archive_store.errors import ChainError, ForeignFileError, RunDirectoryError, StoreError
 from archive_store.journal.dependents import NOTHING, Use, uses
 from archive_store.journal.journal import Journal
+from archive_store.journal.segments import pending
 from archive_store.journal.values import Calibrated, measures_of, value_of, values
 from archive_store.lock import LOCK
 from archive_store.run_directory import Manifest, RunDirectory
@@ -266,6 +267,7 @@ def _read(journal: Journal, directory: RunDirectory, finished: bool) -> _History
     try:
         journal.verify_chain()
         journal.verify_form()
+        pending(journal)
         _check_events(journal, directory)
         _check_states(journal)
     except ChainError as error:

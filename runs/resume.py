@@ -12,11 +12,11 @@ from archive_store.errors import RunDirectoryError
 from archive_store.journal.journal import ENVIRONMENT, Journal
 from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
-from runs.calibration.segments import configurations, settle
+from runs.calibration.segments import configurations
 from runs.calibration.stored import calibrated, config_of
 from runs.config.reader import changed
 from runs.config.schema import to_yaml
-from runs.errors import RunError
+from runs.errors import RunError, command
 from runs.launch import silent
 from runs.machine.clock import Clock
 from runs.machine.interruption import listening, to_stderr
@@ -88,8 +88,9 @@ def check_as_it_ended(directory: RunDirectory) -> None:
                 calibrated(directory, journal, config_of(directory))
         except RunError as error:
             raise RunError(
-                f"{error}; it has ended and is not extended: restore {directory.config_path} from a copy, and launch "
-                "a run of its own with the other settings, from a configuration elsewhere and with another --out"
+                f"{error}; it has ended: restore {directory.config_path} from a copy, then go on to more rounds with "
+                f"{command('extend', directory.path, '--rounds', 'N')}, or with other settings with "
+                f"{command('fork', directory.path, '--at', 'ROUND')} a.b=v"
             ) from error
         raise
 
@@ -101,10 +102,6 @@ def _go_on(
     accept_environment: bool,
     tell: Callable[[str], None],
 ) -> None:
-    with directory.journal() as journal:
-        text = settle(journal, config_of(directory))
-    if text is not None:  # whoever gave it other settings was killed
-        directory.write_config(text)
     prepared = prepare(changed(config_of(directory), execution))
     if not _is_done(directory):  # by whoever held the lock until now
         directory.check_manifest(blobs=False)  # of an ended run that goes on, nothing else may be damaged

@@ -49,9 +49,10 @@ def pending(journal: Journal) -> tuple[int, Mapping[str, Any], str] | None:
     try:
         value = json.loads(text)
         since, settings, config = int(value["since"]), dict(value["settings"]), str(value["config"])
-    except UNREADABLE as error:
+    except UNREADABLE:
         raise JournalError(
-            f"journal {journal.path} does not say how the run goes on ({error}); restore it from a copy"
+            f"journal {journal.path} does not say with which settings the run goes on, or went on last; restore "
+            "it from a copy"
         ) from None
     return (since, settings, config) if since == (journal.last_round() or 0) + 1 else None
 

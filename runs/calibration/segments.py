@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archive_store.journal.journal import Journal
-from archive_store.journal.segments import SEGMENT, pending, segments
+from archive_store.journal.segments import SEGMENT, segments
 from runs.config.reader import checked, overridden
 from runs.config.schema import PATHS, Config, plain, scientific
 from runs.errors import ConfigError, RunError
@@ -63,7 +63,9 @@ def changed(config: Config, overrides: Sequence[str], rounds: int | None, at: in
             "one of its own"
         )
     if after.rounds <= at:
-        raise ConfigError(f"rounds must be more than the {at} that the run has by then, not {after.rounds}")
+        raise ConfigError(
+            f"rounds must be more than the {at} that the run has by then, not {after.rounds}; give a larger number"
+        )
     return after
 
 
@@ -71,12 +73,6 @@ def begins(before: Config, after: Config) -> tuple[str, dict[str, Any]]:
     """Return the event that begins the first round under other settings."""
     old, new = scientific(before), scientific(after)
     return (SEGMENT, {"differences": list(differences(old, new)), "config": new})
-
-
-def settle(journal: Journal, config: Config) -> str | None:
-    """Return what config.yaml has to be where a run was cut off while it was given other settings; None: it is that."""
-    coming = pending(journal)
-    return None if coming is None or coming[1] == scientific(config) else coming[2]
 
 
 def _read(settings: Mapping[str, Any], config: Config) -> Config:

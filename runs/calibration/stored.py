@@ -9,12 +9,12 @@ from archive_store.blobs import BlobStore
 from archive_store.encoding import decode_centroids
 from archive_store.journal.chain import numbered, round_digest
 from archive_store.journal.journal import BASE, SCORE_NAME, WALL, Journal, Timing
-from archive_store.journal.segments import segments
+from archive_store.journal.segments import pending, segments
 from archive_store.journal.values import checked
 from archive_store.run_directory import RunDirectory
 from qd.canonical import canonical
 from runs.calibration.constants import Calibration
-from runs.config.reader import read_config
+from runs.config.reader import config_from, read_config
 from runs.config.schema import Config, scientific
 from runs.errors import RunError, readable
 from runs.machine.fingerprint import differences
@@ -64,7 +64,12 @@ def config_of(directory: RunDirectory) -> Config:
     """
     with directory.journal() as journal:
         _base_of(directory, journal)
-    return read_config(directory.config_path)
+        config = read_config(directory.config_path)
+        coming = pending(journal)
+        if coming is not None and scientific(config) == segments(journal)[-2].settings:
+            # Whoever gave the run other settings was killed before they were written there as well.
+            return config_from(coming[2], directory.config_path)
+    return config
 
 
 def journaled(directory: RunDirectory, journal: Journal) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -147,7 +147,10 @@ def fork(
     accept_environment: AcceptEnvironment = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a new run that shares the first rounds of another and goes on with other settings."""
+    """Make a new run that shares the first rounds of another and goes on with other settings.
+
+    What is not given, the number of rounds too, is as in the other run's next round.
+    """
     working_directory_last()
     changes = _execution(workers, executor)
     given = run.with_name(f"{run.absolute().name}-at-{at}") if out is None else out

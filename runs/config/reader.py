@@ -86,6 +86,24 @@ def read_config(path: Path) -> Config:
     return config
 
 
+def config_from(text: str, path: Path) -> Config:
+    """Return the configuration that a YAML text holds, which is to become the file at a path.
+
+    Raises
+    ------
+    ConfigError
+        Naming every problem at once.
+    """
+    try:
+        document = read(text, str(path))
+    except YamlError as error:
+        raise ConfigError(str(error)) from None
+    config, invalid = checked(document.value if isinstance(document.value, dict) else {})
+    if config is None:
+        raise refusal(str(path), invalid)
+    return config
+
+
 def execution_changes(**options: Any) -> dict[str, Any]:
     """Check options that change the execution of a run, and return those that are not None.
 

@@ -23,6 +23,7 @@ def check_place(out: Path) -> None:
     if os.path.lexists(out):
         check_free(out)
         raise ConfigError(_taken(out))
+    check_outside_runs(out.parent, "--out")
     there = next(folder for folder in out.absolute().parents if folder.exists())
     try:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=there):
@@ -31,6 +32,19 @@ def check_place(out: Path) -> None:
         raise ConfigError(
             f"a run cannot be written to {out}: {error.strerror}; choose another --out"
         ) from None
+
+
+def check_outside_runs(path: Path, option: str) -> None:
+    """Refuse a place within a run's folder, which holds that run alone: `verify` would call it damaged.
+
+    Raises
+    ------
+    ConfigError
+        Naming the run, and the option that gave the place.
+    """
+    for folder in (path.absolute(), *path.absolute().parents):
+        if (folder / _JOURNAL).is_file():
+            raise ConfigError(f"{path} lies in the folder of the run {folder}; choose another {option}")
 
 
 def _taken(out: Path) -> str:

@@ -8,6 +8,7 @@ from archive_store import durable
 from archive_store.reading import Run
 from runs.config.problems import nearest
 from runs.errors import ConfigError
+from runs.machine.place import check_outside_runs
 
 FRAMES = (
     "rounds",
@@ -49,6 +50,7 @@ def export(run: Run, to: Path, format: str = "csv") -> list[Path]:
         raise ConfigError(f"--format is {format!r}; known are {', '.join(FORMATS)}{nearest(format, FORMATS)}")
     if to.exists() and not to.is_dir():
         raise ConfigError(f"--frames is {to}, which is no folder; name another one")
+    check_outside_runs(to, "folder for --frames")
     # All of them before the first is written: a damaged run leaves nothing behind.
     encoded = {name: FORMATS[format](run, name) for name in FRAMES}
     durable.make_directory(to)

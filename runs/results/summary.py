@@ -147,7 +147,8 @@ def _early_stop(stops: Sequence[Mapping[str, Any]]) -> str | None:
         return None
     last = stops[-1]
     return shown(
-        f"stopped early: by round {last['seen']}, {last['metric']} had not risen for {last['patience']} rounds above "
+        f"stopped early: by round {last['seen']}, {last['metric']} had not risen for {last['patience']} "
+        f"round{'' if last['patience'] == 1 else 's'} above "
         f"{_written(_number(last['best']))}"
     )
 

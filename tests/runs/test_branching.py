@@ -5,7 +5,7 @@ import json
 import pytest
 
 from archive_store import durable
-from archive_store.errors import ChainError
+from archive_store.errors import ChainError, JournalError
 from archive_store.journal.segments import segments
 from archive_store.journal.values import checked
 from archive_store.reading import open_run
@@ -104,6 +104,24 @@ class TestExtending:
         assert digests(run) == digests(extended)
         assert open_run(run).config["rounds"] == 6
 
+    def test_between_journal_and_configuration_everybody_knows_how_it_goes_on(
+        self, whole, tmp_path, monkeypatch
+    ):
+        run = copied(whole, tmp_path)
+
+        def cut(*arguments):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunDirectory, "write_config", cut)
+            with pytest.raises(KeyboardInterrupt):
+                extend(run, 6, {})
+        assert decisions(run)[2] is None
+        assert replay(run, None, {"executor": "inline"}) is None
+        assert verify(run).problems == ()
+        assert fork(run, 2, tmp_path / "fork", (), {}).is_dir()
+        assert censuses(tmp_path / "fork") == censuses(whole)
+
     @pytest.mark.long
     def test_a_run_on_other_workers_has_the_same_bits(self, whole, extended, tmp_path):
         run = extend(copied(whole, tmp_path), 6, {"executor": "ray", "workers": 2})
@@ -139,7 +157,9 @@ class TestExtending:
         run = copied(whole, tmp_path)
         config = RunDirectory.open(run).config_path
         config.write_text(config.read_text().replace("seed: 0", "seed: 1"))
-        with pytest.raises(RunError, match="seed: 0 against 1"):
+        with pytest.raises(
+            RunError, match=r"seed: 0 against 1; it has ended: restore .*, or with other settings"
+        ):
             extend(run, 6, {})
 
     def test_settings_that_were_altered_afterwards_are_noticed(self, extended, tmp_path):
@@ -248,6 +268,12 @@ class TestForking:
         with pytest.raises(ConfigError, match=f"has rounds 1 to 4 to branch off after, not {at}"):
             fork(whole, at, tmp_path / "fork", (), {})
 
+    def test_not_into_a_run(self, whole, tmp_path):
+        run = copied(whole, tmp_path)
+        with pytest.raises(ConfigError, match=r"lies in the folder of the run .*; choose another --out"):
+            fork(run, 2, run / "inner", (), {})
+        assert verify(run).problems == ()
+
     def test_not_over_something_that_is_there(self, whole, forked):
         with pytest.raises(ConfigError, match="exists already"):
             fork(whole, 2, forked, (), {})
@@ -257,9 +283,9 @@ class TestForking:
         with RunDirectory.open(run).journal(readonly=False) as journal:
             journal.put_meta("segment", json.dumps({"since": 5}))
         RunDirectory.open(run).remove_manifest()
-        from archive_store.errors import JournalError
-
-        with pytest.raises(JournalError, match="does not say how the run goes on"):
+        (problem,) = verify(run).problems
+        assert "does not say with which settings the run goes on" in problem.problem
+        with pytest.raises(JournalError, match="does not say with which settings the run goes on"):
             resume(run, {})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from archive_store.reading import Run
 from runs.config.problems import nearest
 from runs.errors import ConfigError, RunError, told
+from runs.machine.place import check_outside_runs
 from runs.results.trackers.tracked import Tracked, tracked
 
 # By name: the module that writes, and what has to be installed. It has a function `write(tracked, folder)`, which gives
@@ -40,6 +41,7 @@ def export_to(run: Run, tracker: str, folder: Path) -> Path:
     """
     if tracker not in TRACKERS:
         raise ConfigError(f"--to is {tracker!r}; known are {', '.join(TRACKERS)}{nearest(tracker, TRACKERS)}")
+    check_outside_runs(folder, f"folder for --to {tracker}")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--to {tracker} is given {folder}, which is no folder; name another one")
     module, package = TRACKERS[tracker]

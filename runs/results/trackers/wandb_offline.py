@@ -43,7 +43,7 @@ def write(run: Tracked, folder: Path) -> Path:
                 writing.log({**point.values, **moment}, step=point.round)
             if run.pictures:
                 writing.log({f"plots/{name}": _picture(data) for name, data in run.pictures.items()})
-            place = Path(writing.dir).parent
+            place = Path(writing.dir).absolute().parent
     except (wandb.Error, wandb.errors.UsageError) as error:
         raise RunError(f"wandb did not write the run: {told(error)}") from error
     finally:

@@ -278,10 +278,8 @@ def test_a_finished_run_that_was_altered_says_so_before_anything_else(whole, tmp
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace("rounds: 4", "rounds: 5"))
     told = refused(RUN, "resume", run)
-    assert (
-        "other settings or data: config.rounds: 4 against 5; it has ended and is not extended: restore"
-        in told
-    )
+    assert "other settings or data: config.rounds: 4 against 5; it has ended: restore" in told
+    assert told.endswith(f"plasmodia fork {run} --at ROUND a.b=v")
     for command in ("show", "plot"):
         assert "config.yaml was altered: SHA-256 " in refused(RUN, command, run)
     (run / "config.yaml").write_text(text + "# a word")

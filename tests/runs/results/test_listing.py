@@ -139,4 +139,8 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(folder, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file, which is no folder; name another one"):
         exported.export(run, tmp_path / "file")
+    with pytest.raises(
+        ConfigError, match=r"lies in the folder of the run .*; choose another folder for --frames"
+    ):
+        exported.export(run, run.directory.path)
     assert not (tmp_path / "frames").exists()

@@ -173,6 +173,22 @@ def test_a_second_export_adds_nothing(tracker, run, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("at_home")
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_a_folder_may_be_relative(tracker, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = export_to(run, tracker, Path("logs"))
+    assert not place.is_absolute()
+    assert place.is_dir()
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_no_run_is_written_into(tracker, run):
+    told = rf"lies in the folder of the run .*; choose another folder for --to {tracker}"
+    with pytest.raises(ConfigError, match=told):
+        export_to(run, tracker, run.directory.path / "logs")
+
+
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_without_the_extra_it_says_which(tracker, run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, tracker, None)
