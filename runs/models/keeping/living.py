@@ -4,6 +4,7 @@ Shape suffixes: B examples, S tokens, n living components of a layer.
 """
 
 import copy
+import keyword
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar, cast
 
@@ -155,4 +156,5 @@ def _stacked(arrays: Sequence[Tensor]) -> Tensor:
 
 
 def _attribute(name: str) -> str:
-    return name.replace(".", "_")
+    own = name.replace(".", "_")
+    return f"{own}_" if keyword.iskeyword(own) else own  # what is recorded becomes Python

@@ -177,9 +177,12 @@ def test_the_page_of_an_experiment_has_the_table_of_show_and_leads_to_its_runs(t
         if row["metric"] == "coverage" and row["arm"] == "archive":
             mean = row["mean"]
             assert f"{mean['value']:.4f} [{mean['low']:.4f}, {mean['high']:.4f}]" in texts
-    titles = [chart["title"] for chart in found.data["charts"]]
-    assert titles[:2] == ["Validation loss over rounds", "Validation loss over counted FLOPs"]
-    first = found.data["charts"][0]["series"][0]
+    charts = {chart["title"]: chart for chart in found.data["charts"]}
+    titles = list(charts)
+    curves = titles.index("Validation loss over rounds")
+    assert titles[curves + 1] == "Validation loss over counted FLOPs"
+    assert all(title.startswith("Seeds above ") for title in titles[:curves])
+    first = charts[titles[curves]]["series"][0]
     runs = [open_run(folder.cell("archive", seed)) for seed in (0, 1)]
     losses = [run.census().groupby("round")["validation_loss"].mean() for run in runs]
     assert first["y"] == pytest.approx(list(sum(losses) / 2), rel=1e-5)
