@@ -221,7 +221,7 @@ def test_what_is_no_run(arguments, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "empty is no run" in refused(CONFIG, *arguments, "empty")
     (tmp_path / "file").touch()
-    assert "there is no folder file" in refused(CONFIG, *arguments, "file")
+    assert "file is no folder" in refused(CONFIG, *arguments, "file")
 
 
 def test_a_calibration_of_what_is_no_run(tmp_path):
