@@ -253,9 +253,6 @@ class Driver:
     def _ask_for_less(self, starved: Starved) -> None:
         """Have a round that ended for want of memory tried again, with fewer components; a second time is the end."""
         round, organism = starved.job.round, starved.job.organism
-        if starved.job.name.startswith(SHADOW):
-            self._shadows.drop(starved.job)
-            return
         of_a_new_round = starved.job.name == ADVANCE and self._ledger.known(organism) < round
         if not (of_a_new_round and self._ledger.starve(organism, round)):
             raise RunError(starved.error)

@@ -22,8 +22,6 @@ BASE = "base"  # meta key of the text that round 0 is chained to
 SCORE_NAME = "score_name"  # meta key of how the task calls its score
 WALL = "wall"  # name of the timing of the whole run: seconds since the commit before, or since the start
 ENVIRONMENT = "environment"  # kind of the event that begins the first round in another environment
-
-
 SHADOWED = "shadow"  # kind of the incident that holds what came of a shadow of a birth
 
 

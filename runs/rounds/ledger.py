@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from qd.archive import Archive
+from qd.canonical import number
 from qd.centroids import neighbours
 from qd.chemotaxis.tries import held, tried
 from qd.emitters.contest import Contest
@@ -303,7 +304,7 @@ class Ledger:
         """Let early stopping see a closed round: where it is the end, the run ends with the orders that see it."""
         if self._stopping is None or self.closed < self._since:
             return
-        self._course.append(summary.get(self._stopping.metric))
+        self._course.append(_finite(summary.get(self._stopping.metric)))
         if self._stopping.stops(self._course):
             self.last = min(self.last, self.closed + 1 + self._config.lag)
 
@@ -393,6 +394,11 @@ class Ledger:
 def _furthest(decisions: Sequence[Decision]) -> Decision:
     """Return the first decision for an organism of the most optimizer steps: quarantines undo some of the others'."""
     return max(decisions, key=lambda decision: decision.step)
+
+
+def _finite(value: float | str | None) -> float | None:
+    """Return a number of a summary, as it is or as a journal has it; None where it is none or not finite."""
+    return None if value is None or not math.isfinite(number(value)) else number(value)
 
 
 def _mean(values: Sequence[float]) -> float | None:

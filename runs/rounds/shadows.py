@@ -61,7 +61,7 @@ class Shadows:
         )
         for material in MATERIALS:
             arguments = (state, order, genomes, chosen, rising, slot, material)
-            job = Job(f"{SHADOW}{material}", order.round, order.organism, arguments)
+            job = Job(f"{SHADOW}{material}", order.round, order.organism, arguments, optional=True)
             self._under_way.add(job.key)
             self._dispatcher.submit(job, (math.inf, order.round, order.organism))
 
@@ -71,7 +71,7 @@ class Shadows:
         self._note(done.job.round, done.job.organism, plain(done.report))
 
     def drop(self, job: Job) -> None:
-        """Forget a shadow whose input was lost, or for which there is too little memory."""
+        """Forget a shadow that was lost: nothing depends on it, and it is not tried again."""
         self._under_way.discard(job.key)
 
     def _drawn(self, order: Decision, census: Census) -> int | None:

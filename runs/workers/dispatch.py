@@ -216,14 +216,20 @@ class Dispatcher:
             pass  # whatever becomes of an attempt that was given up
         elif event.job.key not in self._unanswered:
             self._incident("lost", event.job, f"attempt {event.attempt}, answered before by another")
+        elif event.job.optional:
+            self._forget(event, event.error if isinstance(event, Failed) else event.reason)
         elif isinstance(event, Lost):
             self._send_again(event)
         elif isinstance(event, Failed):
             self._try_elsewhere(event)
         else:
-            self._incident("lost", event.job, event.reason)
-            del self._unanswered[event.job.key]
-            self._ready.append(event)
+            self._forget(event, event.reason)
+
+    def _forget(self, event: Lost | Failed | InputLost, reason: str) -> None:
+        """Give a job back to its submitter, unanswered."""
+        self._incident("lost", event.job, reason)
+        del self._unanswered[event.job.key]
+        self._ready.append(InputLost(event.job, event.attempt, event.worker, reason))
 
     def _accept(self, done: Done) -> None:
         key = done.job.key

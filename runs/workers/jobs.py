@@ -35,6 +35,7 @@ class Job:
     organism: int  # of the jobs of chunks the number of the chunk
     arguments: tuple[Any, ...]
     place: str | None = None  # key of the worker that shall do it (`runs.workers.placement`); None: any
+    optional: bool = False  # whether it is tried once, and nothing depends on its answer
 
     @property
     def key(self) -> Key:
@@ -95,7 +96,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class InputLost:
-    """A job that could not begin: what one of its handles stands for was lost with its machine."""
+    """A job that could not begin, as its input was lost with a machine; or an optional one that has no answer."""
 
     job: Job
     attempt: int

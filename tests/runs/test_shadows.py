@@ -13,6 +13,7 @@ from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from archive_store.verification import verify
 from qd.lifecycle.trial import MATERIALS
+from runs import trainer
 from runs.replay import replay
 from runs.training.births.shadows import with_norms
 from tests.fixtures.small_runs import copied, digests, launched
@@ -113,6 +114,18 @@ def test_the_picture_is_drawn_where_there_are_any(run, tmp_path):
     assert open_run(without).shadows().empty
     with pytest.raises(NothingToDraw, match=r"no shadows of births; launch with execution\.trials above 0"):
         draw(without, ["trials"], folder=tmp_path)
+
+
+def test_a_shadow_that_breaks_ends_no_run(run, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise ValueError("no clone")
+
+    monkeypatch.setattr(trainer, "JOBS", {**trainer.JOBS, "shadow clone": broken})
+    other = launched(tmp_path / "run", *BIRTHS, "execution.trials=1.0")
+    assert digests(other) == digests(run)
+    assert set(open_run(other).shadows()["material"]) == {"born", "random", "genes", "empty"}
+    with RunDirectory.open(other).journal() as journal:
+        assert any("no clone" in incident.body for incident in journal.incidents("lost"))
 
 
 def test_what_is_no_shadow_is_told(run, tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from archive_store.journal.chain import numbered
 from qd.canonical import canonical
+from runs.config.sections import EarlyStoppingConfig
 from runs.errors import RunError
 from runs.rounds.ledger import Ledger
 from runs.session import restore
@@ -168,3 +169,16 @@ def test_validity_is_checked_on_the_slow_clock_and_in_the_last_round():
     play = undisturbed(1)
     checked = [closed.round for closed in play.rounds if "validity" in dict(closed.items)]
     assert checked == [2, 4, 5]
+
+
+@pytest.mark.parametrize("nothing", [None, "NaN", "-Infinity", float("nan"), float("inf")])
+def test_what_early_stopping_goes_by_is_the_same_live_and_restored(nothing):
+    """A number that is not finite is a text in the journal; either way the round has brought no rise."""
+    config = ledger_config(lag=1, rounds=20).model_copy(
+        update={"early_stopping": EarlyStoppingConfig(patience=2)}
+    )
+    ledger = Ledger(config, calibration())
+    for closed, value in enumerate([1.0, nothing, 2.0, nothing, nothing], 1):
+        ledger.closed = closed
+        ledger._follow({"qd_score": value})
+    assert ledger.last == 5 + 1 + 1  # the first order that sees round 5

@@ -1,4 +1,5 @@
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
@@ -253,6 +254,32 @@ class TestFailures:
         sender.submit(job(), (0,))
         with pytest.raises(RunError, match="failed 3 times: 2; the run"):
             sender.answer()
+
+
+class TestOptional:
+    @pytest.mark.parametrize(
+        ("script", "why"),
+        [(lost, "its worker died"), (starved, "it had no room"), (failed("it broke"), "it broke")],
+    )
+    def test_it_is_tried_once_and_ends_nothing(self, script, why):
+        pool = FakePool(script=[script])
+        sender, incidents = dispatcher(pool, attempts=1)
+        wanted = replace(job(), optional=True)
+        sender.submit(wanted, (0,))
+        sender.submit(job(1), (1,))
+        answer = sender.next()
+        assert isinstance(answer, InputLost)
+        assert (answer.job, answer.reason) == (wanted, why)
+        assert incidents == [("lost", wanted, why)]
+        assert sender.answer().job == job(1)
+        assert organisms(pool) == [0, 1]
+
+    def test_nor_does_it_when_it_is_late(self):
+        pool = FakePool(script=[silence] * (int(TIMEOUT) + 2))
+        sender, _ = dispatcher(pool, attempts=1)
+        sender.submit(replace(job(), optional=True), (0,))
+        found = [sender.next() for _ in range(int(TIMEOUT) + 2)]
+        assert [type(each) for each in found if each is not None] == [InputLost]
 
 
 class TestStarved:
