@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from archive_store import durable
+from archive_store.errors import WriteError
 from archive_store.reading import Run
 from runs.config.problems import nearest
-from runs.errors import ConfigError
+from runs.errors import ConfigError, RunError
 from runs.machine.place import check_outside_runs
 
 FRAMES = (
@@ -43,8 +44,10 @@ def export(run: Run, to: Path, format: str = "csv") -> list[Path]:
     ------
     ConfigError
         If the format is unknown, the package for it is missing, or the path is no folder.
+    RunError
+        If the disk does not take a file.
     StoreError
-        If the run is damaged, or the disk does not take a file.
+        If the run is damaged.
     """
     if format not in FORMATS:
         raise ConfigError(f"--format is {format!r}; known are {', '.join(FORMATS)}{nearest(format, FORMATS)}")
@@ -53,10 +56,13 @@ def export(run: Run, to: Path, format: str = "csv") -> list[Path]:
     check_outside_runs(to, "folder for --frames")
     # All of them before the first is written: a damaged run leaves nothing behind.
     encoded = {name: FORMATS[format](run, name) for name in FRAMES}
-    durable.make_directory(to)
-    for name, data in encoded.items():
-        durable.place(to / f"{name}.{format}", data)
-    durable.sync_directory(to)
+    try:
+        durable.make_directory(to)
+        for name, data in encoded.items():
+            durable.place(to / f"{name}.{format}", data)
+        durable.sync_directory(to)
+    except WriteError as error:
+        raise RunError(f"{error.path} cannot be written: {error.reason}; choose another folder") from error
     return [to / f"{name}.{format}" for name in encoded]
 
 

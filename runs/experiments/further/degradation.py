@@ -6,26 +6,24 @@ made on the probe split. Scores are those of the test split. What was measured i
 ``degradation.json``, with the digest of each run, so that it is measured once.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archive_store import durable, inside
-from archive_store.errors import RunDirectoryError
 from archive_store.reading import Run, open_run
 from qd.seeding import generator
 from runs.calibration.stored import config_of
 from runs.experiments.folder import ExperimentFolder
+from runs.experiments.further import kept as files
 from runs.experiments.plan import Plan, Task
 
 if TYPE_CHECKING:
     from organisms.species import Organism
     from runs.training.world import World
 
+FILE = "degradation.json"
 ORDERS = {  # and what pictures call them
     "random": "at random",
     "worst_first": "the least useful first",
@@ -182,30 +180,16 @@ def curves(found: Known, plan: Plan) -> dict[str, dict[str, list[tuple[Sequence[
 
 def keep(folder: ExperimentFolder, found: Known) -> None:
     """Write what was measured beside the runs."""
-    plain = {
-        arm: {str(seed): asdict(each) for seed, each in by_seed.items()} for arm, by_seed in found.items()
-    }
-    durable.write(_path(folder), (json.dumps(plain, indent=1) + "\n").encode("ascii"))
+    files.keep(
+        folder,
+        FILE,
+        {arm: {seed: asdict(each) for seed, each in by_seed.items()} for arm, by_seed in found.items()},
+    )
 
 
 def kept(folder: ExperimentFolder) -> dict[str, dict[int, Degraded]]:
-    """Read what was measured; empty where nothing was.
-
-    Raises
-    ------
-    RunDirectoryError
-        If it is not as it was written.
-    """
-    path = _path(folder)
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(inside.read(folder.path, path, inside.LARGEST_TEXT))
-        return {arm: {int(seed): _degraded(each) for seed, each in by.items()} for arm, by in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
-        raise RunDirectoryError(
-            f"{path} cannot be read ({error}); remove it, or measure again by --also degradation"
-        ) from None
+    """Read what was measured; errors are those of `runs.experiments.further.kept.kept`."""
+    return files.kept(folder, FILE, _degraded, "--also degradation")
 
 
 def _degraded(plain: Mapping[str, Any]) -> Degraded:
@@ -213,7 +197,3 @@ def _degraded(plain: Mapping[str, Any]) -> Degraded:
     if len({len(each) for each in numbers.values()}) > 1 or not numbers["shares"]:
         raise ValueError("its curves have different numbers of points")
     return Degraded(str(plain["run"]), int(plain["parts"]), **numbers)
-
-
-def _path(folder: ExperimentFolder) -> Path:
-    return folder.path / "degradation.json"

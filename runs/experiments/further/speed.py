@@ -4,22 +4,21 @@ Seconds of one machine mean little by themselves, so that only ratios within a m
 part of a digest: it is kept beside the runs, in ``speed.json``.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from archive_store import durable, inside
-from archive_store.errors import RunDirectoryError
 from archive_store.reading import open_run
 from runs.calibration.stored import config_of
 from runs.experiments.comparison import Results
 from runs.experiments.folder import ExperimentFolder
+from runs.experiments.further import kept as files
 from runs.experiments.plan import Plan, Task
 from runs.experiments.results import RELATIVE_TIME
 from runs.machine.clock import Clock
 
 Seconds = Mapping[str, Mapping[int, float]]  # arm, seed
+FILE = "speed.json"
 TURNS = 15
 
 
@@ -88,31 +87,12 @@ def with_speed(results: Results, relative: Seconds) -> Results:
 
 def keep(folder: ExperimentFolder, seconds: Seconds) -> None:
     """Write a measurement beside the runs."""
-    durable.write(_path(folder), (json.dumps(seconds, indent=2) + "\n").encode("ascii"))
+    files.keep(folder, FILE, seconds)
 
 
 def kept(folder: ExperimentFolder) -> dict[str, dict[int, float]]:
-    """Read the last measurement; empty where none was made.
-
-    Raises
-    ------
-    RunDirectoryError
-        If it is not as it was written.
-    """
-    path = _path(folder)
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(inside.read(folder.path, path, inside.LARGEST_TEXT))
-        return {arm: {int(seed): float(each) for seed, each in by.items()} for arm, by in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise RunDirectoryError(
-            f"{path} cannot be read ({error}); remove it, or measure again by --speed"
-        ) from None
-
-
-def _path(folder: ExperimentFolder) -> Path:
-    return folder.path / "speed.json"
+    """Read the last measurement; errors are those of `runs.experiments.further.kept.kept`."""
+    return files.kept(folder, FILE, float, "--speed")
 
 
 def _answering(path: Path) -> Callable[[], object] | None:

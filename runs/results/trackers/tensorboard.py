@@ -2,6 +2,7 @@
 
 import struct
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -43,9 +44,9 @@ def write(run: Tracked, folder: Path) -> Path:
     return place
 
 
-def _text(name: str, values: object) -> Summary.Value:
+def _text(name: str, values: Mapping[str, object]) -> Summary.Value:
     """Return a table, which the plugin for texts shows."""
-    rows = [f"| {key} | `{value}` |" for key, value in dict(values).items()]  # type: ignore[call-overload]
+    rows = [f"| {key} | `{value}` |" for key, value in values.items()]
     table = "\n".join(["| key | value |", "|---|---|", *rows])
     return Summary.Value(
         tag=name,

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from archive_store import durable
+from archive_store.errors import WriteError
 from archive_store.lock import held
 from archive_store.reading import open_run
-from runs.errors import ConfigError
+from runs.errors import ConfigError, RunError
 from runs.results import exported
 from runs.results.listing import KEYS, Listed, listed, plain, table
 from runs.results.summary import summarise
@@ -130,6 +132,17 @@ def test_every_frame_of_a_run_is_exported():
     from archive_store.columns import COLUMNS
 
     assert set(exported.FRAMES) == set(COLUMNS)
+
+
+def test_a_disk_that_takes_no_frames_says_which_place(folder, tmp_path, monkeypatch):
+    def full(path, data):
+        raise WriteError(path, "No space left on device", full=True)
+
+    monkeypatch.setattr(durable, "place", full)
+    with pytest.raises(
+        RunError, match=r"rounds\.csv cannot be written: No space left on device; choose another folder"
+    ):
+        exported.export(open_run(folder / "b"), tmp_path / "frames")
 
 
 def test_what_cannot_be_exported_is_refused_and_nothing_is_written(folder, tmp_path):

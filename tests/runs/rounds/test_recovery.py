@@ -178,6 +178,10 @@ def test_the_newest_intact_checkpoint_is_taken(undisturbed, tmp_path):
             return round
 
         assert [newest(until) for until in range(6)] == [0, 0, 2, 2, 4, 4]
+        with pytest.raises(
+            RunError, match="after rounds 3 to 3 is intact, and what came before was made under other"
+        ):
+            Recovery(directory.blobs, journal, 3, first=3).checkpoint(1, 3)
         harm(run, kept[4], "damaged")
         assert newest(5) == 2
         harm(run, kept[2], "missing")
