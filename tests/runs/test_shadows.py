@@ -107,6 +107,20 @@ def test_other_material_has_the_newborns_norms(run):
     assert all((with_norms(first, zero).arrays[name] == first.arrays[name]).all() for name in first.arrays)
 
 
+def test_the_random_material_is_what_was_scaled_to_them(shadows, tmp_path, monkeypatch):
+    """Scaled to nothing it writes nothing, and the loss is that with nothing born."""
+
+    def nothing(drawn, made):
+        return dataclasses.replace(drawn, arrays={name: a * 0 for name, a in drawn.arrays.items()})
+
+    monkeypatch.setattr("runs.training.births.shadows.with_norms", nothing)
+    other = open_run(launched(tmp_path / "run", *BIRTHS, "execution.trials=1.0")).shadows()
+    gains = other[other["material"] == "random"]["gain_at_birth"]
+    assert len(gains)
+    assert gains.abs().max() < 1e-6
+    assert shadows[shadows["material"] == "random"]["gain_at_birth"].abs().max() > 1e-4
+
+
 def test_the_picture_is_drawn_where_there_are_any(run, tmp_path):
     (path,) = draw(run, ["trials"], folder=tmp_path)
     assert path.stat().st_size > 10_000
