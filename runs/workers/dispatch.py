@@ -226,7 +226,7 @@ class Dispatcher:
             self._forget(event, event.reason)
 
     def _forget(self, event: Lost | Failed | InputLost, reason: str) -> None:
-        """Give a job back to its submitter, unanswered."""
+        """Return a job to its submitter, unanswered."""
         self._incident("lost", event.job, reason)
         del self._unanswered[event.job.key]
         self._ready.append(InputLost(event.job, event.attempt, event.worker, reason))
