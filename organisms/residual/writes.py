@@ -1,8 +1,8 @@
 """What components add to the residual stream, kept as factors: y_n = values_n @ write_n.
 
-Shape suffixes: B examples, n components, S tokens, W inner size, D residual width. Norms, inner products
-and pooled readouts of x + y_n follow from the factors; at W = 16 and D = 64 that is a quarter of the memory
-traffic of the sums themselves.
+Shape suffixes: B examples, n components, S tokens, W inner size, D residual width. Norms and pooled readouts of x + y_n
+follow from the factors. Inner products with y_n are one small product for each token of what is written in full, which
+is computed once for all hosts; where that would take too much memory, they follow from the factors as well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,8 @@ from kernels.kernel import AUTO, Kernel
 from organisms.layers.norms import EPSILON
 from organisms.nn import Interface
 from organisms.task import Task
+
+MOST_IN_FULL = 2**24  # numbers of what is written that are kept, 64 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,9 @@ class Writes:
         return self.kernel.product(self.values.transpose(1, 2).flatten(2), self.write.flatten(0, 1).T)
 
     def dense(self) -> Iterator[Float[Tensor, "B S D"]]:
-        """Return what each component writes, one after the other (one fits a cache, all together do not)."""
+        """Return what each component writes, one after the other."""
+        if self._fits:
+            return iter(self._in_full.unbind(0))
         return (values @ write for values, write in zip(self.values.unbind(1), self.write, strict=True))
 
     def norms(self) -> Float[Tensor, "B n S"]:
@@ -50,7 +54,7 @@ class Writes:
 
     def along(self, slope: Float[Tensor, "B S D"]) -> Float[Tensor, "B n"]:
         """Return the inner product <slope, y_n> of each example."""
-        return (self.values * self._read(slope)).sum((-2, -1))
+        return self._across(slope).sum(-1)
 
     def outputs(
         self, task: Task, interface: Interface, stream: Float[Tensor, "B S D"]
@@ -73,7 +77,7 @@ class Writes:
             changed = without.unsqueeze(1) + self.values @ read
             outputs = torch.addcmul(interface["bias"], scale.unsqueeze(-1), changed)
         else:
-            own = (scale.unsqueeze(-1) * self.values).sum(-2).transpose(0, 1) @ read
+            own = (scale.unsqueeze(-2) @ self.values).squeeze(-2).transpose(0, 1) @ read
             outputs = (scale @ without + own.transpose(0, 1)) / stream.shape[-2] + interface["bias"]
         return outputs.transpose(0, 1)
 
@@ -116,16 +120,35 @@ class Writes:
 
     @cached_property
     def _power(self) -> Float[Tensor, "B n S"]:
+        if self._fits:
+            return torch.linalg.vector_norm(self._in_full, dim=-1).square().transpose(0, 1)
         return ((self.values @ (self.write @ self.write.transpose(-1, -2))) * self.values).sum(-1)
 
-    def _read(self, stream: Float[Tensor, "B S D"]) -> Float[Tensor, "B n S W"]:
+    @property
+    def _fits(self) -> bool:
+        """Whether what is written is kept in full: with gradients, the way back through the factors is shorter."""
+        examples, n, tokens, _ = self.values.shape
+        follows = self.values.requires_grad or self.write.requires_grad
+        return not follows and examples * n * tokens * self.write.shape[-1] <= MOST_IN_FULL
+
+    @cached_property
+    def _in_full(self) -> Float[Tensor, "n B S D"]:
+        examples, n, tokens, inner = self.values.shape
+        written = self.values.transpose(0, 1).reshape(n, examples * tokens, inner) @ self.write
+        return written.unflatten(1, (examples, tokens))
+
+    def _across(self, stream: Float[Tensor, "B S D"]) -> Float[Tensor, "B n S"]:
+        """Return the inner product ``<stream, y_n>`` of each token."""
+        if self._fits:
+            tokens_first = self._in_full.flatten(1, 2).permute(1, 2, 0)
+            found = stream.reshape(-1, 1, stream.shape[-1]) @ tokens_first
+            return found.view(*stream.shape[:2], -1).transpose(1, 2)
         n, inner, width = self.write.shape
         joined = self.kernel.product(stream, self.write.reshape(n * inner, width))
-        return joined.unflatten(-1, (n, inner)).transpose(1, 2)
+        return (self.values * joined.unflatten(-1, (n, inner)).transpose(1, 2)).sum(-1)
 
     def _inverse_rms(self, stream: Float[Tensor, "B S D"]) -> Float[Tensor, "B n S"]:
-        cross = (self.values * self._read(stream)).sum(-1)
-        power = stream.square().sum(-1).unsqueeze(1) + 2 * cross + self._power
+        power = stream.square().sum(-1).unsqueeze(1) + 2 * self._across(stream) + self._power
         return torch.rsqrt(power.clamp_min(0.0) / stream.shape[-1] + EPSILON)
 
 

@@ -1,8 +1,9 @@
-"""Which emitter is asked for the next chunk of children: a bandit over their past success."""
+"""Which emitter is asked for the next chunk of children: a bandit over what they brought for their cost."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from qd.elementary import log
 
@@ -21,11 +22,14 @@ class Success:
 def shares(
     emitters: Sequence[str], past: Sequence[Success], chunks: int, exploration: float
 ) -> tuple[str, ...]:
-    """Return the emitters of the next chunks: one for each, the rest by the highest upper confidence bound (UCB1).
+    """Return the emitters of the next chunks, each by the highest upper confidence bound of gain for its cost.
 
-    ``gain per cost / largest gain per cost + exploration sqrt(log N / n)``, where n of the N latest chunks (at most 50)
-    are the emitter's; those that are only asked for count as well. Where there are fewer chunks than emitters, those
-    that were asked for least go first. Equal ones follow in the order that they are given in.
+    Of the N latest chunks (at most 50) n are the emitter's; those that are only asked for count as well::
+
+        (mean gain / largest mean gain + exploration sqrt(log N / n)) / (mean cost / smallest mean cost)
+
+    What is not known well is found out where that is cheap. Whoever was not asked for within these chunks goes first.
+    Equal ones follow in the order that they are given in.
 
     Parameters
     ----------
@@ -38,33 +42,38 @@ def shares(
     exploration
         Weight of what is not known well, 0 or above.
 
-    Source: Cully, "Multi-emitter MAP-Elites", GECCO 2021. Differs from the source: success is the gain of the QD score
-    by counted FLOP instead of the number of additions by child, because children cost unequally much; and nobody is
-    left out, because what fills empty cells soon and what lifts elites later pay at different times.
+    Source: Cully, "Multi-emitter MAP-Elites", GECCO 2021, with the index of fractional KUBE: Tran-Thanh et al.,
+    "Knapsack based optimal policies for budget-limited multi-armed bandits", AAAI 2012. Differs from the sources:
+    success is the gain of the QD score instead of the number of additions, its cost is in counted FLOPs, since children
+    cost unequally much, and what was long ago does not count, since emitters that fill cells and those that lift elites
+    pay at different times.
     """
     known = [each for each in past[-WINDOW:] if each.emitter in emitters]
-    rates = _rates(emitters, known)
     asked = {name: sum(each.emitter == name for each in known) for name in emitters}
-    chosen = sorted(emitters, key=lambda name: asked[name])[:chunks]
+    gains, costs = _means(emitters, known, "gain"), _means(emitters, known, "cost")
+    largest, smallest = max(gains.values(), default=0.0), min(costs.values(), default=0.0)
+    rates = {name: gains.get(name, 0.0) / largest if largest > 0 else 0.0 for name in emitters}
+    prices = {name: costs.get(name, smallest) / smallest if smallest > 0 else 1.0 for name in emitters}
+    chosen = [name for name in emitters if not asked[name]][:chunks]
     for name in chosen:
         asked[name] += 1
     for _ in range(chunks - len(chosen)):
         total = sum(asked.values())
-        best = max(emitters, key=lambda name: _bound(rates[name], asked[name], total, exploration))
+        best = max(
+            emitters,
+            key=lambda name: _bound(rates[name], asked[name], total, exploration) / prices[name],
+        )
         asked[best] += 1
         chosen.append(best)
     return tuple(chosen)
 
 
-def _rates(emitters: Sequence[str], known: Sequence[Success]) -> Mapping[str, float]:
-    """Return gain per cost of each emitter, as a share of the largest."""
-    rates = {}
-    for name in emitters:
-        own = [each for each in known if each.emitter == name]
-        cost = math.fsum(each.cost for each in own)
-        rates[name] = math.fsum(each.gain for each in own) / cost if cost > 0 else 0.0
-    largest = max(rates.values())
-    return {name: rate / largest if largest > 0 else 0.0 for name, rate in rates.items()}
+def _means(
+    emitters: Sequence[str], known: Sequence[Success], of: Literal["gain", "cost"]
+) -> Mapping[str, float]:
+    """Return the mean over the chunks of each emitter that has any."""
+    own = {name: [getattr(each, of) for each in known if each.emitter == name] for name in emitters}
+    return {name: math.fsum(values) / len(values) for name, values in own.items() if values}
 
 
 def _bound(rate: float, asked: int, total: int, exploration: float) -> float:

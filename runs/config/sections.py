@@ -296,7 +296,7 @@ class EmittersConfig(Section):
             description=f"Emitters: any of {', '.join(KINDS)}, or the import path package.module:Name of your own.",
         ),
     ] = DEFAULT
-    children: Annotated[int, Field(ge=0, le=100_000)] = 144
+    children: Annotated[int, Field(ge=0, le=100_000)] = 204
     """Children a round; 0: the archive holds only what organisms became while they trained."""
     chunk: Annotated[int, Field(ge=1, le=1024)] = 12
     """Children of one emitter that one worker scores at a time; best a multiple of organism.capacity."""

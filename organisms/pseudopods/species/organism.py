@@ -117,11 +117,11 @@ class PseudopodOrganism(ResidualOrganism):
             The measures that are wanted; see `described`.
         """
         statistics = any(name in ATTENTION for name in names)
-        output, where = self.attended(layer, h_BSD, statistics)
-        places_n = self.pool.places(layer, slots)
-        write_nWD = self.pool.layers("ov.V")[layer][places_n]
-        writes = Writes(output[:, places_n], write_nWD, kernel=self.kernel)
-        seen = {} if where is None else self._attention(where, slots)
+        places_n, n = self.pool.places(layer, slots), len(slots)
+        # No heads at all cannot attend: where none are asked for, all do, and nothing of it is kept.
+        output, where = self.attended(layer, h_BSD, statistics, places_n if n else None)
+        writes = Writes(output[:, :n], self.pool.layers("ov.V")[layer][places_n], kernel=self.kernel)
+        seen = {} if where is None else {name: each[:n] for name, each in self._attention(where).items()}
         if "activation_sparsity" in names:
             quiet = [quiet_share(y_BSD) for y_BSD in writes.dense()]
             seen["activation_sparsity"] = torch.stack(quiet).double() if quiet else _none(h_BSD)
@@ -286,18 +286,17 @@ class PseudopodOrganism(ResidualOrganism):
     def _projected(self, h_BSD: Tensor, read_CDR: Tensor) -> Tensor:
         return projected(h_BSD, read_CDR, self.kernel)
 
-    def _attention(self, statistics: AttentionStatistics, slots: Sequence[int]) -> dict[str, Tensor]:
+    def _attention(self, statistics: AttentionStatistics) -> dict[str, Tensor]:
         furthest, seen = self.task.reach, self.task.sight
         if self.memory is not None:  # tubes, a place before the chunk
             furthest, seen = float(seen), seen + self.memory.capacity
         furthest, most = max(furthest, 1e-12), max(math.log(seen), 1e-12)
-        by_name = {
+        return {
             "attention_span": statistics.span.double() / furthest,
             "access_locality": statistics.locality.double() / furthest,
             "attention_entropy": statistics.entropy.double() / most,
             "attention_sharpness": statistics.largest.double(),
         }
-        return {name: by_name[name][slots] for name in ATTENTION}
 
     def _intensities(self, layer: int) -> Tensor:
         dim = self.interface["embed"].shape[1]
