@@ -27,7 +27,7 @@ class Writes:
 
     values: Float[Tensor, "B n S W"]
     write: Float[Tensor, "n W D"]
-    # Of their organism: maps of the stream and from the inner size are its products.
+    # Of their organism: sums and, of factors, maps of the stream are its products.
     kernel: Kernel = field(default=AUTO, kw_only=True)
 
     def __getitem__(self, components: Sequence[int]) -> "Writes":

@@ -44,7 +44,8 @@ def main() -> None:
     for emitter in KINDS:
         order, genomes = asked(world, emitter)
         reports = {
-            canonical(emit(world, order, genomes, contest(world, -math.inf), zero)[0].emitted) for _ in range(2)
+            canonical(emit(world, order, genomes, contest(world, -math.inf), zero)[0].emitted)
+            for _ in range(2)
         }
         assert len(reports) == 1, f"{emitter} gives other scores each time"
         rates = [rate(world, order, genomes, bar) for bar in (-math.inf, 2.0)]

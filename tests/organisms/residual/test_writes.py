@@ -2,10 +2,18 @@ import pytest
 import torch
 
 from organisms.nn import readout
+from organisms.residual import writes as written
 from organisms.residual.writes import Writes
 from tests.fixtures.small_worlds import KINDS, LENGTH, NAMES, OUTPUTS, small_interface, small_task
 
 B, N, W, D = 5, 4, 3, 9
+
+
+@pytest.fixture(params=["in full", "as factors"], autouse=True)
+def way(request, monkeypatch):
+    """What is written is kept in full where that fits, else as its factors."""
+    if request.param == "as factors":
+        monkeypatch.setattr(written, "MOST_IN_FULL", 0)
 
 
 def drawn(*shape, seed=0):
@@ -37,6 +45,29 @@ def test_some_components_can_be_kept_and_all_be_turned_round():
 def test_along_a_slope_is_an_inner_product_for_each_example():
     slope = drawn(B, LENGTH, D, seed=2)
     torch.testing.assert_close(writes().along(slope), torch.einsum("nbsd,bsd->bn", dense(writes()), slope))
+
+
+def test_norms_and_sizes_are_euclidean():
+    torch.testing.assert_close(
+        writes().norms(), torch.linalg.vector_norm(dense(writes()), dim=-1).transpose(0, 1)
+    )
+    torch.testing.assert_close(writes().size, dense(writes()).square().sum((1, 2, 3)))
+
+
+def test_gradients_are_those_of_the_sums():
+    task, stream = small_task(), drawn(B, LENGTH, D, seed=3)
+    interface = {name: tensor.double() for name, tensor in small_interface(task).items()}
+    found, expected = [], []
+    for gradients, outputs in (
+        (found, lambda given: given.outputs(task, interface, stream)),
+        (
+            expected,
+            lambda given: torch.stack([readout(task, interface, stream + one) for one in dense(given)]),
+        ),
+    ):
+        leaves = writes().values.requires_grad_(), writes().write.requires_grad_()
+        gradients += torch.autograd.grad(outputs(Writes(*leaves)).square().sum(), leaves)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("inner", [1, W])

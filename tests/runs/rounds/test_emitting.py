@@ -17,7 +17,8 @@ def of_kind(closed, kind):
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
 def play(request):
-    return Play(ledger_config(lag=request.param, rounds=7, **{"emitters.children": 15})).to_the_end()
+    config = ledger_config(lag=request.param, rounds=7, **{"emitters.children": 15, "emitters.shares": "even"})
+    return Play(config).to_the_end()
 
 
 def test_children_come_when_the_view_has_elites_and_compete_after_the_organisms(play):

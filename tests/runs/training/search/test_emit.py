@@ -9,7 +9,7 @@ import torch
 
 from archive_store.encoding import decode_genome, encode_genome
 from organisms.pool import Occupant
-from qd.canonical import canonical, sha256
+from qd.canonical import sha256
 from qd.centroids import halton_cvt
 from qd.emitters.contest import Contest
 from qd.emitters.kinds import KINDS, OWN
@@ -243,7 +243,7 @@ class TestScores:
         before = [host.pool.tensors() for host in world.host_organisms]
         before = [{name: tensor.clone() for name, tensor in each.items()} for each in before]
         order, genomes = asked(world, "gradient")
-        first, second = (canonical(emit(world, order, genomes, contest(world), clock)[0]) for _ in range(2))
+        first, second = (emit(world, order, genomes, contest(world), clock)[0].emitted for _ in range(2))
         assert first == second
         for host, tensors in zip(world.host_organisms, before, strict=True):
             assert all(torch.equal(tensor, tensors[name]) for name, tensor in host.pool.tensors().items())
