@@ -218,13 +218,22 @@ def located(source: str, folder: Path = PRESETS) -> Path:
     return path
 
 
-def mapping(path: Path, source: str) -> tuple[dict[str, Any], list[Problem]]:
+def mapping(path: Path, source: str, example: str = "rounds: 40") -> tuple[dict[str, Any], list[Problem]]:
     """Return what a YAML file holds, a mapping, and problems that do not stop the reading.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    source
+        What messages call it.
+    example
+        What it could hold.
 
     Raises
     ------
     ConfigError
-        If it cannot be read, or holds something else; the message calls it `source`.
+        If it cannot be read, or holds something else.
     """
     try:
         with path.open("rb") as file:
@@ -233,9 +242,7 @@ def mapping(path: Path, source: str) -> tuple[dict[str, Any], list[Problem]]:
         raise ConfigError(f"{source} cannot be read: {error.strerror}") from None
     document = _read(data, source)
     if not isinstance(document.value, dict):
-        raise ConfigError(
-            f"{source}: a configuration is a mapping such as 'rounds: 40', not {shown(document.value)}"
-        )
+        raise ConfigError(f"{source}: it must be a mapping such as '{example}', not {shown(document.value)}")
     return document.value, [Problem((source,), problem) for problem in document.problems]
 
 

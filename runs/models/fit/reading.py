@@ -37,7 +37,7 @@ def load(source: str, overrides: Sequence[str] = ()) -> TrainConfig:
         Naming every problem at once.
     """
     path = reader.located(source, PRESETS)
-    values, found = reader.mapping(path, source)
+    values, found = reader.mapping(path, source, "model: {kind: experts}")
     _anchor(values, path.parent.resolve())
     changes, wrong = reader.parsed(overrides)
     extra: dict[str, Any] = {}

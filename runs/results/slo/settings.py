@@ -65,7 +65,7 @@ def slos_of(path: Path | None) -> SlosConfig:
     """
     if path is None:
         return SlosConfig()
-    values, wrong = mapping(path, str(path))
+    values, wrong = mapping(path, str(path), "commit: {threshold: 2}")
     if wrong:
         raise refusal(str(path), wrong)
     try:

@@ -116,7 +116,7 @@ def test_all_problems_of_a_configuration_come_at_once(tmp_path):
     [
         (b"rounds: [", "line 1, column 10: not YAML: "),
         (b"rounds: 3\nrounds: 4\n", "rounds"),
-        (b"- rounds\n", "a configuration is a mapping"),
+        (b"- rounds\n", "it must be a mapping such as"),
         (b"\xff\xfe\x00", "UTF-8"),
     ],
 )

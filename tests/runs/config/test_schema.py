@@ -620,8 +620,8 @@ class TestFiles:
             ),
             ("archive: {centroids: gone.npy}", "archive.centroids: no readable file at /.*gone.npy"),
             ("calibration: {from: gone}", "calibration.from: no readable directory at /.*gone"),
-            ("- 1", "a configuration is a mapping such as 'rounds: 40', not .1."),
-            ("", "a configuration is a mapping such as 'rounds: 40', not null"),
+            ("- 1", "it must be a mapping such as 'rounds: 40', not .1."),
+            ("", "it must be a mapping such as 'rounds: 40', not null"),
             ("seed: &a 1\nlag: *a", r"line 2: the alias \*a is not allowed"),
         ],
     )

@@ -88,7 +88,7 @@ def test_every_problem_is_told_at_once():
     [
         ("signals-smal", r"no preset and no file is called signals-smal; did you mean signals-small\?"),
         (".", r"\. is a directory; give a YAML file or a preset: digits-pseudopods"),
-        ("list.yaml", r"a configuration is a mapping"),
+        ("list.yaml", r"must be a mapping such as .model: {kind: experts}."),
         ("twice.yaml", r"line 2: the key seed was already given in line 1"),
     ],
 )

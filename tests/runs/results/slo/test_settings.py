@@ -27,7 +27,8 @@ def test_a_file_changes_what_it_names(tmp_path):
         ("commit: {threshold: -1}", "commit.threshold"),
         ("commit: {threshold: 1, window: {rounds: 2, seconds: 3}}", "must have rounds or seconds, not both"),
         ("commit: {threshold: many}", "commit.threshold"),
-        ("- 1", "is a mapping"),
+        ("- 1", "must be a mapping such as 'commit: {threshold: 2}'"),
+        ("", "not null"),
         ("commit: [", "not YAML"),
     ],
 )
