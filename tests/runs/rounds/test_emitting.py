@@ -17,7 +17,9 @@ def of_kind(closed, kind):
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
 def play(request):
-    config = ledger_config(lag=request.param, rounds=7, **{"emitters.children": 15, "emitters.shares": "even"})
+    config = ledger_config(
+        lag=request.param, rounds=7, **{"emitters.children": 15, "emitters.shares": "even"}
+    )
     return Play(config).to_the_end()
 
 
