@@ -115,7 +115,8 @@ def plot(
 def show(run: RunPath, json: AsJson = False) -> None:
     """Print what a run came to."""
     from archive_store.run_directory import RunDirectory
-    from runs.results.summary import as_json, summarise, table
+    from runs.results.rows import table
+    from runs.results.summary import as_json, summarise
 
     RunDirectory.open(run).check_manifest(blobs=False)
     summary = summarise(run)
