@@ -91,6 +91,7 @@ def plot(
     if format not in ("png", "svg"):
         raise ConfigError(f"--format must be png or svg, not {format}")
     from analysis import pictures
+    from analysis.rendering import NothingToDraw
     from runs.commands.drawing import drawn, more_pictures
     from runs.config.problems import nearest
 
@@ -104,7 +105,7 @@ def plot(
         prepare_machine()
     try:
         paths, failures = drawn(run, tuple(kind) if kind else None, format, to)
-    except pictures.NothingToDraw as error:
+    except NothingToDraw as error:
         raise ConfigError(str(error)) from error
     for path in paths:
         say(path)
