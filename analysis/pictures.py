@@ -1,17 +1,13 @@
 """The pictures of a run, written into its folder: the same run gives the same bytes."""
 
 import difflib
-import io
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import matplotlib.style
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis import (
@@ -30,28 +26,16 @@ from analysis import (
 )
 from analysis.emergence import Emergence
 from analysis.predictions import Predictions
+from analysis.rendering import FORMATS, NothingToDraw, rendered, titled
 from archive_store import durable
 from archive_store.frames import best_organism
-from archive_store.journal.journal import SCORE_NAME
 from archive_store.reading import Run, entrants_of, open_run
 from archive_store.shown import shown
-from qd.measures import Ranges
 from qd.validity.findings import FEWEST_FOR_KMO
 
-# How each format is written, without what would let the bytes depend on more than the run (date, versions).
-FORMATS: Mapping[str, Callable[[Figure, io.BytesIO], None]] = {
-    "png": lambda figure, file: FigureCanvasAgg(figure).print_png(file, metadata={"Software": None}),
-    "svg": lambda figure, file: FigureCanvasSVG(figure).print_svg(
-        file, metadata={"Date": None, "Creator": None}
-    ),
-}
-_TITLE_WIDTH, _NOTE_WIDTH, _LONGEST_TITLE = 84, 125, 300  # characters
+_NOTE_WIDTH = 125  # characters
 MOST_PANELS, MOST_ROWS = 64, 1000  # of organisms and of slots in one picture
 _NO_ROUND = "No round is finished yet."
-
-
-class NothingToDraw(ValueError):
-    """A run has nothing that a picture could show; the message is the reason."""
 
 
 Picture = Callable[[Run, Figure], None]  # takes an opened run and an empty figure, and fills it
@@ -156,38 +140,9 @@ def render(run: Run, picture: Picture, format: str) -> bytes:
     return rendered(lambda figure: picture(run, figure), format)
 
 
-def rendered(fill: Callable[[Figure], None], format: str) -> bytes:
-    """Return the bytes of the file of a picture that a function fills."""
-    with matplotlib.style.context(style.QUIET, after_reset=True):  # nothing of the user's matplotlibrc
-        figure = Figure(layout="constrained")
-        FigureCanvasAgg(figure)
-        fill(figure)
-        _settle(figure)
-        # Not by `savefig`, which draws everything once more beforehand, for a layout that is settled already.
-        buffer = io.BytesIO()
-        FORMATS[format](figure, buffer)
-    return buffer.getvalue()
-
-
-def _settle(figure: Figure) -> None:
-    """Solve the layout once and round it: the solver's last bits depend on memory addresses."""
-    engine = figure.get_layout_engine()
-    assert engine is not None, "a figure comes with one"
-    engine.execute(figure)
-    figure.set_layout_engine("none")
-    for axes in figure.axes:
-        left, bottom, width, height = (round(edge, 4) for edge in axes.get_position(original=True).bounds)
-        axes.set_position((left, bottom, width, height))
-
-
 def _write(path: Path, data: bytes) -> Path:
     durable.place(path, data)
     return path
-
-
-def _ranges(run: Run) -> Ranges:
-    found = run.calibration()["ranges"]
-    return Ranges(tuple(found["low"]), tuple(found["high"]))
 
 
 def _heading(run: Run, what: str, rounds: pd.DataFrame | None = None) -> str:
@@ -200,21 +155,11 @@ def _heading(run: Run, what: str, rounds: pd.DataFrame | None = None) -> str:
 def _instead(figure: Figure, title: str, text: str) -> None:
     figure.set_size_inches(style.WIDTH, 2.4)
     style.message(figure.subplots(), text)
-    _title(figure, title)
-
-
-def titled(figure: Figure, text: str) -> None:
-    """Write a title over a figure, in as many lines as it takes."""
-    _title(figure, text)
-
-
-def _title(figure: Figure, text: str) -> None:
-    broken = textwrap.fill(style.drawable(text, _LONGEST_TITLE), _TITLE_WIDTH)
-    figure.suptitle(broken, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+    titled(figure, title)
 
 
 def _coverage(run: Run, figure: Figure) -> None:
-    elites, centroids, measures, ranges = run.elites(), run.centroids(), run.measures, _ranges(run)
+    elites, centroids, measures, ranges = run.elites(), run.centroids(), run.measures, run.ranges()
     passed = emptiness.visited(run.records(), centroids, measures, ranges)
     lines = [line for text in _reasons(run) for line in textwrap.wrap(text, _NOTE_WIDTH)]
     below = 0.16 * len(lines)  # inches
@@ -230,7 +175,7 @@ def _coverage(run: Run, figure: Figure) -> None:
     key.set_in_layout(False)
     coverage.key(elites, centroids, key, passed)
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7.5)
-    _title(figure, _heading(run, "cells of behaviour space"))
+    titled(figure, _heading(run, "cells of behaviour space"))
     if len(measures) == 2:  # where the labels of square axes end is only known once they are square
         figure.draw_without_rendering()
 
@@ -255,25 +200,20 @@ def _progress(run: Run, figure: Figure) -> None:
     figure.set_size_inches(style.WIDTH, 8.2 if known else 5.8)
     grid = figure.add_gridspec(3 if known else 2, 6)  # two panels over three, over three of parts
     progress.loss(rounds, run.census(), figure.add_subplot(grid[0, :3]))
-    progress.score(rounds, figure.add_subplot(grid[0, 3:]), _score_name(run))
+    progress.score(rounds, figure.add_subplot(grid[0, 3:]), run.score_name())
     for place, curve in enumerate((progress.coverage, progress.qd_score, progress.objective)):
         curve(rounds, figure.add_subplot(grid[1, 2 * place : 2 * place + 2]))
     for place, column in enumerate(known):
         progress.parts(records, figure.add_subplot(grid[2, 2 * place : 2 * place + 2]), column)
-    _title(figure, title)
+    titled(figure, title)
     return None
-
-
-def _score_name(run: Run) -> str:
-    with run.directory.journal() as journal:
-        return journal.meta(SCORE_NAME) or "score"
 
 
 def _parallel(run: Run, figure: Figure) -> None:
     elites = run.elites()
     figure.set_size_inches(style.WIDTH, 4.6 if len(elites) else 2.4)
-    parallel.parallel(elites, run.archive(), figure.subplots(), run.measures, _ranges(run))
-    _title(figure, _heading(run, f"the {len(elites)} elites across the measures"))
+    parallel.parallel(elites, run.archive(), figure.subplots(), run.measures, run.ranges())
+    titled(figure, _heading(run, f"the {len(elites)} elites across the measures"))
 
 
 def _emitters(run: Run, figure: Figure) -> None:
@@ -293,7 +233,7 @@ def _emitters(run: Run, figure: Figure) -> None:
     if len(again):
         last = int(again["round"].max())
         emitters.held_out(run.elites(last), again[again["round"] == last], chunks, panels[2])
-    _title(figure, title)
+    titled(figure, title)
     return None
 
 
@@ -321,7 +261,7 @@ def _lifecycle(run: Run, figure: Figure) -> None:
     )
     style.legend_above(axes[1], columns=5, handles=entries)
     figure.align_ylabels(axes)
-    _title(figure, title)
+    titled(figure, title)
     return None
 
 
@@ -330,7 +270,7 @@ def _lineage(run: Run, figure: Figure) -> None:
     axes = lineage.lineage(elites, run.records(), run.children(), figure.subplots())
     rows = len(axes.get_yticks()) if len(elites) else 0
     figure.set_size_inches(style.WIDTH, max(3.4, 1.3 + 0.17 * rows) if rows else 2.4)
-    _title(figure, _heading(run, "the best elites and their ancestors"))
+    titled(figure, _heading(run, "the best elites and their ancestors"))
 
 
 def _validity(run: Run, figure: Figure) -> None:
@@ -352,7 +292,7 @@ def _validity(run: Run, figure: Figure) -> None:
     matrix.set_title(f"correlations, last check (round {checks['round'].max()})", fontweight="normal")
     validity.largest_correlation(checks, figure.add_subplot(right[0]))
     validity.effective_dimension(checks, figure.add_subplot(right[1]))
-    _title(figure, title)
+    titled(figure, title)
 
 
 def _utilisation(run: Run, figure: Figure) -> None:
@@ -376,7 +316,7 @@ def _utilisation(run: Run, figure: Figure) -> None:
     axes[0, 1].legend(handles=utilisation.key(), loc="center left")
     utilisation.strips(own, axes[1, 0], axes[2, 0])
     utilisation.matrix(own, axes[1, 1], axes[2, 1])
-    _title(figure, _heading(run, f"which components of organism {organism} answer what"))
+    titled(figure, _heading(run, f"which components of organism {organism} answer what"))
 
 
 def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
@@ -394,7 +334,7 @@ def predicted(shown: Predictions, run: Run, figure: Figure) -> None:
     predictions.fill(shown.kinds, figure)
     rounds = run.rounds()
     until = rounds[rounds["round"] <= shown.round]
-    _title(figure, _heading(run, f"predictions of organism {shown.organism} for test examples", until))
+    titled(figure, _heading(run, f"predictions of organism {shown.organism} for test examples", until))
 
 
 def emerged(shown: Emergence, run: Run, figure: Figure) -> None:
@@ -413,7 +353,7 @@ def emerged(shown: Emergence, run: Run, figure: Figure) -> None:
     emergence.scores(shown, figure.subplots())
     rounds = run.rounds()
     until = rounds[rounds["round"] <= shown.round]
-    _title(figure, _heading(run, f"the parts of organism {shown.organism}, alone and together", until))
+    titled(figure, _heading(run, f"the parts of organism {shown.organism}, alone and together", until))
 
 
 def _trials(run: Run, figure: Figure) -> None:
@@ -425,7 +365,7 @@ def _trials(run: Run, figure: Figure) -> None:
     figure.set_size_inches(style.WIDTH, 3.6)
     lifecycle.worth(found, figure.subplots(1, 3, sharey=True))
     births = len(found.groupby(["organism", "round", "slot"]))
-    _title(figure, _heading(run, f"what {births} births were worth, and what else was worth"))
+    titled(figure, _heading(run, f"what {births} births were worth, and what else was worth"))
 
 
 KINDS: Mapping[str, Picture] = {

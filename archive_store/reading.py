@@ -19,12 +19,12 @@ from archive_store.columns import COLUMNS
 from archive_store.encoding import decode_centroids, decode_genome
 from archive_store.errors import UNREADABLE, JournalError, RunDirectoryError, StoreError
 from archive_store.journal.chain import Event
-from archive_store.journal.journal import SHADOWED, Journal
+from archive_store.journal.journal import SCORE_NAME, SHADOWED, Journal
 from archive_store.journal.values import checked, values
 from archive_store.run_directory import RunDirectory
 from archive_store.shown import shown
 from qd.fitness import entrants
-from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, short_name
+from qd.measures import FEWEST_MEASURES, MEASURES, MOST_MEASURES, Ranges, short_name
 from qd.records import Census, Genome, Outcome, Shadow, read
 from qd.typed import Finite, reader
 
@@ -219,6 +219,11 @@ class Run:
         with self.directory.journal() as journal:
             return journal.digest(round)
 
+    def score_name(self) -> str:
+        """Return what the task calls its score, such as ``accuracy``."""
+        with self.directory.journal() as journal:
+            return journal.meta(SCORE_NAME) or "score"
+
     def calibration(self) -> dict[str, Any]:
         """Return what calibration found: digests of interface, hosts and centroids, ranges, reference, verdict.
 
@@ -231,6 +236,17 @@ class Run:
         if not events:
             raise JournalError(f"run {self.directory.path} is not calibrated yet; wait for its round 0")
         return dict(checked(events[0]))
+
+    def ranges(self) -> Ranges:
+        """Return what calibration found the measures to range over.
+
+        Raises
+        ------
+        JournalError
+            If the run has not got so far.
+        """
+        found = self.calibration()["ranges"]
+        return Ranges(tuple(found["low"]), tuple(found["high"]))
 
     def centroids(self) -> np.ndarray:
         """The centroids of the cells, float64 [cells, p] for p measures, in the unit cube.

@@ -15,24 +15,23 @@ from typing import Any
 from archive_store.errors import BlobError
 from archive_store.journal.journal import SHADOWED, Journal
 from archive_store.run_directory import RunDirectory
-from qd.canonical import canonical, sha256
 from qd.lifecycle.trial import MATERIALS
 from qd.records import Census
-from qd.seeding import happens, uniform
 from runs.config.schema import Config
 from runs.errors import RunError, Stopped, command
 from runs.machine.clock import Clock, moment
-from runs.observability.measured import NOBODY, Recorder, Standing
+from runs.observability.measured import NOBODY, Recorder
 from runs.observability.progress import Progress
+from runs.rounds.audits import Audits
 from runs.rounds.chunks import Chunks
 from runs.rounds.commit import RoundWriter
-from runs.rounds.differences import difference_of
 from runs.rounds.ledger import Closed, Item, Ledger
 from runs.rounds.recovery import Position, Recovery
 from runs.rounds.rescoring import Rescoring
 from runs.rounds.shadows import Shadows
 from runs.rounds.timekeeping import Timekeeper
-from runs.training.answer import EmitReport, RoundReport
+from runs.rounds.told import progress_of, standing_of
+from runs.training.answer import RoundReport
 from runs.workers.dispatch import Dispatcher
 from runs.workers.jobs import (
     ADVANCE,
@@ -109,7 +108,6 @@ class Driver:
         self._report = report
         self._on_round = on_round
         self._stop_asked = stop
-        self._since = since
         self._begins = tuple(begins)
         self._recorder = recorder
         pool = dispatcher.pool
@@ -124,12 +122,12 @@ class Driver:
         self._closed: Closed | None = None  # a round that is closed and not journaled yet
         self._positions = {organism: Position() for organism in ledger.organisms}
         self._answers: dict[tuple[int, int], Done] = {}  # (round, organism), from the last journaled round on
-        self._audits: set[tuple[int, int]] = set()  # (round, organism) under way
+        self._audits = Audits(config, since, dispatcher)
         self._recovery = Recovery(directory.blobs, journal, len(ledger.organisms), first)
         self._rescoring = Rescoring(config, ledger.centroids, ledger.yardstick, directory.blobs, dispatcher)
         self._shadows = Shadows(config.seed, config.execution.trials, dispatcher, self._note_shadow)
         self._journal = journal
-        self._chunks = Chunks(ledger, directory.blobs, self._recovery, dispatcher, self._is_audited)
+        self._chunks = Chunks(ledger, directory.blobs, self._recovery, dispatcher, self._audits.drawn)
         # Of jobs that are no round of an organism.
         self._takers: Mapping[str, Callable[[Done], None]] = {
             EMIT: self._chunks.take,
@@ -243,7 +241,7 @@ class Driver:
             self._shadows.drop(lost.job)
             return
         if lost.job.name == AUDIT:
-            self._audits.discard((round, organism))
+            self._audits.end(lost.job)
             return
         self._recovery.lose_input(organism, round)
         if position.sent and round == position.round + 1:
@@ -268,12 +266,12 @@ class Driver:
             return  # late, and nobody wants it any more
         key, position = (census.round, census.organism), self._positions[census.organism]
         if census.round <= self._ledger.known(census.organism):
-            self._check_again(done.job, census)
+            self._audits.compare(done.job, census, self._ledger.census(census.organism, census.round))
         else:
             self._ledger.accept(census)
             self._shadows.follow(done)
         if done.job.name == AUDIT:
-            self._audits.discard(key)
+            self._audits.end(done.job)
             return
         if census.round >= self._writer.journaled:
             self._answers[key] = done
@@ -282,7 +280,7 @@ class Driver:
         elif census.round == position.round:
             position.state = done.payload
         self._recover(done)
-        self._audit(done)
+        self._audits.follow(done, self._priority(done.job.organism, done.job.round))
 
     def _recover(self, done: Done) -> None:
         try:
@@ -290,42 +288,11 @@ class Driver:
         except Gone:
             self._recovery.restart(done.job.organism)
 
-    def _audit(self, done: Done) -> None:
-        """Have a share of the orders done again by another worker."""
-        round, organism = done.job.round, done.job.organism
-        if round >= self._since and self._is_audited(round, str(organism)):
-            self._audits.add((round, organism))
-            again = Job(AUDIT, round, organism, done.job.arguments)
-            self._dispatcher.submit(again, self._priority(organism, round), avoid=done.worker)
-
-    def _is_audited(self, round: int, what: str) -> bool:
-        """Return whether an order is audited, by a named draw: that of an organism, or of a chunk."""
-        return happens(self._config.execution.audit, uniform(self._config.seed, round, f"{AUDIT}:{what}"))
-
-    def _check_again(self, job: Job, census: Census) -> None:
-        known = self._ledger.census(census.organism, census.round)
-        if canonical(census) == canonical(known):
-            return
-        what, where = (
-            f"round {census.round} of organism {census.organism}",
-            difference_of(known, census, self._config.measures),
-        )
-        if job.name == AUDIT:
-            raise RunError(
-                f"{what} came out differently on a second worker: states {known.state} and {census.state}, "
-                f"first in {where}; a task, family or measure gives different results for equal input"
-            )
-        if census.round >= self._since:
-            raise RunError(
-                f"{what} came out differently the second time: state {census.state}, in the journal "
-                f"{known.state}, first in {where}; the machine or a user's module is not what it was"
-            )
-
     def _journal_rounds(self, until: int | None) -> None:
         """Close and journal what is complete; a round waits for its audits and for what was lost of it."""
         while self._writer.journaled < self._last(until):
             following = self._writer.journaled + 1
-            waits = any(round == following for round, _ in self._audits) or self._chunks.needs(following)
+            waits = self._audits.needs(following) or self._chunks.needs(following)
             if waits or any(self._recovery.needs(o, following) for o in self._ledger.organisms):
                 return
             if self._closed is None:
@@ -395,50 +362,6 @@ class Driver:
         return census.state == self._ledger.census(census.organism, census.round).state
 
     def _tell(self, closed: Closed) -> None:
-        self._recorder.stands(self._standing(closed))
-        if self._report is None:
-            return
-        self._report(
-            Progress(
-                stage="rounds",
-                round=closed.round,
-                rounds=self._config.rounds,
-                coverage=closed.view.coverage,
-                qd_score=closed.view.qd_score,
-                temperature=closed.temperature,
-                births=self._ledger.births,
-                deaths=self._ledger.deaths,
-                done=closed.round / self._config.rounds,
-                score=closed.score,
-                loss=closed.loss,
-            )
-        )
-
-    def _standing(self, closed: Closed) -> Standing:
-        censuses = [self._ledger.census(organism, closed.round) for organism in self._ledger.organisms]
-        return Standing(
-            round=closed.round,
-            rounds=self._config.rounds,
-            coverage=closed.view.coverage,
-            qd_score=closed.view.qd_score,
-            elites=len(closed.view.elites),
-            alive=sum(len(census.records) for census in censuses),
-            organisms=len(censuses),
-            births=self._ledger.births,
-            deaths=self._ledger.deaths,
-            temperature=closed.temperature,
-            loss=closed.loss,
-            score=closed.score,
-            waiting=self._dispatcher.waiting,
-            workers=len(self._dispatcher.pool.workers),
-        )
-
-
-def evidence(done: Done) -> str:
-    """Return a digest of what two answers to one job must agree on."""
-    match done.report:
-        case RoundReport():
-            return sha256(canonical(done.report.census))
-        case EmitReport():
-            return sha256(canonical(done.report.emitted))
-    return sha256(canonical(done.report))
+        self._recorder.stands(standing_of(closed, self._ledger, self._config, self._dispatcher))
+        if self._report is not None:
+            self._report(progress_of(closed, self._ledger, self._config))

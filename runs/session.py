@@ -9,21 +9,23 @@ from archive_store.errors import UNREADABLE
 from archive_store.journal.journal import Journal
 from archive_store.journal.values import checked, values
 from archive_store.run_directory import RunDirectory
+from qd.canonical import canonical, sha256
 from qd.emitters.records import Emission, Emitted
 from qd.records import Census, Decision, Outcome
 from runs.calibration.constants import Calibration
 from runs.calibration.segments import begins
 from runs.calibration.stored import constants_of, with_calibrated
 from runs.config.schema import Config
-from runs.driver import Driver, evidence
+from runs.driver import Driver
 from runs.errors import RunError
 from runs.machine.clock import Clock, moment
 from runs.observability.measured import NOBODY, Recorder
 from runs.prepared import Prepared
 from runs.rounds.ledger import Item, Ledger
+from runs.training.answer import EmitReport, RoundReport
 from runs.training.world import WorldSpec
 from runs.workers.dispatch import Dispatcher, Incident
-from runs.workers.jobs import Job
+from runs.workers.jobs import Done, Job
 from runs.workers.pool import WorkerPool
 
 
@@ -219,3 +221,13 @@ def dispatcher_of(
     return Dispatcher(
         pool, execution.attempts, execution.order_timeout, incident, evidence, clock, config.seed, recorder
     )
+
+
+def evidence(done: Done) -> str:
+    """Return a digest of what two answers to one job must agree on."""
+    match done.report:
+        case RoundReport():
+            return sha256(canonical(done.report.census))
+        case EmitReport():
+            return sha256(canonical(done.report.emitted))
+    return sha256(canonical(done.report))

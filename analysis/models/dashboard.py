@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis import style
-from analysis.pictures import titled
+from analysis.rendering import titled
 
 Records = Sequence[Mapping[str, Any]]
 MOST_ROWS = 64  # experts of all layers that are drawn

@@ -10,8 +10,8 @@ from analysis import predictions as drawn
 from analysis import style
 from analysis.models import evaluation
 from analysis.models.evaluation import Rollout
-from analysis.pictures import titled
 from analysis.predictions import COLUMNS, Kind
+from analysis.rendering import titled
 
 
 def predictions(kinds: Sequence[Kind], title: str, figure: Figure) -> None:

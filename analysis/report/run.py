@@ -17,9 +17,7 @@ from analysis.report.values import plain
 from analysis.report.verdicts import verdicts
 from analysis.report.work import emitters, timings
 from archive_store import inside
-from archive_store.journal.journal import SCORE_NAME
 from archive_store.reading import Run, entrants_of
-from qd.measures import Ranges
 
 _ELITES = (
     "Every mark is an elite. Drag along an axis of the parallel coordinates, or fill in the fields below them, to "
@@ -68,7 +66,7 @@ def page_of_run(
         Section("space", "Behaviour space", verdicts(_until(run.validity(), round))),
     ]
     after = [
-        Section("progress", "Progress", progress(rounds, _until(run.census(), round), _score(run))),
+        Section("progress", "Progress", progress(rounds, _until(run.census(), round), run.score_name())),
         Section(
             "lifecycle", "Lifecycle", [*lifecycle(rounds, decisions), *trials(_until(run.trials(), round))]
         ),
@@ -109,8 +107,7 @@ def _elites(
         return
     if len(elites) > most:
         yield Text(f"The best {most:,} of {len(elites):,} elites are shown.")
-    found = run.calibration()["ranges"]
-    ranges = Ranges(tuple(found["low"]), tuple(found["high"]))
+    ranges = run.ranges()
     held_out, centroids = _until(run.held_out(), round), np.asarray(run.centroids())
     data = elites_data(elites, held_out, records, children, centroids, run.measures, ranges, most)
     yield Chart("elites", "Elites by their measures", _ELITES, data)
@@ -120,11 +117,6 @@ def _elites(
 def _until(frame: pd.DataFrame, round: int) -> pd.DataFrame:
     """Return the rows up to a round: a live run may have come further since another frame was read."""
     return frame[frame["round"] <= round]
-
-
-def _score(run: Run) -> str:
-    with run.directory.journal() as journal:
-        return journal.meta(SCORE_NAME) or "score"
 
 
 def _configuration(run: Run) -> str:

@@ -91,6 +91,7 @@ def plot(
     if format not in ("png", "svg"):
         raise ConfigError(f"--format must be png or svg, not {format}")
     from analysis import pictures
+    from analysis.rendering import NothingToDraw
     from runs.commands.drawing import drawn, more_pictures
     from runs.config.problems import nearest
 
@@ -104,7 +105,7 @@ def plot(
         prepare_machine()
     try:
         paths, failures = drawn(run, tuple(kind) if kind else None, format, to)
-    except pictures.NothingToDraw as error:
+    except NothingToDraw as error:
         raise ConfigError(str(error)) from error
     for path in paths:
         say(path)
@@ -115,7 +116,8 @@ def plot(
 def show(run: RunPath, json: AsJson = False) -> None:
     """Print what a run came to."""
     from archive_store.run_directory import RunDirectory
-    from runs.results.summary import as_json, summarise, table
+    from runs.results.rows import table
+    from runs.results.summary import as_json, summarise
 
     RunDirectory.open(run).check_manifest(blobs=False)
     summary = summarise(run)

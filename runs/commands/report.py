@@ -60,7 +60,8 @@ def report(
 def _of_run(folder: Path, against: str | None) -> bytes:
     from archive_store.errors import NoRunError
     from archive_store.reading import open_run
-    from runs.results.summary import joined_rows, summarise
+    from runs.results.rows import joined_rows
+    from runs.results.summary import summarise
 
     if folder.is_dir() and not os.path.lexists(folder / "config.yaml"):
         raise NoRunError(

@@ -207,11 +207,11 @@ def _hint(given: Path, directory: Path) -> Callable[[], str]:
 
 def _finish(given: Path, run: Path, as_json: bool) -> None:
     """Print what came of a run, then draw it: whatever becomes of the pictures, the run has ended well."""
-    from runs.results import summary
+    from runs.results import rows, summary
 
     result = replace(summary.summarise(run), run=str(given))
     if not as_json:
-        say(summary.table(result))
+        say(rows.table(result))
     paths: list[Path] = []
     try:
         paths = [given / path.relative_to(run) for path in _pictures(run)]

@@ -35,7 +35,7 @@ def draw(folder: ExperimentFolder, plan: Plan, format: str, to: Path | None) -> 
     StoreError
         If a run is damaged.
     """
-    from analysis.pictures import rendered
+    from analysis.rendering import rendered
 
     found = [(name, rendered(fill, format)) for name, fill in _pictures(folder, plan)]
     place = folder.plots_path if to is None else to
@@ -57,7 +57,7 @@ def _pictures(folder: ExperimentFolder, plan: Plan) -> Iterator[Filling]:
     from analysis.experiments.curves import curves
     from analysis.experiments.degradation import degradation as degrading
     from analysis.experiments.profiles import profiles
-    from analysis.pictures import titled
+    from analysis.rendering import titled
 
     found = found_in(folder, plan)
     whole = f"{plan.name}: {len(plan.arms)} arms, {len(plan.seeds)} seeds"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archive_store.reading import Run, open_run
-from qd.measures import Ranges
 from runs.experiments.further.diversity import diversity
 from runs.experiments.further.sizes import sizes
 from runs.results.summary import summarise
@@ -177,9 +176,9 @@ def course_of(run: Run) -> "pd.DataFrame":
 
 
 def _diversity(run: Run) -> dict[str, float | None]:
-    records, ranges = run.records(), run.calibration()["ranges"]
+    records = run.records()
     last = records[records["round"] == records["round"].max()]
-    return diversity(last, run.measures, Ranges(tuple(ranges["low"]), tuple(ranges["high"])))
+    return diversity(last, run.measures, run.ranges())
 
 
 def _trial_gain(run: Run) -> float | None:

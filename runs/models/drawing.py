@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.pictures import FORMATS, NothingToDraw
+from analysis.rendering import FORMATS, NothingToDraw
 from runs.config.problems import nearest
 from runs.errors import ConfigError
 from runs.models import pictures

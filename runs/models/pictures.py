@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.models import figures
 from analysis.models.evaluation import Rollout
-from analysis.pictures import NothingToDraw, rendered
+from analysis.rendering import NothingToDraw, rendered
 from archive_store import durable
 from organisms.task import Task
 from runs.models.rollout import predicts_next, rollout

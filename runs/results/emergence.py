@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.emergence import Emergence
-from analysis.pictures import NothingToDraw, emerged
+from analysis.pictures import emerged
+from analysis.rendering import NothingToDraw
 from archive_store.reading import Run
 from runs.results import pictured
 from runs.results.best import organism_of, world_of

@@ -1,6 +1,6 @@
 """What pictures that need trained networks find in a run, or the reason why there is nothing to draw."""
 
-from analysis.pictures import NothingToDraw
+from analysis.rendering import NothingToDraw
 from archive_store.journal.journal import State
 from archive_store.reading import Run
 from runs.config.schema import Config, own_options

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.pictures import NothingToDraw, predicted
+from analysis.pictures import predicted
 from analysis.predictions import Forecast, Kind, Predictions
+from analysis.rendering import NothingToDraw
 from archive_store.journal.journal import SCORE_NAME, State
 from archive_store.reading import Run
 from runs.config.schema import Config

@@ -5,7 +5,6 @@ the organism's own censuses, an emission nothing but what was closed, both a vie
 rounds are closed in order. So the ledger's events are a function of configuration, calibration and what came alone.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from qd.archive import Archive
-from qd.canonical import number
 from qd.centroids import neighbours
 from qd.chemotaxis.tries import held, tried
 from qd.emitters.contest import Contest
@@ -29,7 +27,9 @@ from qd.view import View
 from runs.calibration.constants import Calibration, plain_verdict
 from runs.config.schema import Config
 from runs.rounds.emitting import Emitting
-from runs.rounds.rules import early_stopping, rules
+from runs.rounds.rules import rules
+from runs.rounds.stopping import Stopping
+from runs.rounds.summing_up import summary_of
 
 Item = tuple[str, Any]  # kind and value of an event
 
@@ -77,9 +77,7 @@ class Ledger:
         self._starved: set[tuple[int, int]] = set()
         self._censuses: dict[int, list[Census]] = {number: [] for number in self.organisms}
         self._emitting = Emitting(config)
-        self._since = since
-        self._stopping = early_stopping(config)
-        self._course: list[float | None] = []  # of what early stopping goes by, since then
+        self._stopping = Stopping(config, since)
         self.closed = 0
         self.last = config.rounds  # round with which the run ends; less when it stops early
         self.births = self.deaths = 0  # that happened in closed rounds
@@ -214,9 +212,10 @@ class Ledger:
         if validity and due:
             items.append(("validity", {"round": round, "verdict": self._verdict(censuses)}))
         births, deaths = self._count(decisions, censuses)
-        summary = self._summary(round, decisions, censuses, births, deaths) | of_emitters
+        summary = summary_of(decisions, censuses, self._archive, self.view)
+        summary |= {"births": births, "deaths": deaths} | of_emitters
         if round == self.last < self._config.rounds:
-            items.append(("early_stop", self._stopped_early(round)))
+            items.append(("early_stop", self._stopping.event(round, self._seen(round))))
         items.append(("summary", summary))
         self._follow(summary)
         won = [outcome.candidate for outcome in outcomes if outcome.status != "reject"]
@@ -226,7 +225,7 @@ class Ledger:
             items=tuple(items),
             genomes=tuple((c.component.organism, c.genome) for c in won if c.genome in held),
             view=self.view,
-            temperature=_furthest(decisions).temperature,
+            temperature=summary["temperature"],
             score=summary["best_validation_score"],
             loss=summary["mean_loss"],
         )
@@ -302,21 +301,8 @@ class Ledger:
 
     def _follow(self, summary: Mapping[str, Any]) -> None:
         """Let early stopping see a closed round: where it is the end, the run ends with the orders that see it."""
-        if self._stopping is None or self.closed < self._since:
-            return
-        self._course.append(_finite(summary.get(self._stopping.metric)))
-        if self._stopping.stops(self._course):
+        if self._stopping.ends(self.closed, summary):
             self.last = min(self.last, self.closed + 1 + self._config.lag)
-
-    def _stopped_early(self, round: int) -> dict[str, Any]:
-        assert self._stopping is not None
-        return {
-            "round": round,
-            "seen": self._seen(round),
-            "metric": self._stopping.metric,
-            "patience": self._stopping.patience,
-            "best": max((value for value in self._course if value is not None), default=None),
-        }
 
     def _count(self, decisions: Sequence[Decision], censuses: Sequence[Census]) -> tuple[int, int]:
         """Count the births and deaths of a round that came true, and add them to the totals."""
@@ -356,50 +342,3 @@ class Ledger:
             stops=False,
         )
         return plain_verdict(verdict)
-
-    def _summary(
-        self, round: int, decisions: Sequence[Decision], censuses: Sequence[Census], births: int, deaths: int
-    ) -> dict[str, Any]:
-        view = self.view
-        finite = [census for census in censuses if census.quarantine is None]
-        scores = [census.validation_score for census in finite]
-        best = view.best
-        furthest = _furthest(decisions)
-        return {
-            "round": round,
-            "coverage": view.coverage,
-            "component_coverage": view.component_coverage,
-            "lineage_coverage": view.lineage_coverage,
-            "qd_score": view.qd_score,
-            "normalised_qd_score": view.normalised_qd_score,
-            "best_objective": None if best is None else best.objective,
-            "mean_objective": view.mean_objective,
-            "births": births,
-            "deaths": deaths,
-            "alive": sum(len(census.records) for census in finite),
-            "quarantined": len(censuses) - len(finite),
-            "phase": furthest.phase,
-            "temperature": furthest.temperature,
-            "mean_loss": _mean([census.loss for census in finite]),
-            "best_validation_score": max(scores, default=None),
-            "mean_validation_score": _mean(scores),
-            "out_of_range": self._archive.out_of_range,
-            "visited_cells": int((self._archive.visits > 0).sum()),
-            "improvements": int(self._archive.improvements.sum()),
-            "flops_training": math.fsum(census.flops_training for census in censuses),
-            "flops_assays": math.fsum(census.flops_assays for census in censuses),
-        }
-
-
-def _furthest(decisions: Sequence[Decision]) -> Decision:
-    """Return the first decision for an organism of the most optimizer steps: quarantines undo some of the others'."""
-    return max(decisions, key=lambda decision: decision.step)
-
-
-def _finite(value: float | str | None) -> float | None:
-    """Return a number of a summary, as it is or as a journal has it; None where it is none or not finite."""
-    return None if value is None or not math.isfinite(number(value)) else number(value)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None

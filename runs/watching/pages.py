@@ -14,7 +14,8 @@ from archive_store.holder import RUNNING
 from archive_store.reading import open_run
 from runs.errors import RunError
 from runs.machine.clock import Clock
-from runs.results.summary import joined_rows, summarise
+from runs.results.rows import joined_rows
+from runs.results.summary import summarise
 from runs.watching.copies import Copy
 from runs.watching.followed import Seen
 

@@ -22,9 +22,7 @@ def test_a_cell_is_visited_by_whoever_is_nearest_to_its_centroid_after_clipping(
 
 
 def test_every_cell_that_was_competed_for_was_visited(run: Run) -> None:
-    found = run.calibration()["ranges"]
-    ranges = Ranges(tuple(found["low"]), tuple(found["high"]))
-    passed = emptiness.visited(run.records(), run.centroids(), run.measures, ranges)
+    passed = emptiness.visited(run.records(), run.centroids(), run.measures, run.ranges())
     assert passed[run.outcomes()["cell"]].all()
     assert (
         len(run.elites()) < passed.sum() < len(passed)

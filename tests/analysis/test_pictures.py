@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis import pictures
+from analysis.rendering import FORMATS, NothingToDraw
 from archive_store.errors import StoreError
 from archive_store.reading import Run, open_run
 from tests.fixtures.synthetic_run import write_run
@@ -100,7 +101,7 @@ def test_the_heatmap_of_two_measures_has_the_same_bytes_each_time(tmp_path: Path
     folder = write_run(
         tmp_path / "run", organisms=1, rounds=5, cells=24, measures=["mine:reach", "mine:pace"]
     )
-    for format in pictures.FORMATS:
+    for format in FORMATS:
         once, again = (pictures.draw(folder, ["coverage"], format)[0].read_bytes() for _ in range(2))
         assert once == again
 
@@ -179,7 +180,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, pictures.Picture]:
 
 def test_a_family_whose_components_answer_every_token_has_no_utilisation(tmp_path: Path, few: object) -> None:
     folder = write_run(tmp_path / "run", organisms=1, rounds=2, cells=16)
-    with pytest.raises(pictures.NothingToDraw, match="run has no utilisation to draw: no finished round, or"):
+    with pytest.raises(NothingToDraw, match="run has no utilisation to draw: no finished round, or"):
         pictures.draw(folder, ["progress", "utilisation"])
     assert not (folder / "plots").exists()
     assert [path.stem for path in pictures.draw(folder)] == ["progress"]
@@ -189,14 +190,14 @@ def test_further_pictures_are_drawn_if_they_have_something_to_show(
     folder: Path, few: dict[str, pictures.Picture]
 ) -> None:
     def nothing(run: Run, figure: Figure) -> None:
-        raise pictures.NothingToDraw("there is nothing")
+        raise NothingToDraw("there is nothing")
 
     more = {"empty": nothing, "again": few["progress"]}
     assert [path.stem for path in pictures.draw(folder, more=more)] == [*few, "again"]
     (path,) = pictures.draw(folder, ["again"], more=more)
     assert path.read_bytes() == (folder / "plots" / "progress.png").read_bytes()
     path.unlink()
-    with pytest.raises(pictures.NothingToDraw, match="there is nothing"):
+    with pytest.raises(NothingToDraw, match="there is nothing"):
         pictures.draw(folder, ["empty"], more=more)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import pictures, predictions
+from analysis import pictures, predictions, rendering
 from analysis.predictions import COLUMNS, Forecast, Kind, Predictions
 from archive_store.reading import Run
 
@@ -204,5 +204,5 @@ def test_the_same_predictions_give_the_same_bytes(kinds: tuple[Kind, ...], own: 
     def picture(run: Run, figure: Figure) -> None:
         pictures.predicted(Predictions(1, 2, kinds), run, figure)
 
-    for format in pictures.FORMATS:
+    for format in rendering.FORMATS:
         assert pictures.render(own, picture, format) == pictures.render(own, picture, format)

@@ -329,6 +329,26 @@ def test_reading_does_not_load_pandas_or_ribs_until_asked():
     assert found.stdout.strip() == "set()"
 
 
+def test_ranges_map_raw_measures_as_the_archive_does(run):
+    merged = run.elites().merge(run.records(), on=["component", "round"], suffixes=("", "_raw"))
+    units, _ = run.ranges().behaviours(merged[[f"{name}_raw" for name in MEASURES]])
+    np.testing.assert_allclose(units, merged[list(MEASURES)], atol=1e-12)
+
+
+def test_a_run_that_is_not_calibrated_has_no_ranges(own):
+    run = open_run(own)
+    alter(own, "DELETE FROM event WHERE kind = 'calibration'")
+    with pytest.raises(JournalError, match="is not calibrated yet; wait for its round 0"):
+        run.ranges()
+
+
+def test_the_score_is_called_what_the_task_calls_it(own):
+    run = open_run(own)
+    assert run.score_name() == "score"
+    alter(own, "INSERT INTO meta VALUES ('score_name', 'R2')")
+    assert run.score_name() == "R2"
+
+
 def test_records_have_raw_measures_and_elites_unit_ones(run):
     ranges = run.calibration()["ranges"]
     record = run.records().iloc[-1]

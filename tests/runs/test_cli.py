@@ -105,7 +105,6 @@ def fakes(monkeypatch):
         "analysis.pictures": {
             "draw": fakes.draw,
             "KINDS": ("coverage", "parallel", "lifecycle"),
-            "NothingToDraw": ValueError,
         },
     }
     for name, attributes in modules.items():

@@ -9,7 +9,8 @@ from analysis import pictures
 from archive_store.reading import open_run
 from qd.measures import MEASURES, short_name
 from runs.replay import decisions, replay
-from runs.results.summary import summarise, table
+from runs.results.rows import table
+from runs.results.summary import summarise
 from tests.fixtures import own_measures
 from tests.fixtures.small_runs import launched
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.pictures import NothingToDraw, draw
+from analysis.pictures import draw
+from analysis.rendering import NothingToDraw
 from archive_store.errors import JournalError
 from archive_store.journal.journal import SHADOWED
 from archive_store.reading import open_run

@@ -13,7 +13,6 @@ import numpy as np
 
 from archive_store.journal.values import values
 from archive_store.reading import Run, open_run
-from qd.measures import Ranges
 from qd.records import Census
 from runs.errors import RunError
 from runs.experiments.folder import ExperimentFolder
@@ -110,8 +109,7 @@ def orders_of(run: Run) -> list[Order]:
     RunError, StoreError
         As `placed`.
     """
-    found, centroids = run.calibration()["ranges"], run.centroids()
-    ranges = Ranges(tuple(found["low"]), tuple(found["high"]))
+    ranges, centroids = run.ranges(), run.centroids()
     with run.directory.journal() as journal:
         censuses = {
             (each.round, each.organism): each for each in values(journal.events(kind="census"), Census)

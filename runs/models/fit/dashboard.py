@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from analysis.models.dashboard import dashboard
-from analysis.pictures import rendered
+from analysis.rendering import rendered
 from archive_store import durable
 from runs.machine.clock import Clock
 from runs.models.config import TrainConfig

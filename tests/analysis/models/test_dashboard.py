@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from analysis.models import dashboard
-from analysis.pictures import rendered
+from analysis.rendering import rendered
 
 
 def records(steps=20, experts=True):

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from analysis.models import evaluation, figures
 from analysis.models.evaluation import Rollout, amplitudes, percentiles
-from analysis.pictures import rendered
 from analysis.predictions import Kind
+from analysis.rendering import rendered
 
 
 def rollout(features=2, broken=False, name="a_kind"):

@@ -13,7 +13,8 @@ from runs.cli import app
 from runs.errors import ConfigError
 from runs.experiments.folder import ExperimentFolder
 from runs.experiments.page import page
-from runs.results.summary import rows, summarise
+from runs.results.rows import rows
+from runs.results.summary import summarise
 from tests.fixtures.experiments import carried_out, planned_small
 from tests.fixtures.pages import Page, parsed
 from tests.fixtures.small_runs import copied, files

@@ -11,7 +11,8 @@ from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory
 from runs.launch import launch
 from runs.replay import decisions, replay
-from runs.results.summary import as_json, summarise, table
+from runs.results.rows import table
+from runs.results.summary import as_json, summarise
 from runs.resume import resume
 from tests.fixtures.small_runs import copied, digests, launched, small
 

@@ -9,7 +9,8 @@ from qd.records import Decision
 from runs.errors import RunError
 from runs.launch import launch
 from runs.replay import decisions, replay
-from runs.results.summary import summarise, table
+from runs.results.rows import table
+from runs.results.summary import summarise
 from runs.resume import resume
 from tests.fixtures.small_runs import digests, launched, small
 

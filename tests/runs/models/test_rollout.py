@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.pictures import NothingToDraw
+from analysis.rendering import NothingToDraw
 from runs import tasks
 from runs.models import pictures
 from runs.models.config import DataConfig

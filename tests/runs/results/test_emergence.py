@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from analysis import emergence as drawing
 from analysis.emergence import Emergence
-from analysis.pictures import NothingToDraw
+from analysis.rendering import NothingToDraw
 from archive_store.reading import open_run
 from organisms.nn import score
 from runs.cli import app

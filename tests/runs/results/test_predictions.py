@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import r2_score
 from typer.testing import CliRunner
 
-from analysis.pictures import NothingToDraw
+from analysis.rendering import NothingToDraw
 from archive_store.errors import BlobError, StoreError
 from archive_store.reading import open_run
 from archive_store.run_directory import RunDirectory

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import sqlite3
 
@@ -7,7 +6,8 @@ import pytest
 from archive_store.errors import JournalError, RunDirectoryError
 from archive_store.reading import open_run
 from runs.errors import RunError
-from runs.results.summary import Summary, as_json, hints, summarise, table
+from runs.results.rows import table
+from runs.results.summary import as_json, hints, summarise
 from tests.fixtures.synthetic_run import write_run
 
 PROMISED = {
@@ -110,18 +110,6 @@ def test_a_damaged_journal_is_refused(live):
         summarise(live)
 
 
-def test_the_table_names_everything(path):
-    lines = table(summarise(path)).splitlines()
-    assert [line.split("  ")[0] for line in lines if line[0] != " "] == [
-        "run", "task and family", "seed and arm", "measures", "rounds", "coverage", "competing", "QD score",
-        "best objective", "mean objective", "emitters", "best organism", "its test score", "useful at calibration",
-        "KMO and verdict", "because", "at the last check", "births", "deaths", "quarantines",
-        "wall time", "service levels", "digest",
-    ]  # fmt: skip
-    starts = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines}
-    assert len(starts) == 1  # aligned
-
-
 def test_who_competes_is_counted_and_a_reason_that_keeps_most_away_is_told():
     assert list(hints(30, {"immature": 20, "useless": 9, "non-finite": 0})) == []
     (told,) = hints(3, {"immature": 2, "useless": 30, "non-finite": 0})
@@ -146,27 +134,6 @@ def test_the_counts_are_those_of_the_last_rounds_competitions(undisturbed):
     assert summary.measures == run.measures
     assert summary.useful <= summary.assayed
     assert summary.training_loss == run.calibration()["outlook"]["loss"]
-
-
-def test_the_table_of_a_run_of_which_little_is_known():
-    empty: dict = {field.name: None for field in dataclasses.fields(Summary)}
-    known = {"run": "r", "name": "r", "rounds": 1, "coverage": 0.0, "qd_score": 0.0, "score_name": "score"}
-    known |= {
-        "test_metrics": {},
-        "held_out": {},
-        "emitters": {},
-        "flops": {},
-        "kmo_reasons": (),
-        "measures": (),
-        "ineligible": {},
-        "hints": (),
-        "competing": 0,
-        "changes": {},
-    }
-    text = table(Summary(**empty | known | {"births": 0, "deaths": 0, "quarantines": 0, "digest": "0"}))
-    assert "best objective         -\n" in text
-    assert "KMO and verdict        not assessed\n" in text
-    assert "wall time              -\n" in text
 
 
 def test_a_run_whose_calibration_is_lost_is_told(live):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from archive_store.journal.chain import numbered
 from qd.canonical import canonical
-from runs.config.sections import EarlyStoppingConfig
 from runs.errors import RunError
 from runs.rounds.ledger import Ledger
 from runs.session import restore
@@ -171,14 +170,20 @@ def test_validity_is_checked_on_the_slow_clock_and_in_the_last_round():
     assert checked == [2, 4, 5]
 
 
-@pytest.mark.parametrize("nothing", [None, "NaN", "-Infinity", float("nan"), float("inf")])
-def test_what_early_stopping_goes_by_is_the_same_live_and_restored(nothing):
-    """A number that is not finite is a text in the journal; either way the round has brought no rise."""
-    config = ledger_config(lag=1, rounds=20).model_copy(
-        update={"early_stopping": EarlyStoppingConfig(patience=2)}
-    )
-    ledger = Ledger(config, calibration())
-    for closed, value in enumerate([1.0, nothing, 2.0, nothing, nothing], 1):
-        ledger.closed = closed
-        ledger._follow({"qd_score": value})
-    assert ledger.last == 5 + 1 + 1  # the first order that sees round 5
+@pytest.mark.parametrize("lag", LAGS)
+def test_a_run_that_stops_early_ends_with_the_orders_that_see_it(lag):
+    """The first round sets the mark, and the two after it bring no such rise."""
+    rule = {"early_stopping.patience": 2, "early_stopping.min_delta": 1e9}
+    play = Play(ledger_config(lag=lag, rounds=20, **rule)).to_the_end()
+    assert len(play.rounds) == play.ledger.last == 3 + 1 + lag
+    last = dict(play.rounds[-1].items)
+    scores = [dict(closed.items)["summary"]["qd_score"] for closed in play.rounds]
+    assert last["early_stop"] == {
+        "round": 4 + lag,
+        "seen": 3,
+        "metric": "qd_score",
+        "patience": 2,
+        "best": max(scores[:-1]),
+    }
+    assert all("early_stop" not in dict(closed.items) for closed in play.rounds[:-1])
+    assert [order.last for (_, round), order in play.orders.items() if round == 4 + lag] == [True] * 3

@@ -6,8 +6,9 @@ import pytest
 
 from analysis.report.run import page_of_run
 from archive_store.reading import open_run
+from runs.results.rows import joined_rows
 from runs.results.slo.shown import block
-from runs.results.summary import joined_rows, summarise
+from runs.results.summary import summarise
 from runs.watching.copies import Copy
 from runs.watching.folder import Watched
 from runs.watching.pages import SHARE, Pages, curves_of
