@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -106,6 +108,14 @@ def test_speed_is_measured_when_asked_and_printed_from_then_on(made, tmp_path):
         in timed.stdout
     )
     assert plasmodia("experiment", "show", folder).stdout == timed.stdout
+
+
+def test_more_is_asked_in_a_process_of_its_own(made):
+    """Here arithmetic is made repeatable before all tests; there it has to be before torch is loaded."""
+    command = [sys.executable, "-m", "runs.cli", "experiment", "show", made[0], "--also", "placement"]
+    asked = subprocess.run(command, capture_output=True, text=True)
+    assert asked.returncode == 0, asked.stderr
+    assert "placement of the orders of none on 2 devices, simulated" in asked.stdout
 
 
 @pytest.mark.long
