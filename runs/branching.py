@@ -18,10 +18,10 @@ from runs.calibration.stored import calibrated, config_of
 from runs.config.reader import changed
 from runs.config.schema import Config, scientific, to_yaml
 from runs.errors import ConfigError, RunError, command
-from runs.launch import placed, silent
+from runs.launch import silent
 from runs.machine.interruption import to_stderr
 from runs.machine.migration import moved_to
-from runs.machine.place import check_place
+from runs.machine.place import check_place, placed
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import prepare
 from runs.recording import recording

@@ -1,16 +1,12 @@
 """Launching: from a configuration to a finished run directory."""
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from archive_store import durable
-from archive_store.errors import WriteError
-from archive_store.lock import check_free, held
+from archive_store.lock import held
 from archive_store.run_directory import RunDirectory
 from runs.calibration.borrow import borrowed
 from runs.calibration.calibrate import calibrate, sample
@@ -22,9 +18,8 @@ from runs.calibration.stored import write_round_0
 from runs.calibration.survey import Survey
 from runs.calibration.survey import surveyed as rank
 from runs.config.schema import Config, to_yaml
-from runs.errors import ConfigError, RunError
 from runs.machine.interruption import listening, to_stderr
-from runs.machine.place import check_place
+from runs.machine.place import check_place, placed
 from runs.observability.measured import NOBODY, Recorder
 from runs.observability.progress import Progress, Reporter
 from runs.prepared import Prepared, described, prepare
@@ -222,41 +217,6 @@ def _sampled(prepared: Prepared, names: tuple[str, ...], pool: WorkerPool, repor
     config, spec = prepared.config, replace(prepared.world(), measures=names)
     dispatcher = dispatcher_of(config, pool, lambda kind, job, what: None)
     return sample(config, spec, dispatcher, lambda done: report(_calibrating(config, done)))[2]
-
-
-@contextmanager
-def placed(out: Path) -> Iterator[Path]:
-    """Make a folder to write to, which takes its name in the end or, on an error, leaves nothing.
-
-    Raises
-    ------
-    ConfigError
-        If something of that name has come to be there.
-    RunError
-        If the disk is full or fails.
-    """
-    partial = out.with_name(f".{out.name}.{os.getpid()}{durable.PARTIAL}")
-    # A killed process may have had the same number: in a container it is the rule.
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        yield partial
-        _take_name(partial, out)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, WriteError) and not out.exists():
-            raise RunError(f"{out} cannot be written: {error.reason}; nothing was left there") from error
-        raise
-
-
-def _take_name(partial: Path, out: Path) -> None:
-    try:
-        durable.rename(partial, out)
-    except WriteError:
-        if partial.exists() and os.path.lexists(out):
-            check_free(out)
-            message = f"{out} exists already: another launch was faster; choose another --out"
-            raise ConfigError(message) from None
-        raise
 
 
 def _calibrating(config: Config, done: float) -> Progress:

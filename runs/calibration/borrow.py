@@ -1,19 +1,15 @@
 """A calibration borrowed from another run, so that their archives can be compared cell by cell."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from archive_store.run_directory import RunDirectory
 from runs.calibration.constants import Calibration
+from runs.calibration.relevance import relevant
 from runs.calibration.stored import constants_of, journaled, with_calibrated
 from runs.config.schema import Config, scientific
 from runs.errors import RunError, readable
 from runs.machine.fingerprint import differences
 from runs.training.world import WorldSpec
-
-# What must agree between the two.
-SECTIONS = ("measures", "task", "organism", "training", "calibration", "archive")
 
 
 def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[WorldSpec, Calibration]:
@@ -47,15 +43,3 @@ def borrowed(path: Path, config: Config, data: str, spec: WorldSpec) -> tuple[Wo
     if different:
         raise RunError(f"the calibration of {path} does not fit this run: {'; '.join(different)}")
     return with_calibrated(spec, event, directory.blobs), constants_of(event, directory.blobs)
-
-
-def relevant(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a configuration (`runs.config.schema.scientific`) that a calibration depends on."""
-    sections = {name: values.get(name) for name in SECTIONS}
-    calibration = dict(sections["calibration"] or {})
-    calibration.pop("from", None)
-    organism = dict(sections["organism"] or {})
-    organism.pop("count", None)
-    archive = dict(sections["archive"] or {})
-    archive.pop("rescore_every", None)
-    return {**sections, "calibration": calibration, "organism": organism, "archive": archive}

@@ -24,8 +24,8 @@ from runs.config.reader import read_config
 from runs.config.schema import scientific, to_yaml
 from runs.errors import ConfigError
 from runs.experiments.plan import NAME, Arm, Plan, Task
-from runs.launch import placed
 from runs.machine.fingerprint import differences
+from runs.machine.place import placed
 
 FORMAT = 1
 

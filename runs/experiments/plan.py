@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runs.calibration.borrow import relevant
+from runs.calibration.relevance import relevant
 from runs.config.problems import nearest
 from runs.config.reader import load
 from runs.config.schema import Config, scientific

@@ -14,7 +14,6 @@ import numpy as np
 
 from archive_store.reading import Run, open_run
 from qd.seeding import generator
-from runs.calibration.stored import config_of
 from runs.experiments.folder import ExperimentFolder
 from runs.experiments.further import kept as files
 from runs.experiments.plan import Plan, Task
@@ -109,6 +108,7 @@ def degraded(run: Run) -> Degraded | None:
     StoreError
         If its files are damaged.
     """
+    from runs.calibration.stored import config_of
     from runs.results.best import newest, organism_of, world_of
 
     state = newest(run)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from archive_store.reading import open_run
-from runs.calibration.stored import config_of
 from runs.experiments.comparison import Results
 from runs.experiments.folder import ExperimentFolder
 from runs.experiments.further import kept as files
@@ -97,6 +96,7 @@ def kept(folder: ExperimentFolder) -> dict[str, dict[int, float]]:
 
 def _answering(path: Path) -> Callable[[], object] | None:
     """Return a function by which the best network of a run answers the test split; None where no state is kept."""
+    from runs.calibration.stored import config_of
     from runs.results.best import newest, organism_of, world_of
     from runs.training.census import outputs
 

@@ -118,6 +118,15 @@ def test_more_is_asked_in_a_process_of_its_own(made):
     assert "placement of the orders of none on 2 devices, simulated" in asked.stdout
 
 
+def test_what_is_shown_loads_no_torch(made):
+    """Which takes longer than all that is read."""
+    code = "import sys; from runs.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    command = [sys.executable, "-c", code, "experiment", "show", made[0]]
+    shown = subprocess.run(command, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "QD score" in shown.stdout
+
+
 @pytest.mark.long
 def test_more_is_asked_when_wanted_and_degradation_is_shown_from_then_on(made, tmp_path):
     folder = shutil.copytree(made[0], tmp_path / "copy")
