@@ -3,8 +3,6 @@
 Shape suffixes: B examples, S tokens, D width.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
@@ -12,10 +10,11 @@ from kernels import arguments, backends
 from kernels.own_kernel import kernel_of
 from organisms.layers.checks import described
 from organisms.pseudopods.checks import not_negative, share, whole
-from organisms.pseudopods.encoder.layer import Activation, Metrics, SlimeMoldEncoderLayer, activation_of
+from organisms.pseudopods.encoder.layer import Activation, SlimeMoldEncoderLayer, activation_of
 from organisms.pseudopods.encoder.masks import visible
 from organisms.pseudopods.evolution.evolving import Evolving
 from organisms.pseudopods.pool_config import PoolConfig, pool_of
+from organisms.pseudopods.recording import Metrics, metrics_of, of_layer
 
 
 class SlimeMoldEncoder(Evolving):
@@ -91,7 +90,7 @@ class SlimeMoldEncoder(Evolving):
     ) -> None:
         super().__init__()
         self.pool = pool_of(pool)
-        self.kernel, self.metrics = kernel_of(kernel), _metrics(metrics)
+        self.kernel, self.metrics = kernel_of(kernel), metrics_of(metrics)
         self.d_model, self.batch_first = whole("d_model", d_model), batch_first
         self.num_layers = whole("num_layers", num_layers)
         shape = self.pool.shape(d_model, whole("nhead", nhead))
@@ -148,7 +147,7 @@ class SlimeMoldEncoder(Evolving):
             padding = padding.unsqueeze(0)
         seen = visible(mask, padding, is_causal, x, self.slots)
         for number, layer in enumerate(self.layers):
-            x = layer(x, seen, self.kernel, self._recorder(number))
+            x = layer(x, seen, self.kernel, of_layer(self.metrics, number))
         if self.norm is not None:
             x = self.norm(x)
         if src.ndim == 2:
@@ -174,18 +173,3 @@ class SlimeMoldEncoder(Evolving):
         if src.ndim == 2:
             return src.unsqueeze(0)
         return src if self.batch_first else src.transpose(0, 1).contiguous()
-
-    def _recorder(self, number: int) -> Metrics | None:
-        return None if self.metrics is None else partial(_record, self.metrics, number)
-
-
-def _record(metrics: Metrics, number: int, name: str, values: Tensor) -> None:
-    metrics(f"layers.{number}.{name}", values)
-
-
-def _metrics(metrics: Metrics | None) -> Metrics | None:
-    if metrics is not None and not callable(metrics):
-        raise ValueError(
-            f"metrics must be a function of a name and a tensor, but is a {type(metrics).__name__}"
-        )
-    return metrics

@@ -14,9 +14,9 @@ from organisms.layers.activations import ACTIVATIONS
 from organisms.layers.initialisation import scaled_init_
 from organisms.pseudopods.heads import PseudopodAttention
 from organisms.pseudopods.pool_config import PoolShape
+from organisms.pseudopods.recording import Metrics
 
 Activation = Callable[[Tensor], Tensor]
-Metrics = Callable[[str, Tensor], None]
 
 
 class SlimeMoldEncoderLayer(nn.Module):

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from kernels.kernel import Kernel, Visible
 from organisms.layers.dense_ffn import DenseFFN
 from organisms.pseudopods.heads import PseudopodAttention
+from organisms.pseudopods.recording import Metrics
 from organisms.pseudopods.tubes import TubeRules, Tubes
 
 
@@ -64,7 +65,7 @@ class StreamLayer(nn.Module):
         self.gate, self.gate_bias = nn.Parameter(torch.zeros(1, D)), nn.Parameter(torch.zeros(1))
 
     def forward(
-        self, x: Tensor, under_way: Tensor, tubes: Tubes, before: Tensor
+        self, x: Tensor, under_way: Tensor, tubes: Tubes, before: Tensor, record: Metrics | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tubes, Tensor]]:
         """Return the residual stream after the layer, [B, S, D], and what is left behind.
 
@@ -78,6 +79,8 @@ class StreamLayer(nn.Module):
             Of the tokens out of sight.
         before
             The block before, [B, T, D], or nothing, [B, 0, D].
+        record
+            Is told ``written``, how strongly each slot writes, [C].
         """
         h, attended = self.norm1(x).to(self.gate.dtype), []  # under autocast it may have another
         if self.pseudopods.watched and torch.is_grad_enabled():
@@ -89,7 +92,11 @@ class StreamLayer(nn.Module):
             under_way = torch.cat([under_way, piece], 1)
             if under_way.shape[1] == self.block:
                 tubes, before, under_way = self._store(tubes, before), under_way, under_way[:, :0]
-        x = x + self.dropout(self.pseudopods.write(torch.cat(attended, 2), self.kernel))
+        whole = torch.cat(attended, 2)
+        if record is not None:
+            with torch.no_grad():
+                record("written", self.pseudopods.strengths(whole.detach()))
+        x = x + self.dropout(self.pseudopods.write(whole, self.kernel))
         # A chunk may end before anything is stored; the gate has a gradient all the same, as distributed runs need.
         x = x + 0 * (self.gate.sum() + self.gate_bias.sum())
         return x + self.dropout(self.feed_forward(self.norm2(x), kernel=self.kernel)), (

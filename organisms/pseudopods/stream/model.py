@@ -11,6 +11,7 @@ from organisms.layers.initialisation import scaled_init_
 from organisms.pseudopods.checks import whole
 from organisms.pseudopods.evolution.evolving import Evolving
 from organisms.pseudopods.pool_config import PoolConfig
+from organisms.pseudopods.recording import Metrics
 from organisms.pseudopods.stream.organism import Activation, Organism
 from organisms.pseudopods.stream.state import FlowState
 from organisms.pseudopods.tubes import TubeRules
@@ -28,7 +29,7 @@ class SlimeModel(Evolving):
         F, D and N.
     head_dim
         Rank and width of the heads, of which a layer starts with D // head_dim, at least one.
-    num_layers, dim_feedforward, block, tubes, dropout, activation, kernel
+    num_layers, dim_feedforward, block, tubes, dropout, activation, kernel, metrics
         As `Organism` takes them.
     slots
         Of each layer, living and empty; None: as many as heads.
@@ -60,6 +61,7 @@ class SlimeModel(Evolving):
         dropout: float = 0.0,
         activation: Activation = "gelu",
         kernel: object = None,
+        metrics: Metrics | None = None,
         stateful: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -85,6 +87,7 @@ class SlimeModel(Evolving):
             dropout=dropout,
             activation=activation,
             kernel=kernel,
+            metrics=metrics,
             seed=int(torch.randint(2**62, (), generator=generator)),
         )
         self.stem = nn.utils.skip_init(nn.Linear, F, D)

@@ -17,6 +17,7 @@ from organisms.pseudopods.checks import share, whole
 from organisms.pseudopods.evolution.evolving import Evolving
 from organisms.pseudopods.heads import PseudopodAttention
 from organisms.pseudopods.pool_config import PoolConfig, pool_of
+from organisms.pseudopods.recording import Metrics, metrics_of, of_layer
 from organisms.pseudopods.stream.layer import StreamLayer
 from organisms.pseudopods.stream.state import Convert, FlowState, check_state, new_state, stacked
 from organisms.pseudopods.tubes import TubeRules
@@ -56,6 +57,9 @@ class Organism(Evolving):
         What computes maps and attention: auto, reference, torch or triton, or an object with some of the methods of
         `kernels.kernel.Kernel`; None: auto. An object with `attention` alone is asked for what heads attend to, and
         tubes thicken by the weights of the softmax.
+    metrics
+        Is called with a name such as ``layers.0.written`` and a tensor in each call: how strongly each slot writes,
+        [C], without a gradient. None: nothing of it is computed.
     seed
         What the parameters are drawn from.
 
@@ -79,6 +83,7 @@ class Organism(Evolving):
         dropout: float = 0.0,
         activation: Activation = "gelu",
         kernel: object = None,
+        metrics: Metrics | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -91,7 +96,7 @@ class Organism(Evolving):
         expert = ExpertConfig(d_model=latent_dim, d_hidden=hidden, activation=activation)
         generator = torch.Generator().manual_seed(whole("seed", seed, least=0))
         share("dropout", dropout)
-        self.kernel = kernel_of(kernel)
+        self.kernel, self.metrics = kernel_of(kernel), metrics_of(metrics)
         self.layers = nn.ModuleList()
         for _ in range(L):
             heads = PseudopodAttention(latent_dim, shape, generator, n_layers=L)
@@ -125,10 +130,10 @@ class Organism(Evolving):
             state = new_state(shape, self.rules.none, parameter.detach())
         check_state(state, shape, self.block, self.rules.capacity, parameter)
         x, left = stimulus, []
-        for layer, under_way, tubes, before in zip(
-            self.layers, state.input, state.hidden, state.residual, strict=True
+        for number, (layer, under_way, tubes, before) in enumerate(
+            zip(self.layers, state.input, state.hidden, state.residual, strict=True)
         ):
-            x, behind = layer(x, under_way, tubes, before)
+            x, behind = layer(x, under_way, tubes, before, of_layer(self.metrics, number))
             left.append(behind)
         self.state = stacked(left)
         return x, self.state

@@ -28,6 +28,26 @@ def organism(**options):
     return made
 
 
+def test_metrics_are_told_how_strongly_each_slot_writes_and_change_nothing():
+    told = {}
+    plain, watched = organism(), organism(metrics=told.__setitem__)
+    x = drawn(B, 2 * T + 1, D)
+    assert torch.equal(watched(x)[0], plain(x)[0])
+    assert sorted(told) == ["layers.0.written", "layers.1.written"]
+    heads, kept = watched.layers[0].pseudopods, []
+    write = heads.write
+    heads.write = lambda attended, kernel: kept.append(attended) or write(attended, kernel)
+    watched(x)
+    for slot in range(watched.slots):
+        written = kept[0][:, slot] @ heads.output[slot]
+        torch.testing.assert_close(told["layers.0.written"][slot], written.square().mean().sqrt().detach())
+
+
+def test_metrics_are_a_function():
+    with pytest.raises(ValueError, match=r"^metrics must be a function of a name and a tensor, but is a str$"):
+        organism(metrics="loss")
+
+
 def in_chunks(model, x, cuts):
     state, read = None, []
     for start, end in zip([0, *cuts], [*cuts, x.shape[1]], strict=True):
