@@ -44,7 +44,9 @@ def test_metrics_are_told_how_strongly_each_slot_writes_and_change_nothing():
 
 
 def test_metrics_are_a_function():
-    with pytest.raises(ValueError, match=r"^metrics must be a function of a name and a tensor, but is a str$"):
+    with pytest.raises(
+        ValueError, match=r"^metrics must be a function of a name and a tensor, but is a str$"
+    ):
         organism(metrics="loss")
 
 
