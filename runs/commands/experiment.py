@@ -190,8 +190,6 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Print what the arms came to, and how they differ from one of them."""
-    if speed or also:
-        prepare_machine()
     from runs.experiments.folder import ExperimentFolder
     from runs.experiments.further.asked import checked
 
