@@ -47,6 +47,7 @@ BY_NAME = {
     "behaviour": st.tuples(*[SHARES] * 5),
     "out_of_range": st.tuples(*[st.booleans()] * 5),
     "gains": st.lists(NUMBERS, max_size=3).map(tuple),
+    "strengths": st.lists(NUMBERS, max_size=3).map(tuple),
     "chosen": st.none() | COUNTS,
     "status": st.sampled_from(["insert", "replace", "reject"]),
     "incumbent": st.none() | IDS,
@@ -68,11 +69,11 @@ BY_TYPE = {
 
 
 def built(kind, **special):
-    chosen = {
-        field.name: special.get(field.name, BY_NAME.get(field.name, BY_TYPE.get(field.type)))
-        for field in dataclasses.fields(kind)
-    }
-    return st.builds(kind, **chosen)
+    named = BY_NAME | special
+    fields = dataclasses.fields(kind)
+    return st.builds(
+        kind, **{each.name: named[each.name] if each.name in named else BY_TYPE[each.type] for each in fields}
+    )
 
 
 def some(strategy):

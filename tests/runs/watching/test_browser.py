@@ -23,10 +23,17 @@ BAD = "<script>document.title='run'<|script>\"'&\u202e"  # as a folder can be ca
 
 
 @pytest.fixture(scope="module")
-def window(tmp_path_factory):
+def chromium(tmp_path_factory):
     """A browser, which the tests of this file share."""
     with browser(tmp_path_factory.mktemp("browser")) as found:
         yield found
+
+
+@pytest.fixture
+def window(chromium):
+    """The browser with a window of the test's own."""
+    chromium.renew()
+    return chromium
 
 
 @contextmanager
@@ -56,7 +63,6 @@ def names(window):
 def test_the_page_of_a_run_takes_its_rounds_as_they_come_and_keeps_what_the_reader_has_set(
     growing, monkeypatch, window
 ):
-    window.said.clear()
     growing.commit(2)
     with watching(growing.place, monkeypatch) as (watched, address):
         window.open(address)
@@ -123,7 +129,6 @@ def test_the_page_of_a_run_takes_its_rounds_as_they_come_and_keeps_what_the_read
 def test_a_crash_a_resume_and_the_end_of_a_run_are_seen_and_the_page_outlives_them(
     growing, monkeypatch, window
 ):
-    window.said.clear()
     with watching(growing.place, monkeypatch) as (watched, address):
         window.open(address)
         window.until(f"{text('.badge')} === '\u25b6 running'")
@@ -145,7 +150,6 @@ def test_a_crash_a_resume_and_the_end_of_a_run_are_seen_and_the_page_outlives_th
 def test_runs_of_a_folder_come_and_go_are_sorted_filtered_and_compared(
     growing, whole, monkeypatch, window, tmp_path
 ):
-    window.said.clear()
     out = growing.place.parent
     for name in ("b", "a10", "a9"):
         shutil.copytree(whole, out / name)
@@ -196,7 +200,6 @@ def test_runs_of_a_folder_come_and_go_are_sorted_filtered_and_compared(
 
 
 def test_nothing_runs_of_what_a_stranger_has_named(whole, monkeypatch, window, tmp_path):
-    window.said.clear()
     shutil.copytree(whole, tmp_path / "out" / BAD)
     config = tmp_path / "out" / BAD / "config.yaml"
     (tmp_path / "out" / BAD / "manifest.json").unlink()

@@ -195,11 +195,13 @@ class Idle:
         return self.left < 0
 
 
-@pytest.mark.parametrize(("looks", "given_up"), [(0, False), (2, False), (10**9, True)])
-def test_it_stops_when_nothing_is_under_way_and_at_last_in_any_case(looks, given_up):
+@pytest.mark.parametrize(
+    ("looks", "timeout", "given_up"), [(0, 60.0, False), (2, 60.0, False), (10**9, 0.05, True)]
+)
+def test_it_stops_when_nothing_is_under_way_and_at_last_in_any_case(looks, timeout, given_up):
     async def run():
         ending, service, asked = new_server(lambda: None, 10.0), Idle(looks), asyncio.Event()
-        task = asyncio.ensure_future(drained(ending, service, asked, 0.05))
+        task = asyncio.ensure_future(drained(ending, service, asked, timeout))
         await asyncio.sleep(0)
         assert not service.is_draining
         asked.set()
