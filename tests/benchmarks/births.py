@@ -2,7 +2,8 @@
 
 Organisms are trained without births and deaths; after some of the rounds each is given one birth, in every arm the same
 one but for the material, and trained on for five rounds on the same batches. Differences are paired by organism and
-round, with 95 % intervals (Student's t over the organisms, each a mean over its rounds). ``births.py TASK SEEDS``.
+round, with 95 % intervals (Student's t over the organisms, each a mean over its rounds).
+``births.py TASK SEEDS [key=value ...]``.
 """
 
 import sys
@@ -33,8 +34,8 @@ from runs.launch import launch
 from runs.prepared import prepare
 from runs.rounds.ledger import Ledger
 from runs.rounds.rules import rules
-from runs.trainer import _prepared as prepared_for
 from runs.trainer import advance
+from runs.training.births.order import obeyed
 from runs.training.build import build
 from runs.training.census import evaluate
 from runs.training.optimise import batches, learning_rate, train
@@ -75,7 +76,7 @@ def main() -> None:
     seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     told: dict[str, dict[tuple[int, int, int], Told]] = {arm: {} for arm in ARMS}
     for seed in range(seeds):
-        world, calibration = calibrated(task, seed)
+        world, calibration = calibrated(task, seed, *sys.argv[3:])
         genomes: dict[str, bytes] = {}
         for past in lives(world, calibration, genomes, AT):
             for arm in ARMS:
@@ -149,7 +150,7 @@ def trained_on(
     """Train an organism on after an order, without births and deaths in the later rounds."""
     told, state = Told(), past.states[organism]
     before, _ = evaluate(world, decode_state(world, state).organism, world.validation)
-    made, trials, slots = prepared_for(world, state, order, genomes)
+    made, trials, slots = obeyed(world, state, order, genomes)
     for trial in trials:
         told.gain = 0.0 if trial.chosen is None else trial.gains[trial.chosen]
     told.at_birth = evaluate(world, made.organism, world.validation)[0] - before

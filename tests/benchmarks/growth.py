@@ -20,8 +20,8 @@ import torch
 from organisms.nn import example_losses
 from organisms.species import Organism
 from qd.records import Death, Decision
-from runs import trainer
 from runs.calibration.constants import Calibration
+from runs.training.births import order as ordered
 from runs.training.births.newborns import bear
 from runs.training.state import decode_state
 from runs.training.world import World
@@ -75,7 +75,7 @@ def changed(treat: Callable[[Any, list[int]], list[int]]) -> Iterator[None]:
         born = [slot for slot, one in organism.pool.alive() if one.component.born == order.round]
         return trials, treat(organism.pool, born)
 
-    with patch.object(trainer, "bear", otherwise):
+    with patch.object(ordered, "bear", otherwise):
         yield
 
 
