@@ -42,7 +42,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "children_useful": "of those, with a lower 95 % bound of the assay above 0",
         "emitters_gain": "what emitters added to the QD score in the round",
         "flops_training": "counted FLOPs of the components in training; an optimizer step is three forward passes",
-        "flops_assays": "counted FLOPs of measuring components, at home and in the hosts",
+        "flops_assays": "counted FLOPs of measuring components, at home, in the hosts, and in trials of births",
         "flops_emitters": "counted FLOPs of the children's assays and of their training in the hosts",
         "held_out_*": "of the elites, scored and placed anew on held-out examples; NaN where they were not",
     },
@@ -106,6 +106,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "candidates": "of a birth: how many there were",
         "chosen": "of a birth: number of the candidate that was born; NaN where none was or none was tried",
         "gain": "of a birth: by how much the one that was born lowered the organism's loss at once, in nats",
+        "strength": "of a birth: by what the writes of the one that was born were multiplied",
     },
     "trials": {
         "organism": "number of the organism",
@@ -115,7 +116,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "operator": "what made it: gaussian, line, random, genes or clone",
         "parents": _COMPONENT["parents"],
         "loss": "of the organism before, on training examples that no batch uses, in nats per example",
-        "gain": "by how much the candidate alone lowers that loss, in nats",
+        "gain": "by how much the candidate alone lowers that loss, in nats, at its best strength",
+        "strength": "by what its writes are multiplied for that gain, and for good if it is born",
         "chosen": "whether it was born",
     },
     "shadows": {

@@ -147,7 +147,7 @@ class Run:
         return frames.decisions(self._events("decision"), self._events("census"))
 
     def trials(self) -> "pd.DataFrame":
-        """One row per candidate of a birth that was tried: what it is made of, its gain, whether it was born."""
+        """One row per candidate of a birth that was tried: what it is made of, gain, strength, whether it was born."""
         return frames.trials(self._events("decision"), self._events("census"))
 
     def shadows(self) -> "pd.DataFrame":

@@ -13,6 +13,8 @@ from organisms.task import Task
 
 Interface = Mapping[str, Tensor]
 
+MOST_IN_CACHE = 2**19  # numbers of outputs that are computed at once, 2 MiB
+
 
 def new_interface(task: Task, dim: int, generator: torch.Generator) -> dict[str, Tensor]:
     """Draw an untrained interface: what maps tokens into the residual stream and out of it.
@@ -114,6 +116,47 @@ def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Float[Tensor
         wanted = targets.expand(outputs.shape[:-1]).unsqueeze(-1)
         losses = -logs.gather(-1, wanted).squeeze(-1)
     return losses.mean(-1) if task.per_position else losses
+
+
+def read_losses(
+    task: Task, interface: Interface, x: Float[Tensor, "B S D"], targets: Tensor
+) -> Float[Tensor, " B"]:
+    """Return the loss of each example by what the readout makes of a stream, a few examples at a time.
+
+    Parameters
+    ----------
+    task
+        Says which loss it is.
+    interface
+        Holds ``read`` and ``bias``.
+    x
+        The residual stream of B examples after the last layer.
+    targets
+        Of the B examples.
+    """
+    few = examples_at_once(task, interface, x)
+    parts = zip(x.split(few), targets.split(few), strict=True)
+    return torch.cat([example_losses(task, readout(task, interface, part), wanted) for part, wanted in parts])
+
+
+def examples_at_once(
+    task: Task, interface: Interface, x: Float[Tensor, "*batch S D"], copies: int = 1
+) -> int:
+    """Return of how many examples outputs are computed at once: on a CPU as many as its cache holds.
+
+    Parameters
+    ----------
+    task
+        Says whether every position has outputs of its own.
+    interface
+        Holds the readout.
+    x
+        The residual stream that is read.
+    copies
+        Streams of each example.
+    """
+    numbers = copies * interface["read"].shape[1] * (x.shape[-2] if task.per_position else 1)
+    return max(1, MOST_IN_CACHE // max(1, numbers)) if x.device.type == "cpu" else max(1, len(x))
 
 
 def score(task: Task, outputs: Tensor, targets: Tensor) -> float:

@@ -81,7 +81,10 @@ class Species(Protocol):
 
     A family may have ``worths``, names such as ``alignment`` that its `assay` takes beside measures and by which
     ``objective.kind`` can compare its components (`organisms.residual.worths`); its organisms may have ``stream``, as
-    `organisms.residual.organism` has it, which a contrastive loss reads.
+    `organisms.residual.organism` has it, which a contrastive loss reads. It may have ``outputs``, names of arrays such
+    that a component adds s times as much where all of them are multiplied by s (a tower that hears others, of its own);
+    the trial of a birth then finds how strongly a newborn is to write (`runs.training.births.trial`), which else is
+    tried as it is.
     """
 
     family: str

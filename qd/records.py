@@ -82,6 +82,9 @@ class Trial:
     loss: float  # of the organism on the examples of the trial, before the birth and the death that makes room for it
     gains: tuple[float, ...]  # by how much each candidate lowers that loss, in nats
     chosen: int | None  # which one was born; None: none was, and nothing died for it
+    # By what factor the writes of each are multiplied for that gain, and of the one that is born for good.
+    strengths: tuple[float, ...] = field(default=(), metadata={LATER: True})
+    flops: float = field(default=0.0, metadata={LATER: True})  # counted, of the candidates on these examples
 
 
 @dataclass(frozen=True, slots=True)

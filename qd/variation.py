@@ -10,11 +10,12 @@ Arrays go in and come out as float32; all work between is done in float64 and ro
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from qd.elementary import exp_each
 from qd.genes import GeneRange, GeneSpace, crossed, random_genes, redrawn
 from qd.lowrank import refactored
 from qd.records import Genes, Genome
@@ -30,7 +31,9 @@ __all__ = [
     "mixed",
     "norm_matched",
     "random_genes",
+    "rescaled",
     "resize",
+    "scaled",
 ]
 
 Resize = Callable[[Genome, Genes], Genome]
@@ -176,6 +179,51 @@ def mixed(
         V = np.vstack([each[f"{name}.V"] for each in (own, *theirs)])
         arrays[f"{name}.U"], arrays[f"{name}.V"] = _grown(*refactored(U, V, rank), rank, rng)
     return _noisy(replace(first, genes=genes, arrays=arrays), sigma, rng)
+
+
+def rescaled(genome: Genome, sigma: float, rng: np.random.Generator) -> Genome:
+    """Return a genome with each array (each factor of a pair by itself) at another size: ``A' = A exp(sigma N(0, 1))``.
+
+    Noise of relative size s turns an array and raises its norm by no more than ``s^2 / 2`` of it, but norms are what
+    sets how much a component writes and how sharply it attends.
+
+    Parameters
+    ----------
+    genome
+        What is rescaled.
+    sigma
+        Standard deviation of the logarithm of the factors.
+    rng
+        A named generator, of which one number is drawn for each array, in the order of names.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is negative or not finite.
+
+    Source: norm and direction as parameters of their own, Salimans & Kingma, "Weight normalization", NeurIPS 2016.
+    """
+    _check_sigmas(sigma=sigma)
+    wide = _in_float64(genome)
+    factors = exp_each(sigma * rng.standard_normal(len(wide)))
+    scaled = {name: factor * array for (name, array), factor in zip(wide.items(), factors, strict=True)}
+    return replace(genome, arrays=_rounded(scaled))
+
+
+def scaled(genome: Genome, names: Iterable[str], factor: float) -> Genome:
+    """Return a genome with some of its arrays multiplied by a factor.
+
+    Parameters
+    ----------
+    genome
+        What is scaled.
+    names
+        Of the arrays.
+    factor
+        Finite.
+    """
+    arrays = {name: np.float32(factor) * genome.arrays[name] for name in names}
+    return replace(genome, arrays={**genome.arrays, **arrays})
 
 
 def resize(genome: Genome, genes: Genes, ranks: Mapping[str, str], rng: np.random.Generator) -> Genome:

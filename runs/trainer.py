@@ -71,7 +71,12 @@ def advance(
     if reason is None:
         individual.quarantines = 0
         census, after, encoded, looking = take_census(world, individual, loss, remembered, clock, order.last)
-        census = replace(census, trials=tuple(trials), memory=None if memory is None else memory.largest)
+        census = replace(
+            census,
+            trials=tuple(trials),
+            flops_assays=census.flops_assays + math.fsum(trial.flops for trial in trials),
+            memory=None if memory is None else memory.largest,
+        )
         seconds |= looking
         reason = of_census(census, world.measures)
     if reason is not None:

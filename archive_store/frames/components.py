@@ -42,11 +42,12 @@ _DECISIONS = {
     "parents": "object", "probability": "float64", "draw": "float64", "happens": "bool", "phase": "object",
     "temperature": "float64", "operator": "object", "z": "float64", "arm": "object", "lineage": "object",
     "objective": "float64", "threshold": "float64", "sigma": "float64", "reason": "object",
-    "candidates": "float64", "chosen": "float64", "gain": "float64",
+    "candidates": "float64", "chosen": "float64", "gain": "float64", "strength": "float64",
 }  # fmt: skip
 _TRIALS = {
     "organism": "int64", "round": "int64", "slot": "int64", "candidate": "int64", "operator": "object",
-    "parents": "object", "loss": "float64", "gain": "float64", "chosen": "bool",
+    "parents": "object", "loss": "float64", "gain": "float64", "strength": "float64",
+    "chosen": "bool",
 }  # fmt: skip
 
 _LOSSES = ("at_birth", "after_1", "after_5")
@@ -129,7 +130,9 @@ def decisions(events: Iterable[Event], censuses: Iterable[Event] = ()) -> "pd.Da
                 row["happens"] = pick is not None
                 if trial is not None and pick is not None:
                     chosen = birth.proposals[pick]
-                    row |= {"operator": chosen.operator, "chosen": pick, "gain": trial.gains[pick]}
+                    strength = trial.strengths[pick] if trial.strengths else 1.0
+                    row |= {"operator": chosen.operator, "chosen": pick}
+                    row |= {"gain": trial.gains[pick], "strength": strength}
             if row["happens"]:
                 filled.add(birth.slot)
             newborn = ComponentId(value.organism, value.round, birth.slot)
@@ -144,7 +147,7 @@ def decisions(events: Iterable[Event], censuses: Iterable[Event] = ()) -> "pd.Da
 
 
 def trials(events: Iterable[Event], censuses: Iterable[Event]) -> "pd.DataFrame":
-    """One row per candidate of a birth that was tried: what it is made of, its gain, and whether it was born.
+    """One row per candidate of a birth that was tried: what it is made of, its gain and strength, whether it was born.
 
     Parameters
     ----------
@@ -160,11 +163,13 @@ def trials(events: Iterable[Event], censuses: Iterable[Event]) -> "pd.DataFrame"
     for value in values(censuses, Census):
         for trial in value.trials:
             birth = births[value.organism, value.round, trial.slot]
-            for place, (proposal, gain) in enumerate(zip(birth.proposals, trial.gains, strict=True)):
+            strengths = trial.strengths or (1.0,) * len(trial.gains)
+            told = zip(birth.proposals, trial.gains, strengths, strict=True)
+            for place, (proposal, gain, strength) in enumerate(told):
                 row: Row = {"organism": value.organism, "round": value.round, "slot": trial.slot}
                 row |= {"candidate": place, "operator": proposal.operator, "loss": trial.loss}
                 row |= {"parents": tuple(map(str, proposal.parents))}
-                rows.append(row | {"gain": gain, "chosen": place == trial.chosen})
+                rows.append(row | {"gain": gain, "strength": strength, "chosen": place == trial.chosen})
     return frame(rows, _TRIALS)
 
 

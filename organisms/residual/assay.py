@@ -56,6 +56,7 @@ class Host:
         inputs, targets
             P examples.
         """
+        organism = organism.frozen()
         x = stem(organism.task, organism.interface, inputs)
         reads, streams, residents, written = [], [], [], []
         for layer in range(organism.pool.depth):

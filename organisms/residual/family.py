@@ -41,6 +41,7 @@ class ResidualFamily(ABC):
     family: ClassVar[str]
     options: ClassVar[type[FamilyOptions]]
     ranks: ClassVar[Mapping[str, str]]
+    outputs: ClassVar[Sequence[str]] = ()
     worths: ClassVar[Sequence[str]] = WORTHS
     hidden_axes: Mapping[str, Sequence[tuple[str, int]]]
 

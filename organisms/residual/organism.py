@@ -6,7 +6,7 @@ Shape suffixes: B examples, L layers, C slots of a layer, N = L C, S tokens, D r
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kernels.kernel import AUTO, Kernel
 from organisms.layers.norms import rms_norm
 from organisms.mixer import mixed_tokens
-from organisms.nn import Interface, example_losses, readout, stem
+from organisms.nn import Interface, example_losses, read_losses, readout, stem
 from organisms.pool import Pool
 from organisms.residual.writes import Writes
 from organisms.task import Task
@@ -186,6 +186,10 @@ class ResidualOrganism(nn.Module, ABC):
         """Return the stream that the components of a layer read and add to."""
         return mixed_tokens(self.task, self.interface, layer, x_BSD)
 
+    def frozen(self) -> Self:
+        """Return an organism of the same pool for a host, which does not change any more; by default this one."""
+        return self
+
     def tail(self, layer: int, x_BSD: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each example, [B], from the residual stream before a layer.
 
@@ -201,7 +205,7 @@ class ResidualOrganism(nn.Module, ABC):
         for later in range(layer, self.pool.depth):
             x_BSD = self.entering(later, x_BSD)
             x_BSD = x_BSD + self.mixed(later, rms_norm(x_BSD))
-        return example_losses(self.task, readout(self.task, self.interface, x_BSD), targets)
+        return read_losses(self.task, self.interface, x_BSD, targets)
 
     def changed_losses(
         self, layer: int, x_BSD: Tensor, changes: Writes | Iterable[Tensor], targets: Tensor
@@ -221,7 +225,7 @@ class ResidualOrganism(nn.Module, ABC):
         """
         if isinstance(changes, Writes):
             if layer == self.pool.depth:
-                return example_losses(self.task, changes.outputs(self.task, self.interface, x_BSD), targets)
+                return changes.losses(self.task, self.interface, x_BSD, targets)
             changes = changes.dense()
         losses = [self.tail(layer, x_BSD + y_BSD, targets) for y_BSD in changes]
         return torch.stack(losses) if losses else x_BSD.new_zeros(0, len(x_BSD))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kernels.kernel import AUTO, Kernel
 from organisms.layers.norms import EPSILON
-from organisms.nn import Interface
+from organisms.nn import Interface, example_losses, examples_at_once
 from organisms.task import Task
 
 MOST_IN_FULL = 2**24  # numbers of what is written that are kept, 64 MiB
@@ -56,30 +56,37 @@ class Writes:
         """Return the inner product <slope, y_n> of each example."""
         return self._across(slope).sum(-1)
 
-    def outputs(
-        self, task: Task, interface: Interface, stream: Float[Tensor, "B S D"]
-    ) -> Float[Tensor, "n B *outputs"]:
-        """Return the readout of ``stream + y_n`` for each component alone; `organisms.nn.readout` but for rounding.
+    def losses(
+        self, task: Task, interface: Interface, stream: Float[Tensor, "B S D"], targets: Tensor
+    ) -> Float[Tensor, "n B"]:
+        """Return the losses when each component alone is added to the stream, a few examples at a time.
+
+        They are those of `organisms.nn.readout` of ``stream + y_n`` but for rounding.
 
         Parameters
         ----------
         task
-            Says whether every position has outputs of its own.
+            Says which loss it is, and whether every position has outputs of its own.
         interface
             Holds the readout's ``read`` and ``bias``.
         stream
             The residual stream without the components.
+        targets
+            Of the B examples.
         """
-        scale = self._inverse_rms(stream)
-        without = stream @ interface["read"]
-        read = self.write @ interface["read"]
-        if task.per_position:
-            changed = without.unsqueeze(1) + self.values @ read
-            outputs = torch.addcmul(interface["bias"], scale.unsqueeze(-1), changed)
-        else:
+        scale, without = self._inverse_rms(stream), stream @ interface["read"]
+        read, bias = self.write @ interface["read"], interface["bias"]
+        if not task.per_position:
             own = (scale.unsqueeze(-2) @ self.values).squeeze(-2).transpose(0, 1) @ read
-            outputs = (scale @ without + own.transpose(0, 1)) / stream.shape[-2] + interface["bias"]
-        return outputs.transpose(0, 1)
+            sums = (scale @ without).transpose(0, 1) + own
+            return example_losses(task, sums / stream.shape[-2] + bias, targets)
+        few = examples_at_once(task, interface, stream, len(self.write))
+        parts = zip(*(each.split(few) for each in (self.values, scale, without, targets)), strict=True)
+        losses = [
+            example_losses(task, _of_positions(values, scales, own, read, bias), wanted)
+            for values, scales, own, wanted in parts
+        ]
+        return torch.cat(losses, dim=1)
 
     def cosine(self, other: Float[Tensor, "B S D"]) -> Float64[Tensor, " n"]:
         """Return ``<y_n, other> / (|y_n| |other|)`` over all examples, tokens and directions; 0 where one is 0."""
@@ -150,6 +157,21 @@ class Writes:
     def _inverse_rms(self, stream: Float[Tensor, "B S D"]) -> Float[Tensor, "B n S"]:
         power = stream.square().sum(-1).unsqueeze(1) + 2 * self._across(stream) + self._power
         return torch.rsqrt(power.clamp_min(0.0) / stream.shape[-1] + EPSILON)
+
+
+def _of_positions(
+    values: Float[Tensor, "B n S W"],
+    scale: Float[Tensor, "B n S"],
+    without: Float[Tensor, "B S outputs"],
+    read: Float[Tensor, "n W outputs"],
+    bias: Float[Tensor, " outputs"],
+) -> Float[Tensor, "n B S outputs"]:
+    """Return outputs of each position: ``scale (without + values read) + bias``."""
+    n, examples = len(read), values.transpose(0, 1).flatten(1, 2)
+    changed = torch.baddbmm(without.flatten(0, 1).expand(n, -1, -1), examples, read)
+    scales = scale.transpose(0, 1).flatten(1).contiguous()  # whose order of strides the outputs take
+    outputs = torch.addcmul(bias, scales.unsqueeze(-1), changed)
+    return outputs.unflatten(1, without.shape[:2])
 
 
 def _participation(gram: Float[Tensor, "n W W"], write: Float[Tensor, "n W D"]) -> Float64[Tensor, " n"]:

@@ -52,13 +52,14 @@ def chosen_again(decision: Decision, census: Census, only_gains: bool) -> Census
     Raises
     ------
     ValueError
-        If there is not one trial, with one gain a candidate, for each birth that was to be tried.
+        If there is not one trial, with one gain (and strength) a candidate, for each birth that was to be tried.
     """
     births = [birth for birth in decision.births if birth.happens and birth.tried]
     if census.quarantine is not None:
         return census
     sizes = [(birth.slot, len(birth.proposals)) for birth in births]
-    if sizes != [(trial.slot, len(trial.gains)) for trial in census.trials]:
+    fitting = all(len(trial.strengths) in (0, len(trial.gains)) for trial in census.trials)
+    if not fitting or sizes != [(trial.slot, len(trial.gains)) for trial in census.trials]:
         raise ValueError(
             f"organism {census.organism} was to try (slot, candidates) {sizes} before round {census.round}, and its "
             "census has other trials"

@@ -243,6 +243,11 @@ class LifecycleConfig(Section):
     """Candidates of a birth, drawn from different regions: the organism tries each, and the best gain is born."""
     trial: Count = 256
     """Training examples on which births are tried and which no batch uses; at most an eighth of all."""
+    strengths: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=10, strict=True)], ...],
+        Field(strict=False, min_length=1, max_length=16),
+    ] = (1.0, 0.5, 0.25, 0.125)
+    """Factors of what a candidate writes: the trial takes the best of them for each, and the newborn keeps its own."""
     only_gains: bool = True
     """Whether nothing is born that does not lower the organism's loss in the trial."""
     exploration: Share = 0.1
@@ -308,6 +313,8 @@ class EmittersConfig(Section):
     """Standard deviation of iso_line's noise, relative to the RMS of each array; its step is variation.line_sigma."""
     sigma: NotNegative = 0.1
     """Standard deviation of the noise of gaussian, relative to the RMS of each array."""
+    scale_sigma: Annotated[float, Field(ge=0, le=2)] = 0.4
+    """Standard deviation of the logarithm of the factor of each array of children of iso_line, gaussian, gradient."""
     gene_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Probability that gene draws each structural gene anew; it draws at least one."""
     steps: Count = 10

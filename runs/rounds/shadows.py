@@ -46,21 +46,8 @@ class Shadows:
         slot = self._drawn(order, census)
         if slot is None:
             return
-        gains = {trial.slot: trial for trial in census.trials}
-        chosen = {
-            birth.slot: gains[birth.slot].chosen if birth.slot in gains else 0
-            for birth in order.births
-            if birth.happens
-        }
-        rising = tuple(
-            place
-            for place, number in chosen.items()
-            if number is not None
-            and not order.reseed
-            and not (place in gains and gains[place].gains[number] > 0)
-        )
         for material in MATERIALS:
-            arguments = (state, order, genomes, chosen, rising, slot, material)
+            arguments = (state, order, genomes, census.trials, slot, material)
             job = Job(f"{SHADOW}{material}", order.round, order.organism, arguments, optional=True)
             self._under_way.add(job.key)
             self._dispatcher.submit(job, (math.inf, order.round, order.organism))

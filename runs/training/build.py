@@ -13,6 +13,7 @@ from organisms.nn import check_interface
 from organisms.options import UnusableOption
 from organisms.species import CONTRACT, Organism, Species
 from organisms.task import Split, Task
+from qd.genes import random_genes
 from qd.seeding import generator
 from runs import tasks
 from runs.config.import_path import imported
@@ -140,6 +141,7 @@ def family_of(config: Config, task: Task) -> Species:
     _check_contract(kind, family, CONTRACT)
     _check_measures(config, family)
     _check_objective(config, family)
+    _check_outputs(kind, family)
     _check_loss(config, task)
     return family
 
@@ -170,6 +172,22 @@ def _check_objective(config: Config, family: Species) -> None:
         raise ConfigError(
             f"objective.kind: {kind} cannot be taken of the family {config.organism.kind}; it offers "
             f"{', '.join(offered)}"
+        )
+
+
+def _check_outputs(kind: str, family: Species) -> None:
+    outputs = getattr(family, "outputs", ())
+    if not outputs:
+        return
+    stream = generator(0, 0, "outputs")
+    try:
+        arrays = family.random_genome(0, random_genes(family.genes, stream), stream).arrays
+    except RAISED as error:
+        raise ConfigError(f"organism.kind {kind!r} drew no component: {told(error)}") from error
+    if isinstance(outputs, str) or not set(outputs) <= set(arrays):
+        raise ConfigError(
+            f"organism.kind {kind!r}: outputs must be a list of names of its arrays, of {', '.join(sorted(arrays))}, "
+            f"not {outputs!r}"
         )
 
 

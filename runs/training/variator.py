@@ -108,6 +108,18 @@ class Variator:
             genes = redrawn(genes, 1.0, {name: space[name]}, self.stream)
         return self._resized(genome, genes)
 
+    def rescaled(self, genome: Genome, sigma: float) -> Genome:
+        """Return a genome each of whose arrays has another size (`qd.variation.rescaled`).
+
+        Parameters
+        ----------
+        genome
+            The parent.
+        sigma
+            Standard deviation of the logarithm of the factors.
+        """
+        return variation.rescaled(genome, sigma, self.stream)
+
     def random(self, depth: int) -> Genome:
         """Return an untrained genome of random genes for a layer."""
         return self.family.random_genome(depth, random_genes(self.family.genes, self.stream), self.stream)

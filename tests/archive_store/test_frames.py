@@ -134,7 +134,7 @@ def test_the_best_organism_is_that_of_the_last_round_by_its_finite_score(scores,
 def test_births_and_deaths_are_rows_of_one_frame():
     birth, death = frames.decisions(events("decision", DECISION)).to_dict("records")
     shared = {"organism": 1, "round": 5, "phase": "full", "temperature": 0.25}
-    assert all(math.isnan(birth.pop(name)) for name in ("z", "chosen", "gain"))
+    assert all(math.isnan(birth.pop(name)) for name in ("z", "chosen", "gain", "strength"))
     assert birth == shared | {
         "kind": "birth", "slot": 3, "component": "1.5.3", "parents": ("1.0.2", "1.4.3"), "probability": 0.8,
         "draw": 0.7, "happens": True, "operator": "line", "arm": "archive", "lineage": "1.0.2",
@@ -161,13 +161,14 @@ TRIED = replace(BIRTH, tried=True, others=(Proposal("gaussian", (OTHER,), ("d" *
 FOR_ROOM = Death(ComponentId(1, 2, 3), -1.5, 0.0, 1.0, 0.9, "room", True)
 
 
+@pytest.mark.parametrize("strengths", [(0.25, 1.0), ()], ids=["strengths", "older"])
 @pytest.mark.parametrize(
     ("chosen", "operator", "parents"),
     [(0, "line", ("1.0.2", "1.4.3")), (1, "gaussian", ("7.2.1",)), (None, "line", ("1.0.2", "1.4.3"))],
 )
-def test_a_birth_that_was_tried_is_what_its_trial_chose(chosen, operator, parents):
+def test_a_birth_that_was_tried_is_what_its_trial_chose(chosen, operator, parents, strengths):
     decision = replace(DECISION, births=(TRIED,), deaths=(FOR_ROOM,))
-    told = replace(CENSUS, trials=(Trial(3, 0.5, (0.02, math.nan), chosen),))
+    told = replace(CENSUS, trials=(Trial(3, 0.5, (0.02, math.nan), chosen, strengths),))
     given = events("decision", decision), events("census", told)
     birth, death = frames.decisions(*given).to_dict("records")
     assert (birth["operator"], birth["parents"], birth["candidates"]) == (operator, parents, 2)
@@ -178,7 +179,8 @@ def test_a_birth_that_was_tried_is_what_its_trial_chose(chosen, operator, parent
     first = found.to_dict("records")[0]
     assert first == {
         "organism": 1, "round": 5, "slot": 3, "candidate": 0, "operator": "line",
-        "parents": ("1.0.2", "1.4.3"), "loss": 0.5, "gain": 0.02, "chosen": chosen == 0,
+        "parents": ("1.0.2", "1.4.3"), "loss": 0.5, "gain": 0.02, "strength": 0.25 if strengths else 1.0,
+        "chosen": chosen == 0,
     }  # fmt: skip
     assert math.isnan(found["gain"][1])
 

@@ -100,7 +100,9 @@ class FakeTrainer:
         """Draw the gains of a birth's candidates; of some births none has any."""
         draw = generator(self.config.seed, order.round, f"trial:{self.organism}:{birth.slot}").random
         gains = tuple((draw(len(birth.proposals)) - 0.6).tolist())
-        return Trial(birth.slot, 1.0, gains, choose(birth, gains, self.config.lifecycle.only_gains))
+        strengths = tuple(1.0 if draw() < 0.5 else 0.25 for _ in gains)
+        chosen = choose(birth, gains, self.config.lifecycle.only_gains)
+        return Trial(birth.slot, 1.0, gains, chosen, strengths, 100.0)
 
     def _record(self, round: int, name: ComponentId, parents, lineage) -> Record:
         draw = generator(self.config.seed, round, f"record:{name}").random

@@ -6,8 +6,9 @@ import torch
 from sklearn.metrics import accuracy_score, r2_score
 from torch.nn import functional as F
 
+from organisms import nn
 from organisms.layers.norms import rms_norm
-from organisms.nn import example_losses, new_interface, readout, score, stem
+from organisms.nn import example_losses, new_interface, read_losses, readout, score, stem
 from tests.fixtures.small_worlds import (
     FEATURES,
     KINDS,
@@ -117,3 +118,24 @@ def test_rms_norm_of_half_types_is_as_exact_as_they_are(dtype):
 def test_rms_norm_of_other_types_has_the_bits_of_its_formula(dtype):
     x = drawn(40, 9).to(dtype)
     assert torch.equal(rms_norm(x), x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6))
+
+
+@pytest.mark.parametrize("at_once", [1, 3 * LENGTH * OUTPUTS, 2**19])  # one example, some or all
+@pytest.mark.parametrize("task", TASKS, ids=NAMES)
+def test_losses_of_a_stream_are_those_of_its_readout_however_many_are_computed_at_once(
+    task, at_once, monkeypatch
+):
+    monkeypatch.setattr(nn, "MOST_IN_CACHE", at_once)
+    interface, targets = small_interface(task), examples_of(task)[1]
+    targets = targets if task.regression else targets.long()
+    x = drawn(len(targets), LENGTH, len(interface["read"]))
+    expected = example_losses(task, readout(task, interface, x), targets)
+    torch.testing.assert_close(read_losses(task, interface, x, targets), expected)
+    assert read_losses(task, interface, x[:0], targets[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=NAMES)
+def test_a_cpu_computes_few_outputs_at_once_and_a_device_all(task):
+    few = nn.examples_at_once(task, small_interface(task), drawn(10**6, 1, 9), copies=5)
+    assert few == nn.MOST_IN_CACHE // (5 * OUTPUTS)
+    assert nn.examples_at_once(task, small_interface(task), drawn(40, 1, 9).to("meta")) == 40

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qd.genes import GeneRange
 from qd.records import Genome
-from qd.variation import factored, gaussian, line, mixed, norm_matched, resize
+from qd.variation import factored, gaussian, line, mixed, norm_matched, rescaled, resize, scaled
 
 D = 9
 RANKS = {"qk": "rank", "ov": "width"}
@@ -72,6 +72,38 @@ def test_noise_is_drawn_in_float64_in_the_order_of_names_and_rounded_once():
         expected = wide + 0.2 * np.sqrt(np.mean(wide**2)) * generator.standard_normal(wide.shape)
         assert noisy.arrays[name].dtype == np.float32
         np.testing.assert_array_equal(noisy.arrays[name], expected.astype(np.float32))
+
+
+def test_rescaling_keeps_directions_and_draws_a_factor_for_each_array_in_the_order_of_names():
+    given_, logs = genome(), 0.4 * rng(3).standard_normal(5)
+    scaled = rescaled(given_, 0.4, rng(3))
+    assert scaled.genes == given_.genes
+    for name, log in zip(sorted(given_.arrays), logs, strict=True):
+        expected = given_.arrays[name].astype(np.float64) * np.exp(log)
+        assert scaled.arrays[name].dtype == np.float32
+        np.testing.assert_allclose(scaled.arrays[name], expected, rtol=1e-7)
+    same = rescaled(given_, 0.0, rng())
+    assert all(same.arrays[name].tobytes() == array.tobytes() for name, array in given_.arrays.items())
+
+
+def test_scaling_multiplies_the_arrays_that_are_named_and_no_others():
+    given_ = genome()
+    name, *others = sorted(given_.arrays)
+    made = scaled(given_, [name], 0.3)
+    assert made.arrays[name].dtype == np.float32
+    np.testing.assert_allclose(made.arrays[name], 0.3 * given_.arrays[name], rtol=1e-6)
+    assert all(made.arrays[other] is given_.arrays[other] for other in others)
+    assert (made.genes, made.depth, made.family) == (given_.genes, given_.depth, given_.family)
+    assert scaled(given_, [name], 1.0).arrays[name].tobytes() == given_.arrays[name].tobytes()
+    with pytest.raises(KeyError):
+        scaled(given_, ["absent"], 0.5)
+
+
+def test_the_size_of_rescaling_is_the_deviation_of_the_logarithms():
+    one = Genome("x", 0, (), {f"{n:04}": np.ones(1, np.float32) for n in range(4000)})
+    logs = np.log([array[0] for array in rescaled(one, 0.4, rng()).arrays.values()])
+    assert logs.std() == pytest.approx(0.4, rel=0.05)
+    assert abs(logs.mean()) < 0.03
 
 
 @given(SIZES, SIZES, SEEDS)
@@ -235,5 +267,7 @@ def test_a_line_refuses_parents_of_two_kinds(change, what):
 def test_noise_must_be_finite_and_not_negative(sigma):
     with pytest.raises(ValueError, match="sigma must be finite and not negative"):
         gaussian(genome(), sigma, 0.0, SPACE, fit(), rng())
+    with pytest.raises(ValueError, match="sigma"):
+        rescaled(genome(), sigma, rng())
     with pytest.raises(ValueError, match="line_sigma must be finite and not negative"):
         mix(genome(), genome(), line_sigma=sigma)

@@ -10,7 +10,7 @@ from runs.replay import decisions, replay
 from runs.resume import resume
 from tests.fixtures.small_runs import contents, digests, launched, small
 
-ADAPTIVE = ("emitters.kinds=[cma_mae, iso_line]", "rounds=6")
+ADAPTIVE = ("emitters.kinds=[cma_mae, iso_line]", "emitters.shares=even", "rounds=6")
 
 
 @pytest.fixture(scope="module", params=["pseudopods", "experts"])

@@ -184,6 +184,20 @@ class Plain(Pseudopods):
     worths = ()
 
 
+class Misspelt(Pseudopods):
+    """A family whose outputs are none of its arrays."""
+
+    family = "misspelt"
+    outputs = ("ov.W",)
+
+
+class Word(Pseudopods):
+    """A family whose outputs are a word."""
+
+    family = "word"
+    outputs = "ov.V"
+
+
 def one_token(options, corpus):
     numbers = np.random.default_rng(0).normal(size=(20, 1, 3)).astype(np.float32)
     split = Split(numbers, numbers[:, 0])
@@ -195,6 +209,12 @@ def test_what_a_family_or_a_task_cannot_give_is_said_before_anything_is_trained(
         ConfigError, match=rf"objective.kind: alignment .* the family {HERE}:Plain; it offers assay$"
     ):
         prepare(small(f"organism.kind={HERE}:Plain", "objective.kind=alignment"))
+    for name in ("Misspelt", "Word"):
+        with pytest.raises(
+            ConfigError,
+            match=rf"{name}': outputs must be a list of names of its arrays, of ov.U, ov.V, qk.U, qk.V, not",
+        ):
+            prepare(small(f"organism.kind={HERE}:{name}"))
     with pytest.raises(
         ConfigError, match=r"training.loss.contrastive compares .* task 'one token' have one token"
     ):

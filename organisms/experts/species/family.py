@@ -31,6 +31,7 @@ class Experts(ResidualFamily):
     family: ClassVar[str] = "experts"
     options: ClassVar[type[FamilyOptions]] = ExpertOptions
     ranks: ClassVar[Mapping[str, str]] = {"down": "rank", "up": "rank"}
+    outputs: ClassVar[Sequence[str]] = ("down.V",)
     hidden_axes: Mapping[str, Sequence[tuple[str, int]]] = {"hidden": (("up.V", 1), ("down.U", 0))}
 
     def __init__(self, task: Task, sizes: Sizes, options: ExpertOptions) -> None:

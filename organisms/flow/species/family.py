@@ -4,7 +4,7 @@ The pool's slots are the patterns of a layer; each token mixes the flows of a fe
 other tokens, so that no mixer has to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -27,9 +27,9 @@ class Flow(ResidualFamily):
 
     family: ClassVar[str] = "flow"
     options: ClassVar[type[FamilyOptions]] = FlowOptions
-    ranks: ClassVar[
-        Mapping[str, str]
-    ] = {}  # no matrix is held as factors: a pattern is as narrow as its rank
+    # No matrix is held as factors: a pattern is as narrow as its rank.
+    ranks: ClassVar[Mapping[str, str]] = {}
+    outputs: ClassVar[Sequence[str]] = ("write",)
 
     def __init__(self, task: Task, sizes: Sizes, options: FlowOptions) -> None:
         super().__init__(task, sizes, component.genes(task, options), component.layout(sizes.dim, options))

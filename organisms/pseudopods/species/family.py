@@ -42,6 +42,7 @@ class Pseudopods(ResidualFamily):
     family: ClassVar[str] = "pseudopods"
     options: ClassVar[type[FamilyOptions]] = PseudopodOptions
     ranks: ClassVar[Mapping[str, str]] = {"qk": "rank", "ov": "width"}
+    outputs: ClassVar[Sequence[str]] = ("ov.V",)
     hidden_axes: Mapping[
         str, Sequence[tuple[str, int]]
     ] = {}  # a line between two heads is one between their products, which have no interchangeable units

@@ -9,8 +9,10 @@ K chunks, D residual width, R and W inner sizes of the QK and OV circuits.
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -101,6 +103,12 @@ class PseudopodOrganism(ResidualOrganism):
             write_CWD = write_CWD * _some(gates.view(self.pool.depth, -1)[layer, :, None, None], places)
         output, _ = self.attended(layer, h_BSD, places=places)
         return Writes(output, write_CWD, kernel=self.kernel).total()
+
+    def frozen(self) -> Self:
+        """Return an organism of the same pool that computes the living heads alone: those of a host are few."""
+        compact = copy(self)
+        compact.compact = True
+        return compact
 
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Heads:
         """Return what some heads of a layer write when they read a host's stream.

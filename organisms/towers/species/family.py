@@ -5,7 +5,7 @@ the mixer, which is part of the interface, lets tokens see one another; a tower 
 for itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -32,6 +32,7 @@ class Towers(ResidualFamily):
     family: ClassVar[str] = "towers"
     options: ClassVar[type[FamilyOptions]] = TowerOptions
     ranks: ClassVar[Mapping[str, str]] = {}  # no matrix is held as factors: a tower is as narrow as its rank
+    outputs: ClassVar[Sequence[str]] = ("write",)
 
     def __init__(self, task: Task, sizes: Sizes, options: TowerOptions) -> None:
         super().__init__(task, sizes, component.genes(options), component.layout(sizes.dim, options))

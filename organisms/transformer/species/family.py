@@ -42,6 +42,7 @@ class Transformer(ResidualFamily):
     family: ClassVar[str] = "transformer"
     options: ClassVar[type[FamilyOptions]] = TransformerOptions
     ranks: ClassVar[Mapping[str, str]] = {"qk": "width", "ov": "width"}
+    outputs: ClassVar[Sequence[str]] = ("ov.V", "out")
     hidden_axes: Mapping[str, Sequence[tuple[str, int]]] = units.hidden_axes(AXES, ("in", "out"))
 
     def __init__(self, task: Task, sizes: Sizes, options: TransformerOptions) -> None:

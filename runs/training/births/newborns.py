@@ -12,7 +12,7 @@ from qd.genes import random_genes
 from qd.records import Birth, ComponentId, Decision, Genome, Proposal, Trial
 from qd.seeding import generator
 from runs.errors import readable
-from runs.training.births.trial import tried
+from runs.training.births.trial import as_born, tried
 from runs.training.state import Individual
 from runs.training.variator import Variator
 from runs.training.world import World
@@ -99,7 +99,8 @@ def bear(
             trials.append(trial)
         chosen = 0 if trial is None else trial.chosen
         if chosen is not None:
-            _graft(organism, order, birth.slot, birth.proposals[chosen], newborns[chosen])
+            genome = as_born(world, newborns[chosen], trial, chosen)
+            _graft(organism, order, birth.slot, birth.proposals[chosen], genome)
             if trial is None or not trial.gains[chosen] > 0:
                 unproven.append(birth.slot)
         elif gave_way is not None:

@@ -6,7 +6,7 @@ been born, in the same organism at the same moment.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +14,12 @@ import numpy as np
 from organisms.species import Organism
 from qd import variation
 from qd.genes import random_genes
-from qd.records import Birth, Decision, Genome, Shadow
+from qd.records import Birth, Decision, Genome, Shadow, Trial
 from qd.seeding import generator
 from runs.training.answer import Answer
 from runs.training.births.newborns import newborn
 from runs.training.births.order import obeyed
+from runs.training.births.trial import as_born
 from runs.training.census import evaluate
 from runs.training.optimise import batches, learning_rate, train
 from runs.training.world import World
@@ -31,8 +32,7 @@ def shadow(
     state: bytes | None,
     order: Decision,
     genomes: Mapping[str, bytes],
-    chosen: Mapping[int, int | None],
-    rising: tuple[int, ...],
+    trials: Sequence[Trial],
     slot: int,
     material: str,
 ) -> Answer:
@@ -44,25 +44,26 @@ def shadow(
         Configuration, data, interface and reference hosts.
     state, order, genomes
         As the trainer was given them (`runs.trainer.advance`).
-    chosen
-        By slot the number of the candidate that was born; None: none was.
-    rising
-        Slots whose gate rises from 0 in the first round.
+    trials
+        What became of the births that were tried.
     slot
         Of the birth that is looked at.
     material
         One of `qd.lifecycle.trial.MATERIALS`.
     """
+    of_slot = {trial.slot: trial for trial in trials}
 
     def instead(organism: Organism, birth: Birth) -> tuple[Genome, bool] | None:
-        number = chosen[birth.slot]
+        trial = of_slot.get(birth.slot)
+        number = 0 if trial is None else trial.chosen
         if number is None:
             return None
-        made = newborn(world, organism, order, birth, number, genomes)
+        made = as_born(world, newborn(world, organism, order, birth, number, genomes), trial, number)
+        rises = trial is None or not trial.gains[number] > 0
         if birth.slot == slot:
             other = _material(world, organism, order, slot, made, material)
-            return None if other is None else (other, birth.slot in rising)
-        return made, birth.slot in rising
+            return None if other is None else (other, rises)
+        return made, rises
 
     individual, _, unproven = obeyed(world, state, order, genomes, instead)
     steps = world.config.training.steps_per_round

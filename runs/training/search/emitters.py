@@ -12,7 +12,7 @@ Emitter = Callable[[Sequence[Genome], Variator, Config], Genome]
 
 
 def iso_line(parents: Sequence[Genome], vary: Variator, config: Config) -> Genome:
-    """Return a child on the line through two elites, with little noise; of one alone, with the noise.
+    """Return a child on the line through two elites, with little noise and other sizes; of one alone, with these.
 
     Parameters
     ----------
@@ -26,14 +26,17 @@ def iso_line(parents: Sequence[Genome], vary: Variator, config: Config) -> Genom
     Source: Vassiliades & Mouret, "Discovering the elite hypervolume by leveraging interspecies correlation",
     GECCO 2018.
     """
-    sigma, settings = config.emitters.iso_sigma, config.variation
-    if len(parents) == 1:
-        return vary.gaussian(parents[0], sigma, settings.gene_rate)
-    return vary.line(parents[0], parents[1], sigma, settings.line_sigma, settings.gene_rate)
+    own, settings = config.emitters, config.variation
+    child = (
+        vary.gaussian(parents[0], own.iso_sigma, settings.gene_rate)
+        if len(parents) == 1
+        else vary.line(parents[0], parents[1], own.iso_sigma, settings.line_sigma, settings.gene_rate)
+    )
+    return vary.rescaled(child, own.scale_sigma)
 
 
 def gaussian(parents: Sequence[Genome], vary: Variator, config: Config) -> Genome:
-    """Return an elite with noise, and now and then other genes.
+    """Return an elite with noise, its arrays at other sizes, and now and then other genes.
 
     Parameters
     ----------
@@ -44,7 +47,8 @@ def gaussian(parents: Sequence[Genome], vary: Variator, config: Config) -> Genom
     config
         Of the run.
     """
-    return vary.gaussian(parents[0], config.emitters.sigma, config.variation.gene_rate)
+    child = vary.gaussian(parents[0], config.emitters.sigma, config.variation.gene_rate)
+    return vary.rescaled(child, config.emitters.scale_sigma)
 
 
 def gene(parents: Sequence[Genome], vary: Variator, config: Config) -> Genome:

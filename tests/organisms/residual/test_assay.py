@@ -30,6 +30,26 @@ def described(case):
     return at, at.species.assay(at.guest, at.frozen, FREE), rows
 
 
+# A tower that hears others also passes on what they say.
+@pytest.mark.parametrize("case", [case for case in CASES if case.variant != "messages"], ids=str)
+def test_outputs_are_what_scales_all_that_a_component_writes(case):
+    at = settled(case)
+    slots = at.guest.pool.living(0)
+    stream = at.guest.stream(at.inputs)
+    normed = torch.randn(stream.shape, generator=torch.Generator().manual_seed(3))
+
+    def written(host):
+        guests = at.guest.guests(0, normed, slots)
+        return torch.stack(list(host.written(host.residents(0, normed), guests).dense()))
+
+    before = [written(host) for host in at.hosts]
+    for slot in slots:
+        arrays = at.guest.pool.genome(slot).arrays
+        rewrite(at.guest, slot, **{name: 0.25 * arrays[name] for name in at.species.outputs})
+    for host, was in zip(at.hosts, before, strict=True):
+        torch.testing.assert_close(written(host), 0.25 * was, rtol=1e-6, atol=1e-7)
+
+
 def over_hosts(rows, one):
     return [float(np.mean([one(each) for each in row])) for row in rows]
 

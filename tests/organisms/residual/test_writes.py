@@ -1,10 +1,19 @@
 import pytest
 import torch
 
-from organisms.nn import readout
+from organisms import nn
+from organisms.nn import example_losses, readout
 from organisms.residual import writes as written
 from organisms.residual.writes import Writes
-from tests.fixtures.small_worlds import KINDS, LENGTH, NAMES, OUTPUTS, small_interface, small_task
+from tests.fixtures.small_worlds import (
+    KINDS,
+    LENGTH,
+    NAMES,
+    OUTPUTS,
+    examples_of,
+    small_interface,
+    small_task,
+)
 
 B, N, W, D = 5, 4, 3, 9
 
@@ -54,36 +63,47 @@ def test_norms_and_sizes_are_euclidean():
     torch.testing.assert_close(writes().size, dense(writes()).square().sum((1, 2, 3)))
 
 
-def test_gradients_are_those_of_the_sums():
-    task, stream = small_task(), drawn(B, LENGTH, D, seed=3)
+def readings(*kind):
+    """A task, an interface in double precision, and B streams with their targets."""
+    task = small_task(*kind)
     interface = {name: tensor.double() for name, tensor in small_interface(task).items()}
+    targets = examples_of(task)[1][:B]
+    return (
+        task,
+        interface,
+        drawn(B, LENGTH, D, seed=3),
+        targets.double() if task.regression else targets.long(),
+    )
+
+
+def one_by_one(given, task, interface, stream, targets):
+    return torch.stack(
+        [example_losses(task, readout(task, interface, stream + one), targets) for one in dense(given)]
+    )
+
+
+def test_gradients_are_those_of_the_sums():
     found, expected = [], []
-    for gradients, outputs in (
-        (found, lambda given: given.outputs(task, interface, stream)),
-        (
-            expected,
-            lambda given: torch.stack([readout(task, interface, stream + one) for one in dense(given)]),
-        ),
-    ):
+    for gradients, losses in ((found, Writes.losses), (expected, one_by_one)):
         leaves = writes().values.requires_grad_(), writes().write.requires_grad_()
-        gradients += torch.autograd.grad(outputs(Writes(*leaves)).square().sum(), leaves)
+        gradients += torch.autograd.grad(losses(Writes(*leaves), *readings()).square().sum(), leaves)
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("at_once", [1, 2 * N * LENGTH * OUTPUTS, 2**19])  # one example, some or all
 @pytest.mark.parametrize("inner", [1, W])
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
-def test_outputs_are_those_of_the_stream_with_each_component_added(kind, inner):
-    task, stream, given = small_task(*kind), drawn(B, LENGTH, D, seed=3), writes(inner)
-    interface = {name: tensor.double() for name, tensor in small_interface(task).items()}
-    expected = torch.stack([readout(task, interface, stream + one) for one in dense(given)])
-    assert expected.shape == (
-        (N, B, LENGTH, OUTPUTS) if task.kind in ("token", "sequence") else (N, B, OUTPUTS)
-    )
-    torch.testing.assert_close(given.outputs(task, interface, stream), expected)
+def test_losses_are_those_of_the_stream_with_each_component_added(kind, inner, at_once, monkeypatch):
+    monkeypatch.setattr(nn, "MOST_IN_CACHE", at_once)
+    given, read = writes(inner), readings(*kind)
+    expected = one_by_one(given, *read)
+    assert expected.shape == (N, B)
+    torch.testing.assert_close(given.losses(*read), expected)
+    assert given[[]].losses(*read).shape == (0, B)
 
 
-def test_taking_out_all_that_a_stream_is_gives_the_readout_of_nothing():
-    task, given = small_task(), writes()[[1]]
-    interface = {name: tensor.double() for name, tensor in small_interface(task).items()}
-    found = (-given).outputs(task, interface, given.total())
-    torch.testing.assert_close(found[0], interface["bias"].expand(B, -1), atol=1e-6, rtol=0)
+def test_taking_out_all_that_a_stream_is_gives_the_loss_of_the_bias():
+    (task, interface, _, targets), given = readings(), writes()[[1]]
+    found = (-given).losses(task, interface, given.total(), targets)
+    expected = example_losses(task, interface["bias"].expand(B, -1), targets)
+    torch.testing.assert_close(found[0], expected, atol=1e-6, rtol=0)

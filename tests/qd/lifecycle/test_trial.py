@@ -134,3 +134,12 @@ class TestAgain:
     def test_a_census_without_its_trials_is_refused(self):
         with pytest.raises(ValueError, match=r"organism 0 was to try .* \[\(3, 3\)\] before round 40"):
             chosen_again(order(birth()), census(pool(3, 3), round=40), True)
+
+    def test_strengths_are_of_all_candidates_or_none(self):
+        made = birth()
+        trial = Trial(made.slot, 1.0, (0.1, 0.3, 0.2), 1, (1.0, 0.5))
+        told = replace(census(self.records(made, made.proposals[1]), round=40), trials=(trial,))
+        with pytest.raises(ValueError, match=r"its census has other trials"):
+            chosen_again(order(made), told, True)
+        fitting = replace(told, trials=(replace(trial, strengths=(1.0, 0.5, 0.25)),))
+        assert chosen_again(order(made), fitting, True) == fitting

@@ -1,5 +1,7 @@
 from dataclasses import replace
+from math import nan
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ from qd.records import ComponentId, Death, Proposal
 from qd.seeding import generator
 from runs.trainer import advance
 from runs.training.births.newborns import bear, found
-from runs.training.births.trial import losses_with
+from runs.training.births.trial import losses_with, tried
 from runs.training.build import build, set_aside
 from runs.training.state import decode_state
 from tests.fixtures.small_worlds import (
@@ -64,6 +66,12 @@ def still(world, **lifecycle):
     return replace(world, config=config)
 
 
+def at_strength(world, genome, strength):
+    """The genome with its outputs multiplied."""
+    outputs = {name: np.float32(strength) * genome.arrays[name] for name in world.species.outputs}
+    return replace(genome, arrays=genome.arrays | outputs)
+
+
 def loss_with(world, organism, genome, slot=SLOT):
     """The mean loss on the examples of trials with a genome grafted for good."""
     identity = ComponentId(7, 4, slot)
@@ -85,9 +93,35 @@ class TestGains:
         before = loss(world, found(world, 7))
         assert trial.loss == pytest.approx(before, abs=1e-6)
         assert len(trial.gains) == 6  # more than there are slots in a layer
-        for number, gain in enumerate(trial.gains):
-            after = loss_with(world, found(world, 7), elite(world, number))
-            assert gain == pytest.approx(before - after, abs=1e-5)
+        for number, (gain, strength) in enumerate(zip(trial.gains, trial.strengths, strict=True)):
+            gains = {
+                each: before
+                - loss_with(world, found(world, 7), at_strength(world, elite(world, number), each))
+                for each in world.config.lifecycle.strengths
+            }
+            assert gain == pytest.approx(max(gains.values()), abs=1e-5)
+            assert gains[strength] == pytest.approx(gain, abs=1e-5)
+        assert (len(set(trial.strengths)) > 1) == bool(world.species.outputs)
+
+    def test_they_are_counted(self, world):
+        quiet = still(world, strengths=(1.0, 0.5))
+        made, genomes = sent(world)
+        (trial,), _ = bear(quiet, found(world, 7), order(7, 4, [made]), genomes, {})
+        forward = sum(world.species.cost(elite(world, seed).genes)[0] for seed in range(6))
+        times = 2 if world.species.outputs else 1
+        assert trial.flops == pytest.approx(times * len(world.trial) * forward)
+
+    def test_a_loss_that_is_no_number_is_no_gain(self, monkeypatch):
+        world = calibrated_world("pseudopods")
+        losses = torch.tensor([[nan, 2.0, nan], [3.0, 1.0, nan]], dtype=torch.float64).view(6, 1)
+        monkeypatch.setattr("runs.training.births.trial.losses_with", lambda *_: losses)
+        quiet = still(world, strengths=(1.0, 0.5))
+        made, _ = sent(world, 3)
+        candidates = [elite(world, seed) for seed in range(3)]
+        trial = tried(quiet, found(world, 7), made, candidates, None)
+        assert trial.strengths == (0.5, 0.5, 1.0)
+        assert trial.gains[:2] == (trial.loss - 3, trial.loss - 1)
+        assert not trial.gains[2] > 0
 
     def test_where_one_gave_way_before_is_with_it(self, world):
         quiet = still(world, only_gains=False)
@@ -97,10 +131,11 @@ class TestGains:
         gave_way = organism.pool.retire(1)
         (trial,), _ = bear(quiet, organism, order(7, 4, [made]), genomes, {1: gave_way})
         assert trial.loss == pytest.approx(before, abs=1e-6)
-        for number, gain in enumerate(trial.gains):
+        for number, (gain, strength) in enumerate(zip(trial.gains, trial.strengths, strict=True)):
             other = found(world, 7)
             other.pool.retire(1)
-            assert gain == pytest.approx(before - loss_with(world, other, elite(world, number), 1), abs=1e-5)
+            after = loss_with(world, other, at_strength(world, elite(world, number), strength), 1)
+            assert gain == pytest.approx(before - after, abs=1e-5)
 
     def test_in_a_deeper_organism_the_layers_after_it_count(self, world):
         config = small_config(organism={"kind": world.species.family, "depth": 2})
@@ -127,7 +162,8 @@ class TestChoice:
         occupant = organism.pool.occupants[SLOT]
         assert occupant.parents == (ComponentId(5, 2, trial.chosen),)
         assert occupant.lineage == ComponentId(5, 0, trial.chosen)
-        stored, wanted = organism.pool.genome(SLOT), elite(world, trial.chosen)
+        stored = organism.pool.genome(SLOT)
+        wanted = at_strength(world, elite(world, trial.chosen), trial.strengths[trial.chosen])
         assert {n: a.tobytes() for n, a in stored.arrays.items()} == {
             n: a.tobytes() for n, a in wanted.arrays.items()
         }
@@ -143,12 +179,13 @@ class TestChoice:
         organism, untouched = found(world, 7), found(world, 7)
         organism.pool.counts[:] = untouched.pool.counts[:] = 5
         gave_way = organism.pool.retire(1)
-        (trial,), _ = bear(still(world), organism, order(7, 4, [made]), genomes, {1: gave_way})
+        full = still(world, strengths=(1.0,))
+        (trial,), _ = bear(full, organism, order(7, 4, [made]), genomes, {1: gave_way})
         worst = made.proposals[min(range(24), key=lambda number: trial.gains[number])]
         if trial.chosen is not None:
             organism.pool.retire(1)
         made = replace(made, parents=worst.parents, genomes=worst.genomes, others=())
-        (trial,), unproven = bear(still(world), organism, order(7, 4, [made]), genomes, {1: gave_way})
+        (trial,), unproven = bear(full, organism, order(7, 4, [made]), genomes, {1: gave_way})
         assert (trial.chosen, unproven) == (None, [])
         assert trial.gains[0] <= 0
         assert organism.pool.occupants == untouched.pool.occupants
@@ -165,7 +202,7 @@ class TestChoice:
         organism = found(roomy, 7)
         first, second = bear(roomy, organism, order(7, 4, [one, other]), genomes, {})[0]
         alone = found(roomy, 7)
-        loss_with(roomy, alone, elite(world, first.chosen))
+        loss_with(roomy, alone, at_strength(world, elite(world, first.chosen), first.strengths[first.chosen]))
         assert second.loss == pytest.approx(loss(roomy, alone), abs=1e-6)
 
 
@@ -180,6 +217,10 @@ class TestRound:
         assert newborn.component == ComponentId(0, 2, SLOT)
         assert newborn.parents == (ComponentId(5, 2, trial.chosen),)
         assert decode_state(world, after).organism.pool.occupants[SLOT].parents == newborn.parents
+        looks = (1 + len(world.hosts)) * len(world.probe)
+        forward = sum(record.flops for record in report.census.records)
+        assert trial.flops > 0
+        assert report.census.flops_assays == pytest.approx(looks * forward + trial.flops)
 
     def test_a_death_for_room_comes_true_with_the_birth_alone(self, world):
         state = advance(world, None, order(0, 1), {}, lambda: 0.0)[1]

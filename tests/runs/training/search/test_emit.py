@@ -30,6 +30,7 @@ from runs.training.variator import Variator
 from tests.fixtures.small_worlds import DEFINED, calibrated_spec, calibrated_world
 
 CHILDREN = 7
+NEAR = {"scale_sigma": 0.05}  # so that children of parents that hardly learned are of use
 FAMILIES = list(DEFINED)
 
 
@@ -116,6 +117,21 @@ class TestOperators:
                 for name, array in parents[first].arrays.items()
             )
 
+    @pytest.mark.parametrize("emitter", ["iso_line", "gaussian", "gradient"])
+    def test_arrays_of_children_have_other_sizes_as_far_as_the_configuration_says(self, emitter):
+        quiet = {"sigma": 0.0, "iso_sigma": 0.0, "learning_rate": 1e-30}
+        spread = []
+        for scale in (0.0, 0.4):
+            world = world_of(**quiet, scale_sigma=scale)
+            order, genomes = asked(world, emitter)
+            alone = dataclasses.replace(order, children=((0,),) * CHILDREN)
+            norm = np.linalg.norm(elites(world)[0].arrays["ov.V"])
+            children = conceived(world, alone, genomes)
+            kept = [child.arrays["ov.V"] for child in children if child.genes == elites(world)[0].genes]
+            spread.append([np.log(np.linalg.norm(array) / norm) for array in kept])
+        assert np.abs(spread[0]).max() < 1e-5
+        assert 0.1 < np.std(spread[1]) < 1
+
     def test_a_strategy_moves_genes_to_the_ends_of_their_ranges_at_most(self):
         world = world_of()
         order, genomes = asked(world, "cma_mae")
@@ -186,7 +202,7 @@ def of_another_family(parents, vary, config):
 @pytest.mark.parametrize("family", FAMILIES)
 class TestScores:
     def test_contenders_are_what_scoring_each_child_alone_gives(self, family):
-        world = world_of(family, race=1.0)
+        world = world_of(family, race=1.0, **NEAR)
         order, genomes = asked(world, "gradient")
         bar = contest(world)
         report, payload, brought = emit(world, order, genomes, bar, clock)
@@ -209,7 +225,7 @@ class TestScores:
             assert decode_genome(brought[child.genome]).genes == child.genes == children[place].genes
 
     def test_who_cannot_beat_the_elites_does_not_contend(self, family):
-        world = world_of(family, race=1.0)
+        world = world_of(family, race=1.0, **NEAR)
         order, genomes = asked(world, "gradient")
         free = emit(world, order, genomes, contest(world), clock)[0].emitted
         entrants = [candidate(child, 4, contest(world).yardstick) for child in free.contenders]
@@ -222,9 +238,11 @@ class TestScores:
         ]
 
     def test_a_race_drops_the_hopeless_and_changes_no_score(self, family):
-        order, genomes = asked(world_of(family), "gradient")
+        order, genomes = asked(world_of(family, **NEAR), "gradient")
         whole, raced = (
-            emit(world_of(family, race=race), order, genomes, contest(world_of(family)), clock)[0].emitted
+            emit(world_of(family, race=race, **NEAR), order, genomes, contest(world_of(family)), clock)[
+                0
+            ].emitted
             for race in (1.0, 0.25)
         )
         assert raced.scored <= whole.scored
@@ -232,9 +250,9 @@ class TestScores:
         assert raced.contenders
         for child in raced.contenders:
             assert child.assay == pytest.approx(known[child.component].assay, abs=1e-6)
-        nobody = emit(world_of(family, race=0.25), order, genomes, contest(world_of(family), 2.0), clock)[
-            0
-        ].emitted
+        nobody = emit(
+            world_of(family, race=0.25, **NEAR), order, genomes, contest(world_of(family), 2.0), clock
+        )[0].emitted
         assert (nobody.scored, nobody.contenders, nobody.mean_assay) == (0, (), None)
         assert nobody.flops < raced.flops < whole.flops * 1.3
 
@@ -249,7 +267,7 @@ class TestScores:
             assert all(torch.equal(tensor, tensors[name]) for name, tensor in host.pool.tensors().items())
 
     def test_flops_are_counted_by_grafts(self, family):
-        world = world_of(family, race=1.0)
+        world = world_of(family, race=1.0, **NEAR)
         order, genomes = asked(world, "gradient")
         cost = sum(world.species.cost(child.genes)[0] for child in conceived(world, order, genomes))
         steps = world.config.emitters.steps * world.config.training.batch
