@@ -12,6 +12,8 @@ Without others both are 0. Source: the properties of a pseudopod in the Slime Mo
 Differs from the source: coherence is that of attention patterns there, which only attention has.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
@@ -51,8 +53,8 @@ def at_home(writes: Writes, context: SpatialContext[int] | None) -> dict[str, Fl
     }
 
 
-def in_host(guests: Writes, residents: Writes) -> dict[str, Float64[Tensor, " n"]]:
-    """Return coherence and correlation of each of n guests with a host's own components of its layer.
+def in_host(guests: Writes, residents: Writes, names: Sequence[str]) -> dict[str, Float64[Tensor, " n"]]:
+    """Return how like a host's own components of its layer each of n guests writes.
 
     Parameters
     ----------
@@ -60,20 +62,23 @@ def in_host(guests: Writes, residents: Writes) -> dict[str, Float64[Tensor, " n"
         What each writes when it alone joins them.
     residents
         What they write without it.
+    names
+        Of `OF_PAIRS`; no others are computed.
     """
     n, m = len(guests.write), len(residents.write)
-    if not n:
-        return {name: guests.write.new_zeros(0, dtype=torch.float64) for name in OF_PAIRS}
+    if not n or not names:
+        return {name: guests.write.new_zeros(0, dtype=torch.float64) for name in names}
     values = torch.cat([guests.values, residents.values], 1)
     joint = Writes(values, torch.cat([guests.write, residents.write]), kernel=residents.kernel)
     y_nTD = _dense(_sampled(joint, IN_HOSTS))
-    amounts = _amounts(y_nTD)
-    coherence = Coherence(np.asarray, m)
-    found = [coherence(together([own, *amounts[n:]])) for own in amounts[:n]]
-    return {
-        "coherence": torch.tensor(found, dtype=torch.float64, device=values.device),
-        "correlation": _correlations(y_nTD, residents.kernel)[:n, n:].sum(1) / max(1, m),
-    }
+    found = {}
+    if "coherence" in names:
+        amounts, coherence = _amounts(y_nTD), Coherence(np.asarray, m)
+        cosines = [coherence(together([own, *amounts[n:]])) for own in amounts[:n]]
+        found["coherence"] = torch.tensor(cosines, dtype=torch.float64, device=values.device)
+    if "correlation" in names:
+        found["correlation"] = _correlations(y_nTD, residents.kernel)[:n, n:].sum(1) / max(1, m)
+    return found
 
 
 def _sampled(writes: Writes, entries: int) -> Writes:

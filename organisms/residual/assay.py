@@ -121,9 +121,9 @@ def guest_losses(organism: ResidualOrganism, host: Host) -> Tensor:
     found = []
     for layer in range(organism.pool.depth):
         guests = organism.guests(layer, host.reads[layer], organism.pool.living(layer))
-        found.append(
-            _losses(host, layer, host.organism.grafted(host.residents[layer], guests, host.streams[layer]))
-        )
+        joined = host.organism.joined(host.residents[layer], guests)
+        changes = host.organism.grafted(host.residents[layer], joined, host.streams[layer])
+        found.append(_losses(host, layer, changes))
     return torch.cat(found)
 
 
@@ -156,6 +156,7 @@ def _layer(
 
 def _in_host(host: Host, layer: int, guests: Any, names: Sequence[str], losses: bool) -> Assay:
     """Assay n guests in one host, whose own organism says what changes."""
+    guests = host.organism.joined(host.residents[layer], guests)
     changes = host.organism.grafted(host.residents[layer], guests, host.streams[layer])
     if not isinstance(changes, Writes):
         changes = list(changes)
@@ -165,9 +166,7 @@ def _in_host(host: Host, layer: int, guests: Any, names: Sequence[str], losses: 
         drops = host.losses.double() - _losses(host, layer, changes).double()
     own = [name for name in names if not is_effect(name) and name not in WORTHS]
     measures = dict(host.organism.described(host.residents[layer], guests, own)) if own else {}
-    if any(name in OF_PAIRS for name in names):
-        measures |= in_host(host.organism.written(host.residents[layer], guests), host.parts[layer])
-    measures |= _of_writes(host, layer, guests, [name for name in names if is_of_writes(name)])
+    measures |= _of_written(host, layer, guests, names)
     gradients = typical(first)
     for name in names:
         match name:
@@ -181,22 +180,23 @@ def _in_host(host: Host, layer: int, guests: Any, names: Sequence[str], losses: 
                 measures[name] = beyond(drops, first)
             case "effect_depth":
                 measures[name] = beyond(drops, _direct(host, layer, changes, drops))
-    measures |= {name: _worth(name, host, layer, guests, changes, first) for name in names if name in WORTHS}
+            case "alignment":
+                measures[name] = alignment(first, changes, host.slopes[layer])
     return Assay(drops if losses else drops[:, :0], measures, gradients)
 
 
-def _worth(name: str, host: Host, layer: int, guests: Any, changes: Any, first: Tensor) -> Tensor:
-    if name == "alignment":
-        return alignment(first, changes, host.slopes[layer])
-    writes = host.organism.written(host.residents[layer], guests)
-    return information(writes, host.organism.task, host.targets)
-
-
-def _of_writes(host: Host, layer: int, guests: Any, names: Sequence[str]) -> Mapping[str, Tensor]:
-    if not names:
-        return {}
-    writes = host.organism.written(host.residents[layer], guests)
-    return {name: of_writes(name, writes, host.streams[layer], host.written[layer]) for name in names}
+def _of_written(host: Host, layer: int, guests: Any, names: Sequence[str]) -> Mapping[str, Tensor]:
+    """Return the measures, of those that are wanted, that follow from what n guests themselves write."""
+    found: dict[str, Tensor] = {}
+    if any(is_of_writes(name) or name in OF_PAIRS or name == "information" for name in names):
+        writes = host.organism.written(host.residents[layer], guests)
+        found |= in_host(writes, host.parts[layer], [name for name in names if name in OF_PAIRS])
+        for name in names:
+            if is_of_writes(name):
+                found[name] = of_writes(name, writes, host.streams[layer], host.written[layer])
+            elif name == "information":
+                found[name] = information(writes, host.organism.task, host.targets)
+    return found
 
 
 def _direct(host: Host, layer: int, changes: Any, drops: Tensor) -> Tensor:

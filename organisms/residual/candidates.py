@@ -7,13 +7,14 @@ residual width.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from organisms.residual import mass
 from organisms.residual.organism import Observed
-from organisms.residual.shares import chosen, every_output, redirected, shares
+from organisms.residual.shares import best, chosen, every_output, redirected, shares, weights
 from organisms.residual.writes import Writes
 
 
@@ -40,6 +41,9 @@ class Candidates:
         B, _, S, _ = self.said.values.shape
         weights_BnS1 = weights_Tn.unflatten(0, (B, S)).transpose(1, 2).unsqueeze(-1)
         return Writes(self.said.values * weights_BnS1, self.said.write)
+
+
+Kind = TypeVar("Kind", bound=Candidates)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -99,8 +103,8 @@ class Joined:
     answers_T: Tensor  # whether a token chooses it
 
     @classmethod
-    def each(cls, k: int, residents: Candidates, guests: Candidates) -> Iterator["Joined"]:
-        """Let every token choose anew, with one guest after the other.
+    def of(cls, k: int, residents: Candidates, logits_T: Tensor) -> "Joined":
+        """Let every token choose anew.
 
         Parameters
         ----------
@@ -108,13 +112,14 @@ class Joined:
             Components that each token chooses.
         residents
             The host's own components of the layer.
-        guests
-            Those that join, each by itself.
+        logits_T
+            Of the one that joins them.
         """
-        for logits_T in guests.logits_Tn.unbind(1):
-            joined_Tn = torch.cat([residents.logits_Tn, logits_T.unsqueeze(1)], 1)
-            weights_Tn = shares(joined_Tn, k)
-            yield cls(joined_Tn, weights_Tn[:, :-1], weights_Tn[:, -1], chosen(joined_Tn, k)[:, -1])
+        logits_Tn = torch.cat([residents.logits_Tn, logits_T.unsqueeze(1)], 1)
+        chosen_Tk = best(logits_Tn, k)
+        weights_Tn = weights(logits_Tn, chosen_Tk)
+        answers_T = (chosen_Tk == logits_Tn.shape[1] - 1).any(1)
+        return cls(logits_Tn, weights_Tn[:, :-1], weights_Tn[:, -1], answers_T)
 
     def mass(self, norms_T: Tensor, examples: int) -> Tensor:
         """Return the norm of what it adds to every token, float64 [B, S], from the norms of its outputs."""
@@ -127,23 +132,36 @@ class Joined:
         return mass.coherence((self.weight_T * norms_T).double(), others_nT)
 
 
-def written(k: int, residents: Candidates, guests: Candidates) -> Writes:
-    """Return what each guest alone adds to the stream: its output for the tokens that choose it, weighted.
+@dataclass(frozen=True, eq=False)
+class Guests(Generic[Kind]):
+    """Components that join a host's own, each by itself."""
 
-    Parameters
-    ----------
-    k
-        Components that each token chooses.
-    residents
-        The host's own components of the layer.
-    guests
-        Those that join, each by itself.
-    """
-    weights = [joined.weight_T for joined in Joined.each(k, residents, guests)]
-    return guests.weighted(torch.stack(weights, 1) if weights else guests.logits_Tn)
+    candidates: Kind
+    joined: Sequence[Joined]  # one for each
+
+    @classmethod
+    def among(cls, k: int, residents: Candidates, candidates: Kind) -> "Guests[Kind]":
+        """Let every token choose anew, with one candidate after the other.
+
+        Parameters
+        ----------
+        k
+            Components that each token chooses.
+        residents
+            The host's own components of the layer.
+        candidates
+            Those that join.
+        """
+        joined = [Joined.of(k, residents, logits_T) for logits_T in candidates.logits_Tn.unbind(1)]
+        return cls(candidates, joined)
+
+    def written(self) -> Writes:
+        """Return what each alone adds to the stream: its output for the tokens that choose it, weighted."""
+        own = [joined.weight_T for joined in self.joined]
+        return self.candidates.weighted(torch.stack(own, 1) if own else self.candidates.logits_Tn)
 
 
-def grafted(k: int, residents: Candidates, guests: Candidates) -> Iterator[Tensor]:
+def grafted(k: int, residents: Candidates, guests: Guests[Any]) -> Iterator[Tensor]:
     """Yield what changes when each guest alone joins the components of a layer, [T, D].
 
     Tokens choose anew and the weights of each token's k best are recomputed. A guest that no token chooses changes
@@ -159,6 +177,6 @@ def grafted(k: int, residents: Candidates, guests: Candidates) -> Iterator[Tenso
         Those that join, each by itself.
     """
     before_Tn = shares(residents.logits_Tn, k)
-    for joined, outputs_TD in zip(Joined.each(k, residents, guests), guests.outputs_nTD, strict=True):
+    for joined, outputs_TD in zip(guests.joined, guests.candidates.outputs_nTD, strict=True):
         change_TD = redirected(before_Tn, joined.others_Tn, residents.outputs_nTD)
         yield change_TD + joined.weight_T.unsqueeze(1) * outputs_TD

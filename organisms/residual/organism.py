@@ -96,7 +96,7 @@ class ResidualOrganism(nn.Module, ABC):
 
     @abstractmethod
     def guests(self, layer: int, h_BSD: Tensor, slots: Sequence[int], names: Sequence[str] = ()) -> Any:
-        """Return what `grafted`, `written` and `described` need to know of n components to be grafted into a host.
+        """Return what `joined` needs to know of n components to be grafted into a host.
 
         Parameters
         ----------
@@ -114,6 +114,20 @@ class ResidualOrganism(nn.Module, ABC):
     def residents(self, layer: int, h_BSD: Tensor) -> Any:
         """Return what `grafted` and `described` need to know of a host's own components; made once for each host."""
 
+    def joined(self, residents: Any, guests: Any) -> Any:
+        """Return what `grafted`, `written` and `described` take of n guests, each alone among a host's own components.
+
+        By default it is what `guests` returned: whatever a host's own components change in them is computed here, once.
+
+        Parameters
+        ----------
+        residents
+            What `residents` returned for the host's layer.
+        guests
+            What `guests` returned for the n components.
+        """
+        return guests
+
     @abstractmethod
     def grafted(self, residents: Any, guests: Any, x_BSD: Tensor) -> Writes | Iterable[Tensor]:
         """Return the changes of the stream after a layer when each of n guests alone is grafted, n times [B, S, D].
@@ -123,7 +137,7 @@ class ResidualOrganism(nn.Module, ABC):
         residents
             What `residents` returned for the host's layer.
         guests
-            What `guests` returned for the n components.
+            What `joined` returned for the n components.
         x_BSD
             The host's stream after the layer.
         """
@@ -137,7 +151,7 @@ class ResidualOrganism(nn.Module, ABC):
         residents
             What `residents` returned for the host's layer.
         guests
-            What `guests` returned for the n components.
+            What `joined` returned for the n components.
         """
 
     @abstractmethod
@@ -149,7 +163,7 @@ class ResidualOrganism(nn.Module, ABC):
         residents
             What `residents` returned for the host's layer.
         guests
-            What `guests` returned for the n components and these names.
+            What `joined` returned for the n components, which were asked for with these names.
         names
             The measures that are wanted, without those that follow from what is written and from losses alone
             (`organisms.residual.effects`).

@@ -18,7 +18,7 @@ from organisms.gates import opened
 from organisms.nn import Interface
 from organisms.pool import Pool
 from organisms.residual import candidates
-from organisms.residual.candidates import Candidates, ObservedCandidates
+from organisms.residual.candidates import Candidates, Guests, ObservedCandidates
 from organisms.residual.organism import ResidualOrganism
 from organisms.residual.shares import shares
 from organisms.residual.writes import Writes
@@ -96,7 +96,11 @@ class RoutedOrganism(ResidualOrganism):
         """Return the `Candidates` in the living slots of a layer."""
         return self.guests(layer, h_BSD, self.pool.living(layer))
 
-    def grafted(self, residents: Candidates, guests: Candidates, x_BSD: Tensor) -> Iterator[Tensor]:
+    def joined(self, residents: Candidates, guests: Candidates) -> Guests[Any]:
+        """Return how tokens choose when each guest alone joins a host's own components."""
+        return Guests.among(self.k, residents, guests)
+
+    def grafted(self, residents: Candidates, guests: Guests[Any], x_BSD: Tensor) -> Iterator[Tensor]:
         """Yield what changes when each guest alone joins the components of a layer, n times [B, S, D].
 
         Parameters
@@ -104,15 +108,15 @@ class RoutedOrganism(ResidualOrganism):
         residents
             The host's own components.
         guests
-            The n components to graft.
+            The n components to graft, joined to them.
         x_BSD
             The host's stream after the layer, whose shape the changes have.
         """
         return (change_TD.view_as(x_BSD) for change_TD in candidates.grafted(self.k, residents, guests))
 
-    def written(self, residents: Candidates, guests: Candidates) -> Writes:
+    def written(self, residents: Candidates, guests: Guests[Any]) -> Writes:
         """Return what each guest itself adds to the stream, for the tokens that choose it."""
-        return candidates.written(self.k, residents, guests)
+        return guests.written()
 
     def observed(self, layer: int, h_BSD: Tensor) -> ObservedCandidates:
         """Observe what every slot of a layer adds to the stream, and how many tokens choose it."""

@@ -4,7 +4,7 @@ Shape suffixes: T tokens, n components, k choices of a token, D residual width.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from organisms.layers.choice import largest
@@ -21,15 +21,25 @@ def mixture(logits_Tn: Tensor, chosen_Tk: Tensor) -> Tensor:
     return torch.softmax(logits_Tn.gather(1, chosen_Tk), -1)
 
 
+def best(logits: Float[Tensor, "T n"], k: int) -> Int[Tensor, "T k"]:
+    """Return the k components of the largest logits of each token; all where they are fewer, even none."""
+    fewer = min(k, logits.shape[1])
+    return largest(logits, fewer) if fewer else logits.new_zeros(len(logits), 0, dtype=torch.int64)
+
+
 def chosen(logits: Float[Tensor, "T n"], k: int) -> Bool[Tensor, "T n"]:
     """Return a mask of the k largest logits of each token; of equal ones the first count."""
-    return torch.zeros_like(logits, dtype=torch.bool).scatter(1, _best(logits, k), True)
+    return torch.zeros_like(logits, dtype=torch.bool).scatter(1, best(logits, k), True)
 
 
 def shares(logits: Float[Tensor, "T n"], k: int) -> Float[Tensor, "T n"]:
     """Return the weights of the k components of each token's largest logits (of all if they are fewer), 0 elsewhere."""
-    chosen_Tk = _best(logits, k)
-    return torch.zeros_like(logits).scatter(1, chosen_Tk, mixture(logits, chosen_Tk))
+    return weights(logits, best(logits, k))
+
+
+def weights(logits: Float[Tensor, "T n"], chosen: Int[Tensor, "T k"]) -> Float[Tensor, "T n"]:
+    """Return the weights of the chosen components of each token, 0 of the others."""
+    return torch.zeros_like(logits).scatter(1, chosen, mixture(logits, chosen))
 
 
 def every_output(values: Float[Tensor, "B n S W"], write: Float[Tensor, "n W D"]) -> Float[Tensor, "n T D"]:
@@ -53,9 +63,3 @@ def redirected(
     for shift_T, outputs_TD in zip((after - before).unbind(1), outputs, strict=True):
         change.addcmul_(shift_T.unsqueeze(1), outputs_TD)
     return change
-
-
-def _best(logits_Tn: Tensor, k: int) -> Tensor:
-    """Return the k components of the largest logits, int64 [T, k]; all where they are fewer, even none."""
-    fewer = min(k, logits_Tn.shape[1])
-    return largest(logits_Tn, fewer) if fewer else logits_Tn.new_zeros(len(logits_Tn), 0, dtype=torch.int64)

@@ -227,7 +227,8 @@ class TestTraits:
             host.pool.retire(slot)
         frozen = species.host(host, *examples_of(species.task))
         guests = guest.guests(0, frozen.reads[0], guest.pool.living(0))
-        changes = host.grafted(frozen.residents[0], guests, frozen.streams[0])
+        joined = host.joined(frozen.residents[0], guests)
+        changes = host.grafted(frozen.residents[0], joined, frozen.streams[0])
         for change in changes.dense() if isinstance(changes, Writes) else changes:
             assert change.norm(dim=-1).min() > 0
 

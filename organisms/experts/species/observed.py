@@ -12,13 +12,13 @@ from torch import Tensor
 
 from organisms.experts.species.cost import cost
 from organisms.residual import mass
-from organisms.residual.candidates import Candidates, Joined
+from organisms.residual.candidates import Candidates, Guests, Joined
 from organisms.residual.organism import quiet_share
 from organisms.task import Task
 
 
 def describe(
-    task: Task, k: int, dim: int, residents: Candidates, guests: Candidates, names: Sequence[str]
+    task: Task, dim: int, residents: Candidates, guests: Guests[Candidates], names: Sequence[str]
 ) -> Mapping[str, Tensor]:
     """Measure each of n experts when its column alone joins the router of a host, float64 [n] by name.
 
@@ -40,23 +40,22 @@ def describe(
     ----------
     task
         Distances between its tokens are those of the span.
-    k
-        Experts that each token is routed to.
     dim
         Width of the residual stream.
     residents
         The host's own experts of the layer.
     guests
-        The n experts.
+        The n experts, joined to them.
     names
         The measures that are wanted.
     """
-    one = _Measured(task, dim, residents, guests)
+    one = _Measured(task, dim, residents, guests.candidates)
     rows = [
-        [one.measure(name, place, joined) for name in names]
-        for place, joined in enumerate(Joined.each(k, residents, guests))
+        [one.measure(name, place, joined) for name in names] for place, joined in enumerate(guests.joined)
     ]
-    columns = torch.tensor(rows, dtype=torch.float64, device=guests.logits_Tn.device).reshape(-1, len(names))
+    columns = torch.tensor(rows, dtype=torch.float64, device=residents.logits_Tn.device).reshape(
+        -1, len(names)
+    )
     return dict(zip(names, columns.unbind(1), strict=True))
 
 

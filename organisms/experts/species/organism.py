@@ -21,7 +21,7 @@ from organisms.layers.norms import rms_norm
 from organisms.nn import Interface, example_losses, readout, stem
 from organisms.pool import Pool
 from organisms.residual.activations import activated
-from organisms.residual.candidates import Candidates
+from organisms.residual.candidates import Candidates, Guests
 from organisms.residual.routed import RoutedOrganism
 from organisms.residual.shares import mixture
 from organisms.residual.writes import Writes
@@ -182,7 +182,7 @@ class ExpertOrganism(RoutedOrganism):
         return Candidates(logits_Tn, said, [genes[slot] for slot in slots])
 
     def described(
-        self, residents: Candidates, guests: Candidates, names: Sequence[str]
+        self, residents: Candidates, guests: Guests[Candidates], names: Sequence[str]
     ) -> Mapping[str, Tensor]:
         """Measure the guests in a host (`organisms.experts.species.observed.describe`).
 
@@ -191,12 +191,12 @@ class ExpertOrganism(RoutedOrganism):
         residents
             Logits and outputs of the host's own experts.
         guests
-            Those of the n experts to graft.
+            Those of the n experts to graft, joined to them.
         names
             The measures that are wanted.
         """
         dim = self.interface["embed"].shape[1]
-        return describe(self.task, self.k, dim, residents, guests, names)
+        return describe(self.task, dim, residents, guests, names)
 
     def _of_all(self, layer: int, h_BSD: Tensor, routed: Routed) -> Tensor:
         """Return the same from the outputs of all experts for all tokens."""

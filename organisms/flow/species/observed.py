@@ -14,7 +14,7 @@ from torch import Tensor
 from organisms.flow.species.cost import cost
 from organisms.flow.species.patterns import Flows
 from organisms.residual import mass
-from organisms.residual.candidates import Candidates, Joined
+from organisms.residual.candidates import Candidates, Guests, Joined
 from organisms.residual.organism import quiet_share
 from organisms.task import Task
 
@@ -39,7 +39,7 @@ class Patterns(Candidates):
 
 
 def describe(
-    task: Task, k: int, dim: int, residents: Patterns, guests: Patterns, names: Sequence[str]
+    task: Task, dim: int, residents: Patterns, guests: Guests[Patterns], names: Sequence[str]
 ) -> Mapping[str, Tensor]:
     """Measure each of n patterns when it alone joins those of a host, float64 [n] by name.
 
@@ -55,23 +55,22 @@ def describe(
     ----------
     task
         Distances between its tokens are those of span and locality.
-    k
-        Patterns that each token mixes.
     dim
         Width of the residual stream.
     residents
         The host's own patterns of the layer.
     guests
-        The n patterns.
+        The n patterns, joined to them.
     names
         The measures that are wanted.
     """
-    one = _Measured(task, k, dim, residents, guests)
+    one = _Measured(task, dim, residents, guests.candidates)
     rows = [
-        [one.measure(name, place, joined) for name in names]
-        for place, joined in enumerate(Joined.each(k, residents, guests))
+        [one.measure(name, place, joined) for name in names] for place, joined in enumerate(guests.joined)
     ]
-    columns = torch.tensor(rows, dtype=torch.float64, device=guests.logits_Tn.device).reshape(-1, len(names))
+    columns = torch.tensor(rows, dtype=torch.float64, device=residents.logits_Tn.device).reshape(
+        -1, len(names)
+    )
     return dict(zip(names, columns.unbind(1), strict=True))
 
 
@@ -80,7 +79,6 @@ class _Measured:
     """The measures of each of some patterns in a host, each a number."""
 
     task: Task
-    k: int
     dim: int
     residents: Patterns
     guests: Patterns

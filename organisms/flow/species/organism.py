@@ -12,6 +12,7 @@ from organisms.flow.species.observed import Patterns, describe
 from organisms.flow.species.patterns import Reach, flows
 from organisms.nn import Interface
 from organisms.pool import Pool
+from organisms.residual.candidates import Guests
 from organisms.residual.routed import RoutedOrganism
 from organisms.residual.writes import Writes
 from organisms.task import Task
@@ -48,7 +49,9 @@ class FlowOrganism(RoutedOrganism):
         found = flows(arrays, reach, h_BSD, distances_SS, self.task.causal)
         return Patterns(logits_Tn, Writes(found.given_BnSR, arrays["write"]), genes, found)
 
-    def described(self, residents: Patterns, guests: Patterns, names: Sequence[str]) -> Mapping[str, Tensor]:
+    def described(
+        self, residents: Patterns, guests: Guests[Patterns], names: Sequence[str]
+    ) -> Mapping[str, Tensor]:
         """Measure the guests in a host (`organisms.flow.species.observed.describe`).
 
         Parameters
@@ -56,9 +59,9 @@ class FlowOrganism(RoutedOrganism):
         residents
             The host's own patterns.
         guests
-            The n patterns to graft.
+            The n patterns to graft, joined to them.
         names
             The measures that are wanted.
         """
         dim = self.interface["embed"].shape[1]
-        return describe(self.task, self.k, dim, residents, guests, names)
+        return describe(self.task, dim, residents, guests, names)

@@ -8,6 +8,7 @@ from organisms.experts.incremental import new_caches
 from organisms.experts.models import MoELanguageModel, MoESequenceRegressor
 from organisms.layers.config import AttentionConfig, ExpertConfig
 from organisms.layers.key_values import Reading
+from tests.fixtures.exact_rows import exact_rows
 from tests.organisms.layers.definitions import drawn
 
 WIDTH, V, F, LONGEST, SLOTS = 16, 11, 3, 80, 6
@@ -118,9 +119,7 @@ def test_any_course_of_reading_comes_to_the_same(course, kind, continuous):
         torch.testing.assert_close(found[each, len(sequence)], whole[-1], rtol=0, atol=1e-12)
 
 
-@pytest.mark.skipif(
-    not torch.backends.mkl.is_available(), reason="rows of products depend on one another without MKL"
-)
+@exact_rows
 @given(courses(), st.sampled_from(["experts", "grouped queries", "dense"]), st.booleans())
 @torch.no_grad()
 def test_in_float32_no_bit_depends_on_the_company_or_the_course(course, kind, continuous):

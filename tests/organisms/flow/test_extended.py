@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from organisms.flow.enhanced_layer import EnhancedFlowLayer
 from organisms.flow.network import FlowNetwork
 from organisms.layers.key_values import Reading
+from tests.fixtures.exact_rows import exact_rows
 
 V, D, LONGEST = 11, 12, 160
 NETWORK = {
@@ -29,10 +30,6 @@ KINDS = {
     "no attention": {"self_attention": False},
     "odd heads": {"num_heads": 4, "num_channels": 3},
 }
-
-exact_rows = pytest.mark.skipif(
-    not torch.backends.mkl.is_available(), reason="rows of products depend on one another without MKL"
-)
 
 
 def new_network(**given):

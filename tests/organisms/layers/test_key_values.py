@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from organisms.layers.key_values import BLOCK, KeyValues, Reading, rounded
+from tests.fixtures.exact_rows import exact_rows
 from tests.organisms.layers.definitions import drawn
 
 SLOTS, G, R = 9, 2, 4
@@ -64,9 +65,7 @@ def test_sequences_of_very_different_lengths_are_computed_apart():
     assert [group.length for group in alike.groups] == [2 * BLOCK]
 
 
-@pytest.mark.skipif(
-    not torch.backends.mkl.is_available(), reason="rows of products depend on one another without MKL"
-)
+@exact_rows
 def test_in_float32_a_longer_neighbour_changes_no_bit():
     like = torch.zeros(())
     for length in (3, 100, 300, 700):  # a library cuts sums of more than some 300 terms
@@ -79,9 +78,7 @@ def test_in_float32_a_longer_neighbour_changes_no_bit():
         assert torch.equal(cache.attended(Reading((0,), (length,), (1,)), q[:1]), together[:1])
 
 
-@pytest.mark.skipif(
-    not torch.backends.mkl.is_available(), reason="rows of products depend on one another without MKL"
-)
+@exact_rows
 @given(
     width=st.integers(1, 9), heads=st.sampled_from([1, 2]), count=st.integers(2, 9), end=st.integers(9, 150)
 )

@@ -9,10 +9,7 @@ from organisms.layers.activations import ACTIVATIONS
 from organisms.layers.config import ExpertConfig
 from organisms.layers.dense_ffn import DenseFFN
 from organisms.layers.steady import sigmoid, steady
-
-exact_rows = pytest.mark.skipif(
-    not torch.backends.mkl.is_available(), reason="rows of products depend on one another without MKL"
-)
+from tests.fixtures.exact_rows import exact_rows
 
 
 def normal(*shape, seed=1):

@@ -38,10 +38,13 @@ def test_properties_at_home_are_those_of_the_definition(inner):
 
 def test_a_guest_is_compared_with_the_hosts_own_alone():
     guests, residents = writes(3, seed=4), writes(2, seed=8)
-    found, own = of_writes.in_host(guests, residents), dense(residents)
+    found, own = of_writes.in_host(guests, residents, of_writes.OF_PAIRS), dense(residents)
     for n, guest in enumerate(dense(guests)):
         assert found["coherence"][n].item() == pytest.approx(alike.coherence(guest, own))
         assert found["correlation"][n].item() == pytest.approx(alike.correlation(guest, own))
+    for name in of_writes.OF_PAIRS:
+        alone = of_writes.in_host(guests, residents, [name])
+        assert {each: values.tolist() for each, values in alone.items()} == {name: found[name].tolist()}
 
 
 def test_copies_are_wholly_alike_and_opposites_correlate_negatively():
@@ -58,8 +61,8 @@ def test_alone_or_of_nothing_there_is_no_likeness():
     assert [alone[name].item() for name in of_writes.OF_PAIRS] == [0.0, 0.0]
     nobody, none = writes()[[]], at_home(writes()[[]])
     assert {name: values.tolist() for name, values in none.items()} == {name: [] for name in none}
-    assert of_writes.in_host(writes(2), nobody)["correlation"].tolist() == [0.0, 0.0]
-    assert of_writes.in_host(nobody, writes(2))["correlation"].tolist() == []
+    assert of_writes.in_host(writes(2), nobody, ["correlation"])["correlation"].tolist() == [0.0, 0.0]
+    assert of_writes.in_host(nobody, writes(2), ["correlation"])["correlation"].tolist() == []
     silent = at_home(Writes(torch.zeros(B, 2, S, W), torch.zeros(2, W, D)))
     assert torch.stack(list(silent.values())).tolist() == [[0.0, 0.0]] * 3
 

@@ -39,8 +39,9 @@ def test_outputs_are_what_scales_all_that_a_component_writes(case):
     normed = torch.randn(stream.shape, generator=torch.Generator().manual_seed(3))
 
     def written(host):
-        guests = at.guest.guests(0, normed, slots)
-        return torch.stack(list(host.written(host.residents(0, normed), guests).dense()))
+        residents = host.residents(0, normed)
+        guests = host.joined(residents, at.guest.guests(0, normed, slots))
+        return torch.stack(list(host.written(residents, guests).dense()))
 
     before = [written(host) for host in at.hosts]
     for slot in slots:

@@ -8,11 +8,8 @@ from hypothesis import strategies as st
 from runs.serving.engine import keys
 from runs.serving.generation import Done, Failed, Piece
 from runs.serving.sampling import Choice, draw, next_symbols
+from tests.fixtures.exact_rows import exact_rows
 from tests.runs.serving.small import Clock, ended, engine, generation, model, numbers, symbols
-
-exact_rows = pytest.mark.skipif(
-    not torch.backends.mkl.is_available(), reason="rows of products depend on one another without MKL"
-)
 
 requests = st.builds(
     generation,

@@ -6,7 +6,7 @@ import torch
 
 from organisms.experts.species.cost import cost
 from organisms.experts.species.observed import describe
-from organisms.residual.candidates import Candidates
+from organisms.residual.candidates import Candidates, Guests
 from organisms.residual.writes import Writes
 from tests.fixtures.naive_interface import parts
 from tests.organisms.cases import CASES, Case, rewrite
@@ -143,6 +143,6 @@ def test_two_tokens_are_as_far_apart_as_they_are_however_uneven_their_mass(ratio
     down = torch.ones(1, 1, 4)
     alone = Candidates(torch.zeros(task.length, 1), Writes(hidden, down), genes)
     nobody = Candidates(torch.zeros(task.length, 0), Writes(hidden[:, :0], down[:0]), [])
-    found = describe(task, 2, 4, nobody, alone, ["attention_span"])
+    found = describe(task, 4, nobody, Guests.among(2, nobody, alone), ["attention_span"])
     expected = task.distances[0, 1] / task.distances.max()
     assert found["attention_span"].item() == pytest.approx(expected, rel=1e-4)
