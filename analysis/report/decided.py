@@ -66,6 +66,7 @@ def trials(tried: pd.DataFrame) -> list[Block]:
             written(int(part["chosen"].sum())),
             written(part["gain"].mean()),
             written(part["gain"].max()),
+            written(part["strength"].mean()),
         )
         for operator, part in tried.groupby("operator")
     ]
@@ -84,7 +85,7 @@ def trials(tried: pd.DataFrame) -> list[Block]:
     return [
         Table(
             "Candidates of births, by what made them",
-            ("operator", "candidates", "born", "mean gain [nats]", "largest gain [nats]"),
+            ("operator", "candidates", "born", "mean gain [nats]", "largest gain [nats]", "mean strength"),
             rows,
         ),
         Table(
@@ -97,11 +98,10 @@ def trials(tried: pd.DataFrame) -> list[Block]:
 
 def _born(part: pd.DataFrame) -> str:
     chosen = part[part["chosen"].astype(bool)]
-    return (
-        f"candidate {chosen['candidate'].iloc[0]}, by {plain(chosen['operator'].iloc[0])}"
-        if len(chosen)
-        else "none"
-    )
+    if chosen.empty:
+        return "none"
+    born = chosen.iloc[0]
+    return f"candidate {born['candidate']}, by {plain(born['operator'])}, at strength {born['strength']:g}"
 
 
 def _named(value: object) -> str:
