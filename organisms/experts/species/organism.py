@@ -32,9 +32,18 @@ from organisms.task import Task
 class Routed:
     """Which slots of a layer each token is routed to."""
 
-    slots_Tk: Tensor  # int64, best first
+    logits_Tn: Tensor  # of the slots that tokens can go to
+    chosen_Tk: Tensor  # int64, places among these, best first
+    slots_Tk: Tensor  # int64, the slots there
     weights_Tk: Tensor  # see `mixture`
-    balance: Tensor  # scalar: load-balancing loss over these experts, 1 where all are equally loaded
+
+    def balance(self) -> Tensor:
+        """Return the load-balancing loss over these experts, a scalar, 1 where all are equally loaded."""
+        each_n = torch.arange(self.logits_Tn.shape[1], device=self.logits_Tn.device)
+        # bincount would wait for the largest
+        demand_n = (self.chosen_Tk.unsqueeze(-1) == each_n).sum((0, 1))
+        every_T = torch.ones_like(self.chosen_Tk[:, 0], dtype=torch.bool)
+        return load_balance(self.logits_Tn, demand_n, every_T)
 
 
 class ExpertOrganism(RoutedOrganism):
@@ -65,7 +74,7 @@ class ExpertOrganism(RoutedOrganism):
             if self.routable_slots(layer, gates):
                 routed = self.routed(layer, h, gates)
                 x = x + self.expert_outputs(layer, h, routed)
-                balance = balance + routed.balance
+                balance = balance + routed.balance()
         losses = example_losses(self.task, readout(self.task, self.interface, x), targets)
         return losses + self.balance / self.pool.depth * balance
 
@@ -105,14 +114,7 @@ class ExpertOrganism(RoutedOrganism):
         places_n = self.pool.places(layer, slots)
         logits_Tn = self.gated(layer, self.logits(layer, h_BSD).flatten(0, 1)[:, places_n], slots, gates)
         chosen_Tk = best(logits_Tn, min(self.k, len(slots))).experts
-        each_n = torch.arange(len(slots), device=h_BSD.device)
-        demand_n = (chosen_Tk.unsqueeze(-1) == each_n).sum((0, 1))  # bincount would wait for the largest
-        every = torch.ones_like(chosen_Tk[:, 0], dtype=torch.bool)
-        return Routed(
-            slots_Tk=places_n[chosen_Tk],
-            weights_Tk=mixture(logits_Tn, chosen_Tk),
-            balance=load_balance(logits_Tn, demand_n, every),
-        )
+        return Routed(logits_Tn, chosen_Tk, places_n[chosen_Tk], mixture(logits_Tn, chosen_Tk))
 
     def expert_outputs(self, layer: int, h_BSD: Tensor, routed: Routed) -> Tensor:
         """Apply each expert to the tokens routed to it, sorted by expert, and sum each token's weighted outputs.
