@@ -37,9 +37,9 @@ def shares(logits: Float[Tensor, "T n"], k: int) -> Float[Tensor, "T n"]:
     return weights(logits, best(logits, k))
 
 
-def weights(logits: Float[Tensor, "T n"], chosen: Int[Tensor, "T k"]) -> Float[Tensor, "T n"]:
+def weights(logits: Float[Tensor, "T n"], choices: Int[Tensor, "T k"]) -> Float[Tensor, "T n"]:
     """Return the weights of the chosen components of each token, 0 of the others."""
-    return torch.zeros_like(logits).scatter(1, chosen, mixture(logits, chosen))
+    return torch.zeros_like(logits).scatter(1, choices, mixture(logits, choices))
 
 
 def every_output(values: Float[Tensor, "B n S W"], write: Float[Tensor, "n W D"]) -> Float[Tensor, "n T D"]:

@@ -64,11 +64,18 @@ def problems(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> list[Pro
     """Turn pydantic's errors into problems, one for each key; alternatives of a union are joined by "or"."""
     grouped: dict[str, list[ErrorDetails]] = {}
     for error in errors:
+        if error["type"] == "too_short" and _has_wrong_items(error, errors):
+            continue  # pydantic does not count these
         grouped.setdefault(key_path(error["loc"], model), []).append(error)
     return [
         Problem((path,), _sentence(group, model) if number < MOST else group[0]["msg"])
         for number, (path, group) in enumerate(grouped.items())
     ]
+
+
+def _has_wrong_items(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    depth = len(error["loc"])
+    return any(len(other["loc"]) > depth and other["loc"][:depth] == error["loc"] for other in errors)
 
 
 def key_path(location: Sequence[int | str], model: type[BaseModel]) -> str:

@@ -181,6 +181,11 @@ def test_everything_that_is_wrong_is_reported_at_once():
             "organism.pseudopods.max_window: must be at least 1, not 0",
         ),
         (
+            {"lifecycle": {"strengths": [0]}},
+            r"^lifecycle.strengths\[0\]: must be more than 0, not 0$",
+        ),
+        ({"lifecycle": {"strengths": []}}, r"lifecycle.strengths: must be a list of at least 1, not \[\]"),
+        (
             {"organism": {"max_window": 3}},
             r"organism.max_window: unknown key; did you mean organism.pseudopods.max_window\?",
         ),
